@@ -1,0 +1,1 @@
+"""The marketer's pages: one file per menu entry."""

@@ -1,0 +1,1 @@
+"""Which words bring clicks: tokenizer, lexicon, ranking, report, suggestion."""

@@ -1,0 +1,1 @@
+"""Who customers are: RFM and NESL models, their history, and the files form."""

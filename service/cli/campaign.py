@@ -1,0 +1,5 @@
+"""`retarget campaign`."""
+
+import typer
+
+app = typer.Typer(help="", no_args_is_help=True)

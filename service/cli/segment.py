@@ -1,0 +1,5 @@
+"""`retarget segment`."""
+
+import typer
+
+app = typer.Typer(help="", no_args_is_help=True)

@@ -1,0 +1,139 @@
+"""Every setting of the service, read once from the environment and `.env`. The README's table has the same rows."""
+
+from functools import cached_property
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from store.errors import BadInput
+
+DEVELOPMENT_KEY = "development-only-not-a-secret"
+MIN_SECRET_KEY = 32  # characters
+MIN_CHANNEL_SECRET = 16  # LINE issues 32 hex digits; shorter is a placeholder
+
+
+class ChannelSettings(BaseModel):
+    """What one LINE Official Account needs."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")] = "main"
+    secret: SecretStr = SecretStr("")
+    secret_previous: SecretStr = SecretStr("")
+    access_token: SecretStr = SecretStr("")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets that a webhook signature may be made with; empty ones never count."""
+        return tuple(s for s in (self.secret.get_secret_value(), self.secret_previous.get_secret_value()) if s)
+
+
+class Settings(BaseSettings):
+    """Field names in capitals are the names of the environment variables."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+
+    retarget_env: Literal["development", "production"] = "development"
+    database_url: str = "sqlite:///retarget.db"
+    secret_key: SecretStr = SecretStr(DEVELOPMENT_KEY)
+    timezone: str = "Asia/Taipei"
+
+    line_channel_name: str = "main"
+    line_channel_secret: SecretStr = SecretStr("")
+    line_channel_secret_previous: SecretStr = SecretStr("")
+    line_channel_access_token: SecretStr = SecretStr("")
+    line_channels: list[ChannelSettings] = []
+    line_api_base: str = "https://api.line.me"
+    line_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
+
+    public_base_url: str = "http://127.0.0.1:8000"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    web_workers: Annotated[int, Field(ge=1)] = 1
+    web_threads: Annotated[int, Field(ge=1)] = 32
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 2 * 1024 * 1024
+
+    push_per_second: Annotated[float, Field(gt=0)] = 1940.0
+    multicast_per_second: Annotated[float, Field(gt=0)] = 194.0
+    send_connections: Annotated[int, Field(ge=1)] = 64
+    lease_seconds: Annotated[float, Field(ge=2, le=15)] = 10.0
+
+    purchase_cycle_days: Annotated[int, Field(ge=1)] = 30
+    segment_look_back_days: int | None = None
+    segment_at_hour: Annotated[int, Field(ge=0, le=23)] = 3
+    conversion_days: Annotated[int, Field(ge=1)] = 7
+
+    welcome_text: str = "歡迎加入！想停止收到行銷訊息，隨時傳「取消」給我們即可。"
+    refused_text: str = "好的，我們不會再傳行銷訊息給您。想恢復時請傳「訂閱」。"
+    resumed_text: str = "已恢復通知，謝謝您！想停止時請傳「取消」。"
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_json: bool = False
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{value!r} is not an IANA time zone such as Asia/Taipei") from error
+        return value
+
+    @field_validator("public_base_url", "line_api_base")
+    @classmethod
+    def _no_slash_at_end(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return value.rstrip("/")
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """The brand's time zone."""
+        return ZoneInfo(self.timezone)
+
+    @cached_property
+    def channels(self) -> tuple[ChannelSettings, ...]:
+        """All channels: the one of the plain LINE_CHANNEL_… variables first, then those of LINE_CHANNELS."""
+        first = ChannelSettings(
+            name=self.line_channel_name,
+            secret=self.line_channel_secret,
+            secret_previous=self.line_channel_secret_previous,
+            access_token=self.line_channel_access_token,
+        )
+        others = [c for c in self.line_channels if c.name != first.name]
+        if self.line_channels and not first.secrets and not first.access_token.get_secret_value():
+            return tuple(self.line_channels)
+        return (first, *others)
+
+    def weaknesses(self) -> list[str]:
+        """One sentence for each secret that is missing or weak; empty when fit for production."""
+        found = []
+        key = self.secret_key.get_secret_value()
+        if key == DEVELOPMENT_KEY:
+            found.append("SECRET_KEY is not set")
+        elif len(key) < MIN_SECRET_KEY or len(set(key)) < 8:
+            found.append(f"SECRET_KEY is weak: use at least {MIN_SECRET_KEY} random characters")
+        for channel in self.channels:
+            if not channel.secrets:
+                found.append(f"LINE_CHANNEL_SECRET of channel {channel.name!r} is not set")
+            elif any(len(s) < MIN_CHANNEL_SECRET for s in channel.secrets):
+                found.append(f"LINE_CHANNEL_SECRET of channel {channel.name!r} is too short to be LINE's")
+            if not channel.access_token.get_secret_value():
+                found.append(f"LINE_CHANNEL_ACCESS_TOKEN of channel {channel.name!r} is not set")
+        if not self.public_base_url.startswith("https://"):
+            found.append("PUBLIC_BASE_URL must be https:// (LINE opens nothing else)")
+        return found
+
+    def require_fit(self) -> None:
+        """Raise BadInput in production when a secret is missing or weak, naming each one."""
+        if self.retarget_env == "production" and (found := self.weaknesses()):
+            raise BadInput("refusing to start in production: " + "; ".join(found))
+
+
+def load_settings() -> Settings:
+    """Settings from the environment and `.env`. Raises BadInput naming the variable that can't be read."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        parts = [f"{'.'.join(str(p) for p in e['loc']).upper()}: {e['msg']}" for e in error.errors()]
+        raise BadInput("the settings can't be read: " + "; ".join(parts)) from error

@@ -1,0 +1,82 @@
+"""The one way to a database: an engine set up for it, a transaction, and where the two dialects differ.
+
+Never opens a connection on import; never commits on its own.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, SQLModel
+
+SQLITE_BUSY_SECONDS = 30
+
+
+def open_engine(database_url: str, *, pool_size: int = 10) -> Engine:
+    """An engine for `database_url` (`sqlite:///file.db`, `postgresql://…`). Opens no connection yet.
+
+    SQLite is put into WAL with synchronous=FULL (a commit survives a power cut) and enforced foreign keys; its
+    transactions begin IMMEDIATE when they will write (see `transaction`). Raises sqlalchemy.exc.ArgumentError for
+    an address that can't be read.
+    """
+    url = make_url(database_url)
+    if url.get_backend_name() == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+        return create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        url, connect_args={"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}, pool_size=pool_size
+    )
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves: the driver's own timing breaks IMMEDIATE
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Any) -> None:
+    # A writer must take the lock when it begins: upgrading a read transaction fails at once with "database is
+    # locked" instead of waiting.
+    writes = connection.get_execution_options().get("writes", True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Session]:
+    """A session in one transaction: committed at the end, rolled back on an error. Opened only at the edge of a
+    request or job step; inner functions take the session and never commit."""
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A session that only reads: on SQLite it never waits for a writer. Its changes are thrown away."""
+    with Session(engine.execution_options(writes=False), expire_on_commit=False) as session:
+        yield session
+
+
+def is_sqlite(session_or_engine: Session | Engine) -> bool:
+    """True on SQLite, False on PostgreSQL."""
+    bind = session_or_engine if isinstance(session_or_engine, Engine) else session_or_engine.get_bind()
+    return bind.dialect.name == "sqlite"
+
+
+def insert_for(session: Session, model: type[SQLModel]) -> Any:
+    """The dialect's INSERT for `model`, which knows ON CONFLICT."""
+    table = model.__table__  # type: ignore[attr-defined]
+    return sqlite.insert(table) if is_sqlite(session) else postgresql.insert(table)
+
+
+def table_of(model: type[SQLModel]) -> Any:
+    """The Core table of a model, for set-based statements."""
+    return model.__table__  # type: ignore[attr-defined]

@@ -1,0 +1,22 @@
+"""The base of every failure we expect: a sentence for the person at the keyboard, and whether trying again may help."""
+
+
+class ExpectedError(Exception):
+    """Something that can go wrong in ordinary use. Its text is one clear sentence: what is wrong, and where.
+
+    The command line prints it and exits with `exit_code`; the web answers with `http_status`.
+    """
+
+    exit_code = 1
+    http_status = 400
+    may_try_again = False
+
+
+class BadInput(ExpectedError):
+    """What was given cannot be used: a file, an option, a field."""
+
+
+class NotFound(ExpectedError):
+    """A named thing does not exist."""
+
+    http_status = 404

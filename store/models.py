@@ -1,0 +1,396 @@
+"""Every table, on one page. Facts first (what happened), then what is worked out from them, then campaigns.
+
+No behaviour lives here. Nullable columns say why they may be null. Names follow docs/glossary.md.
+"""
+# No `from __future__ import annotations` here: SQLModel needs real annotations.
+
+import re
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, Index, LargeBinary, MetaData, Text, UniqueConstraint, text
+from sqlalchemy.orm import declared_attr
+from sqlmodel import Field, SQLModel
+
+from store.types import BigId, Decimal4, UTCDateTime
+
+SQLModel.metadata.naming_convention = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+).naming_convention
+
+
+class Row(SQLModel):
+    """Base of all tables: the table's name is the class's name in snake_case."""
+
+    @declared_attr.directive
+    def __tablename__(cls) -> str:  # noqa: N805
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+
+def _key() -> Any:
+    return Field(default=None, primary_key=True, sa_type=BigId)
+
+
+def _ref(target: str, *, index: bool = False, nullable: bool = False, primary_key: bool = False) -> Any:
+    default: Any = None if nullable else ...
+    return Field(default, foreign_key=target, sa_type=BigId, index=index, nullable=nullable, primary_key=primary_key)
+
+
+def _json(default: Any) -> Any:
+    return Field(default_factory=default, sa_type=JSON)
+
+
+# --- who -------------------------------------------------------------------------------------------------------
+
+
+class Channel(Row, table=True):
+    """One LINE Official Account. Its secrets are settings, never rows."""
+
+    id: int | None = _key()
+    name: str = Field(unique=True)  # the <channel> of /webhook/<channel>
+    destination: str | None = None  # the bot's user id; null until LINE has told us
+    stopped_reason: str | None = None  # set when LINE refuses the token (401/403): nothing is sent until cleared
+
+
+class Customer(Row, table=True):
+    """One person."""
+
+    id: int | None = _key()
+    member_id: str | None = Field(default=None, unique=True)  # the brand's own id; null until bound
+    name: str | None = None  # given by the brand; null when unknown, like the next four
+    gender: str | None = None
+    birthday: date | None = None
+    city: str | None = None
+    language: str | None = None
+    attributes: dict[str, Any] = _json(dict)
+    marketing_refused_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # set: no marketing at all
+    created_at: datetime = Field(sa_type=UTCDateTime)
+
+
+class LineAccount(Row, table=True):
+    """A person's LINE identity on one channel."""
+
+    __table_args__ = (UniqueConstraint("channel_id", "line_user_id"),)
+
+    id: int | None = _key()
+    channel_id: int = _ref("channel.id")
+    line_user_id: str
+    customer_id: int = _ref("customer.id", index=True)
+    is_following: bool | None = None  # null: imported or seen only in a group, so not yet known
+    follow_changed_ms: int = Field(default=0, sa_type=BigId)  # LINE's time of the newest follow or unfollow
+    display_name: str | None = None  # null until the profile is fetched, like the next
+    profile_language: str | None = None
+    profile_due_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)  # null: nothing to fetch
+    profile_tries: int = 0
+
+
+# --- what happened ---------------------------------------------------------------------------------------------
+
+
+class WebhookBody(Row, table=True):
+    """The inbox: one signed request body, exactly as it came. Deleted once its events are stored."""
+
+    id: int | None = _key()
+    channel_id: int = _ref("channel.id")
+    received_at: datetime = Field(sa_type=UTCDateTime)
+    body: bytes = Field(sa_type=LargeBinary)
+    problem: str | None = Field(default=None, sa_type=Text)  # null: still to be read; else set aside, and why
+
+
+class BehaviourEvent(Row, table=True):
+    """One immutable fact about a customer at a time."""
+
+    __table_args__ = (Index(None, "customer_id", "occurred_at"),)
+
+    id: int | None = _key()
+    event_key: str = Field(unique=True)  # the sender's id (LINE's webhookEventId, "click:…"): twice is once
+    source: str  # line | link
+    kind: str  # LINE's event type, known to us or not; "click"
+    channel_id: int = _ref("channel.id")
+    customer_id: int | None = _ref("customer.id", nullable=True)  # null: no user in it (group, failed link)
+    occurred_at: datetime = Field(sa_type=UTCDateTime)
+    received_at: datetime = Field(sa_type=UTCDateTime)
+    payload: dict[str, Any] = _json(dict)  # raw; words are taken out on `unsend`
+
+
+class Reply(Row, table=True):
+    """An answer owed for one event, by its reply token. Replies have no retry key: tried once, never repeated."""
+
+    id: int | None = _key()
+    event_id: int = Field(foreign_key="behaviour_event.id", sa_type=BigId, unique=True)
+    channel_id: int = _ref("channel.id")
+    reply_token: str
+    messages: list[dict[str, Any]] = _json(list)
+    expires_at: datetime = Field(sa_type=UTCDateTime)
+    state: str = Field(default="due", index=True)  # due | sending | sent | expired | failed | unknown
+    problem: str | None = Field(default=None, sa_type=Text)
+
+
+class SalesOrder(Row, table=True):
+    """An order of a customer."""
+
+    __table_args__ = (Index(None, "customer_id", "ordered_at"),)
+
+    id: int | None = _key()
+    order_id: str = Field(unique=True)  # the brand's
+    customer_id: int = _ref("customer.id")
+    ordered_at: datetime = Field(sa_type=UTCDateTime)
+    currency: str = "TWD"
+    total: Decimal = Field(sa_type=Decimal4)
+    coupon: str | None = None
+    status: str = "paid"  # paid | refunded | cancelled
+
+
+class OrderLine(Row, table=True):
+    """One line of an order."""
+
+    __table_args__ = (UniqueConstraint("sales_order_id", "line_number"),)
+
+    id: int | None = _key()
+    sales_order_id: int = _ref("sales_order.id")
+    line_number: int
+    sku: str = Field(index=True)
+    quantity: Decimal = Field(sa_type=Decimal4)
+    unit_price: Decimal = Field(sa_type=Decimal4)
+    discount: Decimal = Field(default=Decimal(0), sa_type=Decimal4)
+
+
+class Product(Row, table=True):
+    """An article of the brand's catalogue."""
+
+    id: int | None = _key()
+    sku: str = Field(unique=True)
+    name: str
+    description: str | None = Field(default=None, sa_type=Text)
+    categories: list[str] = _json(list)
+    labels: list[str] = _json(list)
+    price: Decimal | None = Field(default=None, sa_type=Decimal4)
+    in_stock: bool | None = None
+    url: str | None = Field(default=None, sa_type=Text)
+
+
+class AuditEntry(Row, table=True):
+    """Who did what to people's data: imports, exports, erasures, refusals obeyed."""
+
+    id: int | None = _key()
+    at: datetime = Field(sa_type=UTCDateTime)
+    actor: str
+    action: str
+    detail: dict[str, Any] = _json(dict)  # ids and counts only, never people's words
+
+
+# --- what is worked out ----------------------------------------------------------------------------------------
+
+
+class Tag(Row, table=True):
+    id: int | None = _key()
+    name: str = Field(unique=True)
+
+
+class CustomerTag(Row, table=True):
+    """A tag on a customer, from `since` until `until`: history is kept."""
+
+    __table_args__ = (
+        Index(
+            "uq_customer_tag_current",
+            "tag_id",
+            "customer_id",
+            unique=True,
+            sqlite_where=text("until IS NULL"),
+            postgresql_where=text("until IS NULL"),
+        ),
+    )
+
+    id: int | None = _key()
+    tag_id: int = _ref("tag.id")
+    customer_id: int = _ref("customer.id", index=True)
+    since: datetime = Field(sa_type=UTCDateTime)
+    until: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: it is on now
+    reason: str = Field(sa_type=Text)
+
+
+class SegmentRun(Row, table=True):
+    """One computation of all segments, as of the start of a day in the brand's time zone."""
+
+    id: int | None = _key()
+    as_of: date
+    settings: dict[str, Any] = _json(dict)  # cycle, scoring and cut points that made the result
+    started_at: datetime = Field(sa_type=UTCDateTime)
+    finished_at: datetime = Field(sa_type=UTCDateTime)
+    customer_count: int
+    change_count: int
+
+
+class CustomerSegment(Row, table=True):
+    """What the newest run says of a customer. Null scores: no paid order in the look-back window."""
+
+    customer_id: int = _ref("customer.id", primary_key=True)
+    last_ordered_on: date | None = None
+    frequency: int | None = None
+    monetary: Decimal | None = Field(default=None, sa_type=Decimal4)
+    r: int | None = None
+    f: int | None = None
+    m: int | None = None
+    rf4: str | None = Field(default=None, index=True)
+    rf11: str | None = Field(default=None, index=True)
+    rfm3: str | None = Field(default=None, index=True)
+    rfm8: str | None = Field(default=None, index=True)
+    nesl: str = Field(index=True)
+    nes: str = Field(index=True)
+
+
+class SegmentChange(Row, table=True):
+    """A customer's segment in one model changed in a run. Who was in which segment when follows from these."""
+
+    run_id: int = _ref("segment_run.id", primary_key=True)
+    customer_id: int = _ref("customer.id", primary_key=True, index=True)
+    model: str = Field(primary_key=True)
+    old_segment: str | None = None  # null: the customer was new to the model
+    new_segment: str | None = None  # null: the customer left it (every order refunded)
+
+
+# --- campaigns -------------------------------------------------------------------------------------------------
+
+
+class Campaign(Row, table=True):
+    """Content, target, schedule and policy. The schedule is these columns; the heartbeat only looks at them."""
+
+    __table_args__ = (
+        CheckConstraint("holdout_percent >= 0 AND holdout_percent < 100", name="holdout"),
+        CheckConstraint("way IN ('push', 'multicast')", name="way"),
+    )
+
+    id: int | None = _key()
+    channel_id: int = _ref("channel.id")
+    name: str
+    state: str = Field(default="draft", index=True)  # draft scheduled sending sent paused cancelled failed
+    resume_state: str | None = None  # where `resume` goes back to; null unless paused
+    problem: str | None = Field(default=None, sa_type=Text)  # why it paused or failed by itself
+    target: str  # all | MODEL=SEGMENT | tag:NAME
+    messages: list[dict[str, Any]] = _json(list)  # 1-5 LINE message objects with {{ fields }}
+    way: str
+    theme: str | None = None  # for the keyword report
+    holdout_percent: Decimal = Field(default=Decimal(5), sa_type=Decimal4)
+    conversion_days: int = 7
+    cron: str | None = None  # null: fires once
+    next_fire_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)  # null: nothing to come
+    created_at: datetime = Field(sa_type=UTCDateTime)
+
+
+class TrackedLink(Row, table=True):
+    """A link of a campaign's content. Tokens carry its id, never its address: no open redirect."""
+
+    __table_args__ = (UniqueConstraint("campaign_id", "url"),)
+
+    id: int | None = _key()
+    campaign_id: int = _ref("campaign.id")
+    url: str = Field(sa_type=Text)
+
+
+class CampaignRun(Row, table=True):
+    """One firing of a campaign: exactly one per scheduled time, by the constraint."""
+
+    __table_args__ = (UniqueConstraint("campaign_id", "scheduled_for"),)
+
+    id: int | None = _key()
+    campaign_id: int = _ref("campaign.id")
+    scheduled_for: datetime = Field(sa_type=UTCDateTime)
+    state: str = Field(default="planned", index=True)  # planned sending paused sent cancelled failed
+    messages: list[dict[str, Any]] = _json(list)  # frozen with the audience, like the next three
+    way: str
+    link_ids: dict[str, int] = _json(dict)  # url -> TrackedLink.id
+    experiment_key: str  # salt of the stable hash that chooses the held-out
+    fired_at: datetime = Field(sa_type=UTCDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: not over yet
+
+
+class SendBatch(Row, table=True):
+    """The unit of claiming: up to 500 recipients of a run. For multicast it is also one call with one retry key."""
+
+    __table_args__ = (UniqueConstraint("run_id", "batch_number"), Index(None, "state", "lease_until"))
+
+    id: int | None = _key()
+    run_id: int = _ref("campaign_run.id")
+    batch_number: int
+    recipient_count: int
+    state: str = "due"  # due claimed done | multicast also: accepted failed unknown
+    retry_key: str | None = None  # multicast only; a push has its own on the delivery
+    claimed_by: str | None = None  # null unless claimed, like the next
+    lease_until: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    not_before: datetime | None = Field(default=None, sa_type=UTCDateTime)  # back-off; null: at once
+    attempts: int = 0
+    first_attempt_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: LINE was never called
+    sent_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # multicast: when it was accepted
+    request_id: str | None = None  # LINE's, of the accepted call
+    problem: str | None = Field(default=None, sa_type=Text)
+
+
+class Delivery(Row, table=True):
+    """One recipient of one run. State `chosen` of a multicast follows its batch (see campaigns/results.py)."""
+
+    __table_args__ = (Index(None, "batch_id"), Index(None, "customer_id", "run_id"))
+
+    run_id: int = _ref("campaign_run.id", primary_key=True)
+    customer_id: int = _ref("customer.id", primary_key=True)
+    line_user_id: str | None = None  # null: skipped for want of an account
+    segment: str | None = None  # the person's rfm8 segment when the audience was frozen; null: none then
+    state: str  # chosen held_out skipped accepted failed unknown
+    reason: str | None = None  # why skipped, failed or unknown
+    batch_id: int | None = _ref("send_batch.id", nullable=True)  # null: held out or skipped
+    retry_key: str | None = None  # push only, made before the first attempt
+    first_attempt_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # set when an attempt is in doubt
+    sent_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    request_id: str | None = None
+
+
+class Click(Row, table=True):
+    """One fetch of a tracked link, stored raw; people told from robots by `kind`."""
+
+    __table_args__ = (Index(None, "run_id", "customer_id"),)
+
+    id: int | None = _key()
+    link_id: int = _ref("tracked_link.id")
+    run_id: int = _ref("campaign_run.id")
+    customer_id: int | None = _ref("customer.id", nullable=True)  # null: a multicast link, the same for everyone
+    clicked_at: datetime = Field(sa_type=UTCDateTime)
+    kind: str  # person | preview | robot
+    user_agent: str = Field(sa_type=Text)
+
+
+class MessageResult(Row, table=True):
+    """What one message brought from one segment: the unit that keyword effects are learned from. Rebuildable.
+
+    Written by campaigns/results.py, read by keywords/report.py.
+    """
+
+    run_id: int = _ref("campaign_run.id", primary_key=True)
+    segment: str = Field(primary_key=True)  # the recipients' rfm8 when the audience was frozen; "none" without one
+    theme: str | None = None
+    channel: str
+    message_text: str = Field(sa_type=Text)  # the words as written, fields not yet filled in
+    sent_at: datetime = Field(sa_type=UTCDateTime)
+    recipients: int  # accepted by LINE
+    clicks: int  # unique people among them who tapped
+
+
+class SendPace(Row, table=True):
+    """The shared pacer: when the next call of this kind may go out, for all workers together."""
+
+    channel_id: int = _ref("channel.id", primary_key=True)
+    endpoint: str = Field(primary_key=True)
+    free_at_us: int = Field(default=0, sa_type=BigId)  # microseconds since 1970
+
+
+class Heartbeat(Row, table=True):
+    """When each job last ran to its end, so that a stuck one is seen."""
+
+    job: str = Field(primary_key=True)
+    finished_at: datetime = Field(sa_type=UTCDateTime)
+    problem: str | None = Field(default=None, sa_type=Text)

@@ -1,0 +1,74 @@
+"""One factory per table: a test states only the fields it cares about. Each adds the row and flushes it."""
+
+import itertools
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlmodel import Session
+
+from store.models import Campaign, Channel, Customer, LineAccount, SalesOrder
+
+_numbers = itertools.count(1)
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def make_channel(session: Session, **fields: Any) -> Channel:
+    channel = Channel(**{"name": f"channel{next(_numbers)}", **fields})
+    session.add(channel)
+    session.flush()
+    return channel
+
+
+def make_customer(session: Session, **fields: Any) -> Customer:
+    customer = Customer(**{"member_id": f"m{next(_numbers)}", "created_at": LONG_AGO, **fields})
+    session.add(customer)
+    session.flush()
+    return customer
+
+
+def make_account(session: Session, channel: Channel, customer: Customer, **fields: Any) -> LineAccount:
+    account = LineAccount(
+        **{
+            "channel_id": channel.id,
+            "customer_id": customer.id,
+            "line_user_id": f"U{next(_numbers):032x}",
+            "is_following": True,
+            **fields,
+        }
+    )
+    session.add(account)
+    session.flush()
+    return account
+
+
+def make_order(session: Session, customer: Customer, **fields: Any) -> SalesOrder:
+    order = SalesOrder(
+        **{
+            "order_id": f"o{next(_numbers)}",
+            "customer_id": customer.id,
+            "ordered_at": LONG_AGO,
+            "total": Decimal(100),
+            **fields,
+        }
+    )
+    session.add(order)
+    session.flush()
+    return order
+
+
+def make_campaign(session: Session, channel: Channel, **fields: Any) -> Campaign:
+    campaign = Campaign(
+        **{
+            "channel_id": channel.id,
+            "name": f"campaign {next(_numbers)}",
+            "target": "all",
+            "messages": [{"type": "text", "text": "您好 {{ name }}"}],
+            "way": "push",
+            "created_at": LONG_AGO,
+            **fields,
+        }
+    )
+    session.add(campaign)
+    session.flush()
+    return campaign
