@@ -306,27 +306,27 @@ class CampaignRun(Row, table=True):
     messages: list[dict[str, Any]] = _json(list)  # frozen with the audience, like the next three
     way: str
     link_ids: dict[str, int] = _json(dict)  # url -> TrackedLink.id
-    experiment_key: str  # salt of the stable hash that chooses the held-out
     fired_at: datetime = Field(sa_type=UTCDateTime)
+    frozen_up_to: int = Field(default=0, sa_type=BigId)  # customers up to this id are in the audience or not for good
+    frozen_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: the audience is still being frozen
     finished_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: not over yet
 
 
 class SendBatch(Row, table=True):
     """The unit of claiming: up to 500 recipients of a run. For multicast it is also one call with one retry key."""
 
-    __table_args__ = (UniqueConstraint("run_id", "batch_number"), Index(None, "state", "lease_until"))
+    __table_args__ = (Index(None, "state", "lease_until"),)
 
-    id: int | None = _key()
-    run_id: int = _ref("campaign_run.id")
-    batch_number: int
+    run_id: int = _ref("campaign_run.id", primary_key=True)
+    batch_number: int = Field(primary_key=True)
     recipient_count: int
-    state: str = "due"  # due claimed done | multicast also: accepted failed unknown
+    state: str = "due"  # due claimed done | multicast also: accepted failed unknown split
     retry_key: str | None = None  # multicast only; a push has its own on the delivery
     claimed_by: str | None = None  # null unless claimed, like the next
     lease_until: datetime | None = Field(default=None, sa_type=UTCDateTime)
     not_before: datetime | None = Field(default=None, sa_type=UTCDateTime)  # back-off; null: at once
     attempts: int = 0
-    first_attempt_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: LINE was never called
+    first_attempt_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # set while a call may be in doubt
     sent_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # multicast: when it was accepted
     request_id: str | None = None  # LINE's, of the accepted call
     problem: str | None = Field(default=None, sa_type=Text)
@@ -335,7 +335,7 @@ class SendBatch(Row, table=True):
 class Delivery(Row, table=True):
     """One recipient of one run. State `chosen` of a multicast follows its batch (see campaigns/results.py)."""
 
-    __table_args__ = (Index(None, "batch_id"), Index(None, "customer_id", "run_id"))
+    __table_args__ = (Index(None, "run_id", "batch_number"), Index(None, "customer_id", "run_id"))
 
     run_id: int = _ref("campaign_run.id", primary_key=True)
     customer_id: int = _ref("customer.id", primary_key=True)
@@ -343,7 +343,7 @@ class Delivery(Row, table=True):
     segment: str | None = None  # the person's rfm8 segment when the audience was frozen; null: none then
     state: str  # chosen held_out skipped accepted failed unknown
     reason: str | None = None  # why skipped, failed or unknown
-    batch_id: int | None = _ref("send_batch.id", nullable=True)  # null: held out or skipped
+    batch_number: int | None = None  # null: held out or skipped
     retry_key: str | None = None  # push only, made before the first attempt
     first_attempt_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # set when an attempt is in doubt
     sent_at: datetime | None = Field(default=None, sa_type=UTCDateTime)

@@ -235,8 +235,9 @@ def upgrade() -> None:
     sa.Column('messages', sa.JSON(), nullable=False),
     sa.Column('way', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('link_ids', sa.JSON(), nullable=False),
-    sa.Column('experiment_key', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('fired_at', store.types.UTCDateTime(timezone=True), nullable=False),
+    sa.Column('frozen_up_to', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('frozen_at', store.types.UTCDateTime(timezone=True), nullable=True),
     sa.Column('finished_at', store.types.UTCDateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['campaign_id'], ['campaign.id'], name=op.f('fk_campaign_run_campaign_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_campaign_run')),
@@ -301,6 +302,26 @@ def upgrade() -> None:
     with op.batch_alter_table('click', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_click_run_id_customer_id'), ['run_id', 'customer_id'], unique=False)
 
+    op.create_table('delivery',
+    sa.Column('run_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('customer_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('line_user_id', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+    sa.Column('segment', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+    sa.Column('state', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+    sa.Column('reason', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+    sa.Column('batch_number', sa.Integer(), nullable=True),
+    sa.Column('retry_key', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+    sa.Column('first_attempt_at', store.types.UTCDateTime(timezone=True), nullable=True),
+    sa.Column('sent_at', store.types.UTCDateTime(timezone=True), nullable=True),
+    sa.Column('request_id', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+    sa.ForeignKeyConstraint(['customer_id'], ['customer.id'], name=op.f('fk_delivery_customer_id')),
+    sa.ForeignKeyConstraint(['run_id'], ['campaign_run.id'], name=op.f('fk_delivery_run_id')),
+    sa.PrimaryKeyConstraint('run_id', 'customer_id', name=op.f('pk_delivery'))
+    )
+    with op.batch_alter_table('delivery', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_delivery_customer_id_run_id'), ['customer_id', 'run_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_delivery_run_id_batch_number'), ['run_id', 'batch_number'], unique=False)
+
     op.create_table('message_result',
     sa.Column('run_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('segment', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
@@ -314,7 +335,6 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('run_id', 'segment', name=op.f('pk_message_result'))
     )
     op.create_table('send_batch',
-    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('run_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('batch_number', sa.Integer(), nullable=False),
     sa.Column('recipient_count', sa.Integer(), nullable=False),
@@ -329,48 +349,26 @@ def upgrade() -> None:
     sa.Column('request_id', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
     sa.Column('problem', sa.Text(), nullable=True),
     sa.ForeignKeyConstraint(['run_id'], ['campaign_run.id'], name=op.f('fk_send_batch_run_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_send_batch')),
-    sa.UniqueConstraint('run_id', 'batch_number', name=op.f('uq_send_batch_run_id_batch_number'))
+    sa.PrimaryKeyConstraint('run_id', 'batch_number', name=op.f('pk_send_batch'))
     )
     with op.batch_alter_table('send_batch', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_send_batch_state_lease_until'), ['state', 'lease_until'], unique=False)
-
-    op.create_table('delivery',
-    sa.Column('run_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
-    sa.Column('customer_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
-    sa.Column('line_user_id', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-    sa.Column('segment', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-    sa.Column('state', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-    sa.Column('reason', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-    sa.Column('batch_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
-    sa.Column('retry_key', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-    sa.Column('first_attempt_at', store.types.UTCDateTime(timezone=True), nullable=True),
-    sa.Column('sent_at', store.types.UTCDateTime(timezone=True), nullable=True),
-    sa.Column('request_id', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-    sa.ForeignKeyConstraint(['batch_id'], ['send_batch.id'], name=op.f('fk_delivery_batch_id')),
-    sa.ForeignKeyConstraint(['customer_id'], ['customer.id'], name=op.f('fk_delivery_customer_id')),
-    sa.ForeignKeyConstraint(['run_id'], ['campaign_run.id'], name=op.f('fk_delivery_run_id')),
-    sa.PrimaryKeyConstraint('run_id', 'customer_id', name=op.f('pk_delivery'))
-    )
-    with op.batch_alter_table('delivery', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_delivery_batch_id'), ['batch_id'], unique=False)
-        batch_op.create_index(batch_op.f('ix_delivery_customer_id_run_id'), ['customer_id', 'run_id'], unique=False)
 
     # ### end Alembic commands ###
 
 
 def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
-    with op.batch_alter_table('delivery', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_delivery_customer_id_run_id'))
-        batch_op.drop_index(batch_op.f('ix_delivery_batch_id'))
-
-    op.drop_table('delivery')
     with op.batch_alter_table('send_batch', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_send_batch_state_lease_until'))
 
     op.drop_table('send_batch')
     op.drop_table('message_result')
+    with op.batch_alter_table('delivery', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_delivery_run_id_batch_number'))
+        batch_op.drop_index(batch_op.f('ix_delivery_customer_id_run_id'))
+
+    op.drop_table('delivery')
     with op.batch_alter_table('click', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_click_run_id_customer_id'))
 
