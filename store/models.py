@@ -71,6 +71,8 @@ class Customer(Row, table=True):
     language: str | None = None
     attributes: dict[str, Any] = _json(dict)
     marketing_refused_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # set: no marketing at all
+    # LINE's time of the newest refusal or resumption: an older one that arrives late changes nothing
+    refusal_changed_ms: int = Field(default=0, sa_type=BigId, sa_column_kwargs={"server_default": "0"})
     created_at: datetime = Field(sa_type=UTCDateTime)
 
 
@@ -107,7 +109,15 @@ class WebhookBody(Row, table=True):
 class BehaviourEvent(Row, table=True):
     """One immutable fact about a customer at a time."""
 
-    __table_args__ = (Index(None, "customer_id", "occurred_at"),)
+    __table_args__ = (
+        Index(None, "customer_id", "occurred_at"),
+        Index(
+            None,
+            "message_id",
+            sqlite_where=text("message_id IS NOT NULL"),
+            postgresql_where=text("message_id IS NOT NULL"),
+        ),
+    )
 
     id: int | None = _key()
     event_key: str = Field(unique=True)  # the sender's id (LINE's webhookEventId, "click:…"): twice is once
@@ -117,6 +127,7 @@ class BehaviourEvent(Row, table=True):
     customer_id: int | None = _ref("customer.id", nullable=True)  # null: no user in it (group, failed link)
     occurred_at: datetime = Field(sa_type=UTCDateTime)
     received_at: datetime = Field(sa_type=UTCDateTime)
+    message_id: str | None = None  # LINE's, of a message or of its unsending; null for other kinds
     payload: dict[str, Any] = _json(dict)  # raw; words are taken out on `unsend`
 
 

@@ -40,6 +40,7 @@ def upgrade() -> None:
     sa.Column('language', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
     sa.Column('attributes', sa.JSON(), nullable=False),
     sa.Column('marketing_refused_at', store.types.UTCDateTime(timezone=True), nullable=True),
+    sa.Column('refusal_changed_ms', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), server_default='0', nullable=False),
     sa.Column('created_at', store.types.UTCDateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_customer')),
     sa.UniqueConstraint('member_id', name=op.f('uq_customer_member_id'))
@@ -88,6 +89,7 @@ def upgrade() -> None:
     sa.Column('customer_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
     sa.Column('occurred_at', store.types.UTCDateTime(timezone=True), nullable=False),
     sa.Column('received_at', store.types.UTCDateTime(timezone=True), nullable=False),
+    sa.Column('message_id', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
     sa.Column('payload', sa.JSON(), nullable=False),
     sa.ForeignKeyConstraint(['channel_id'], ['channel.id'], name=op.f('fk_behaviour_event_channel_id')),
     sa.ForeignKeyConstraint(['customer_id'], ['customer.id'], name=op.f('fk_behaviour_event_customer_id')),
@@ -96,6 +98,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('behaviour_event', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_behaviour_event_customer_id_occurred_at'), ['customer_id', 'occurred_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_behaviour_event_message_id'), ['message_id'], unique=False, sqlite_where=sa.text('message_id IS NOT NULL'), postgresql_where=sa.text('message_id IS NOT NULL'))
 
     op.create_table('campaign',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
@@ -421,6 +424,7 @@ def downgrade() -> None:
 
     op.drop_table('campaign')
     with op.batch_alter_table('behaviour_event', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_behaviour_event_message_id'), sqlite_where=sa.text('message_id IS NOT NULL'), postgresql_where=sa.text('message_id IS NOT NULL'))
         batch_op.drop_index(batch_op.f('ix_behaviour_event_customer_id_occurred_at'))
 
     op.drop_table('behaviour_event')
