@@ -1,0 +1,63 @@
+"""How often each endpoint may be called: token buckets per channel and endpoint, and the busiest second of each.
+
+Source: "Rate limits" of the Messaging API reference. LINE does not publish the size of the bucket; here it holds one
+second's worth (at least one request), or for hourly limits the whole hour's.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+PER_SECOND = 1.0
+PER_HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` requests in `seconds`."""
+
+    count: float
+    seconds: float
+
+
+EVERYTHING_ELSE = Rate(2000, PER_SECOND)
+LINE_RATES = {
+    "multicast": Rate(200, PER_SECOND),
+    "narrowcast": Rate(60, PER_HOUR),
+    "broadcast": Rate(60, PER_HOUR),
+}
+
+
+class Meter:
+    """One endpoint's bucket and its busiest second. Not thread-safe: the platform's lock is held around it."""
+
+    def __init__(self, rate: Rate, monotonic: Callable[[], float]) -> None:
+        self._per_second = rate.count / rate.seconds
+        self._size = max(1.0, rate.count)
+        self._tokens = self._size
+        self._monotonic = monotonic
+        self._filled_at = monotonic()
+        self._recent: deque[float] = deque()
+        self.accepted = 0
+        self.refused = 0
+        self.peak_in_one_second = 0
+
+    def take(self) -> bool:
+        """Take one token; False when there is none, and then nothing changes but the count of refusals."""
+        now = self._monotonic()
+        self._tokens = min(self._size, self._tokens + (now - self._filled_at) * self._per_second)
+        self._filled_at = now
+        if self._tokens < 1:
+            self.refused += 1
+            return False
+        self._tokens -= 1
+        self._count(now)
+        return True
+
+    def _count(self, now: float) -> None:
+        self.accepted += 1
+        recent = self._recent
+        recent.append(now)
+        while recent[0] <= now - 1.0:
+            recent.popleft()
+        self.peak_in_one_second = max(self.peak_in_one_second, len(recent))
