@@ -1,0 +1,208 @@
+"""From stored webhook bodies to behaviour events: a later, repeatable job, batch by batch.
+
+One transaction takes bodies, records their events and all that follows from them, and deletes the bodies: a crash at
+any point leaves the bodies where they were. Twice is once by the unique event key. It never calls LINE.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlmodel import Session
+
+from bot.accounts import AccountKey, Known, find_or_make, record_follows, record_wishes
+from bot.events import LineEvent, read_body, without_words
+from bot.replies import ReplyTexts, answer_to, expires_at
+from store.clock import Clock
+from store.engine import insert_for, is_sqlite, table_of, transaction
+from store.models import BehaviourEvent, Channel, Reply, WebhookBody
+
+MAX_EVENTS = 500  # in one transaction, about 30 ms: SQLite's other writers, the webhook among them, wait that long
+UNSEND_LOCK = 0x11E_0001  # PostgreSQL advisory lock: see _lock_out_unsends
+
+_body = table_of(WebhookBody)
+_event = table_of(BehaviourEvent)
+_channel = table_of(Channel)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    """A body of the inbox, read. `problem`: why it is kept when its readable events are stored; None: it goes."""
+
+    body_id: int
+    events: list[LineEvent]
+    problem: str | None
+
+
+def process_inbox(engine: Engine, *, clock: Clock, texts: ReplyTexts, limit: int = 500) -> int:
+    """Turn up to `limit` waiting bodies into events; return how many bodies were taken, 0 when none waits. Writes.
+
+    `texts` are the answers owed. A body that can't be stored is set aside with its problem and holds up no other. Any
+    number of these may run at once. Raises sqlalchemy.exc.OperationalError when the database is out of reach or the
+    transaction lost a deadlock: nothing was changed, call again.
+    """
+    try:
+        with transaction(engine) as session:
+            return _process(session, _waiting_ids(session, limit), clock(), texts)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:  # some body is at fault, whatever the fault: find it by taking each alone
+        log.warning("webhook_batch_failed", error=type(error).__name__)
+    with transaction(engine) as session:
+        waiting = _waiting_ids(session, limit)
+    for body_id in waiting:
+        _process_alone(engine, body_id, clock, texts)
+    return len(waiting)
+
+
+def _process_alone(engine: Engine, body_id: int, clock: Clock, texts: ReplyTexts) -> None:
+    """One body in its own transaction; set aside if that fails."""
+    try:
+        with transaction(engine) as session:
+            _process(session, [body_id], clock(), texts)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        # The error's kind only: its text may quote the event.
+        problem = f"can't be stored: {type(getattr(error, 'orig', None) or error).__name__}"
+        with transaction(engine) as session:
+            session.execute(update(_body).where(_body.c.id == body_id).values(problem=problem))
+        log.warning("webhook_body_set_aside", body_id=body_id, problem=problem)
+
+
+def _waiting_ids(session: Session, limit: int) -> list[int]:
+    """Ids of the oldest waiting bodies, locked by this transaction and held by no other."""
+    query = select(_body.c.id).where(_body.c.problem.is_(None)).order_by(_body.c.id).limit(limit)
+    return list(session.execute(query if is_sqlite(session) else query.with_for_update(skip_locked=True)).scalars())
+
+
+def _process(session: Session, body_ids: Sequence[int], now: datetime, texts: ReplyTexts) -> int:
+    """Store the events of these bodies and what follows from them; return how many bodies were taken."""
+    claimed = _read(session, body_ids)
+    if not claimed:
+        return 0
+    events = [event for body in claimed for event in body.events]
+    _lock_out_unsends(session, events)
+    keys: set[AccountKey] = {(e.channel_id, e.line_user_id) for e in events if e.line_user_id is not None}
+    known = find_or_make(session, keys, now)
+    ids = _insert_events(session, events, known)
+    new = {event.key: event for event in reversed(events) if event.key in ids}  # the first of two copies
+    record_follows(session, new.values(), known, now)
+    record_wishes(session, new.values(), known, now)
+    _remove_unsent_words(session, new.values())
+    _owe_replies(session, new, ids, now, texts)
+    _finish(session, claimed)
+    return len(claimed)
+
+
+def _read(session: Session, body_ids: Sequence[int]) -> list[_Claimed]:
+    """The bodies read, in order of arrival, until they hold MAX_EVENTS events; the rest are left for the next batch."""
+    query = select(_body).where(_body.c.id.in_(body_ids), _body.c.problem.is_(None)).order_by(_body.c.id)
+    destinations = dict(session.execute(select(_channel.c.id, _channel.c.destination)).tuples().all())
+    claimed: list[_Claimed] = []
+    event_count = 0
+    for row in session.execute(query if is_sqlite(session) else query.with_for_update(skip_locked=True)):
+        read = read_body(row.body, row.channel_id, row.received_at)
+        expected = destinations[row.channel_id]
+        if expected is None and read.destination is not None:
+            destinations[row.channel_id] = read.destination
+            unknown = (_channel.c.id == row.channel_id, _channel.c.destination.is_(None))
+            session.execute(update(_channel).where(*unknown).values(destination=read.destination))
+        elif expected is not None and read.destination not in (None, expected):
+            # Signed with our secret but meant for another account: its user ids may be another provider's.
+            problem = f"for destination {read.destination}, but this channel is {expected}"
+            claimed.append(_Claimed(row.id, [], problem))
+            continue
+        claimed.append(_Claimed(row.id, read.events, read.problem))
+        event_count += len(read.events)
+        if event_count >= MAX_EVENTS:
+            break
+    return claimed
+
+
+def _lock_out_unsends(session: Session, events: Sequence[LineEvent]) -> None:
+    """On PostgreSQL, keep a message and its unsending from being stored at the same time by two processors.
+
+    Neither transaction would see the other's row, and the words would stay. Messages share the lock; an unsend, which
+    is rare, waits for the transactions with messages and then sees their rows. SQLite has one writer at a time anyway.
+    """
+    kinds = {event.kind for event in events if event.message_id is not None}
+    if is_sqlite(session) or not kinds:
+        return
+    lock = func.pg_advisory_xact_lock if "unsend" in kinds else func.pg_advisory_xact_lock_shared
+    session.execute(select(lock(UNSEND_LOCK)))
+
+
+def _insert_events(session: Session, events: Sequence[LineEvent], known: dict[AccountKey, Known]) -> dict[str, int]:
+    """Store the events that are new, and return their ids by event key."""
+    if not events:
+        return {}
+    rows: list[dict[str, Any]] = [
+        {
+            "event_key": event.key,
+            "source": "line",
+            "kind": event.kind,
+            "channel_id": event.channel_id,
+            "customer_id": known[event.channel_id, event.line_user_id].customer_id if event.line_user_id else None,
+            "occurred_at": event.occurred_at,
+            "received_at": event.received_at,
+            "message_id": event.message_id,
+            "payload": event.payload,
+        }
+        for event in events
+    ]
+    # Sorted: two processors with the same redelivered events then wait for each other in one direction only.
+    rows.sort(key=lambda row: str(row["event_key"]))
+    statement = insert_for(session, BehaviourEvent).on_conflict_do_nothing(index_elements=["event_key"])
+    inserted = session.execute(statement.returning(_event.c.event_key, _event.c.id), rows)
+    return dict(inserted.tuples().all())
+
+
+def _remove_unsent_words(session: Session, new: Any) -> None:
+    """Take the words out of every message that was unsent, whichever of the two came first."""
+    unsent = {e.message_id for e in new if e.kind == "unsend" and e.message_id is not None}
+    said = {e.message_id for e in new if e.kind != "unsend" and e.message_id is not None} - unsent
+    if said:
+        query = select(_event.c.message_id).where(_event.c.kind == "unsend", _event.c.message_id.in_(said))
+        unsent |= set(session.execute(query).scalars())
+    if not unsent:
+        return
+    query = select(_event.c.id, _event.c.payload).where(_event.c.message_id.in_(unsent), _event.c.kind != "unsend")
+    for event_id, payload in session.execute(query).all():  # rare: a statement each is no burden
+        session.execute(update(_event).where(_event.c.id == event_id).values(payload=without_words(payload)))
+
+
+def _owe_replies(
+    session: Session, new: dict[str, LineEvent], ids: dict[str, int], now: datetime, texts: ReplyTexts
+) -> None:
+    """A Reply row for each new event that is owed an answer and whose token is still good."""
+    rows = [
+        {
+            "event_id": ids[key],
+            "channel_id": event.channel_id,
+            "reply_token": event.reply_token,
+            "messages": messages,
+            "expires_at": expires_at(event),
+            "state": "due",
+        }
+        for key, event in new.items()
+        if event.reply_token and now < expires_at(event) and (messages := answer_to(event, texts))
+    ]
+    if rows:
+        session.execute(insert(table_of(Reply)), rows)
+
+
+def _finish(session: Session, claimed: Sequence[_Claimed]) -> None:
+    """Delete the bodies that are done with, keep those with a problem."""
+    done = [body.body_id for body in claimed if body.problem is None]
+    session.execute(delete(_body).where(_body.c.id.in_(done)))
+    for body in claimed:
+        if body.problem is not None:
+            session.execute(update(_body).where(_body.c.id == body.body_id).values(problem=body.problem))
+            log.warning("webhook_body_set_aside", body_id=body.body_id, problem=body.problem)
