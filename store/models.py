@@ -364,7 +364,15 @@ class Delivery(Row, table=True):
 class Click(Row, table=True):
     """One fetch of a tracked link, stored raw; people told from robots by `kind`."""
 
-    __table_args__ = (Index(None, "run_id", "customer_id"),)
+    __table_args__ = (
+        Index(None, "run_id", "customer_id"),
+        Index(
+            "ix_click_without_event",
+            "id",
+            sqlite_where=text("NOT has_event"),
+            postgresql_where=text("NOT has_event"),
+        ),
+    )
 
     id: int | None = _key()
     link_id: int = _ref("tracked_link.id")
@@ -373,6 +381,7 @@ class Click(Row, table=True):
     clicked_at: datetime = Field(sa_type=UTCDateTime)
     kind: str  # person | preview | robot
     user_agent: str = Field(sa_type=Text)
+    has_event: bool = False  # a behaviour event was made of it, or none is due (robots, links without a person)
 
 
 class MessageResult(Row, table=True):

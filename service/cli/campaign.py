@@ -1,5 +1,214 @@
-"""`retarget campaign`."""
+"""`retarget campaign`: plan, look at and steer campaigns."""
+
+import asyncio
+import json
+import uuid
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import select
 
-app = typer.Typer(help="", no_args_is_help=True)
+from campaigns import schedule
+from campaigns.message import compile_content
+from campaigns.results import campaign_results, runs_of
+from campaigns.schedule import Plan, campaign_by_id, create_campaign
+from service.channels import bulk_door, channel_ids, channel_named
+from service.cli.context import open_database, print_json, settings_for_command
+from service.settings import Settings
+from store.clock import system_clock
+from store.engine import reading, transaction
+from store.errors import BadInput, ExpectedError
+from store.models import Campaign, Channel
+
+app = typer.Typer(help="Plan, look at and steer campaigns.", no_args_is_help=True)
+
+CampaignId = Annotated[int, typer.Argument(metavar="ID", help="The campaign's id.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Option(help="What marketers call it.")],
+    to: Annotated[str, typer.Option(help="Whom: all, MODEL=SEGMENT (rf11=champions) or tag:NAME.")],
+    text: Annotated[str | None, typer.Option(help="One text message; may hold links and {{ name }} fields.")] = None,
+    messages: Annotated[Path | None, typer.Option(help="A JSON file with 1 to 5 LINE messages (text or flex).")] = None,
+    way: Annotated[str, typer.Option(help="push: fields and personal links; multicast: one body for 500.")] = "push",
+    holdout: Annotated[str, typer.Option(help="Percent kept back to measure lift against.")] = "5",
+    at: Annotated[str | None, typer.Option(help="now, or a time such as 2026-11-30T10:00 (brand's zone).")] = None,
+    cron: Annotated[str | None, typer.Option(help="Recur: five cron fields in the brand's zone, '0 10 * * 1'.")] = None,
+    theme: Annotated[str | None, typer.Option(help="What it is about, for the keyword report.")] = None,
+    channel: Annotated[str | None, typer.Option(help="Which LINE account, if there are several.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plan a campaign. Without --at or --cron it stays a draft."""
+    settings = settings_for_command()
+    engine = open_database(settings)
+    now = system_clock()
+    plan = Plan(
+        name=name,
+        target=to,
+        messages=_content(text, messages),
+        at=_moment(at, settings.zone, now),
+        way=way,
+        holdout_percent=_percent(holdout),
+        cron=cron,
+        theme=theme,
+        conversion_days=settings.conversion_days,
+    )
+    channel_id = channel_ids(engine, settings)[channel_named(settings, channel).name]
+    with transaction(engine) as session:
+        campaign = create_campaign(session, plan, channel_id=channel_id, zone=settings.zone, now=now)
+        _print_state(campaign, as_json, settings.zone)
+
+
+def _content(text: str | None, path: Path | None) -> Any:
+    if (text is None) == (path is None):
+        raise BadInput("give the content with either --text or --messages")
+    if text is not None:
+        return [{"type": "text", "text": text}]
+    assert path is not None
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path} can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise BadInput(f"{path} is not JSON: {error}") from error
+    return read["messages"] if isinstance(read, dict) and "messages" in read else read
+
+
+def _moment(words: str | None, zone: ZoneInfo, now: datetime) -> datetime | None:
+    if words is None or words == "now":
+        return now if words else None
+    try:
+        moment = datetime.fromisoformat(words)
+    except ValueError as error:
+        raise BadInput(f"{words!r} is not a time: say now, or 2026-11-30T10:00") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+
+
+def _percent(words: str) -> Decimal:
+    try:
+        return Decimal(words.removesuffix("%"))
+    except InvalidOperation as error:
+        raise BadInput(f"{words!r} is not a percentage") from error
+
+
+def _print_state(campaign: Campaign, as_json: bool, zone: ZoneInfo) -> None:
+    if as_json:
+        print_json({"id": campaign.id, "state": campaign.state})
+        return
+    when = f", next at {campaign.next_fire_at.astimezone(zone):%Y-%m-%d %H:%M}" if campaign.next_fire_at else ""
+    typer.echo(f"campaign {campaign.id} ({campaign.name}) is {campaign.state}{when}")
+
+
+@app.command("list")
+def list_campaigns(as_json: AsJson = False) -> None:
+    """All campaigns, newest first."""
+    settings = settings_for_command()
+    with reading(open_database(settings)) as session:
+        found = session.scalars(select(Campaign).order_by(Campaign.id.desc())).all()  # type: ignore[union-attr]
+    if as_json:
+        print_json([_described(campaign) for campaign in found])
+        return
+    table = Table("id", "name", "state", "to", "way", "next", "problem")
+    for c in found:
+        when = f"{c.next_fire_at.astimezone(settings.zone):%Y-%m-%d %H:%M}" if c.next_fire_at else ""
+        table.add_row(str(c.id), c.name, c.state, c.target, c.way, when, c.problem or "")
+    Console().print(table)
+
+
+def _described(campaign: Campaign) -> dict[str, Any]:
+    return {
+        "id": campaign.id,
+        "name": campaign.name,
+        "state": campaign.state,
+        "to": campaign.target,
+        "way": campaign.way,
+        "cron": campaign.cron,
+        "next_fire_at": campaign.next_fire_at.isoformat() if campaign.next_fire_at else None,
+        "problem": campaign.problem,
+    }
+
+
+@app.command()
+def show(campaign_id: CampaignId, as_json: AsJson = False) -> None:
+    """What became of a campaign, all its runs together."""
+    settings = settings_for_command()
+    with reading(open_database(settings)) as session:
+        campaign = campaign_by_id(session, campaign_id)
+        runs = runs_of(session, campaign_id)
+        results = campaign_results(session, campaign_id)
+    if as_json:
+        print_json({**_described(campaign), "runs": len(runs), **results.to_json()})
+        return
+    _print_state(campaign, False, settings.zone)
+    if campaign.problem:
+        typer.echo(f"problem: {campaign.problem}")
+    table = Table(title=f"{len(runs)} runs", show_header=False)
+    for state, people in results.deliveries.items():
+        table.add_row(state, f"{people:,}")
+    for why, people in results.skipped.items():
+        table.add_row(f"  skipped: {why}", f"{people:,}")
+    for why, people in results.failed.items():
+        table.add_row(f"  failed: {why}", f"{people:,}")
+    table.add_row("people who tapped", f"{results.clicks:,}")
+    table.add_row("who bought after a tap", f"{results.conversions:,}")
+    table.add_row("what they paid", f"{results.revenue:,}")
+    if results.lift:
+        lift = results.lift
+        table.add_row("lift in buyers", f"{lift.difference:+.2%} (95 %: {lift.low:+.2%} to {lift.high:+.2%})")
+    Console().print(table)
+
+
+@app.command()
+def pause(campaign_id: CampaignId, as_json: AsJson = False) -> None:
+    """Stop sending within a second; `resume` goes on."""
+    settings = settings_for_command()
+    with transaction(open_database(settings)) as session:
+        _print_state(schedule.pause(session, campaign_id), as_json, settings.zone)
+
+
+@app.command()
+def resume(campaign_id: CampaignId, as_json: AsJson = False) -> None:
+    """Go on where `pause` stopped."""
+    settings = settings_for_command()
+    with transaction(open_database(settings)) as session:
+        campaign = schedule.resume(session, campaign_id, zone=settings.zone, now=system_clock())
+        _print_state(campaign, as_json, settings.zone)
+
+
+@app.command()
+def cancel(campaign_id: CampaignId, as_json: AsJson = False) -> None:
+    """End a campaign for good; who was not sent to is skipped."""
+    settings = settings_for_command()
+    with transaction(open_database(settings)) as session:
+        _print_state(schedule.cancel(session, campaign_id), as_json, settings.zone)
+
+
+@app.command("send-test")
+def send_test(
+    campaign_id: CampaignId,
+    to: Annotated[str, typer.Option(help="The LINE user id to send to, such as your own.")],
+    name: Annotated[str, typer.Option(help="What {{ name }} reads as.")] = "測試",
+) -> None:
+    """Send a campaign's content to one LINE user now. It counts in the quota; links are not tracked."""
+    settings = settings_for_command()
+    with reading(open_database(settings)) as session:
+        campaign = campaign_by_id(session, campaign_id)
+        channel_name = session.get_one(Channel, campaign.channel_id).name
+    messages = compile_content(campaign.messages)({"name": name, "display_name": name}, lambda url: url)
+    answer = asyncio.run(_push_once(settings, channel_name, to, messages))
+    if answer.outcome != "accepted":
+        raise ExpectedError(f"LINE did not take the test message: {answer.problem or answer.outcome}")
+    typer.echo(f"sent to {to}; LINE's request id is {answer.request_id}")
+
+
+async def _push_once(settings: Settings, channel_name: str, to: str, messages: bytes) -> Any:
+    async with bulk_door(channel_named(settings, channel_name), settings) as door:
+        return await door.push(to, messages, str(uuid.uuid4()))

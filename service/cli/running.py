@@ -1,5 +1,82 @@
+"""`retarget serve`, `worker` and `up`: the processes of the service."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import structlog
 import typer
+from granian.constants import Interfaces
+from granian.server import Server
+
+from service.cli.context import open_database, settings_for_command
+from service.settings import Settings
+from service.worker import work
+from store.engine import is_sqlite
+from store.errors import BadInput
+
+log = structlog.get_logger()
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add `serve`, `worker` and `up`."""
+    app.command()(serve)
+    app.command()(worker)
+    app.command()(up)
+
+
+def _ready_settings() -> Settings:
+    settings = settings_for_command()
+    settings.require_fit()
+    if settings.retarget_env != "production":
+        for weakness in settings.weaknesses():
+            log.warning("not_fit_for_production", weakness=weakness)
+    return settings
+
+
+def serve() -> None:
+    """Run the web server: webhook, tracked links and console, at HOST and PORT."""
+    settings = _ready_settings()
+    engine = open_database(settings)
+    if is_sqlite(engine) and settings.web_workers > 1:
+        raise BadInput("SQLite takes one writing web process: set WEB_WORKERS=1, or use PostgreSQL")
+    engine.dispose()
+    Server(
+        "service.wsgi:application",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        workers=settings.web_workers,
+        blocking_threads=settings.web_threads,
+        log_access=False,
+    ).serve()
+
+
+def worker() -> None:
+    """Run the scheduler and the sending. Any number of workers may run on PostgreSQL, one on SQLite."""
+    settings = _ready_settings()
+    work(open_database(settings), settings)
+
+
+def up() -> None:
+    """Run web server and worker together, for one machine. Ctrl-C ends both; if one ends, so does the other."""
+    settings = _ready_settings()
+    open_database(settings).dispose()
+    children = [
+        subprocess.Popen([sys.executable, "-m", "service.cli", name])  # noqa: S603  (our own command)
+        for name in ("serve", "worker")
+    ]
+
+    def end_all(*_: object) -> None:
+        for child in children:
+            if child.poll() is None:
+                child.send_signal(signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end_all)
+    signal.signal(signal.SIGINT, end_all)
+    while all(child.poll() is None for child in children):
+        time.sleep(0.2)
+    end_all()
+    codes = [child.wait() for child in children]
+    sys.exit(max(abs(code) if code not in (-signal.SIGTERM, 0) else 0 for code in codes))

@@ -297,6 +297,7 @@ def upgrade() -> None:
     sa.Column('clicked_at', store.types.UTCDateTime(timezone=True), nullable=False),
     sa.Column('kind', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('user_agent', sa.Text(), nullable=False),
+    sa.Column('has_event', sa.Boolean(), nullable=False),
     sa.ForeignKeyConstraint(['customer_id'], ['customer.id'], name=op.f('fk_click_customer_id')),
     sa.ForeignKeyConstraint(['link_id'], ['tracked_link.id'], name=op.f('fk_click_link_id')),
     sa.ForeignKeyConstraint(['run_id'], ['campaign_run.id'], name=op.f('fk_click_run_id')),
@@ -304,6 +305,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('click', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_click_run_id_customer_id'), ['run_id', 'customer_id'], unique=False)
+        batch_op.create_index('ix_click_without_event', ['id'], unique=False, sqlite_where=sa.text('NOT has_event'), postgresql_where=sa.text('NOT has_event'))
 
     op.create_table('delivery',
     sa.Column('run_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
@@ -373,6 +375,7 @@ def downgrade() -> None:
 
     op.drop_table('delivery')
     with op.batch_alter_table('click', schema=None) as batch_op:
+        batch_op.drop_index('ix_click_without_event', sqlite_where=sa.text('NOT has_event'), postgresql_where=sa.text('NOT has_event'))
         batch_op.drop_index(batch_op.f('ix_click_run_id_customer_id'))
 
     op.drop_table('click')

@@ -1,0 +1,160 @@
+"""Freezing: a run's whole audience becomes delivery rows, with retry keys, before any call to LINE.
+
+Set-based and in slices of customers, each its own short transaction under the run's row lock: any number of workers
+may freeze one run together, and a crash goes on where the last slice was committed (`CampaignRun.frozen_up_to`).
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Integer, String, and_, case, cast, func, insert, literal, null, select
+from sqlmodel import Session
+
+from campaigns.schedule import audience_is_frozen
+from campaigns.target import matches, parse_target
+from store.engine import is_sqlite, table_of
+from store.models import Campaign, CampaignRun, Customer, CustomerSegment, Delivery, LineAccount, SendBatch
+
+BATCH_SIZE = 500  # recipients: LINE's limit of one multicast ("Send multicast message")
+SLICE = 20_000  # customers looked at in one transaction
+BUCKETS = 10_000  # the stable hash has hundredths of a percent
+_PRIME = 2_147_483_647  # 2**31 - 1: products of two residues stay inside 64 bits in both databases
+
+
+def bucket_of(customer_id: Any, salt: int) -> Any:
+    """A stable hash of a customer into 0..9,999, the same for ints, NumPy arrays and SQL columns.
+
+    Two multiplications around a square modulo 2**31-1: in plain SQL, so that a million people are told apart without
+    leaving the database. The same person and salt always give the same bucket; other salts are independent of it.
+    """
+    mixed = (customer_id % _PRIME * 48_271 + (salt * 69_621 + 12_345) % _PRIME) % _PRIME
+    mixed = (mixed * mixed % _PRIME + mixed * 16_807 + salt) % _PRIME
+    return mixed * 39_373 % _PRIME % BUCKETS
+
+
+def freeze_slice(session: Session, run_id: int, *, now: datetime) -> bool:
+    """Freeze the next slice of a planned run; False when nothing was left to do.
+
+    With the last slice the run becomes ready to send. Raises UnknownTarget when the target has gone meanwhile.
+    """
+    run = session.get(CampaignRun, run_id, with_for_update=True)
+    if run is None or run.state != "planned":
+        return False
+    customer = table_of(Customer)
+    low = run.frozen_up_to
+    high = session.scalar(
+        select(func.max(customer.c.id)).where(
+            customer.c.id.in_(select(customer.c.id).where(customer.c.id > low).order_by(customer.c.id).limit(SLICE))
+        )
+    )
+    if high is None:
+        audience_is_frozen(session, run, now=now)
+        return False
+    campaign = session.get_one(Campaign, run.campaign_id)
+    session.execute(_insert_deliveries(session, run, campaign, low, high))
+    session.execute(_insert_batches(session, run))
+    run.frozen_up_to = high
+    session.add(run)
+    return True
+
+
+def planned_runs(session: Session) -> list[int]:
+    """Ids of the runs whose audience is still to be frozen, oldest first."""
+    run = table_of(CampaignRun)
+    return list(session.scalars(select(run.c.id).where(run.c.state == "planned").order_by(run.c.id)))
+
+
+def _insert_deliveries(session: Session, run: CampaignRun, campaign: Campaign, low: int, high: int) -> Any:
+    customer, account, segment = table_of(Customer), table_of(LineAccount), table_of(CustomerSegment)
+    newest = (
+        select(account.c.customer_id, func.max(account.c.id).label("id"))
+        .where(account.c.channel_id == campaign.channel_id, account.c.customer_id > low, account.c.customer_id <= high)
+        .group_by(account.c.customer_id)
+        .subquery()
+    )
+    reason = case(
+        (customer.c.marketing_refused_at.is_not(None), "refused"),
+        (account.c.id.is_(None), "no_line_account"),
+        (account.c.is_following.is_(False), "blocked"),
+    )
+    assert campaign.id is not None
+    held_out = bucket_of(customer.c.id, campaign.id) < int(campaign.holdout_percent * BUCKETS / 100)
+    person = (
+        select(
+            customer.c.id.label("customer_id"),
+            account.c.line_user_id,
+            segment.c.rfm8.label("segment"),
+            reason.label("reason"),
+            case((reason.is_not(None), "skipped"), (held_out, "held_out"), else_="chosen").label("state"),
+        )
+        .select_from(customer)
+        .outerjoin(newest, newest.c.customer_id == customer.c.id)
+        .outerjoin(account, account.c.id == newest.c.id)
+        .outerjoin(segment, segment.c.customer_id == customer.c.id)
+        .where(customer.c.id > low, customer.c.id <= high, matches(parse_target(session, campaign.target)))
+        .cte("person")
+    )
+    place = func.row_number().over(partition_by=person.c.state, order_by=person.c.customer_id)
+    first_batch = session.scalar(
+        select(func.coalesce(func.max(table_of(SendBatch).c.batch_number), 0) + 1).where(
+            table_of(SendBatch).c.run_id == run.id
+        )
+    )
+    is_chosen = person.c.state == "chosen"
+    rows = select(
+        literal(run.id),
+        person.c.customer_id,
+        person.c.line_user_id,
+        person.c.segment,
+        person.c.state,
+        person.c.reason,
+        case((is_chosen, cast(literal(first_batch) + (place - 1) / BATCH_SIZE, Integer))),
+        case((is_chosen, _new_key(session)), else_=null()) if run.way == "push" else cast(null(), String),
+    )
+    return insert(table_of(Delivery)).from_select(
+        ["run_id", "customer_id", "line_user_id", "segment", "state", "reason", "batch_number", "retry_key"],
+        rows,
+        include_defaults=False,
+    )
+
+
+def _insert_batches(session: Session, run: CampaignRun) -> Any:
+    """Batches for the deliveries that have a number and no batch yet: those of the slice just frozen."""
+    delivery, batch = table_of(Delivery), table_of(SendBatch)
+    there = select(func.coalesce(func.max(batch.c.batch_number), 0)).where(batch.c.run_id == run.id).scalar_subquery()
+    rows = (
+        select(
+            literal(run.id),
+            delivery.c.batch_number,
+            func.count(),
+            literal("due"),
+            literal(0),
+            _new_key(session) if run.way == "multicast" else cast(null(), String),
+        )
+        .where(and_(delivery.c.run_id == run.id, delivery.c.batch_number > there))
+        .group_by(delivery.c.batch_number)
+    )
+    return insert(batch).from_select(
+        ["run_id", "batch_number", "recipient_count", "state", "attempts", "retry_key"], rows, include_defaults=False
+    )
+
+
+def _new_key(session: Session) -> Any:
+    """SQL for a fresh random UUID (version 4) per row: LINE's retry key is one in hex form."""
+    if not is_sqlite(session):
+        return cast(func.gen_random_uuid(), String)
+
+    def digits(count: int) -> Any:
+        return func.lower(func.hex(func.randomblob(count)))
+
+    return (
+        digits(4)
+        .op("||")("-")
+        .op("||")(digits(2))
+        .op("||")("-4")
+        .op("||")(func.substr(digits(2), 2))
+        .op("||")("-a")
+        .op("||")(func.substr(digits(2), 2))
+        .op("||")("-")
+        .op("||")(digits(6))
+    )

@@ -1,0 +1,298 @@
+"""When campaigns fire and what state they are in. The sole writer of a campaign's and a run's state.
+
+The schedule is a row (`Campaign.next_fire_at`); whoever ticks, however many there are, one run comes of it, by the
+constraint on (campaign, scheduled time). States of a campaign: draft, scheduled, sending, sent, paused, cancelled,
+failed; of a run: planned (its audience is being frozen), sending, paused, sent, cancelled, failed.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from apscheduler.triggers.cron import CronTrigger
+from sqlalchemy import exists, or_, select, update
+from sqlmodel import Session, col
+
+from campaigns.message import check_messages, links_in
+from campaigns.target import parse_target
+from store.engine import insert_for, table_of
+from store.errors import BadInput, ExpectedError, NotFound
+from store.models import Campaign, CampaignRun, Channel, Delivery, SendBatch, TrackedLink
+
+# A one-time message that comes more than a day late is no longer what the marketer meant; a recurring one has a next.
+MISSED_ONCE = timedelta(hours=24)
+MISSED_RECURRING = timedelta(hours=1)
+
+
+class WrongState(ExpectedError):
+    """The campaign is in a state in which this can't be done."""
+
+    http_status = 409
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a marketer asks for. `at` (aware) is the first firing, or with `cron` the time from which it recurs."""
+
+    name: str
+    target: str
+    messages: list[dict[str, Any]]
+    at: datetime | None
+    way: str = "push"
+    holdout_percent: Decimal = Decimal(5)
+    cron: str | None = None
+    theme: str | None = None
+    conversion_days: int = 7
+
+
+def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: ZoneInfo, now: datetime) -> Campaign:
+    """Check a plan and store it: scheduled when it has a time, else a draft.
+
+    Raises BadInput (UnknownTarget, InvalidMessage …) and writes nothing when anything in it is wrong.
+    """
+    if plan.way not in ("push", "multicast"):
+        raise BadInput(f"{plan.way!r} is not a way to send: say push or multicast")
+    if not 0 <= plan.holdout_percent < 100:
+        raise BadInput(f"holdout must be at least 0 and below 100 percent, got {plan.holdout_percent}")
+    if not plan.name.strip():
+        raise BadInput("a campaign needs a name")
+    check_messages(plan.messages, way=plan.way)
+    parse_target(session, plan.target)
+    first = next_firing(plan.cron, zone, plan.at or now) if plan.cron else plan.at
+    campaign = Campaign(
+        channel_id=channel_id,
+        name=plan.name,
+        state="scheduled" if first else "draft",
+        target=plan.target,
+        messages=plan.messages,
+        way=plan.way,
+        theme=plan.theme,
+        holdout_percent=plan.holdout_percent,
+        conversion_days=plan.conversion_days,
+        cron=plan.cron,
+        next_fire_at=first,
+        created_at=now,
+    )
+    session.add(campaign)
+    session.flush()
+    assert campaign.id is not None
+    for url in links_in(plan.messages):
+        session.add(TrackedLink(campaign_id=campaign.id, url=url))
+    session.flush()
+    return campaign
+
+
+def next_firing(cron: str, zone: ZoneInfo, after: datetime) -> datetime:
+    """The first time strictly after `after` that the five-field cron expression names in `zone`.
+
+    Raises BadInput for an expression that can't be read or never comes.
+    """
+    try:
+        trigger = CronTrigger.from_crontab(cron, timezone=zone)
+    except ValueError as error:
+        raise BadInput(f"{cron!r} is not a cron expression of five fields: {error}") from error
+    found: datetime | None = trigger.get_next_fire_time(None, after.astimezone(zone) + timedelta(microseconds=1))
+    if found is None:
+        raise BadInput(f"the cron expression {cron!r} never comes")
+    return found
+
+
+def campaign_by_id(session: Session, campaign_id: int, *, for_update: bool = False) -> Campaign:
+    """The campaign; with `for_update` locked until the transaction ends. Raises NotFound."""
+    campaign = session.get(Campaign, campaign_id, with_for_update=for_update or None)
+    if campaign is None:
+        raise NotFound(f"there is no campaign {campaign_id}")
+    return campaign
+
+
+def fire_due(session: Session, *, zone: ZoneInfo, now: datetime) -> list[int]:
+    """Make the run of every campaign whose time has come; returns the ids of the runs made by this call."""
+    due = session.scalars(
+        select(Campaign)
+        .where(col(Campaign.next_fire_at) <= now, col(Campaign.state).in_(("scheduled", "sending")))
+        .order_by(col(Campaign.next_fire_at), col(Campaign.id))
+        .with_for_update(skip_locked=True)
+    ).all()
+    made = [_fire(session, campaign, zone=zone, now=now) for campaign in due]
+    return [run_id for run_id in made if run_id is not None]
+
+
+def _fire(session: Session, campaign: Campaign, *, zone: ZoneInfo, now: datetime) -> int | None:
+    scheduled_for = campaign.next_fire_at
+    assert scheduled_for is not None
+    campaign.next_fire_at = next_firing(campaign.cron, zone, now) if campaign.cron else None
+    late_by = now - scheduled_for
+    if late_by > (MISSED_RECURRING if campaign.cron else MISSED_ONCE):
+        campaign.problem = f"the firing of {scheduled_for.astimezone(zone):%Y-%m-%d %H:%M} was missed"
+        if not campaign.cron:
+            campaign.state = "failed"
+        session.add(campaign)
+        return None
+    link = table_of(TrackedLink)
+    links = session.execute(select(link.c.url, link.c.id).where(link.c.campaign_id == campaign.id)).tuples().all()
+    run_id: int | None = session.execute(
+        insert_for(session, CampaignRun)
+        .values(
+            campaign_id=campaign.id,
+            scheduled_for=scheduled_for,
+            state="planned",
+            messages=campaign.messages,
+            way=campaign.way,
+            link_ids=dict(list(links)),
+            fired_at=now,
+            frozen_up_to=0,
+        )
+        .on_conflict_do_nothing(index_elements=["campaign_id", "scheduled_for"])
+        .returning(table_of(CampaignRun).c.id)
+    ).scalar()
+    campaign.state = "sending"
+    session.add(campaign)
+    return run_id
+
+
+def audience_is_frozen(session: Session, run: CampaignRun, *, now: datetime) -> None:
+    """A run whose whole audience stands in delivery rows may be sent. Called by campaigns/audience.py."""
+    run.frozen_at = now
+    if run.state == "planned":
+        run.state = "sending"
+    session.add(run)
+
+
+def pause(session: Session, campaign_id: int, *, problem: str | None = None) -> Campaign:
+    """Stop at once: no further call is begun, nothing further fires. Raises WrongState, NotFound."""
+    campaign = campaign_by_id(session, campaign_id, for_update=True)
+    if campaign.state == "paused":
+        return campaign
+    if campaign.state not in ("scheduled", "sending"):
+        raise WrongState(f"campaign {campaign_id} is {campaign.state}; only a scheduled or sending one can be paused")
+    campaign.resume_state, campaign.state, campaign.problem = campaign.state, "paused", problem
+    _move_runs(session, campaign, ("planned", "sending"), "paused")
+    session.add(campaign)
+    return campaign
+
+
+def resume(session: Session, campaign_id: int, *, zone: ZoneInfo, now: datetime) -> Campaign:
+    """Go on where `pause` stopped. A recurring firing that fell into the pause is not made up for.
+
+    Raises WrongState, NotFound.
+    """
+    campaign = campaign_by_id(session, campaign_id, for_update=True)
+    if campaign.state != "paused":
+        raise WrongState(f"campaign {campaign_id} is {campaign.state}, not paused")
+    campaign.state, campaign.resume_state, campaign.problem = campaign.resume_state or "scheduled", None, None
+    if campaign.cron and campaign.next_fire_at and campaign.next_fire_at <= now:
+        campaign.next_fire_at = next_firing(campaign.cron, zone, now)
+    session.execute(update(Channel).where(col(Channel.id) == campaign.channel_id).values(stopped_reason=None))
+    run = table_of(CampaignRun)
+    paused = (run.c.campaign_id == campaign.id, run.c.state == "paused")
+    session.execute(update(run).where(*paused, run.c.frozen_at.is_(None)).values(state="planned"))
+    session.execute(update(run).where(*paused, run.c.frozen_at.is_not(None)).values(state="sending"))
+    session.add(campaign)
+    return campaign
+
+
+def cancel(session: Session, campaign_id: int) -> Campaign:
+    """End it for good: no further call is begun; who was not sent to is skipped. Raises WrongState, NotFound."""
+    campaign = campaign_by_id(session, campaign_id, for_update=True)
+    if campaign.state == "cancelled":
+        return campaign
+    if campaign.state in ("sent", "failed"):
+        raise WrongState(f"campaign {campaign_id} is already {campaign.state}")
+    campaign.state, campaign.resume_state, campaign.next_fire_at = "cancelled", None, None
+    _move_runs(session, campaign, ("planned", "sending", "paused"), "cancelled")
+    session.add(campaign)
+    return campaign
+
+
+def _move_runs(session: Session, campaign: Campaign, states: tuple[str, ...], to: str) -> None:
+    session.execute(
+        update(CampaignRun)
+        .where(col(CampaignRun.campaign_id) == campaign.id, col(CampaignRun.state).in_(states))
+        .values(state=to)
+    )
+
+
+def settle(session: Session, *, now: datetime) -> list[int]:
+    """Close the runs that have nothing left to do, sent or cancelled, and their campaigns; returns the runs' ids."""
+    run, batch = table_of(CampaignRun), table_of(SendBatch)
+    being_sent = exists().where(batch.c.run_id == run.c.id, batch.c.state == "claimed", batch.c.lease_until > now)
+    cancelled = (
+        session.execute(select(run.c.id).where(run.c.state == "cancelled", run.c.finished_at.is_(None), ~being_sent))
+        .scalars()
+        .all()
+    )
+    for run_id in cancelled:
+        _skip_rest(session, run_id)
+    unsent = exists().where(batch.c.run_id == run.c.id, batch.c.state.in_(("due", "claimed")))
+    sent = list(session.scalars(select(run.c.id).where(run.c.state == "sending", ~unsent)))
+    closed = [*cancelled, *sent]
+    if closed:
+        session.execute(update(run).where(run.c.id.in_(sent)).values(state="sent"))
+        session.execute(update(run).where(run.c.id.in_(closed)).values(finished_at=now))
+        _close_campaigns(session, sent)
+    return closed
+
+
+def _skip_rest(session: Session, run_id: int) -> None:
+    """Who was chosen and never called is skipped; where a call may have got through, nobody can know."""
+    batch, delivery = table_of(SendBatch), table_of(Delivery)
+    in_doubt = or_(
+        delivery.c.first_attempt_at.is_not(None),
+        exists().where(
+            batch.c.run_id == run_id,
+            batch.c.batch_number == delivery.c.batch_number,
+            batch.c.first_attempt_at.is_not(None),
+        ),
+    )
+    follows_batch = exists().where(
+        batch.c.run_id == run_id,
+        batch.c.batch_number == delivery.c.batch_number,
+        batch.c.state.in_(("accepted", "failed", "unknown")),
+    )
+    rest = (delivery.c.run_id == run_id, delivery.c.state == "chosen", ~follows_batch)
+    session.execute(update(delivery).where(*rest, in_doubt).values(state="unknown", reason="cancelled in doubt"))
+    session.execute(update(delivery).where(*rest).values(state="skipped", reason="cancelled"))
+    session.execute(
+        update(batch)
+        .where(batch.c.run_id == run_id, batch.c.state.in_(("due", "claimed")))
+        .values(state="done", claimed_by=None, lease_until=None)
+    )
+
+
+def _close_campaigns(session: Session, run_ids: list[int]) -> None:
+    campaign, run = table_of(Campaign), table_of(CampaignRun)
+    others = exists().where(run.c.campaign_id == campaign.c.id, run.c.state.in_(("planned", "sending", "paused")))
+    of_these = campaign.c.id.in_(select(run.c.campaign_id).where(run.c.id.in_(run_ids)))
+    over = (of_these, campaign.c.state == "sending", ~others)
+    session.execute(update(campaign).where(*over, campaign.c.next_fire_at.is_not(None)).values(state="scheduled"))
+    session.execute(update(campaign).where(*over, campaign.c.next_fire_at.is_(None)).values(state="sent"))
+
+
+def pause_for(session: Session, run_id: int, problem: str) -> None:
+    """Pause the campaign of a run because LINE will not take more of it, and say why. Twice is the same as once."""
+    campaign_id = session.execute(
+        select(table_of(CampaignRun).c.campaign_id).where(table_of(CampaignRun).c.id == run_id)
+    ).scalar_one()
+    campaign = campaign_by_id(session, campaign_id, for_update=True)
+    if campaign.state in ("scheduled", "sending"):
+        pause(session, campaign_id, problem=problem)
+
+
+def fail_run(session: Session, run_id: int, problem: str) -> None:
+    """A run that can't be made ready (its target has gone): it and its campaign fail, saying why."""
+    run = session.get_one(CampaignRun, run_id, with_for_update=True)
+    campaign = campaign_by_id(session, run.campaign_id, for_update=True)
+    run.state, campaign.state, campaign.problem, campaign.next_fire_at = "failed", "failed", problem, None
+    session.add(run)
+    session.add(campaign)
+
+
+def stop_channel(session: Session, channel_id: int, problem: str) -> None:
+    """LINE refuses the token: pause everything of the channel that is sending, and say why."""
+    session.execute(update(Channel).where(col(Channel.id) == channel_id).values(stopped_reason=problem))
+    campaign = table_of(Campaign)
+    sending = select(campaign.c.id).where(campaign.c.channel_id == channel_id, campaign.c.state == "sending")
+    for campaign_id in session.scalars(sending).all():
+        pause(session, campaign_id, problem=problem)

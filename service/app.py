@@ -1,0 +1,74 @@
+"""The web application: the webhook intake in front, tracked links, the console behind.
+
+`create_app` returns the Flask application; `serve_with` puts the intake, which must cost less than Flask's routing,
+before it as plain WSGI.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from flask import Flask, Response, abort, redirect, request
+from sqlalchemy import Engine, text
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+from bot.webhook import WebhookIntake
+from campaigns.clicks import LinkBook, TokenSigner, kind_of_request, record_tap
+from service.channels import webhook_keys
+from service.settings import Settings
+from store.clock import Clock, system_clock
+from store.engine import reading
+from store.errors import ExpectedError
+from store.journal import Journal
+
+log = structlog.get_logger()
+
+
+def create_app(settings: Settings, engine: Engine, journal: Journal, clock: Clock = system_clock) -> Flask:
+    """The Flask application with every page but the webhook."""
+    app = Flask(__name__, static_folder=None)
+    app.secret_key = settings.secret_key.get_secret_value()
+    signer, links = TokenSigner(settings.secret_key.get_secret_value()), LinkBook(engine)
+
+    @app.get("/r/<token>")
+    def follow_link(token: str) -> WerkzeugResponse:
+        tap = signer.read(token)
+        address = links.find(tap)
+        kind = kind_of_request(request.method, request.headers)
+        record_tap(journal, tap, kind=kind, user_agent=request.headers.get("User-Agent") or "", now=clock())
+        answer = redirect(address, 302)
+        answer.headers["Cache-Control"] = "no-store"  # a cached redirect would hide the next tap
+        answer.headers["Referrer-Policy"] = "no-referrer"  # the token is the person's own
+        return answer
+
+    @app.get("/healthz")
+    def health() -> Response:
+        with reading(engine) as session:
+            session.execute(text("SELECT 1"))
+        return Response("ok\n", mimetype="text/plain")
+
+    @app.errorhandler(ExpectedError)
+    def expected(error: ExpectedError) -> tuple[str, int]:
+        if error.http_status == 404:
+            abort(404)
+        return str(error), error.http_status
+
+    return app
+
+
+def serve_with(app: Flask, settings: Settings, engine: Engine, journal: Journal, clock: Clock = system_clock) -> Any:
+    """The WSGI callable to serve: the webhook intake, and `app` for everything else."""
+    return WebhookIntake(
+        app,
+        webhook_keys(engine, settings),
+        journal,
+        clock,
+        max_body_bytes=settings.max_body_bytes,
+    )
+
+
+def build(settings: Settings, engine: Engine, clock: Clock = system_clock) -> tuple[Any, Callable[[], None]]:
+    """(WSGI callable, what to call at the end) for one web process."""
+    journal = Journal(engine)
+    app = create_app(settings, engine, journal, clock)
+    return serve_with(app, settings, engine, journal, clock), journal.close

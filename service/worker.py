@@ -1,0 +1,210 @@
+"""The worker: one table of jobs for one scheduler, and the sending of runs.
+
+APScheduler (memory store) is only the heartbeat: what is due stands in rows, so any number of workers may tick.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+from segmentation.history import run_segments
+from sqlalchemy import Engine
+
+from bot.inbox import process_inbox
+from bot.profiles import fetch_due_profiles
+from bot.replies import ReplyTexts, send_due_replies
+from campaigns import audience, schedule
+from campaigns.clicks import TokenSigner, make_click_events
+from campaigns.results import refresh_message_results
+from campaigns.sending import Dispatch, Rates
+from campaigns.target import UnknownTarget
+from service.channels import bulk_door, channel_ids, line_doors
+from service.settings import Settings
+from store.clock import Clock, system_clock, today
+from store.engine import insert_for, transaction
+from store.models import Heartbeat
+
+log = structlog.get_logger()
+
+BEAT_EVERY = timedelta(seconds=10)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of the table: what runs how often. `work` is repeatable and keeps its own transactions short."""
+
+    name: str
+    trigger: IntervalTrigger | CronTrigger
+    work: Callable[[], object]
+
+
+def tick_campaigns(engine: Engine, settings: Settings, clock: Clock) -> int:
+    """Fire what is due, freeze what is planned, close what is over; returns the runs made now."""
+    with transaction(engine) as session:
+        made = schedule.fire_due(session, zone=settings.zone, now=clock())
+        planned = audience.planned_runs(session)
+    for run_id in planned:
+        _freeze(engine, run_id, clock)
+    with transaction(engine) as session:
+        closed = schedule.settle(session, now=clock())
+    for run_id in made:
+        log.info("run_fired", run_id=run_id)
+    for run_id in closed:
+        log.info("run_closed", run_id=run_id)
+    return len(made)
+
+
+def _freeze(engine: Engine, run_id: int, clock: Clock) -> None:
+    try:
+        is_more = True
+        while is_more:
+            with transaction(engine) as session:
+                is_more = audience.freeze_slice(session, run_id, now=clock())
+    except UnknownTarget as error:
+        with transaction(engine) as session:
+            schedule.fail_run(session, run_id, str(error))
+        log.warning("run_failed", run_id=run_id)
+
+
+def derive_from_clicks(engine: Engine, clock: Clock) -> None:
+    """Turn new clicks into behaviour events until none is left."""
+    looked_at = 1
+    while looked_at:
+        with transaction(engine) as session:
+            looked_at = make_click_events(session, now=clock())
+
+
+def learn_from_runs(engine: Engine, clock: Clock) -> None:
+    """Renew what the keyword report learns from."""
+    with transaction(engine) as session:
+        refresh_message_results(session, now=clock())
+
+
+def reply_texts(settings: Settings) -> ReplyTexts:
+    """The answers of the settings."""
+    return ReplyTexts(welcome=settings.welcome_text, refused=settings.refused_text, resumed=settings.resumed_text)
+
+
+def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
+    """The table of jobs."""
+    doors = line_doors(engine, settings)
+    texts = reply_texts(settings)
+
+    def inbox() -> None:
+        while process_inbox(engine, clock=clock, texts=texts):
+            send_due_replies(engine, doors, clock=clock)
+        send_due_replies(engine, doors, clock=clock)
+
+    def segments() -> None:
+        run_segments(
+            engine,
+            as_of=today(clock, settings.zone),
+            zone=settings.zone,
+            cycle_days=settings.purchase_cycle_days,
+            look_back_days=settings.segment_look_back_days,
+            clock=clock,
+        )
+
+    return [
+        Job("inbox", IntervalTrigger(seconds=0.25), inbox),
+        Job("campaigns", IntervalTrigger(seconds=0.5), lambda: tick_campaigns(engine, settings, clock)),
+        Job("click events", IntervalTrigger(seconds=2), lambda: derive_from_clicks(engine, clock)),
+        Job("profiles", IntervalTrigger(seconds=5), lambda: fetch_due_profiles(engine, doors, clock=clock)),
+        Job("learning", IntervalTrigger(seconds=30), lambda: learn_from_runs(engine, clock)),
+        Job("segments", CronTrigger(hour=settings.segment_at_hour, timezone=settings.zone), segments),
+    ]
+
+
+def run_job(engine: Engine, job: Job, clock: Clock, beats: dict[str, tuple[datetime, str | None]]) -> None:
+    """Do one job and write its heartbeat, at most every few seconds unless it changed; `beats` holds the last ones.
+
+    A failure is logged and shown beside the job; the next tick tries again.
+    """
+    problem = None
+    try:
+        job.work()
+    except Exception as error:
+        problem = f"{type(error).__name__}: {error}"[:500]
+        log.exception("job_failed", job=job.name)
+    now = clock()
+    last_at, last_problem = beats.get(job.name, (datetime.min.replace(tzinfo=UTC), None))
+    if now - last_at < BEAT_EVERY and problem == last_problem:
+        return
+    beats[job.name] = (now, problem)
+    beat = {"finished_at": now, "problem": problem}
+    with transaction(engine) as session:
+        session.execute(
+            insert_for(session, Heartbeat)
+            .values(job=job.name, **beat)
+            .on_conflict_do_update(index_elements=["job"], set_=beat)
+        )
+
+
+def start_scheduler(engine: Engine, settings: Settings, clock: Clock = system_clock) -> BackgroundScheduler:
+    """A running scheduler over the table of jobs; each job alone at a time, late ticks merged into one."""
+    # A job still at work when its next tick comes is ordinary here, not worth a line each quarter of a second.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    scheduler = BackgroundScheduler(timezone=settings.zone)
+    beats: dict[str, tuple[datetime, str | None]] = {}
+    for job in jobs(engine, settings, clock):
+        scheduler.add_job(
+            run_job,
+            job.trigger,
+            args=[engine, job, clock, beats],
+            id=job.name,
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,  # the default of one second drops ticks that come late
+        )
+    scheduler.start()
+    return scheduler
+
+
+async def dispatching(engine: Engine, settings: Settings, clock: Clock, stack: AsyncExitStack) -> Dispatch:
+    """A Dispatch for every channel with a token, its doors closed by `stack`. Called inside the loop that uses it."""
+    ids = channel_ids(engine, settings)
+    senders = {}
+    for channel in settings.channels:
+        if channel.access_token.get_secret_value():
+            senders[ids[channel.name]] = await stack.enter_async_context(bulk_door(channel, settings))
+    return Dispatch(
+        engine,
+        senders,
+        rates=Rates(
+            push_per_second=settings.push_per_second,
+            multicast_per_second=settings.multicast_per_second,
+            connections=settings.send_connections,
+        ),
+        signer=TokenSigner(settings.secret_key.get_secret_value()),
+        link_base=settings.public_base_url,
+        lease=timedelta(seconds=settings.lease_seconds),
+        clock=clock,
+    )
+
+
+async def _send_until_told(engine: Engine, settings: Settings, clock: Clock) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        dispatch = await dispatching(engine, settings, clock, stack)
+        log.info("worker_started", worker=dispatch.worker)
+        await dispatch.run_until(stop)
+
+
+def work(engine: Engine, settings: Settings, clock: Clock = system_clock) -> None:
+    """Run the jobs and send until SIGTERM or SIGINT; calls under way are finished and recorded first."""
+    scheduler = start_scheduler(engine, settings, clock)
+    try:
+        asyncio.run(_send_until_told(engine, settings, clock))
+    finally:
+        scheduler.shutdown(wait=True)
