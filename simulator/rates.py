@@ -1,7 +1,7 @@
 """How often each endpoint may be called: token buckets per channel and endpoint, and the busiest second of each.
 
-Source: "Rate limits" of the Messaging API reference. LINE does not publish the size of the bucket; here it holds one
-second's worth (at least one request), or for hourly limits the whole hour's.
+Source: "Rate limits" of the Messaging API reference. LINE does not publish the size of the bucket; here it holds
+what the limit allows in its own period (a second's or an hour's worth) unless told otherwise.
 """
 
 from collections import deque
@@ -14,10 +14,11 @@ PER_HOUR = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `count` requests in `seconds`."""
+    """`count` requests in `seconds` on average; `burst` is the size of the bucket, `count` when None."""
 
     count: float
     seconds: float
+    burst: float | None = None
 
 
 EVERYTHING_ELSE = Rate(2000, PER_SECOND)
@@ -33,7 +34,7 @@ class Meter:
 
     def __init__(self, rate: Rate, monotonic: Callable[[], float]) -> None:
         self._per_second = rate.count / rate.seconds
-        self._size = max(1.0, rate.count)
+        self._size = max(1.0, rate.count if rate.burst is None else rate.burst)
         self._tokens = self._size
         self._monotonic = monotonic
         self._filled_at = monotonic()

@@ -1,7 +1,7 @@
 """Webhooks as LINE makes them: events, the body around them, its signature, and the sending with redelivery.
 
-Source: "Webhook Event Objects" and "Signature validation" of the Messaging API reference; for redelivery "Receive messages
-(webhook)": LINE does not publish its number and spacing, here they are arguments.
+Source: "Webhook Event Objects" and "Signature validation" of the Messaging API reference; for redelivery "Receive
+messages (webhook)": LINE does not publish its number and spacing, here they are arguments.
 """
 
 import asyncio
