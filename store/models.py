@@ -228,15 +228,28 @@ class CustomerTag(Row, table=True):
 
 
 class SegmentRun(Row, table=True):
-    """One computation of all segments, as of the start of a day in the brand's time zone."""
+    """One computation of all segments, as of the start of a day in the brand's time zone. One at a time, by the
+    index: the running one holds a lease, so that a dead one can be taken over."""
+
+    __table_args__ = (
+        Index(
+            "uq_segment_run_running",
+            "state",
+            unique=True,
+            sqlite_where=text("state = 'running'"),
+            postgresql_where=text("state = 'running'"),
+        ),
+    )
 
     id: int | None = _key()
     as_of: date
+    state: str  # running finished failed
     settings: dict[str, Any] = _json(dict)  # cycle, scoring and cut points that made the result
     started_at: datetime = Field(sa_type=UTCDateTime)
-    finished_at: datetime = Field(sa_type=UTCDateTime)
-    customer_count: int
-    change_count: int
+    lease_until: datetime = Field(sa_type=UTCDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: running or failed
+    customer_count: int = 0
+    change_count: int = 0  # customers whose segment changed in some model
 
 
 class CustomerSegment(Row, table=True):
@@ -258,13 +271,23 @@ class CustomerSegment(Row, table=True):
 
 
 class SegmentChange(Row, table=True):
-    """A customer's segment in one model changed in a run. Who was in which segment when follows from these."""
+    """A customer's segments before and after a run that changed at least one of them. Who was in which segment when
+    follows from these. Null old_nesl: the customer was new. Other nulls: no paid order counted at that side."""
 
-    run_id: int = _ref("segment_run.id", primary_key=True)
-    customer_id: int = _ref("customer.id", primary_key=True, index=True)
-    model: str = Field(primary_key=True)
-    old_segment: str | None = None  # null: the customer was new to the model
-    new_segment: str | None = None  # null: the customer left it (every order refunded)
+    customer_id: int = _ref("customer.id", primary_key=True)
+    run_id: int = _ref("segment_run.id", primary_key=True, index=True)
+    old_rf4: str | None = None
+    old_rf11: str | None = None
+    old_rfm3: str | None = None
+    old_rfm8: str | None = None
+    old_nesl: str | None = None
+    old_nes: str | None = None
+    rf4: str | None = None
+    rf11: str | None = None
+    rfm3: str | None = None
+    rfm8: str | None = None
+    nesl: str
+    nes: str
 
 
 # --- campaigns -------------------------------------------------------------------------------------------------

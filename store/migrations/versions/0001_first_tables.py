@@ -67,13 +67,18 @@ def upgrade() -> None:
     op.create_table('segment_run',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('as_of', sa.Date(), nullable=False),
+    sa.Column('state', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('settings', sa.JSON(), nullable=False),
     sa.Column('started_at', store.types.UTCDateTime(timezone=True), nullable=False),
-    sa.Column('finished_at', store.types.UTCDateTime(timezone=True), nullable=False),
+    sa.Column('lease_until', store.types.UTCDateTime(timezone=True), nullable=False),
+    sa.Column('finished_at', store.types.UTCDateTime(timezone=True), nullable=True),
     sa.Column('customer_count', sa.Integer(), nullable=False),
     sa.Column('change_count', sa.Integer(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_segment_run'))
     )
+    with op.batch_alter_table('segment_run', schema=None) as batch_op:
+        batch_op.create_index('uq_segment_run_running', ['state'], unique=True, sqlite_where=sa.text("state = 'running'"), postgresql_where=sa.text("state = 'running'"))
+
     op.create_table('tag',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('name', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
@@ -202,17 +207,26 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_sales_order_customer_id_ordered_at'), ['customer_id', 'ordered_at'], unique=False)
 
     op.create_table('segment_change',
-    sa.Column('run_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('customer_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
-    sa.Column('model', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-    sa.Column('old_segment', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-    sa.Column('new_segment', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+    sa.Column('run_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('old_rf4', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+    sa.Column('old_rf11', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+    sa.Column('old_rfm3', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+    sa.Column('old_rfm8', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+    sa.Column('old_nesl', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+    sa.Column('old_nes', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+    sa.Column('rf4', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+    sa.Column('rf11', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+    sa.Column('rfm3', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+    sa.Column('rfm8', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+    sa.Column('nesl', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+    sa.Column('nes', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.ForeignKeyConstraint(['customer_id'], ['customer.id'], name=op.f('fk_segment_change_customer_id')),
     sa.ForeignKeyConstraint(['run_id'], ['segment_run.id'], name=op.f('fk_segment_change_run_id')),
-    sa.PrimaryKeyConstraint('run_id', 'customer_id', 'model', name=op.f('pk_segment_change'))
+    sa.PrimaryKeyConstraint('customer_id', 'run_id', name=op.f('pk_segment_change'))
     )
     with op.batch_alter_table('segment_change', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_segment_change_customer_id'), ['customer_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_segment_change_run_id'), ['run_id'], unique=False)
 
     op.create_table('send_pace',
     sa.Column('channel_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
@@ -395,7 +409,7 @@ def downgrade() -> None:
     op.drop_table('webhook_body')
     op.drop_table('send_pace')
     with op.batch_alter_table('segment_change', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_segment_change_customer_id'))
+        batch_op.drop_index(batch_op.f('ix_segment_change_run_id'))
 
     op.drop_table('segment_change')
     with op.batch_alter_table('sales_order', schema=None) as batch_op:
@@ -432,6 +446,9 @@ def downgrade() -> None:
 
     op.drop_table('behaviour_event')
     op.drop_table('tag')
+    with op.batch_alter_table('segment_run', schema=None) as batch_op:
+        batch_op.drop_index('uq_segment_run_running', sqlite_where=sa.text("state = 'running'"), postgresql_where=sa.text("state = 'running'"))
+
     op.drop_table('segment_run')
     op.drop_table('product')
     op.drop_table('heartbeat')
