@@ -1,0 +1,41 @@
+"""The word lists that ship with the product, as data files, and how they are read."""
+
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+
+class Category(NamedTuple):
+    """A theme that a marketer may name, and what belongs to it."""
+
+    name: str
+    aliases: tuple[str, ...]
+    terms: tuple[str, ...]
+
+
+def _lines(name: str) -> list[str]:
+    text = files(__name__).joinpath(name).read_text(encoding="utf-8")
+    kept = (line.split("#")[0].strip() for line in text.splitlines())
+    return [line for line in kept if line]
+
+
+@cache
+def marketing_words() -> tuple[str, ...]:
+    """Words that a general dictionary cuts wrongly, in the order of the file."""
+    return tuple(word.replace("_", " ") for line in _lines("marketing.txt") for word in line.split())
+
+
+@cache
+def stop_words() -> frozenset[str]:
+    """Words that carry grammar, not an offer; lower case."""
+    return frozenset(word for line in _lines("stopwords.txt") for word in line.split())
+
+
+@cache
+def categories() -> tuple[Category, ...]:
+    """The category lexicon, in the order of the file."""
+    found = []
+    for line in _lines("categories.txt"):
+        name, aliases, terms = (part.strip() for part in line.split("|"))
+        found.append(Category(name, tuple(aliases.split()), tuple(terms.split())))
+    return tuple(found)

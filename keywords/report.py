@@ -1,0 +1,113 @@
+"""The keyword report: which terms bring clicks, how sure that is, and which have not been tried enough."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+from pyarrow import csv, parquet
+from sqlmodel import Session
+
+from keywords.learning import Learning, learn
+from keywords.messages import read_messages, stored_messages
+from keywords.tokenizer import Tokenizer
+from store.errors import BadInput
+
+ENOUGH_MESSAGES = 8  # below it, a term whose interval still spans nil is one to try
+RANK_COLUMNS = ("term", "effect", "low", "high", "messages", "clicks", "experiments")
+
+
+@dataclass(frozen=True)
+class TermRow:
+    """One term. `effect` is log-odds, everything else equal; `low` and `high` bound its 90 % interval."""
+
+    term: str
+    effect: float
+    low: float
+    high: float
+    probability_positive: float  # 0..1
+    messages: int
+    recipients: int
+    clicks: int
+    experiments: int  # campaigns that sent one segment variants with and without it
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the messages teach."""
+
+    terms: list[TermRow]  # greatest effect first
+    to_try: list[TermRow]  # few uses, still open: the most that might be in it first
+    messages: int
+    recipients: int
+    clicks: int
+    left_out: int  # results without recipients
+
+
+def term_rows(learning: Learning) -> list[TermRow]:
+    """All terms, the greatest effect first."""
+    fit = learning.fit
+    order = np.argsort(-fit.effect, kind="stable")
+    return [
+        TermRow(
+            term=learning.terms[i],
+            effect=float(fit.effect[i]),
+            low=float(fit.low[i]),
+            high=float(fit.high[i]),
+            probability_positive=float(fit.probability_positive[i]),
+            messages=int(learning.message_count[i]),
+            recipients=int(learning.recipient_count[i]),
+            clicks=int(learning.click_count[i]),
+            experiments=int(learning.experiment_count[i]),
+        )
+        for i in order
+    ]
+
+
+def make_report(
+    session: Session, tokenizer: Tokenizer, zone: ZoneInfo, *, theme: str | None = None, segment: str | None = None
+) -> Report:
+    """The report on all stored results, or on those of one theme or segment alone (then with wider intervals).
+
+    Reads only. Raises NothingToLearn when no result is stored for them.
+    """
+    learning = learn(stored_messages(session, zone, theme=theme, segment=segment), tokenizer)
+    rows = term_rows(learning)
+    open_rows = [row for row in rows if row.messages < ENOUGH_MESSAGES and row.low < 0 < row.high]
+    messages = learning.messages
+    return Report(
+        terms=rows,
+        to_try=sorted(open_rows, key=lambda row: -row.high),
+        messages=len(np.unique(messages.message)),
+        recipients=int(messages.recipients.sum()),
+        clicks=int(messages.clicks.sum()),
+        left_out=messages.left_out,
+    )
+
+
+def rank_file(messages: Path, out: Path, tokenizer: Tokenizer, zone: ZoneInfo) -> Learning:
+    """Rank the terms of a file of messages into another, CSV or Parquet by the names' endings; columns RANK_COLUMNS.
+
+    Returns what was learned. Raises BadInput (see `read_messages`), also for an `out` that can't be written.
+    """
+    if out.suffix.lower() not in (".csv", ".parquet"):
+        raise BadInput(f"{out.name} must end in .csv or .parquet")
+    learning = learn(read_messages(messages, zone), tokenizer)
+    _write(term_rows(learning), out)
+    return learning
+
+
+def _write(rows: Sequence[TermRow], out: Path) -> None:
+    kinds = {"term": pa.string(), "effect": pa.float64(), "low": pa.float64(), "high": pa.float64()}
+    table = pa.table(
+        {name: pa.array([getattr(row, name) for row in rows], kinds.get(name, pa.int64())) for name in RANK_COLUMNS}
+    )
+    try:
+        if out.suffix.lower() == ".csv":
+            csv.write_csv(table, out)
+        else:
+            parquet.write_table(table, out)
+    except OSError as error:
+        raise BadInput(f"{out} can't be written: {error}") from error
