@@ -84,7 +84,7 @@ def _customers_elsewhere(session: Session, line_user_ids: set[str]) -> dict[str,
     query = select(_account.c.line_user_id, _account.c.customer_id).where(
         _account.c.channel_id.in_(channels), _account.c.line_user_id.in_(line_user_ids)
     )
-    return dict(session.execute(query).tuples().all())
+    return {row.line_user_id: row.customer_id for row in session.execute(query)}
 
 
 def record_follows(

@@ -104,7 +104,8 @@ def _process(session: Session, body_ids: Sequence[int], now: datetime, texts: Re
 def _read(session: Session, body_ids: Sequence[int]) -> list[_Claimed]:
     """The bodies read, in order of arrival, until they hold MAX_EVENTS events; the rest are left for the next batch."""
     query = select(_body).where(_body.c.id.in_(body_ids), _body.c.problem.is_(None)).order_by(_body.c.id)
-    destinations = dict(session.execute(select(_channel.c.id, _channel.c.destination)).tuples().all())
+    channels = session.execute(select(_channel.c.id, _channel.c.destination))
+    destinations = {row.id: row.destination for row in channels}
     claimed: list[_Claimed] = []
     event_count = 0
     for row in session.execute(query if is_sqlite(session) else query.with_for_update(skip_locked=True)):
@@ -161,7 +162,7 @@ def _insert_events(session: Session, events: Sequence[LineEvent], known: dict[Ac
     rows.sort(key=lambda row: str(row["event_key"]))
     statement = insert_for(session, BehaviourEvent).on_conflict_do_nothing(index_elements=["event_key"])
     inserted = session.execute(statement.returning(_event.c.event_key, _event.c.id), rows)
-    return dict(inserted.tuples().all())
+    return {row.event_key: row.id for row in inserted}
 
 
 def _remove_unsent_words(session: Session, new: Any) -> None:
