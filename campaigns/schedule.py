@@ -131,7 +131,7 @@ def _fire(session: Session, campaign: Campaign, *, zone: ZoneInfo, now: datetime
         session.add(campaign)
         return None
     link = table_of(TrackedLink)
-    links = session.execute(select(link.c.url, link.c.id).where(link.c.campaign_id == campaign.id)).tuples().all()
+    links = session.execute(select(link.c.url, link.c.id).where(link.c.campaign_id == campaign.id)).all()
     run_id: int | None = session.execute(
         insert_for(session, CampaignRun)
         .values(
@@ -140,7 +140,7 @@ def _fire(session: Session, campaign: Campaign, *, zone: ZoneInfo, now: datetime
             state="planned",
             messages=campaign.messages,
             way=campaign.way,
-            link_ids=dict(list(links)),
+            link_ids={row.url: row.id for row in links},
             fired_at=now,
             frozen_up_to=0,
         )

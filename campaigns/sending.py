@@ -42,7 +42,6 @@ from store.models import CampaignRun
 log = structlog.get_logger()
 
 TRIES_IN_HAND = 4  # repeats of one call before its batch is put back with a longer wait
-FIRST_WAIT_SECONDS = 0.5  # doubled each time, with jitter ("Retrying an API request": exponential back-off)
 LONGEST_WAIT_SECONDS = 300.0
 RECORD_EVERY_SECONDS = 1.0
 WATCH_EVERY_SECONDS = 0.3  # so that pause and cancel take hold within a second
@@ -75,6 +74,7 @@ class Rates:
     multicast_per_second: float
     connections: int
     lanes: int = 4
+    first_wait_seconds: float = 0.5  # before the first repeat; doubled each time
 
 
 @dataclass
@@ -102,7 +102,7 @@ class Dispatch:
     ) -> None:
         self._engine, self._senders, self._clock = engine, senders, clock
         self._signer, self._link_base, self._lease = signer, link_base, lease
-        self._lanes = rates.lanes
+        self._lanes, self._first_wait = rates.lanes, rates.first_wait_seconds
         self.worker = f"{uuid.uuid4().hex[:12]}"
         self._calls = asyncio.Semaphore(rates.connections)
         self._pacers = {
@@ -208,7 +208,7 @@ class Dispatch:
         while waiting:
             _, waiting = await asyncio.wait(waiting, timeout=RECORD_EVERY_SECONDS)
             await self._record(claimed.run_id, outcomes)
-        pause = _wait_seconds(claimed.attempts)
+        pause = self._wait_seconds(claimed.attempts)
         await self._in_transaction(
             let_go,
             claimed,
@@ -293,7 +293,7 @@ class Dispatch:
             if answer.outcome == "in_doubt":
                 doubt_since = doubt_since or begun_at
             await self._hold_up(claimed, run, answer, attempt)
-        wait = timedelta(0 if run.stopped.is_set() else _wait_seconds(claimed.attempts))
+        wait = timedelta(0 if run.stopped.is_set() else self._wait_seconds(claimed.attempts))
         await self._batch_is(claimed, "due", not_before=self._clock() + wait, doubt_since=doubt_since)
 
     async def _refused(self, claimed: Claimed, ids: list[str], answer: Answer) -> None:
@@ -329,7 +329,7 @@ class Dispatch:
             log.warning("line_rate_exceeded", run_id=claimed.run_id, way=claimed.way)
         else:
             with suppress(TimeoutError):
-                await asyncio.wait_for(run.stopped.wait(), _wait_seconds(attempt))
+                await asyncio.wait_for(run.stopped.wait(), self._wait_seconds(attempt))
 
     async def _record(self, run_id: int, outcomes: list[Outcome]) -> None:
         ready, outcomes[:] = outcomes[:], []
@@ -343,8 +343,7 @@ class Dispatch:
 
         return await asyncio.to_thread(work)
 
-
-def _wait_seconds(attempt: int) -> float:
-    """Exponential back-off with jitter: half to all of 0.5, 1, 2 … 300 seconds."""
-    longest: float = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**attempt)
-    return longest * random.uniform(0.5, 1.0)
+    def _wait_seconds(self, attempt: int) -> float:
+        """Exponential back-off with jitter, half to all of it ("Retrying an API request")."""
+        longest: float = min(LONGEST_WAIT_SECONDS, self._first_wait * 2**attempt)
+        return longest * random.uniform(0.5, 1.0)

@@ -17,8 +17,8 @@ def channel_ids(engine: Engine, settings: Settings) -> dict[str, int]:
     with transaction(engine) as session:
         for name in names:
             session.execute(insert_for(session, Channel).values(name=name).on_conflict_do_nothing())
-        found = session.execute(select(channel.c.name, channel.c.id).where(channel.c.name.in_(names))).tuples()
-        return dict(list(found))
+        found = session.execute(select(channel.c.name, channel.c.id).where(channel.c.name.in_(names))).all()
+        return {row.name: row.id for row in found}
 
 
 def webhook_keys(engine: Engine, settings: Settings) -> dict[str, ChannelKeys]:

