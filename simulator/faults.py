@@ -77,6 +77,6 @@ class FaultPlan:
                 continue
             if fault.count is not None:
                 fault.count -= 1
-            self.happened[fault.kind] = self.happened.get(fault.kind, 0) + 1
+            self.happened[fault.kind.value] = self.happened.get(fault.kind.value, 0) + 1
             return fault
         return None

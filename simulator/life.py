@@ -110,7 +110,7 @@ class Life:
         A purchase is recorded, a block or follow changes the friendship. Taps and previews change nothing here: they
         are requests to the service. Someone who has blocked the account can't write to it.
         """
-        self.performed[action.kind] = self.performed.get(action.kind, 0) + 1
+        self.performed[action.kind.value] = self.performed.get(action.kind.value, 0) + 1
         who, at = action.line_user_id, action.at
         if action.kind is ActionKind.BUY:
             with self._lock:

@@ -151,8 +151,8 @@ class WebhookSender:
         self.counts = WebhookCounts()
         self._secret = secret
         self._bot_user_id = bot_user_id
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-        self._redelivery_after = tuple(redelivery_after_seconds)
+        self.timeout_seconds = timeout_seconds
+        self.redelivery_after_seconds = tuple(redelivery_after_seconds)
         self._session: aiohttp.ClientSession | None = None
         self._pending: set[asyncio.Task[bool]] = set()
 
@@ -162,7 +162,7 @@ class WebhookSender:
         if await self._post(events):
             return True
         again = [redelivered(event) for event in events]
-        for wait in self._redelivery_after:
+        for wait in self.redelivery_after_seconds:
             await asyncio.sleep(wait)
             self.counts.redelivered += 1
             if await self._post(again):
@@ -183,10 +183,13 @@ class WebhookSender:
             "user-agent": "LineBotWebhook/2.0",
             "x-line-signature": sign(self._secret, body),
         }
+        timeout = aiohttp.ClientTimeout(total=self.timeout_seconds)
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout)
+            self._session = aiohttp.ClientSession()
         try:
-            async with self._session.post(self.url, data=body, headers=headers, allow_redirects=False) as answer:
+            async with self._session.post(
+                self.url, data=body, headers=headers, allow_redirects=False, timeout=timeout
+            ) as answer:
                 is_ok = 200 <= answer.status < 300
         except (aiohttp.ClientError, TimeoutError, ConnectionError):
             return False  # could_not_connect or request_timeout in LINE's statistics: redelivered like a bad status
