@@ -1,0 +1,198 @@
+"""Segments of plain order files, with no database: CSV or Parquet in, CSV or Parquet out.
+
+Every row is read; one that can't be is reported by its number, and then nothing is written. What refunds, lines and
+negative amounts mean is told in docs/segments.md.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+
+from segmentation.engine import Request, Segmented, UnreadableRows, compute, open_duckdb
+from segmentation.rfm import UNITS
+from store.errors import BadInput
+from store.types import DECIMAL_PLACES
+
+NEEDED = ("customer_id", "ordered_at", "amount")
+STATUSES = ("paid", "refunded", "cancelled")
+MAX_AMOUNT = 10**13  # of one row; leaves room for the sums in 64 bits of ten-thousandths
+OUTPUT = (
+    *("customer_id", "recency_days", "frequency", "monetary", "r", "f", "m"),
+    *("rf4", "rf11", "rfm3", "rfm8", "nesl"),
+)
+
+Table = Any
+Expression = Any
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What `segment_file` wrote."""
+
+    customer_count: int
+    cycle_days: int
+    out: Path
+
+
+def segment_file(orders: Path, out: Path, request: Request) -> FileResult:
+    """Write one row per customer with a paid order in `orders` to `out` (columns OUTPUT, in no particular order).
+
+    The result appears whole or not at all. Raises BadInput for an unknown ending, a file that can't be read or is
+    empty, a missing column, and the first row that can't be understood. The date and
+    status of every row must be readable; the amount and customer of those that count.
+    """
+    _ending(out)
+    with open_duckdb(request.zone) as connection:
+        raw = _open(connection, orders)
+        paid = _paid_rows(raw)
+        try:
+            has_lines = "order_id" in raw.columns and not _is_unique(connection, raw.order_id)
+            result = compute(connection, paid, request, lines=has_lines)
+            if result.people == 0 and connection.to_pyarrow(raw.count()).as_py() == 0:
+                raise BadInput(f"{orders} has no orders: there is nothing below the header")
+            _write(connection, result, out)
+        except UnreadableRows:
+            raise BadInput(_first_fault(connection, raw, orders)) from None
+        except duckdb.Error as error:
+            raise BadInput(f"{orders} can't be computed with: {_first_line(error)}") from error
+    return FileResult(result.people, result.cycle_days, out)
+
+
+def _ending(path: Path) -> str:
+    ending = path.suffix.lower()
+    if ending not in (".csv", ".parquet"):
+        raise BadInput(f"{path} must end in .csv or .parquet")
+    return ending
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def _open(connection: Any, path: Path) -> Table:
+    """The file as a table. CSV columns are all text, so that a customer_id stays exactly as it was written."""
+    ending = _ending(path)
+    if not path.is_file():
+        raise BadInput(f"there is no file {path}")
+    try:
+        if ending == ".parquet":
+            raw = connection.read_parquet(str(path))
+        elif path.stat().st_size == 0:
+            raise BadInput(f"{path} is empty")
+        else:
+            dialect = {"header": True, "delim": ",", "quote": '"', "escape": '"', "skip": 0}
+            raw = connection.read_csv(str(path), all_varchar=True, **dialect)
+    except duckdb.Error as error:
+        raise BadInput(f"{path} can't be read as {ending[1:]}: {_first_line(error)}") from error
+    missing = [name for name in NEEDED if name not in raw.columns]
+    if missing:
+        raise BadInput(f"{path} lacks the column {', '.join(missing)}; it has {', '.join(raw.columns)}")
+    return raw
+
+
+def _is_unique(connection: Any, column: Expression) -> bool:
+    """Whether no order id is there twice (nulls apart): then rows are orders, which is far cheaper to count."""
+    table = column.as_table()
+    counts = connection.to_pyarrow(table.aggregate(rows=column.count(), ids=column.nunique())).to_pylist()[0]
+    return bool(counts["rows"] == counts["ids"])
+
+
+def _paid_rows(raw: Table) -> Table:
+    """The paid rows in the shape of `rfm.aggregates`; what can't be read is null, also the amount of a row whose
+    status is unknown."""
+    columns = {"customer_id": raw.customer_id, "ordered_at": _time(raw.ordered_at), "amount": _amount(raw.amount)}
+    if "order_id" in raw.columns:
+        columns["order_id"] = raw.order_id
+    if "status" not in raw.columns:
+        return raw.select(**columns)
+    status = _status(raw.status)
+    is_known = status.isin(STATUSES).fill_null(False)
+    columns["amount"] = ibis.cases((is_known, columns["amount"]))
+    return raw.filter((status == "paid") | ~is_known).select(**columns)
+
+
+def _status(column: Expression) -> Expression:
+    if not column.type().is_string():
+        raise BadInput(f"the column status must be text, not {column.type()}")
+    return column.strip().lower()
+
+
+def _time(column: Expression) -> Expression:
+    """When a row was ordered; null where that can't be read. Text without an offset is the brand's wall time."""
+    kind = column.type()
+    if kind.is_timestamp() or kind.is_date():
+        return column
+    if kind.is_string():
+        return column.strip().try_cast("timestamp('UTC')")  # the session's zone, the brand's, fills in for none
+    raise BadInput(f"the column ordered_at must hold dates or times, not {kind}")
+
+
+def _amount(column: Expression) -> Expression:
+    """The amount in whole ten-thousandths; null where it can't be read exactly. Binary floats are rounded to the
+    nearest ten-thousandth, since they hold no decimal exactly."""
+    kind = column.type()
+    if kind.is_floating():
+        return ibis.cases((column.abs() < MAX_AMOUNT, (column * UNITS).cast("int64")))  # DuckDB's cast rounds
+    if kind.is_integer():
+        return ibis.cases((column.between(-MAX_AMOUNT, MAX_AMOUNT), column.cast("int64") * UNITS))
+    if kind.is_decimal():
+        exact = column
+        if kind.scale > DECIMAL_PLACES:
+            exact = ibis.cases((column.round(DECIMAL_PLACES) == column, column))
+        return _units(ibis.cases((exact.between(-MAX_AMOUNT, MAX_AMOUNT), exact)))
+    if kind.is_string():
+        plain = column.strip()
+        places = plain.split(".")[1].rstrip("0").length().fill_null(0)
+        is_exact = (places <= DECIMAL_PLACES) & ~plain.lower().contains("e")
+        return _units(ibis.cases((is_exact, plain)).try_cast("decimal(18, 4)"))
+    raise BadInput(f"the column amount must hold numbers, not {kind}")
+
+
+def _units(exact: Expression) -> Expression:
+    return (exact.cast("decimal(18, 4)") * UNITS).cast("int64")
+
+
+def _first_fault(connection: Any, raw: Table, path: Path) -> str:
+    """What is wrong with the first row that can't be read. Rows are counted from 1 below the header."""
+    connection.raw_sql("SET preserve_insertion_order = true")
+    status = _status(raw.status) if "status" in raw.columns else ibis.literal("paid")
+    checked = raw.mutate(
+        row=ibis.row_number() + 1,
+        fault=ibis.cases(
+            (raw.customer_id.isnull(), "customer_id"),
+            (_time(raw.ordered_at).isnull(), "ordered_at"),
+            (_amount(raw.amount).isnull(), "amount"),
+            (~status.isin(STATUSES) | status.isnull(), "status"),
+        ),
+    )
+    first = checked.filter(checked.fault.notnull()).order_by("row").limit(1)
+    found = connection.to_pyarrow(first).to_pylist()[0]
+    value, place = found[found["fault"]], f"{path}, row {found['row']}: {found['fault']}"
+    if value is None or value == "":
+        return f"{place} is empty"
+    wanted = {
+        "ordered_at": "is not a date or time such as 2026-11-02 or 2026-11-02T09:30:00+08:00",
+        "amount": f"is not an amount of at most {DECIMAL_PLACES} decimal places",
+        "status": f"is none of {', '.join(STATUSES)}",
+    }
+    return f"{place} {str(value)!r} {wanted[found['fault']]}"
+
+
+def _write(connection: Any, result: Segmented, out: Path) -> None:
+    # times a decimal 0.0001 keeps the amount exact; a division would make it a float
+    money = ibis.literal(Decimal(1) / UNITS, "decimal(5, 4)") * result.table.monetary
+    table = result.table.mutate(monetary=money)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    try:
+        if _ending(out) == ".csv":
+            connection.to_csv(table.select(*OUTPUT), unfinished, header=True)
+        else:
+            connection.to_parquet(table.select(*OUTPUT), unfinished, parquet_version="v2")
+        unfinished.replace(out)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,200 @@
+"""RFM: from orders to scores and segments. Ibis expressions in, Ibis expressions out; knows no database.
+
+A population is scored by cut points (four values per measure), never by NTILE: equal values get equal scores
+whatever the row order, and on a cluster four numbers travel instead of a global sort.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import ibis
+import ibis.expr.datatypes as dt
+
+from segmentation.models import RF11_CELLS
+from store.errors import BadInput
+from store.types import DECIMAL_PLACES
+
+UNITS = 10**DECIMAL_PLACES  # money inside the engine: whole ten-thousandths
+QUANTILES = (0.2, 0.4, 0.6, 0.8)
+MEASURES = ("r", "f", "m")
+
+Table = Any  # ibis has no types that mypy can follow
+Expression = Any
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How scores are given. Cut points of None: today's quantiles. Thresholds are four numbers in any order.
+
+    A score is 1 + the number of cut points that the value is strictly better than, so with `r_days` of (7, 30, 90,
+    180) a customer of 6 days scores 5 and one of 7 days scores 4.
+    """
+
+    r_days: tuple[int, ...] | None = None
+    f_orders: tuple[int, ...] | None = None
+    m_amount: tuple[Decimal, ...] | None = None
+    high_from: int | None = None  # this score and above is high; None: above the population's mean score
+
+    def __post_init__(self) -> None:
+        for name, cuts in (("R", self.r_days), ("F", self.f_orders), ("M", self.m_amount)):
+            if cuts is not None and (len(cuts) != 4 or len(set(cuts)) != 4):
+                raise BadInput(f"the thresholds of {name} must be four different numbers, got {list(map(str, cuts))}")
+        if self.m_amount and any(cut * UNITS != int(cut * UNITS) for cut in self.m_amount):
+            raise BadInput(f"the thresholds of M have at most {DECIMAL_PLACES} decimal places")
+        if self.high_from is not None and not 2 <= self.high_from <= 5:
+            raise BadInput(f"the score from which a customer counts as high must be 2 to 5, got {self.high_from}")
+
+    def fixed_cuts(self) -> dict[str, tuple[int, ...] | None]:
+        """Per measure the four cut points as the engine compares them (see `better`), or None for quantiles."""
+        return {
+            "r": None if self.r_days is None else tuple(sorted(-days for days in self.r_days)),
+            "f": None if self.f_orders is None else tuple(sorted(self.f_orders)),
+            "m": None if self.m_amount is None else tuple(sorted(int(cut * UNITS) for cut in self.m_amount)),
+        }
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """What a population was scored with: cut points per measure, worst first (R as negative days, M in
+    ten-thousandths), and the lowest score of each measure that is high."""
+
+    points: dict[str, tuple[int, ...]]
+    high_from: dict[str, int]
+
+
+def start_of_day(day: date, zone: ZoneInfo) -> datetime:
+    """The instant (aware UTC) at which `day` begins in `zone`."""
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+
+
+def moment(column: Expression, day: date, zone: ZoneInfo) -> Expression:
+    """The start of `day` as a literal that compares with `column`: an instant for times with a zone, wall time for
+    naive ones, the day itself for dates."""
+    kind = column.type()
+    if kind.is_date():
+        return ibis.literal(day)
+    if kind.timezone is None:
+        return ibis.literal(datetime(day.year, day.month, day.day))  # noqa: DTZ001 - wall time is meant
+    return ibis.literal(start_of_day(day, zone), type=dt.Timestamp(timezone="UTC"))
+
+
+def counted(orders: Table, as_of: date, zone: ZoneInfo, look_back_days: int | None) -> Expression:
+    """Whether an order lies before `as_of` and inside the look-back window, [as_of - days, as_of) in brand days."""
+    at = orders.ordered_at
+    inside = at < moment(at, as_of, zone)
+    if look_back_days is not None:
+        inside &= at >= moment(at, as_of - timedelta(days=look_back_days), zone)
+    return inside
+
+
+def aggregates(
+    orders: Table, as_of: date, zone: ZoneInfo, look_back_days: int | None = None, *, lines: bool = False
+) -> Table:
+    """One row per customer: `customer_id, recency_days, frequency, monetary` (ten-thousandths).
+
+    `orders` holds paid rows only: `customer_id`, `ordered_at` (date, naive brand time, or a time with a zone: the
+    session's zone must then be the brand's) and `amount` (int64 ten-thousandths). With `lines`, rows of a customer
+    with the same `order_id` are one order; a null order_id is an order of its own.
+
+    A null in one of the three is a row that could not be read (a null time counts as inside). The column `unread`
+    has how many a customer has of them: counting beside the sums costs no second pass.
+    """
+    rows = orders.filter(counted(orders, as_of, zone, look_back_days).fill_null(True))
+    frequency = rows.order_id.nunique() + rows.order_id.isnull().sum() if lines else rows.count()
+    grouped = rows.group_by("customer_id").aggregate(
+        last=rows.ordered_at.max(),
+        frequency=frequency,
+        monetary=rows.amount.sum(),
+        unread=2 * rows.count() - rows.ordered_at.count() - rows.amount.count(),
+    )
+    last_day = grouped["last"] if grouped["last"].type().is_date() else grouped["last"].date()
+    return grouped.select(
+        "customer_id",
+        # the literal first: ibis gives days from the argument up to the literal
+        recency_days=ibis.literal(as_of).delta(last_day, unit="day").cast("int32"),
+        frequency=grouped.frequency.cast("int32"),
+        # DuckDB sums 64 bits in 128: back to 64, failing rather than wrapping beyond 9.2e14 of money
+        monetary=grouped.monetary.cast("decimal(38, 0)").cast("int64"),
+        unread=grouped.unread + grouped.customer_id.isnull().cast("int64"),
+    )
+
+
+def better(population: Table) -> dict[str, Expression]:
+    """Each measure as an integer where more is better."""
+    return {
+        "r": -population.recency_days.cast("int64"),
+        "f": population.frequency.cast("int64"),
+        "m": population.monetary,
+    }
+
+
+@ibis.udf.agg.builtin(signature=((dt.int64, dt.Array(dt.float64)), dt.Array(dt.int64)))
+def quantile_disc(values, quantiles):  # type: ignore[no-untyped-def]
+    """DuckDB's own: for each quantile q the least value with at least q of the rows at or below it."""
+
+
+def cut_points(population: Table) -> Table:
+    """One row: `people`, `unread` rows, and for each measure its four cut points (null for an empty population)."""
+    wanted = ibis.literal(list(QUANTILES), type=dt.Array(dt.float64))
+    return population.aggregate(
+        people=population.count(),
+        unread=population.unread.sum(),
+        **{name: quantile_disc(value, wanted) for name, value in better(population).items()},
+    )
+
+
+def scores(population: Table, points: dict[str, tuple[int, ...]]) -> dict[str, Expression]:
+    """For each measure the score: 1 + the number of cut points strictly below the value."""
+    values = better(population)
+    return {name: _score(values[name], points[name]) for name in MEASURES}
+
+
+def _score(value: Expression, points: Sequence[int]) -> Expression:
+    ranks = [((value <= point), rank) for rank, point in enumerate(points, start=1)]
+    return ibis.cases(*[(test, ibis.literal(rank, "int8")) for test, rank in ranks], else_=ibis.literal(5, "int8"))
+
+
+def score_sums(population: Table, points: dict[str, tuple[int, ...]]) -> Table:
+    """One row with the sum of each score over the population: what "above the mean" is decided by."""
+    given = scores(population, points)
+    return population.aggregate(**{name: given[name].cast("int64").sum() for name in MEASURES})
+
+
+def first_high(score_sum: int, people: int) -> int:
+    """The lowest whole score above the mean score: exact, where comparing with a float mean might not be."""
+    return score_sum // people + 1
+
+
+def rf4(r_high: Expression, f_high: Expression) -> Expression:
+    """RF, four segments."""
+    return ibis.cases(
+        (r_high & f_high, "regular"), (r_high & ~f_high, "new"), (~r_high & f_high, "former"), else_="one_time"
+    )
+
+
+def rf11(r: Expression, f: Expression) -> Expression:
+    """RF, eleven segments, by the table of cells."""
+    cells = [(r.between(min(rs), max(rs)) & f.between(min(fs), max(fs)), name) for name, (rs, fs) in RF11_CELLS.items()]
+    return ibis.cases(*cells[:-1], else_=cells[-1][1])
+
+
+def rfm3(r_high: Expression, f_high: Expression, m_high: Expression, frequency: Expression) -> Expression:
+    """RFM, three segments and the rest; where two fit, the first as domain.md lists them."""
+    return ibis.cases(
+        (r_high & f_high & m_high, "high_value"),
+        (r_high & m_high & (frequency == 1), "new_high_value"),
+        (r_high & f_high & ~m_high, "small_spender"),
+        else_="other",
+    )
+
+
+def rfm8(r_high: Expression, f_high: Expression, m_high: Expression) -> Expression:
+    """RFM, eight segments."""
+    within = [("value", r_high & f_high), ("develop", r_high & ~f_high), ("retain", ~r_high & f_high)]
+    important = [(m_high & test, f"important_{name}") for name, test in within] + [(m_high, "important_win_back")]
+    ordinary = [(test, f"ordinary_{name}") for name, test in within]
+    return ibis.cases(*important, *ordinary, else_="ordinary_win_back")
