@@ -297,7 +297,7 @@ class Campaign(Row, table=True):
     """Content, target, schedule and policy. The schedule is these columns; the heartbeat only looks at them."""
 
     __table_args__ = (
-        CheckConstraint("holdout_percent >= 0 AND holdout_percent < 100", name="holdout"),
+        CheckConstraint("holdout_percent >= 0 AND holdout_percent < 1000000", name="holdout"),  # in ten-thousandths
         CheckConstraint("way IN ('push', 'multicast')", name="way"),
     )
 

@@ -122,7 +122,7 @@ def upgrade() -> None:
     sa.Column('next_fire_at', store.types.UTCDateTime(timezone=True), nullable=True),
     sa.Column('created_at', store.types.UTCDateTime(timezone=True), nullable=False),
     sa.CheckConstraint("way IN ('push', 'multicast')", name=op.f('ck_campaign_way')),
-    sa.CheckConstraint('holdout_percent >= 0 AND holdout_percent < 100', name=op.f('ck_campaign_holdout')),
+    sa.CheckConstraint('holdout_percent >= 0 AND holdout_percent < 1000000', name=op.f('ck_campaign_holdout')),
     sa.ForeignKeyConstraint(['channel_id'], ['channel.id'], name=op.f('fk_campaign_channel_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_campaign'))
     )

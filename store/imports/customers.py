@@ -1,0 +1,298 @@
+"""Customers from a file.
+
+Columns: `customer_id` (kept as the member id, exactly as written); optional `line_user_id`, `name`, `gender`,
+`birthday`, `city`, `language`, `tags` ("a;b": put on, never taken off). Every other column becomes an attribute.
+An empty cell leaves what is stored. A row that repeats another exactly counts once; rows of one customer that
+disagree are refused together.
+
+`line_user_id` binds a LINE account of one channel: it is made if need be (whether it follows is then unknown), and
+a customer whom the webhook made for it becomes this member. It is refused when it is another member's, or when the
+member already has a different account on the channel.
+"""
+
+import json
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+from sqlalchemy import Connection, Engine, bindparam, insert, select, update
+
+from store.clock import Clock, today
+from store.engine import table_of, transaction
+from store.errors import BadInput
+from store.imports.checks import checked_file, fill_refusals, refuse_repeats
+from store.imports.files import Layout, Progress, add_refused, half_of
+from store.imports.merging import merge_customers
+from store.imports.report import ImportReport
+from store.imports.staging import CHUNK
+from store.models import AuditEntry, Customer, CustomerTag, LineAccount, Tag
+
+PLAIN = ("name", "gender", "city", "language")
+LAYOUT = Layout(required=("customer_id",), optional=("line_user_id", "birthday", "tags", *PLAIN), keeps_others=True)
+OTHER_ACCOUNT = "this customer already has another LINE account on the channel"
+MAX_ATTRIBUTES = 20_000  # characters of one customer's attributes
+
+customer, account = table_of(Customer), table_of(LineAccount)
+tag, customer_tag = table_of(Tag), table_of(CustomerTag)
+
+
+@dataclass
+class Given:
+    """One good row, and what the database knows of it."""
+
+    row: int
+    member_id: str
+    line_user_id: str | None
+    values: dict[str, Any]
+    tags: list[str]
+    extra: dict[str, Any]
+    customer_id: int | None = None
+    holder_id: int | None = None  # a customer without member id who has the account
+    has_account: bool = False
+    stored: dict[str, Any] = field(default_factory=dict)
+
+
+def import_customers(
+    engine: Engine,
+    path: Path,
+    *,
+    channel_id: int | None,
+    zone: ZoneInfo,
+    clock: Clock,
+    progress: Progress | None = None,
+    refused_path: Path | None = None,
+    actor: str = "command line",
+) -> ImportReport:
+    """Add and update the customers of `path` (see the module), and write an audit entry.
+
+    `channel_id` is the channel of `line_user_id`. `progress` gets (work done, work in all). All refused rows go to
+    `refused_path` as CSV. Raises BadInput, with nothing written, when the file can't be used at all.
+    """
+    with checked_file(path, LAYOUT, zone, half_of(progress, 0)) as (duck, columns, report):
+        if "line_user_id" in columns and channel_id is None:
+            raise BadInput(f"{path.name} has a column 'line_user_id': say which channel it belongs to")
+        _check(duck, today(clock, zone))
+        _write(engine, duck, channel_id, clock, report, half_of(progress, 1))
+        fill_refusals(duck, report, refused_path)
+    with transaction(engine) as session:
+        session.add(AuditEntry(at=clock(), actor=actor, action="import customers", detail=report.counts()))
+    return report
+
+
+def _check(duck: duckdb.DuckDBPyConnection, last_birthday: date) -> None:
+    """Table `ready`: one row per good customer, in the order of the file."""
+    lengths = ", ".join(f"words_problem({name}, '{name}')" for name in PLAIN)
+    duck.execute(f"""
+        CREATE TABLE checked AS
+        SELECT row, customer_id AS member_id, line_user_id, {", ".join(PLAIN)}, day(birthday) AS birthday,
+               words(tags) AS tags, extra,
+               coalesce(
+                   id_problem(customer_id, 'customer_id'),
+                   CASE WHEN NOT regexp_full_match(line_user_id, 'U[0-9a-f]{{32}}')
+                        THEN 'line_user_id is not U and 32 hexadecimal digits' END,
+                   {lengths},
+                   CASE WHEN raw.birthday IS NOT NULL AND (day(raw.birthday) IS NULL
+                             OR day(raw.birthday) NOT BETWEEN '1900-01-01' AND '{last_birthday}')
+                        THEN 'birthday is not a day such as 1990-01-31, from 1900 up to today'
+                        WHEN list_max(list_transform(words(raw.tags), lambda w: length(w))) > 100
+                        THEN 'a tag is longer than 100 characters'
+                        WHEN length(extra) > {MAX_ATTRIBUTES} THEN 'the other columns are too long together' END
+               ) AS problem
+        FROM raw""")  # noqa: S608
+    duck.execute("""
+        UPDATE checked SET problem = 'several customers of this file have this line_user_id'
+        WHERE problem IS NULL AND line_user_id IN (
+            SELECT line_user_id FROM checked WHERE problem IS NULL GROUP BY line_user_id
+            HAVING count(DISTINCT member_id) > 1)""")
+    refuse_repeats(duck, key="member_id", called="customer_id")
+
+
+def _write(
+    engine: Engine,
+    duck: duckdb.DuckDBPyConnection,
+    channel_id: int | None,
+    clock: Clock,
+    report: ImportReport,
+    progress: Progress | None,
+) -> None:
+    """One short transaction per chunk."""
+    names = ("row", "member_id", "line_user_id", "tags", "extra", "birthday", *PLAIN)
+    cursor = duck.cursor()  # rows are refused over the other one meanwhile
+    cursor.execute(f"SELECT count(*) OVER (), {', '.join(names)} FROM ready ORDER BY row")  # noqa: S608
+    done = 0
+    while rows := cursor.fetchmany(CHUNK):
+        given = [_given(*row[1:]) for row in rows]
+        with engine.begin() as connection:
+            refused = _write_chunk(connection, given, channel_id, clock(), report)
+        add_refused(duck, refused)
+        done += len(rows)
+        if progress:
+            progress(done, rows[0][0])
+
+
+def _given(
+    row: int, member_id: str, line_user_id: str | None, tags: list[str] | None, extra: str | None, *values: Any
+) -> Given:
+    named = zip(("birthday", *PLAIN), values, strict=True)
+    filled = {name: value for name, value in named if value is not None}
+    return Given(row, member_id, line_user_id, filled, tags or [], json.loads(extra) if extra else {})
+
+
+def _write_chunk(
+    connection: Connection, given: list[Given], channel_id: int | None, now: datetime, report: ImportReport
+) -> list[tuple[int, str]]:
+    """Write one chunk, count it in `report`, and return the (row number, reason) of those refused."""
+    refused = _look_up(connection, given, channel_id)
+    good = [one for one in given if one.row not in refused]
+    doubles = {g.holder_id: g for g in good if g.holder_id and g.customer_id and g.holder_id != g.customer_id}
+    merge_customers(connection, {holder_id: one.customer_id for holder_id, one in doubles.items() if one.customer_id})
+    _refresh(connection, list(doubles.values()))
+    changed = {one.member_id for one in good if one.holder_id}
+    new = [one for one in good if one.customer_id is None]
+    _insert(connection, new, now)
+    changed |= _update(connection, [one for one in good if one.stored])
+    changed |= _bind_accounts(connection, good, channel_id)
+    changed |= _put_tags(connection, good, now)
+    changed -= {one.member_id for one in new}
+    report.added += len(new)
+    report.changed += len(changed)
+    report.unchanged += len(good) - len(new) - len(changed)
+    return list(refused.items())
+
+
+# --- who is who ------------------------------------------------------------------------------------------------
+
+
+def _look_up(connection: Connection, given: list[Given], channel_id: int | None) -> dict[int, str]:
+    """Fill what the database knows into `given`; the rows whose account can't be bound, with the reason."""
+    members = connection.execute(select(customer).where(customer.c.member_id.in_([g.member_id for g in given])))
+    by_member = {row["member_id"]: dict(row) for row in members.mappings()}
+    for one in given:
+        one.stored = by_member.get(one.member_id, {})
+        one.customer_id = one.stored.get("id")
+    wanted = {one.line_user_id: one for one in given if one.line_user_id}
+    if not wanted:
+        return {}
+    refused: dict[int, str] = {}
+    here = account.c.channel_id == channel_id
+    ids = {one.customer_id: one for one in wanted.values() if one.customer_id}
+    own = select(account.c.customer_id, account.c.line_user_id).where(here, account.c.customer_id.in_(ids))
+    for customer_id, line_user_id in connection.execute(own):
+        if ids[customer_id].line_user_id != line_user_id:
+            refused[ids[customer_id].row] = OTHER_ACCOUNT
+    holders = (
+        select(account.c.line_user_id, customer)
+        .join(customer, customer.c.id == account.c.customer_id)
+        .where(here, account.c.line_user_id.in_(wanted))
+    )
+    for row in connection.execute(holders).mappings():
+        one = wanted[row["line_user_id"]]
+        one.has_account = True
+        if row["member_id"] not in (None, one.member_id):
+            refused[one.row] = "line_user_id belongs to another customer"
+        elif row["id"] != one.customer_id:
+            one.holder_id = row["id"]
+            if one.customer_id is None:  # nobody else is this member: the webhook's customer becomes it
+                one.stored = dict(row)
+                one.customer_id = row["id"]
+    return refused | _overlaps(connection, [one for one in given if one.holder_id and one.row not in refused])
+
+
+def _overlaps(connection: Connection, given: list[Given]) -> dict[int, str]:
+    """Rows whose two customers can't become one because both have an account on some other channel."""
+    by_pair = {one.holder_id: one for one in given if one.holder_id != one.customer_id}
+    theirs, mine = account.alias("theirs"), account.alias("mine")
+    pairs = (
+        select(theirs.c.customer_id, mine.c.customer_id)
+        .join(mine, mine.c.channel_id == theirs.c.channel_id)
+        .where(theirs.c.customer_id.in_(by_pair), mine.c.customer_id.in_([g.customer_id for g in by_pair.values()]))
+    )
+    return {
+        by_pair[holder_id].row: OTHER_ACCOUNT
+        for holder_id, customer_id in connection.execute(pairs)
+        if by_pair[holder_id].customer_id == customer_id
+    }
+
+
+def _refresh(connection: Connection, merged: list[Given]) -> None:
+    rows = connection.execute(select(customer).where(customer.c.id.in_([one.customer_id for one in merged])))
+    stored = {row["id"]: dict(row) for row in rows.mappings()}
+    for one in merged:
+        one.stored = stored[one.customer_id]
+
+
+def _insert(connection: Connection, new: list[Given], now: datetime) -> None:
+    if not new:
+        return
+    empty = dict.fromkeys(("birthday", *PLAIN))
+    rows = [
+        {
+            "member_id": g.member_id,
+            "attributes": g.extra,
+            "created_at": now,
+            "refusal_changed_ms": 0,
+            **empty,
+            **g.values,
+        }
+        for g in new
+    ]
+    connection.execute(insert(customer), rows)
+    ids = select(customer.c.member_id, customer.c.id).where(customer.c.member_id.in_([g.member_id for g in new]))
+    by_member = {row.member_id: row.id for row in connection.execute(ids)}
+    for one in new:
+        one.customer_id = by_member[one.member_id]
+
+
+def _update(connection: Connection, known: list[Given]) -> set[str]:
+    """Bring stored customers up to their rows; the member ids of those that changed."""
+    names = ("member_id", "birthday", *PLAIN, "attributes")
+    changed = []
+    for one in known:
+        fresh = {**one.stored, **one.values, "member_id": one.member_id}
+        fresh["attributes"] = {**one.stored["attributes"], **one.extra}
+        if any(fresh[name] != one.stored[name] for name in names):
+            changed.append(fresh)
+    if changed:
+        statement = update(customer).where(customer.c.id == bindparam("key"))
+        connection.execute(
+            statement.values({name: bindparam(f"new_{name}", type_=customer.c[name].type) for name in names}),
+            [{"key": row["id"], **{f"new_{name}": row[name] for name in names}} for row in changed],
+        )
+    return {row["member_id"] for row in changed}
+
+
+def _bind_accounts(connection: Connection, good: list[Given], channel_id: int | None) -> set[str]:
+    """Make the LINE accounts that don't exist yet; the member ids of their customers."""
+    missing = [one for one in good if one.line_user_id and not one.has_account]
+    if missing:
+        shared = {"channel_id": channel_id, "follow_changed_ms": 0, "profile_tries": 0}
+        rows = [{**shared, "line_user_id": one.line_user_id, "customer_id": one.customer_id} for one in missing]
+        connection.execute(insert(account), rows)
+    return {one.member_id for one in missing}
+
+
+def _put_tags(connection: Connection, good: list[Given], now: datetime) -> set[str]:
+    """Put on the tags that are not on; the member ids of those who got one."""
+    names = sorted({name for one in good for name in one.tags})
+    if not names:
+        return set()
+    known = set(connection.execute(select(tag.c.name).where(tag.c.name.in_(names))).scalars())
+    if unknown := [{"name": name} for name in names if name not in known]:
+        connection.execute(insert(tag), unknown)
+    tag_ids = {row.name: row.id for row in connection.execute(select(tag).where(tag.c.name.in_(names)))}
+    on = select(customer_tag.c.tag_id, customer_tag.c.customer_id).where(
+        customer_tag.c.until.is_(None),
+        customer_tag.c.tag_id.in_(tag_ids.values()),
+        customer_tag.c.customer_id.in_([one.customer_id for one in good if one.tags]),
+    )
+    current = {tuple(row) for row in connection.execute(on)}
+    missing = [
+        (one, tag_ids[name]) for one in good for name in one.tags if (tag_ids[name], one.customer_id) not in current
+    ]
+    if missing:
+        rows = [{"tag_id": t, "customer_id": one.customer_id, "since": now, "reason": "import"} for one, t in missing]
+        connection.execute(insert(customer_tag), rows)
+    return {one.member_id for one, _ in missing}

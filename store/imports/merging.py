@@ -1,0 +1,97 @@
+"""Two customers who turn out to be one person: everything of the one moves to the other.
+
+This happens when somebody known only by a LINE account (made by the webhook) is bound to a member who was imported.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Column, Connection, Table, UniqueConstraint, and_, bindparam, delete, exists, select, update
+from sqlmodel import SQLModel
+
+from store.engine import table_of
+from store.models import Customer, CustomerSegment, CustomerTag, Delivery, SegmentChange
+
+customer = table_of(Customer)
+REBUILT = (table_of(CustomerSegment), table_of(SegmentChange))  # the next segment run makes them anew
+
+
+def merge_customers(connection: Connection, into: Mapping[int, int]) -> None:
+    """For each customer id -> member's customer id: move every row that names the first to the second, fill what the
+    second lacks, and delete the first. A refusal of marketing by either holds for both. Never commits."""
+    if not into:
+        return
+    pairs = [{"old_id": old, "new_id": new} for old, new in into.items()]
+    for table in REBUILT:
+        connection.execute(delete(table).where(table.c.customer_id == bindparam("old_id")), pairs)
+    _settle_deliveries(connection, pairs)
+    _settle_tags(connection, pairs)
+    for table, column in _references():
+        for others in _unique_with(table, column):
+            connection.execute(_delete_doubles(table, column, others), pairs)
+        statement = update(table).where(column == bindparam("old_id")).values({column.name: bindparam("new_id")})
+        connection.execute(statement, pairs)
+    _fill_member(connection, pairs)
+    connection.execute(delete(customer).where(customer.c.id == bindparam("old_id")), pairs)
+
+
+def _references() -> list[tuple[Table, Column[Any]]]:
+    """Every column of every table that holds a customer's id, except in what is rebuilt."""
+    return [
+        (table, column)
+        for table in SQLModel.metadata.sorted_tables
+        if table not in REBUILT
+        for column in table.columns
+        if any(key.column is customer.c.id for key in column.foreign_keys)
+    ]
+
+
+def _unique_with(table: Table, column: Column[Any]) -> list[list[Column[Any]]]:
+    """For each constraint that makes `column` unique together with others: those others."""
+    keys = [list(table.primary_key.columns)]
+    keys += [list(c.columns) for c in table.constraints if isinstance(c, UniqueConstraint)]
+    return [[other for other in key if other is not column] for key in keys if column in key]
+
+
+def _delete_doubles(table: Table, column: Column[Any], others: list[Column[Any]]) -> Any:
+    kept = table.alias("kept")
+    same = and_(kept.c[column.name] == bindparam("new_id"), *(kept.c[other.name] == other for other in others))
+    return delete(table).where(column == bindparam("old_id"), exists().where(same).correlate(table))
+
+
+def _settle_deliveries(connection: Connection, pairs: list[dict[str, int]]) -> None:
+    """Where both were in one run, the member was skipped for want of an account: the delivery that was sent stays."""
+    delivery = table_of(Delivery)
+    sent = delivery.alias("sent")
+    had_one = exists().where(sent.c.run_id == delivery.c.run_id, sent.c.customer_id == bindparam("old_id"))
+    skipped = (delivery.c.customer_id == bindparam("new_id"), delivery.c.state == "skipped")
+    connection.execute(delete(delivery).where(*skipped, had_one.correlate(delivery)), pairs)
+
+
+def _settle_tags(connection: Connection, pairs: list[dict[str, int]]) -> None:
+    """A tag that is on for both stays on once."""
+    tag = table_of(CustomerTag)
+    kept = tag.alias("kept")
+    twice = exists().where(
+        kept.c.tag_id == tag.c.tag_id, kept.c.customer_id == bindparam("new_id"), kept.c.until.is_(None)
+    )
+    mine = (tag.c.customer_id == bindparam("old_id"), tag.c.until.is_(None))
+    connection.execute(delete(tag).where(*mine, twice.correlate(tag)), pairs)
+
+
+def _fill_member(connection: Connection, pairs: list[dict[str, int]]) -> None:
+    """Give the member what only the other row knows; attributes of both, the member's first."""
+    ids = [pair[name] for pair in pairs for name in ("old_id", "new_id")]
+    rows = connection.execute(select(customer).where(customer.c.id.in_(ids))).mappings()
+    stored = {row["id"]: row for row in rows}
+    plain = ("name", "gender", "birthday", "city", "language")
+    for pair in pairs:
+        old, new = stored[pair["old_id"]], stored[pair["new_id"]]
+        values = {name: old[name] for name in plain if new[name] is None and old[name] is not None}
+        if extra := {key: value for key, value in old["attributes"].items() if key not in new["attributes"]}:
+            values["attributes"] = {**new["attributes"], **extra}
+        if old["marketing_refused_at"] and not new["marketing_refused_at"]:
+            values["marketing_refused_at"] = old["marketing_refused_at"]
+        values["refusal_changed_ms"] = max(old["refusal_changed_ms"], new["refusal_changed_ms"])
+        values["created_at"] = min(old["created_at"], new["created_at"])
+        connection.execute(update(customer).where(customer.c.id == new["id"]).values(values))

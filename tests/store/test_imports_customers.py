@@ -1,0 +1,243 @@
+"""Customers and products from files, on both databases."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import Engine
+from sqlmodel import Session, select
+
+from store.engine import reading, transaction
+from store.errors import BadInput
+from store.imports import ImportReport, import_customers, import_products
+from store.models import (
+    BehaviourEvent,
+    CampaignRun,
+    Channel,
+    Customer,
+    CustomerTag,
+    Delivery,
+    LineAccount,
+    Product,
+    SalesOrder,
+    Tag,
+)
+from tests.conftest import StillClock
+from tests.factories import LONG_AGO, make_account, make_campaign, make_channel, make_customer, make_order
+
+TAIPEI = ZoneInfo("Asia/Taipei")
+ANNA, BEN = "U" + "a" * 32, "U" + "b" * 32
+Importer = Callable[..., ImportReport]
+
+
+@pytest.fixture
+def channel_id(engine: Engine) -> int:
+    with transaction(engine) as session:
+        return make_channel(session).id or 0
+
+
+@pytest.fixture
+def importer(engine: Engine, tmp_path: Path, clock: StillClock, channel_id: int) -> Importer:
+    def run(text: str, name: str = "customers.csv") -> ImportReport:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        return import_customers(engine, tmp_path / name, channel_id=channel_id, zone=TAIPEI, clock=clock)
+
+    return run
+
+
+def one(session: Session, member_id: str) -> Customer:
+    return session.exec(select(Customer).where(Customer.member_id == member_id)).one()
+
+
+def everything(engine: Engine) -> list[Any]:
+    with reading(engine) as session:
+        return [
+            [row.model_dump() for row in session.exec(select(model))]
+            for model in (Customer, LineAccount, CustomerTag, Tag)
+        ]
+
+
+def test_columns_attributes_account_and_tags_arrive_and_twice_is_once(engine: Engine, importer: Importer) -> None:
+    text = (
+        "customer_id,line_user_id,name,birthday,city,tags,Shoe Size,vip\n"
+        f"00004,{ANNA},王小美,1990/1/31,臺北,老客戶; VIP;VIP,38,\n"
+        "5,,,,,,,yes\n"
+    )
+    report = importer(text)
+    assert (report.added, report.refused) == (2, [])
+    with reading(engine) as session:
+        anna = one(session, "00004")
+        assert (anna.name, anna.birthday, anna.city, anna.gender) == ("王小美", date(1990, 1, 31), "臺北", None)
+        assert anna.attributes == {"Shoe Size": "38"}
+        account = session.exec(select(LineAccount)).one()
+        assert (account.customer_id, account.line_user_id, account.is_following) == (anna.id, ANNA, None)
+        names = session.exec(select(Tag.name).join(CustomerTag).where(CustomerTag.customer_id == anna.id)).all()
+        assert sorted(names) == ["VIP", "老客戶"]
+        assert one(session, "5").attributes == {"vip": "yes"}
+    before = everything(engine)
+    assert importer(text).unchanged == 2
+    assert everything(engine) == before
+
+
+def test_an_empty_cell_leaves_what_is_stored(engine: Engine, importer: Importer) -> None:
+    importer('{"customer_id": 4, "name": "Anna", "points": 3.5, "tags": ["a"], "likes": ["x", "y"]}', "c.jsonl")
+    report = importer("customer_id,name,city,points,level\n4,,Taipei,,2\n")
+    assert (report.added, report.changed) == (0, 1)
+    with reading(engine) as session:
+        anna = one(session, "4")
+        assert (anna.name, anna.city) == ("Anna", "Taipei")
+        assert anna.attributes == {"points": 3.5, "likes": ["x", "y"], "level": "2"}
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (",,,", "customer_id is empty"),
+        ("c" * 101 + ",,,", "customer_id is longer than 100 characters"),
+        ("1,uABC,,", "line_user_id is not U and 32 hexadecimal digits"),
+        ("1,,1899-12-31,", "birthday is not a day such as 1990-01-31, from 1900 up to today"),
+        ("1,,2026-11-03,", "birthday is not a day such as 1990-01-31, from 1900 up to today"),
+        ("1,,2001-02-29,", "birthday is not a day such as 1990-01-31, from 1900 up to today"),
+        ("1,,," + "t" * 101, "a tag is longer than 100 characters"),
+    ],
+)
+def test_a_bad_customer_is_refused_and_the_good_one_goes_in(
+    engine: Engine, importer: Importer, row: str, reason: str
+) -> None:
+    report = importer(f"customer_id,line_user_id,birthday,tags\n{row}\nG,,2026-11-02,\n")
+    assert report.refused == [(2, reason)]
+    with reading(engine) as session:
+        assert [c.member_id for c in session.exec(select(Customer))] == ["G"]
+
+
+def test_rows_that_disagree_are_refused_together(engine: Engine, importer: Importer) -> None:
+    report = importer(
+        f"customer_id,line_user_id,x\n1,{ANNA},1\n2,{ANNA},1\n3,,1\n3,,2\n4,,1\n4,,1\n",
+    )
+    assert (report.added, [row for row, _ in report.refused]) == (1, [2, 3, 4, 5])
+    assert set(report.refused_by_reason) == {
+        "several customers of this file have this line_user_id",
+        "several rows of this customer_id have different values",
+    }
+
+
+def test_a_webhook_made_customer_becomes_the_member(
+    engine: Engine, importer: Importer, channel_id: int, clock: StillClock
+) -> None:
+    with transaction(engine) as session:
+        stranger = make_customer(session, member_id=None, marketing_refused_at=clock())
+        session.add(LineAccount(channel_id=channel_id, line_user_id=ANNA, customer_id=stranger.id or 0))
+    assert importer(f"customer_id,line_user_id,name\nM1,{ANNA},Anna\n").changed == 1
+    assert importer(f"customer_id,line_user_id,name\nM1,{ANNA},Anna\n").unchanged == 1
+    with reading(engine) as session:
+        anna = session.exec(select(Customer)).one()
+        assert (anna.id, anna.member_id, anna.name, anna.marketing_refused_at) == (stranger.id, "M1", "Anna", clock())
+
+
+def test_everything_of_a_webhook_made_customer_moves_to_a_member_who_was_there(
+    engine: Engine, importer: Importer, channel_id: int, clock: StillClock
+) -> None:
+    with transaction(engine) as session:
+        member = make_customer(session, member_id="M1", city="Tainan", attributes={"a": 1})
+        stranger = make_customer(
+            session, member_id=None, name="小安", city="x", attributes={"a": 2, "b": 3}, marketing_refused_at=clock()
+        )
+        bystander = make_customer(session)
+        session.add(LineAccount(channel_id=channel_id, line_user_id=ANNA, customer_id=stranger.id or 0))
+        event: dict[str, Any] = {"source": "line", "kind": "message", "channel_id": channel_id, "received_at": LONG_AGO}
+        session.add(BehaviourEvent(event_key="e1", customer_id=stranger.id, occurred_at=LONG_AGO, **event))
+        make_order(session, member)
+        make_order(session, stranger)
+        tag = Tag(name="t")
+        session.add(tag)
+        session.flush()
+        for who in (member, stranger, bystander):
+            session.add(CustomerTag(tag_id=tag.id or 0, customer_id=who.id or 0, since=LONG_AGO, reason="r"))
+        run = CampaignRun(
+            campaign_id=make_campaign(session, session.get_one(Channel, channel_id)).id or 0,
+            scheduled_for=LONG_AGO,
+            way="push",
+            fired_at=LONG_AGO,
+        )
+        session.add(run)
+        session.flush()
+        states = ((member, "skipped"), (stranger, "accepted"), (bystander, "skipped"))
+        session.add_all(Delivery(run_id=run.id or 0, customer_id=who.id or 0, state=state) for who, state in states)
+    report = importer(f"customer_id,line_user_id,city\nM1,{ANNA},\n")
+    assert (report.changed, report.refused) == (1, [])
+    with reading(engine) as session:
+        anna = one(session, "M1")
+        assert (anna.id, anna.name, anna.city, anna.attributes) == (member.id, "小安", "Tainan", {"a": 1, "b": 3})
+        assert anna.marketing_refused_at == clock()
+        assert session.get(Customer, stranger.id) is None
+        for model, count in ((LineAccount, 1), (BehaviourEvent, 1), (SalesOrder, 2), (CustomerTag, 1), (Delivery, 1)):
+            mine = session.exec(select(model).where(model.customer_id == member.id)).all()
+            assert len(mine) == count, model.__name__
+        assert session.exec(select(Delivery.state).where(Delivery.customer_id == member.id)).one() == "accepted"
+        assert len(session.exec(select(Delivery)).all()) == 2
+    assert importer(f"customer_id,line_user_id,city\nM1,{ANNA},\n").unchanged == 1
+
+
+def test_an_account_of_another_member_and_a_second_account_are_refused(
+    engine: Engine, importer: Importer, channel_id: int
+) -> None:
+    importer(f"customer_id,line_user_id\nM1,{ANNA}\n")
+    report = importer(f"customer_id,line_user_id,name\nM2,{ANNA},x\nM1,{BEN},y\nM3,,z\n")
+    assert report.refused == [
+        (2, "line_user_id belongs to another customer"),
+        (3, "this customer already has another LINE account on the channel"),
+    ]
+    with transaction(engine) as session:
+        assert {c.member_id: c.name for c in session.exec(select(Customer))} == {"M1": None, "M3": "z"}
+        other = make_channel(session)
+        make_account(session, other, one(session, "M1"))
+        stranger = make_customer(session, member_id=None)
+        make_account(session, other, stranger)
+        member = make_customer(session, member_id="M9")
+        make_account(session, other, member)
+        session.add(LineAccount(channel_id=channel_id, line_user_id=BEN, customer_id=stranger.id or 0))
+    report = importer(f"customer_id,line_user_id\nM9,{BEN}\n")
+    assert [reason for _, reason in report.refused] == ["this customer already has another LINE account on the channel"]
+
+
+def test_line_accounts_need_a_channel(engine: Engine, tmp_path: Path, clock: StillClock) -> None:
+    (tmp_path / "c.csv").write_text(f"customer_id,line_user_id\n1,{ANNA}\n")
+    with pytest.raises(BadInput, match="which channel"):
+        import_customers(engine, tmp_path / "c.csv", channel_id=None, zone=TAIPEI, clock=clock)
+
+
+def test_more_customers_than_one_chunk(engine: Engine, importer: Importer) -> None:
+    text = "customer_id,name\n" + "\n".join(f"{i:05},n{i}" for i in range(5_001))
+    assert importer(text).added == 5_001
+    report = importer(text.replace("n5000", "new"))
+    assert (report.changed, report.unchanged) == (1, 5_000)
+
+
+def test_products_arrive_change_and_stay(engine: Engine, tmp_path: Path, clock: StillClock) -> None:
+    def run(text: str) -> ImportReport:
+        (tmp_path / "p.csv").write_text(text, encoding="utf-8")
+        return import_products(engine, tmp_path / "p.csv", zone=TAIPEI, clock=clock)
+
+    header = "sku,name,categories,labels,price,in_stock,url"
+    text = f"{header}\n001,洗髮精,髮品;頭皮,去屑;抗油,399.5,是,https://x.example/1\n002,染劑,,,,no,\n003,b,,,,maybe,\n"
+    text += "004,c,,,,,javascript:alert(1)\n005,,,,,,\n006,d,,,9.99999,,\n"
+    report = run(text)
+    assert (report.added, [row for row, _ in report.refused]) == (2, [4, 5, 6, 7])
+    assert run(text).unchanged == 2
+    assert run(f"{header}\n001,洗髮精,,染護,450,,\n").changed == 1
+    with reading(engine) as session:
+        shampoo = session.exec(select(Product).where(Product.sku == "001")).one()
+        assert (shampoo.categories, shampoo.labels, shampoo.price) == (["髮品", "頭皮"], ["染護"], Decimal(450))
+        assert (shampoo.in_stock, shampoo.url) == (True, "https://x.example/1")
+        dye = session.exec(select(Product).where(Product.sku == "002")).one()
+        assert (dye.in_stock, dye.price, dye.labels) == (False, None, [])
+
+
+def test_a_new_customer_is_dated_by_the_clock(engine: Engine, importer: Importer) -> None:
+    importer("customer_id\n1\n")
+    with reading(engine) as session:
+        assert one(session, "1").created_at == datetime(2026, 11, 2, 4, 0, tzinfo=UTC)
