@@ -68,7 +68,7 @@ class Life:
         self.performed: dict[str, int] = {}
         self._platform = platform
         self._channel = channel or platform.channels[0]
-        self._time_scale = time_scale
+        self.time_scale = time_scale
         self._heap: list[tuple[datetime, int, Action]] = []
         self._numbers = itertools.count()
         self._lock = threading.Lock()
@@ -80,7 +80,7 @@ class Life:
         with self._lock:
             for line_user_id in accepted.delivered:
                 for action in self.population.react(line_user_id, accepted.messages, accepted.at):
-                    sooner = accepted.at + (action.at - accepted.at) / self._time_scale
+                    sooner = accepted.at + (action.at - accepted.at) / self.time_scale
                     self._push(replace(action, at=sooner))
 
     def add(self, actions: Iterable[Action]) -> None:
@@ -162,9 +162,9 @@ class Life:
         while True:
             until = since + WEEK
             actions = await asyncio.to_thread(self.population.ordinary_life, since, until)
-            self.add(replace(a, at=start + (a.at - start) / self._time_scale) for a in actions)
+            self.add(replace(a, at=start + (a.at - start) / self.time_scale) for a in actions)
             since = until
-            ends_at = start + (until - start) / self._time_scale
+            ends_at = start + (until - start) / self.time_scale
             await asyncio.sleep(max(0.0, (ends_at - self._platform.clock()).total_seconds()))
 
     async def run(self, tell: Callable[[list[Event]], None]) -> None:

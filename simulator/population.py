@@ -41,10 +41,10 @@ PREVIEW_PROBABILITY = 0.06
 SECOND_TAP_PROBABILITY = 0.08
 MEAN_MINUTES_TO_SEE = 25.0
 PURCHASE_AFTER_TAP = {
-    SpendingClass.NONE: 0.03,
-    SpendingClass.LOW: 0.06,
-    SpendingClass.MIDDLE: 0.10,
-    SpendingClass.HIGH: 0.16,
+    SpendingClass.NONE: 0.06,
+    SpendingClass.LOW: 0.10,
+    SpendingClass.MIDDLE: 0.16,
+    SpendingClass.HIGH: 0.24,
 }
 MEAN_DAYS_TO_PURCHASE = 1.5
 COME_BACK_PROBABILITY = 0.05
