@@ -20,6 +20,7 @@ from store.types import DECIMAL_PLACES
 NEEDED = ("customer_id", "ordered_at", "amount")
 STATUSES = ("paid", "refunded", "cancelled")
 MAX_AMOUNT = 10**13  # of one row; leaves room for the sums in 64 bits of ten-thousandths
+EXACT = r"^[+-]?(\d+(\.\d{0,4}0*)?|\.\d{1,4}0*)$"  # an amount of at most DECIMAL_PLACES places, written plainly
 OUTPUT = (
     *("customer_id", "recency_days", "frequency", "monetary", "r", "f", "m"),
     *("rf4", "rf11", "rfm3", "rfm8", "nesl"),
@@ -146,9 +147,7 @@ def _amount(column: Expression) -> Expression:
         return _units(ibis.cases((exact.between(-MAX_AMOUNT, MAX_AMOUNT), exact)))
     if kind.is_string():
         plain = column.strip()
-        places = plain.split(".")[1].rstrip("0").length().fill_null(0)
-        is_exact = (places <= DECIMAL_PLACES) & ~plain.lower().contains("e")
-        return _units(ibis.cases((is_exact, plain)).try_cast("decimal(18, 4)"))
+        return _units(ibis.cases((plain.re_search(EXACT), plain)).try_cast("decimal(18, 4)"))
     raise BadInput(f"the column amount must hold numbers, not {kind}")
 
 
