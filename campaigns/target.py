@@ -49,10 +49,10 @@ def matches(target: Target) -> Any:
     """An SQL condition on the `customer` table: true for those the target means."""
     customer = table_of(Customer)
     if target.kind == "segment":
-        segment = table_of(CustomerSegment)
+        segment = table_of(CustomerSegment).alias()  # the audience's own query joins this table too
         return exists().where(segment.c.customer_id == customer.c.id, segment.c[target.name] == target.segment)
     if target.kind == "tag":
-        tag, on = table_of(Tag), table_of(CustomerTag)
+        tag, on = table_of(Tag).alias(), table_of(CustomerTag).alias()
         return exists().where(
             on.c.customer_id == customer.c.id, on.c.until.is_(None), on.c.tag_id == tag.c.id, tag.c.name == target.name
         )

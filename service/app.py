@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from flask import Flask, Response, abort, redirect, request
+from flask import Flask, Response, redirect, request
 from sqlalchemy import Engine, text
 from werkzeug.wrappers import Response as WerkzeugResponse
 
@@ -49,8 +49,6 @@ def create_app(settings: Settings, engine: Engine, journal: Journal, clock: Cloc
 
     @app.errorhandler(ExpectedError)
     def expected(error: ExpectedError) -> tuple[str, int]:
-        if error.http_status == 404:
-            abort(404)
         return str(error), error.http_status
 
     return app

@@ -15,7 +15,6 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
-from segmentation.history import run_segments
 from sqlalchemy import Engine
 
 from bot.inbox import process_inbox
@@ -26,6 +25,7 @@ from campaigns.clicks import TokenSigner, make_click_events
 from campaigns.results import refresh_message_results
 from campaigns.sending import Dispatch, Rates
 from campaigns.target import UnknownTarget
+from segmentation.run import run_segments
 from service.channels import bulk_door, channel_ids, line_doors
 from service.settings import Settings
 from store.clock import Clock, system_clock, today

@@ -51,7 +51,7 @@ class Simulator:
         self.platform.on_delivered = self.life.notice
         self.faults = FaultPlan(seed)
         self.sender: WebhookSender | None = None
-        self._is_live = is_live
+        self.is_live = is_live
         self._has_ordinary_life = has_ordinary_life
         if webhook_url:
             self.connect(webhook_url)
@@ -75,7 +75,7 @@ class Simulator:
         return app
 
     async def _live(self, _: web.Application) -> AsyncIterator[None]:
-        lives = [self.life.run(self.tell)] if self._is_live else []
+        lives = [self.life.run(self.tell)] if self.is_live else []
         lives += [self.life.live_on()] if self._has_ordinary_life else []
         tasks = [asyncio.create_task(life) for life in lives]
         yield

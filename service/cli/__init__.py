@@ -8,7 +8,7 @@ import sys
 import click
 import typer
 
-from service.cli import campaign, database, imports, keywords, running, segment, simulator
+from service.cli import campaign, database, demo, imports, keywords, running, segment, simulator
 from store.errors import ExpectedError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
     add_completion=False,
 )
 running.register(app)
+demo.register(app)
 app.add_typer(database.app, name="db")
 app.add_typer(imports.app, name="import")
 app.add_typer(segment.app, name="segment")

@@ -28,7 +28,7 @@ from store.models import Campaign, Channel
 
 app = typer.Typer(help="Plan, look at and steer campaigns.", no_args_is_help=True)
 
-CampaignId = Annotated[int, typer.Argument(metavar="ID", help="The campaign's id.")]
+CampaignId = Annotated[int, typer.Argument(metavar="ID", min=1, max=2**63 - 1, help="The campaign's id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
 
@@ -77,7 +77,7 @@ def _content(text: str | None, path: Path | None) -> Any:
         read = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"{path} can't be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not JSON: {error}") from error
     return read["messages"] if isinstance(read, dict) and "messages" in read else read
 

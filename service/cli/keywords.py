@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -11,6 +12,7 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
+from sqlmodel import Session
 
 from keywords.learning import NothingToLearn, learn
 from keywords.messages import stored_messages
@@ -19,6 +21,7 @@ from keywords.report import Report, TermRow, make_report, rank_file
 from keywords.suggestion import Mode, Suggestion, Suggestions, suggest
 from keywords.tokenizer import Tokenizer, shared_tokenizer
 from service.cli.context import open_database, print_json, settings_for_command
+from service.settings import Settings
 from store.engine import reading
 from store.errors import BadInput
 
@@ -36,7 +39,7 @@ def report_command(
 ) -> None:
     """Show the terms that bring clicks, everything else equal, and those not tried enough."""
     settings = settings_for_command()
-    with reading(open_database(settings)) as session:
+    with _reading(settings) as session:
         report = make_report(session, shared_tokenizer(), settings.zone, theme=theme, segment=segment)
     if as_json:
         print_json(asdict(report))
@@ -55,7 +58,7 @@ def suggest_command(
     """Suggest terms and phrases for a theme, ranked by the clicks they promise."""
     settings = settings_for_command()
     tokenizer = shared_tokenizer()
-    with reading(open_database(settings)) as session:
+    with _reading(settings) as session:
         messages = stored_messages(session, settings.zone)
     try:
         learning = learn(messages, tokenizer)
@@ -95,6 +98,16 @@ def tokenize_command(
     for line in _lines(file):
         output.write(f"{_cut(tokenizer, line)}\n".encode())
     output.flush()
+
+
+@contextmanager
+def _reading(settings: Settings) -> Iterator[Session]:
+    engine = open_database(settings)
+    try:
+        with reading(engine) as session:
+            yield session
+    finally:
+        engine.dispose()
 
 
 def _cut(tokenizer: Tokenizer, line: str) -> str:

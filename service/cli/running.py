@@ -8,6 +8,7 @@ import time
 import structlog
 import typer
 from granian.constants import Interfaces
+from granian.log import LogLevels
 from granian.server import Server
 
 from service.cli.context import open_database, settings_for_command
@@ -50,6 +51,7 @@ def serve() -> None:
         workers=settings.web_workers,
         blocking_threads=settings.web_threads,
         log_access=False,
+        log_level=LogLevels(settings.log_level.lower()),
     ).serve()
 
 

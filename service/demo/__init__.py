@@ -1,0 +1,1 @@
+"""`retarget demo`: the whole loop on real orders with a simulated LINE, through the service's own code paths."""
