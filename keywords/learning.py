@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,11 @@ def terms_of(tokens: Iterable[Token]) -> list[str]:
     return list(found)
 
 
+def is_class(term: str) -> bool:
+    """True for a class that pools offers, such as 折扣:60-79%."""
+    return term.startswith(("折扣:", "優惠:"))
+
+
 def learn(messages: Messages, tokenizer: Tokenizer) -> Learning:
     """The effects of the terms of `messages`. Raises NothingToLearn when there are none."""
     if not len(messages):
@@ -107,7 +113,17 @@ def _vocabulary(messages: Messages, tokenizer: Tokenizer) -> tuple[list[str], An
     names = list(places)
     order = np.lexsort((np.array(names, dtype=np.str_), -counts))  # ties by name: the result is the same every time
     chosen = order[counts[order] >= MIN_MESSAGES][:MAX_TERMS]
+    chosen = chosen[~_twins(present[:, chosen], [names[place] for place in chosen])]
     return [names[place] for place in chosen], sparse.csr_matrix(present[:, chosen])
+
+
+def _twins(present: Any, names: list[str]) -> NDArray[np.bool_]:
+    """True for an offer's class with a single literal in use: the two would only halve one effect between them."""
+    columns = sparse.csc_matrix(present)
+    columns.sort_indices()
+    rows = [columns.indices[a:b].tobytes() for a, b in pairwise(columns.indptr)]
+    literals = {row for row, name in zip(rows, names, strict=True) if not is_class(name)}
+    return np.array([is_class(name) and row in literals for row, name in zip(rows, names, strict=True)], dtype=np.bool_)
 
 
 def _membership(codes: NDArray[np.int64]) -> Any:

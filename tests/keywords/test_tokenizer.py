@@ -164,6 +164,12 @@ def test_every_character_that_is_not_a_space_is_in_exactly_one_token(line: str) 
         assert token.group is None or token.kind is Kind.DISCOUNT
 
 
+@given(st.lists(st.sampled_from(["sale", "NT", "NT100", "line", "Pay", "LINE Pay", "vip_7", "a1b2", "TWD", "Ab"])))
+def test_plain_words_take_a_short_cut_to_the_same_tokens(words: list[str]) -> None:
+    line = " ".join(words)
+    assert shared_tokenizer().tokenize(line) == shared_tokenizer().tokenize(f"{line} 。")[:-1]
+
+
 def _import_with(home: Path) -> subprocess.CompletedProcess[str]:
     code = "from keywords.tokenizer import Tokenizer; print([t.text for t in Tokenizer().tokenize('全館7折')])"
     environment = {**os.environ, "XDG_CACHE_HOME": str(home), "PYTHONIOENCODING": "utf-8"}
