@@ -19,6 +19,7 @@ from store.engine import is_sqlite, table_of
 from store.errors import ExpectedError
 
 MAX_GROUP = 1000  # calls in one commit: bounds the time that a writer of another process waits for this one
+ROWS_PER_STATEMENT = 64  # of SQLite: as many statements are kept prepared at most
 MAX_WAITING = 10_000  # calls not yet committed: beyond it the disk has stopped, and memory must not fill
 
 
@@ -41,12 +42,19 @@ class _Table:
         )
         self.known = frozenset(self.names)
         quote = dialect.identifier_preparer.quote
-        into = f"INSERT INTO {quote(table_of(model).name)} ({', '.join(quote(n) for n in self.names)})"
-        if is_sqlite(engine):
-            self.statement = f"{into} VALUES ({', '.join('?' * len(columns))})"
-        else:
-            arrays = ", ".join(f"%s::{c.type.compile(dialect)}[]" for c in columns)
-            self.statement = f"{into} SELECT * FROM unnest({arrays})"  # noqa: S608 names of our own tables
+        self._into = f"INSERT INTO {quote(table_of(model).name)} ({', '.join(quote(n) for n in self.names)})"
+        self._one_row = f"({', '.join('?' * len(columns))})"
+        arrays = ", ".join(f"%s::{c.type.compile(dialect)}[]" for c in columns)
+        self.insert_arrays = f"{self._into} SELECT * FROM unnest({arrays})"  # noqa: S608 our own tables
+        self._insert_rows: dict[int, str] = {}
+
+    def insert_rows(self, count: int) -> str:
+        """One statement for `count` rows: executemany would let go of the interpreter lock, and queue for it again
+        behind every request thread, once for each row."""
+        statement = self._insert_rows.get(count)
+        if statement is None:
+            statement = self._insert_rows[count] = f"{self._into} VALUES {', '.join([self._one_row] * count)}"
+        return statement
 
     def values(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
         """The row as the driver wants it; columns not named are NULL."""
@@ -151,40 +159,44 @@ class Journal:
     def _commit(self, group: Sequence[_Entry]) -> bool:
         """Commit the entries in one transaction. False when nothing was stored and smaller groups may fare better.
 
-        Each entry's problem says how it went. A connection found dead before the commit was asked for is opened anew,
-        once. Not after: the rows may be in.
+        Each entry's problem says how it went. A connection found broken is opened anew and the group written again,
+        once. If it broke in the very commit, rows are then stored twice: a body lost would be worse, and readers count
+        events by key and people by id.
         """
         rows_of: dict[_Table, list[tuple[Any, ...]]] = {}
         for entry in group:
             rows_of.setdefault(entry.table, []).extend(entry.rows)
+        problem = None
         for may_reconnect in (self._connection is not None, False):
-            is_committing = False
             try:
-                connection = self._connected()
-                self._insert(connection, rows_of)
-                is_committing = True
-                connection.commit()
+                self._insert(self._connected(), rows_of)
             except Exception as error:  # of any kind: the writer must live, and the callers are told
                 problem = _without_values(error)
-                is_dead = self._roll_back()
-                if is_dead and may_reconnect and not is_committing:
+                if self._roll_back() and may_reconnect:
                     continue
-                for entry in group:
-                    entry.problem = problem
-                return is_committing  # a failed commit is not repeated entry by entry: the rows may be in
-            for entry in group:
-                entry.problem = None
-            return True
-        raise AssertionError("the second try always returns")
+            else:
+                problem = None
+            break
+        for entry in group:
+            entry.problem = problem
+        return problem is None
 
     def _insert(self, connection: Any, rows_of: dict[_Table, list[tuple[Any, ...]]]) -> None:
+        """Write and commit, with as few calls to the driver as can be: each gives the interpreter lock away."""
         if self._is_sqlite:
             connection.execute("BEGIN IMMEDIATE")
             for table, rows in rows_of.items():
-                connection.executemany(table.statement, rows)
+                for start in range(0, len(rows), ROWS_PER_STATEMENT):
+                    part = rows[start : start + ROWS_PER_STATEMENT]
+                    connection.execute(table.insert_rows(len(part)), [value for row in part for value in row])
+            connection.execute("COMMIT")
+        elif len(rows_of) == 1:  # the connection is in autocommit: one statement, one round trip
+            ((table, rows),) = rows_of.items()
+            connection.execute(table.insert_arrays, [list(column) for column in zip(*rows, strict=True)])
         else:
-            for table, rows in rows_of.items():
-                connection.execute(table.statement, [list(column) for column in zip(*rows, strict=True)])
+            with connection.transaction():
+                for table, rows in rows_of.items():
+                    connection.execute(table.insert_arrays, [list(column) for column in zip(*rows, strict=True)])
 
     def _connected(self) -> Any:
         """The writer's own driver connection, outside the pool: nobody can leave it in a strange state."""
@@ -192,6 +204,8 @@ class Journal:
             pooled = self._engine.raw_connection()
             self._connection = pooled.driver_connection
             pooled.detach()
+            if not self._is_sqlite:
+                self._connection.autocommit = True
         return self._connection
 
     def _roll_back(self) -> bool:
