@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from keywords.learning import Learning, is_class, terms_of
+from keywords.learning import Learning
 from keywords.lexicon import Category, categories
 from keywords.patterns import Kind
 from keywords.tokenizer import Tokenizer
+from keywords.vocabulary import is_class, terms_of
 
 Mode = Literal["safe", "explore"]
 Floats = NDArray[np.float64]

@@ -13,10 +13,11 @@ from pyarrow import parquet
 from scipy.special import expit
 from sqlmodel import Session
 
-from keywords.learning import MIN_MESSAGES, NothingToLearn, learn, terms_of
+from keywords.learning import NothingToLearn, learn
 from keywords.messages import read_messages, stored_messages
 from keywords.report import RANK_COLUMNS, make_report, rank_file
 from keywords.tokenizer import shared_tokenizer
+from keywords.vocabulary import MIN_MESSAGES, terms_of
 from store.errors import BadInput
 from store.models import CampaignRun, MessageResult
 from tests.factories import make_campaign, make_channel
@@ -204,6 +205,20 @@ def test_the_vocabulary_takes_terms_of_enough_distinct_messages(tmp_path: Path) 
 def test_stop_words_fields_links_and_bare_numbers_are_no_terms_and_offers_bring_their_class() -> None:
     line = "您的 {{ name }} 7折 與 the SALE 123 https://lin.ee/a 🎉 7折！"
     assert terms_of(shared_tokenizer().tokenize(line)) == ["7折", "折扣:60-79%", "sale", "🎉"]
+
+
+def test_words_between_spaces_are_the_terms_whatever_their_language(tmp_path: Path) -> None:
+    texts = ["限時下殺 會員獨享 7折", "會員獨享 お買い物 詞12", "限時下殺 お買い物 詞12 7折"] * 3
+    rows = [f"{i},{i},{text},s,2026-11-02 10:00,99,9" for i, text in enumerate(texts)]
+    learning = learn(read_messages(write(tmp_path / "in.csv", *rows), TAIPEI), shared_tokenizer())
+    assert set(learning.terms) == {"限時下殺", "會員獨享", "お買い物", "詞12", "7折"}
+
+
+def test_sentences_with_a_space_here_and_there_are_cut_by_the_dictionary(tmp_path: Path) -> None:
+    texts = ["冬季保暖發熱衣 全館7折！", "週年慶限時下殺 會員獨享好禮", "全館7折，會員獨享 限時下殺"] * 3
+    rows = [f'{i},{i},"{text}{i}",s,2026-11-02 10:00,99,9' for i, text in enumerate(texts)]
+    learning = learn(read_messages(write(tmp_path / "in.csv", *rows), TAIPEI), shared_tokenizer())
+    assert {"發熱衣", "下殺", "獨享", "7折"} <= set(learning.terms)
 
 
 def test_experiments_are_variants_within_one_campaign_and_segment(tmp_path: Path) -> None:

