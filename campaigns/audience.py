@@ -7,7 +7,7 @@ may freeze one run together, and a crash goes on where the last slice was commit
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer, String, and_, case, cast, func, insert, literal, null, select
+from sqlalchemy import String, and_, case, cast, func, insert, literal, null, select
 from sqlmodel import Session
 
 from campaigns.schedule import audience_is_frozen
@@ -66,30 +66,39 @@ def planned_runs(session: Session) -> list[int]:
 
 def _insert_deliveries(session: Session, run: CampaignRun, campaign: Campaign, low: int, high: int) -> Any:
     customer, account, segment = table_of(Customer), table_of(LineAccount), table_of(CustomerSegment)
-    newest = (
-        select(account.c.customer_id, func.max(account.c.id).label("id"))
+    # Of several accounts of one person the newest that has not blocked us.
+    reachable = (
+        select(
+            account.c.customer_id,
+            account.c.line_user_id,
+            account.c.is_following,
+            func.row_number()
+            .over(
+                partition_by=account.c.customer_id,
+                order_by=(case((account.c.is_following.is_(False), 1), else_=0), account.c.id.desc()),
+            )
+            .label("choice"),
+        )
         .where(account.c.channel_id == campaign.channel_id, account.c.customer_id > low, account.c.customer_id <= high)
-        .group_by(account.c.customer_id)
         .subquery()
     )
     reason = case(
         (customer.c.marketing_refused_at.is_not(None), "refused"),
-        (account.c.id.is_(None), "no_line_account"),
-        (account.c.is_following.is_(False), "blocked"),
+        (reachable.c.line_user_id.is_(None), "no_line_account"),
+        (reachable.c.is_following.is_(False), "blocked"),
     )
     assert campaign.id is not None
     held_out = bucket_of(customer.c.id, campaign.id) < int(campaign.holdout_percent * BUCKETS / 100)
     person = (
         select(
             customer.c.id.label("customer_id"),
-            account.c.line_user_id,
+            reachable.c.line_user_id,
             segment.c.rfm8.label("segment"),
             reason.label("reason"),
             case((reason.is_not(None), "skipped"), (held_out, "held_out"), else_="chosen").label("state"),
         )
         .select_from(customer)
-        .outerjoin(newest, newest.c.customer_id == customer.c.id)
-        .outerjoin(account, account.c.id == newest.c.id)
+        .outerjoin(reachable, and_(reachable.c.customer_id == customer.c.id, reachable.c.choice == 1))
         .outerjoin(segment, segment.c.customer_id == customer.c.id)
         .where(customer.c.id > low, customer.c.id <= high, matches(parse_target(session, campaign.target)))
         .cte("person")
@@ -108,7 +117,7 @@ def _insert_deliveries(session: Session, run: CampaignRun, campaign: Campaign, l
         person.c.segment,
         person.c.state,
         person.c.reason,
-        case((is_chosen, cast(literal(first_batch) + (place - 1) / BATCH_SIZE, Integer))),
+        case((is_chosen, literal(first_batch) + (place - 1) // BATCH_SIZE)),
         case((is_chosen, _new_key(session)), else_=null()) if run.way == "push" else cast(null(), String),
     )
     return insert(table_of(Delivery)).from_select(

@@ -168,7 +168,8 @@ def _fields(row: Any) -> dict[str, Any]:
         "language": row.language,
         "member_id": row.member_id,
     }
-    return {**(row.attributes or {}), **{key: value for key, value in named.items() if value is not None}}
+    fields = {**(row.attributes or {}), **{key: value for key, value in named.items() if value is not None}}
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def record_outcomes(session: Session, run_id: int, outcomes: Sequence[Outcome]) -> None:
@@ -203,7 +204,8 @@ def record_outcomes(session: Session, run_id: int, outcomes: Sequence[Outcome]) 
                 "at": o.sent_at,
                 "doubt": o.doubt_since,
             }
-            for o in outcomes
+            # One order for everyone: a worker that lost its lease may be recording the same people at this moment.
+            for o in sorted(outcomes, key=lambda o: o.customer_id)
         ],
     )
 

@@ -7,6 +7,7 @@ link leads is looked up by its id, so there is no open redirect. No row is neede
 import base64
 import hashlib
 import hmac
+import re
 import struct
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +25,9 @@ from store.models import BehaviourEvent, Campaign, CampaignRun, Click, TrackedLi
 
 _FIELDS = struct.Struct(">IIQ")  # link, run, customer; 0 customers means "the same link for everyone"
 _TAG_BYTES = 8  # enough against guessing for a tracking link; it opens nothing private
-MAX_USER_AGENT = 300
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")  # 24 bytes in Base64: no padding, no second spelling
+MAX_USER_AGENT = 300  # stored
+MAX_AGENT_READ = 1_000  # looked at to tell people from robots
 
 ClickKind = Literal["person", "preview", "robot"]
 
@@ -57,14 +60,11 @@ class TokenSigner:
 
     def read(self, token: str) -> Tap:
         """What a token says. Raises UnknownToken unless this key signed it."""
-        try:
-            raw = base64.b64decode(token, altchars=b"-_", validate=True)
-        except ValueError as error:
-            raise UnknownToken("this link is not one of ours") from error
+        if not _TOKEN.fullmatch(token):
+            raise UnknownToken("this link is not one of ours")
+        raw = base64.urlsafe_b64decode(token)
         fields, tag = raw[: _FIELDS.size], raw[_FIELDS.size :]
-        if len(raw) != _FIELDS.size + _TAG_BYTES or not hmac.compare_digest(
-            hmac.digest(self._key, fields, hashlib.sha256)[:_TAG_BYTES], tag
-        ):
+        if not hmac.compare_digest(hmac.digest(self._key, fields, hashlib.sha256)[:_TAG_BYTES], tag):
             raise UnknownToken("this link is not one of ours")
         link_id, run_id, customer_id = _FIELDS.unpack(fields)
         return Tap(link_id, run_id, customer_id or None)
@@ -89,7 +89,7 @@ def kind_of_request(method: str, headers: Any) -> ClickKind:
     """Who fetched a link: a HEAD request or a prefetch is a preview, whatever it calls itself."""
     if method == "HEAD" or "prefetch" in (headers.get("Sec-Purpose") or headers.get("Purpose") or "").lower():
         return "preview"
-    return kind_of_agent(headers.get("User-Agent") or "")
+    return kind_of_agent((headers.get("User-Agent") or "")[:MAX_AGENT_READ])
 
 
 class LinkBook:

@@ -5,6 +5,7 @@ does; neither the SDK nor LINE's OpenAPI file knows them. Fields are `{{ name }}
 `{{ name | upper }}`: Jinja with its loops, calls and statements taken out, run in its sandbox.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
@@ -24,8 +25,11 @@ MAX_CAROUSEL_BYTES = 50 * 1024
 MAX_CAROUSEL_BUBBLES = 12
 MAX_URI = 1_000
 
-_URL = re.compile(r"https?://[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
+_URL_BEGIN = r"https?://[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]"
+_URL = re.compile(_URL_BEGIN + "+", re.IGNORECASE)
+_URL_WITH_FIELD = re.compile(_URL_BEGIN + r"*\{[{%#]", re.IGNORECASE)
 _TRAILING = ".,;:!?)'\"]"
+_OPENING = {")": "(", "]": "["}
 _FILTERS = {"upper", "lower", "title", "trim", "default", "d", "truncate", "replace"}
 _ALLOWED_NODES = (
     nodes.Template,
@@ -47,7 +51,15 @@ class NotRenderable(BadInput):
     """One person's fields can't be filled in, or make a text longer than LINE takes."""
 
 
-_environment = ImmutableSandboxedEnvironment(undefined=ChainableUndefined, autoescape=False)
+def _shown(value: Any) -> Any:
+    """What a field reads as: nothing for an empty value, nor for a method that a dotted name happened to find."""
+    return "" if value is None or callable(value) else value
+
+
+# A line's end before a link is the marketer's: Jinja would drop it.
+_environment = ImmutableSandboxedEnvironment(
+    undefined=ChainableUndefined, autoescape=False, keep_trailing_newline=True, finalize=_shown
+)
 
 
 def utf16_length(text: str) -> int:
@@ -62,6 +74,7 @@ def check_messages(messages: Any, *, way: str) -> None:
     """
     if not isinstance(messages, list) or not 1 <= len(messages) <= MAX_MESSAGES:
         raise InvalidMessage(f"a campaign has a list of 1 to {MAX_MESSAGES} messages")
+    _check_encoding(messages)
     for number, message in enumerate(messages, 1):
         where = f"message {number}"
         if not isinstance(message, dict) or message.get("type") not in ("text", "flex"):
@@ -72,6 +85,23 @@ def check_messages(messages: Any, *, way: str) -> None:
             _check_flex(where, message)
         for path, text in _strings(message):
             _check_string(f"{where}, {path}", path, text, way)
+    try:
+        compile_content(messages)
+    except TemplateSyntaxError as error:
+        raise InvalidMessage("a link can't stand inside the braces of a field") from error
+
+
+def _check_encoding(messages: list[Any]) -> None:
+    """LINE and both databases must be able to take what Python's JSON reader lets through."""
+    try:
+        orjson.dumps(messages)
+        encoded = json.dumps(messages, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidMessage(
+            "the messages hold something that JSON can't carry: half a character, NaN, too large a number or too deep"
+        ) from error
+    if "\\u0000" in encoded:
+        raise InvalidMessage("the messages hold a NUL character")
 
 
 def _check_text(where: str, message: dict[str, Any]) -> None:
@@ -80,6 +110,8 @@ def _check_text(where: str, message: dict[str, Any]) -> None:
         raise InvalidMessage(f'{where}: "text" is missing or empty')
     if (length := utf16_length(text)) > MAX_TEXT:
         raise InvalidMessage(f"{where}: the text has {length} characters as LINE counts them; at most {MAX_TEXT}")
+    if message.get("emojis") and ("{{" in text or _URL.search(text)):
+        raise InvalidMessage(f'{where}: "emojis" have fixed places, which fields and tracked links would move')
 
 
 def _check_flex(where: str, message: dict[str, Any]) -> None:
@@ -121,7 +153,7 @@ def _check_string(where: str, path: str, text: str, way: str) -> None:
         has_field = any(True for _ in tree.find_all(nodes.Name))
         if way == "multicast" and has_field:
             raise InvalidMessage(f"{where}: multicast sends one body to everyone; fields need push")
-        if re.search(r"https?://[^\s]*\{\{", text):
+        if _URL_WITH_FIELD.search(text):
             raise InvalidMessage(f"{where}: a link can't contain a field")
     if path.rpartition(".")[2] == "uri" and utf16_length(text) > MAX_URI:
         raise InvalidMessage(f"{where}: a link has at most {MAX_URI} characters")
@@ -143,7 +175,7 @@ def links_in(messages: list[dict[str, Any]]) -> list[str]:
     found: dict[str, None] = {}
     for path, text in _strings(messages):
         if _is_clickable(path):
-            found.update(dict.fromkeys(_url(match) for match in _URL.finditer(text)))
+            found.update(dict.fromkeys(url for _, url in _links(path, text)))
     return list(found)
 
 
@@ -158,8 +190,25 @@ def _is_clickable(path: str) -> bool:
     return path.rpartition(".")[2] in ("uri", "text")
 
 
-def _url(match: re.Match[str]) -> str:
-    return match.group().rstrip(_TRAILING)
+def _links(path: str, text: str) -> list[tuple[int, str]]:
+    """(place, link) of the links in a clickable string. A `uri` is one link as a whole, whatever it is written with;
+    in a text, punctuation after a link and a bracket that it did not open belong to the sentence."""
+    if path.rpartition(".")[2] == "uri":
+        return [(0, text)] if _URL.match(text) else []
+    found = []
+    for match in _URL.finditer(text):
+        url = match.group()
+        while _ends_sentence(url):
+            url = url[:-1]
+        found.append((match.start(), url))
+    return found
+
+
+def _ends_sentence(url: str) -> bool:
+    last = url[-1]
+    if last in _OPENING:
+        return url.count(_OPENING[last]) < url.count(last)
+    return last in _TRAILING
 
 
 Content = Callable[[Mapping[str, Any], Callable[[str], str]], bytes]
@@ -188,10 +237,17 @@ def compile_content(messages: list[dict[str, Any]]) -> Content:
                 raise NotRenderable(
                     f"{path.lstrip('.')} is longer than {limit} characters once its fields are filled in"
                 )
-            out.append(orjson.dumps(text))
+            out.append(_encoded(text))
         return b"".join(out)
 
     return render
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return orjson.dumps(text)
+    except TypeError as error:  # half of a surrogate pair, which an imported attribute may hold
+        raise NotRenderable("a field holds a character that can't be sent") from error
 
 
 def _compile(value: Any, path: str, parts: list[Any]) -> None:
@@ -205,8 +261,8 @@ def _compile(value: Any, path: str, parts: list[Any]) -> None:
             parts.append(b"," if number else b"[")
             _compile(part, f"{path}[{number}]", parts)
         parts.append(b"]" if value else b"[]")
-    elif isinstance(value, str) and ("{{" in value or (_is_clickable(path) and _URL.search(value))):
-        parts.append((path, _filler(value, is_clickable=_is_clickable(path))))
+    elif isinstance(value, str) and ("{{" in value or (_is_clickable(path) and _links(path, value))):
+        parts.append((path, _filler(value, _links(path, value) if _is_clickable(path) else [])))
     else:
         parts.append(orjson.dumps(value))
 
@@ -221,14 +277,13 @@ def _merge(parts: list[Any]) -> list[Any]:
     return merged
 
 
-def _filler(text: str, *, is_clickable: bool) -> Callable[[Mapping[str, Any], Callable[[str], str]], str]:
+def _filler(text: str, links: list[tuple[int, str]]) -> Callable[[Mapping[str, Any], Callable[[str], str]], str]:
     # Links are tracked in the marketer's own words only: what a field brings in is never turned into a link.
     pieces: list[tuple[str, str]] = []
     at = 0
-    for match in _URL.finditer(text) if is_clickable else ():
-        url = _url(match)
-        pieces += [("words", text[at : match.start()]), ("link", url)]
-        at = match.start() + len(url)
+    for place, url in links:
+        pieces += [("words", text[at:place]), ("link", url)]
+        at = place + len(url)
     pieces.append(("words", text[at:]))
     templates = [
         (kind, _template(piece) if kind == "words" and "{{" in piece else None, piece) for kind, piece in pieces

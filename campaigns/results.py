@@ -186,10 +186,9 @@ def _clicks(session: Session, run_ids: Sequence[int]) -> tuple[int, dict[str, in
 
 def _bought_after_tap(session: Session, run_ids: Sequence[int]) -> Bought:
     click = table_of(Click)
-    tapped = (
-        select(click.c.run_id, click.c.customer_id, func.min(click.c.clicked_at).label("since"))
+    tapped = (  # every tap opens a window, not only the first
+        select(click.c.run_id, click.c.customer_id, click.c.clicked_at.label("since"))
         .where(click.c.run_id.in_(run_ids), click.c.kind == "person", click.c.customer_id.is_not(None))
-        .group_by(click.c.run_id, click.c.customer_id)
         .subquery()
     )
     return _orders_within(session, tapped)
@@ -212,7 +211,7 @@ def _bought(session: Session, run_ids: Sequence[int], states: tuple[str, ...]) -
 
 def _orders_within(session: Session, group: Any) -> Bought:
     """Who of `group` (run_id, customer_id, since) has a paid order in the campaign's window after `since`; each order
-    counts once, however many runs it follows."""
+    and person counts once, however many runs or taps it follows."""
     order, run, campaign = table_of(SalesOrder), table_of(CampaignRun), table_of(Campaign)
     until = _plus_days(session, group.c.since, campaign.c.conversion_days)
     followed = exists().where(
@@ -222,7 +221,7 @@ def _orders_within(session: Session, group: Any) -> Bought:
         order.c.ordered_at >= group.c.since,
         order.c.ordered_at < until,
     )
-    people = session.scalar(select(func.count()).select_from(group)) or 0
+    people = session.scalar(select(func.count(distinct(group.c.customer_id)))) or 0
     buyers, revenue = session.execute(
         select(func.count(distinct(order.c.customer_id)), func.coalesce(func.sum(_raw(order.c.total)), 0)).where(
             order.c.status == "paid", order.c.customer_id.in_(select(group.c.customer_id)), followed
@@ -238,8 +237,11 @@ def _raw(column: Any) -> Any:
 
 def _plus_days(session: Session, moment: Any, days: Any) -> Any:
     if is_sqlite(session):
-        return func.strftime("%Y-%m-%d %H:%M:%f", moment, func.printf("+%d days", days))
-    return moment + func.make_interval(0, 0, 0, days)
+        # strftime knows only milliseconds: the fraction is carried over as it stands.
+        whole = func.strftime("%Y-%m-%d %H:%M:%S", func.substr(moment, 1, 19), func.printf("+%d days", days))
+        return whole.concat(func.substr(moment, 20))
+    # Hours, not days: a day of the server's time zone may have 23 or 25.
+    return moment + func.make_interval(0, 0, 0, 0, days * 24)
 
 
 def refresh_message_results(session: Session, *, now: datetime) -> int:

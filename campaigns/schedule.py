@@ -6,7 +6,7 @@ failed; of a run: planned (its audience is being frozen), sending, paused, sent,
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -24,6 +24,7 @@ from store.models import Campaign, CampaignRun, Channel, Delivery, SendBatch, Tr
 # A one-time message that comes more than a day late is no longer what the marketer meant; a recurring one has a next.
 MISSED_ONCE = timedelta(hours=24)
 MISSED_RECURRING = timedelta(hours=1)
+WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
 class WrongState(ExpectedError):
@@ -54,13 +55,19 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
     """
     if plan.way not in ("push", "multicast"):
         raise BadInput(f"{plan.way!r} is not a way to send: say push or multicast")
-    if not 0 <= plan.holdout_percent < 100:
+    if not (plan.holdout_percent.is_finite() and 0 <= plan.holdout_percent < 100):
         raise BadInput(f"holdout must be at least 0 and below 100 percent, got {plan.holdout_percent}")
+    if plan.holdout_percent != round(plan.holdout_percent, 2):
+        raise BadInput(f"holdout has at most two decimal places, got {plan.holdout_percent}")
     if not plan.name.strip():
         raise BadInput("a campaign needs a name")
     check_messages(plan.messages, way=plan.way)
     parse_target(session, plan.target)
-    first = next_firing(plan.cron, zone, plan.at or now) if plan.cron else plan.at
+    if plan.at and not plan.cron and now - plan.at > MISSED_ONCE:
+        raise BadInput(f"{plan.at.astimezone(zone):%Y-%m-%d %H:%M} is more than a day ago")
+    # A first firing at the very time that was asked for counts.
+    since = max(plan.at or now, now) - timedelta(microseconds=1)
+    first = next_firing(plan.cron, zone, since) if plan.cron else plan.at
     campaign = Campaign(
         channel_id=channel_id,
         name=plan.name,
@@ -89,14 +96,60 @@ def next_firing(cron: str, zone: ZoneInfo, after: datetime) -> datetime:
 
     Raises BadInput for an expression that can't be read or never comes.
     """
+    fields = cron.split()
     try:
-        trigger = CronTrigger.from_crontab(cron, timezone=zone)
+        if len(fields) != 5:
+            raise ValueError(f"it has {len(fields)}")
+        if fields[2] != "*" and fields[4] != "*":
+            raise ValueError("a day of the month and a weekday together mean different things to different programs")
+        fields[4] = _weekdays(fields[4])
+        trigger = CronTrigger.from_crontab(" ".join(fields), timezone=UTC)
     except ValueError as error:
         raise BadInput(f"{cron!r} is not a cron expression of five fields: {error}") from error
-    found: datetime | None = trigger.get_next_fire_time(None, after.astimezone(zone) + timedelta(microseconds=1))
-    if found is None:
-        raise BadInput(f"the cron expression {cron!r} never comes")
-    return found
+    # APScheduler counts on the wall clock, as if it were UTC: given a zone with summer time, version 3 goes round in
+    # circles in the hour that comes twice. A time in that hour fires once, at its first coming; one in the hour that
+    # is left out fires as much later.
+    wall = after.astimezone(zone).replace(tzinfo=UTC, fold=0)
+    while True:
+        wall = trigger.get_next_fire_time(None, wall + timedelta(microseconds=1))
+        if wall is None:
+            raise BadInput(f"the cron expression {cron!r} never comes")
+        moment = wall.replace(tzinfo=zone).astimezone(UTC)
+        if moment > after:
+            return moment
+
+
+def _weekdays(field: str) -> str:
+    """Cron's weekday field (0 and 7 are Sunday, names too) as a list of names: APScheduler counts from Monday = 0."""
+    if field == "*":
+        return field
+    days: set[int] = set()
+    for part in field.lower().split(","):
+        span, _, step = part.partition("/")
+        first, dash, last = span.partition("-")
+        if span == "*":
+            low, high = 0, 6
+        else:
+            low = _weekday(first)
+            high = _weekday(last) if dash else 6 if step else low
+        high += 7 if high < low else 0  # fri-mon, or 5-0
+        days |= {day % 7 for day in range(low, high + 1, _step(step))}
+    return ",".join(WEEKDAYS[day] for day in sorted(days))
+
+
+def _step(words: str) -> int:
+    if words and (not words.isdigit() or int(words) == 0):
+        raise ValueError(f"{words!r} is not a step")
+    return int(words or 1)
+
+
+def _weekday(words: str) -> int:
+    """0 (Sunday) to 7 (Sunday again)."""
+    if words in WEEKDAYS:
+        return WEEKDAYS.index(words)
+    if words not in tuple("01234567"):
+        raise ValueError(f"{words!r} is not a weekday")
+    return int(words)
 
 
 def campaign_by_id(session: Session, campaign_id: int, *, for_update: bool = False) -> Campaign:
@@ -147,8 +200,12 @@ def _fire(session: Session, campaign: Campaign, *, zone: ZoneInfo, now: datetime
         .on_conflict_do_nothing(index_elements=["campaign_id", "scheduled_for"])
         .returning(table_of(CampaignRun).c.id)
     ).scalar()
-    campaign.state = "sending"
+    campaign.state, campaign.problem = "sending", None
     session.add(campaign)
+    session.flush()
+    if (reason := session.get_one(Channel, campaign.channel_id).stopped_reason) is not None:
+        assert campaign.id is not None  # it would wait unseen; paused, it says why, and `resume` opens the channel
+        pause(session, campaign.id, problem=reason)
     return run_id
 
 
@@ -226,10 +283,18 @@ def settle(session: Session, *, now: datetime) -> list[int]:
     for run_id in cancelled:
         _skip_rest(session, run_id)
     unsent = exists().where(batch.c.run_id == run.c.id, batch.c.state.in_(("due", "claimed")))
-    sent = list(session.scalars(select(run.c.id).where(run.c.state == "sending", ~unsent)))
+    over = (run.c.state == "sending", ~unsent)
+    # The campaigns first, as whoever pauses or fires does: a state changes under its campaign's lock.
+    campaign = table_of(Campaign)
+    session.execute(
+        select(campaign.c.id)
+        .where(campaign.c.id.in_(select(run.c.campaign_id).where(*over)))
+        .order_by(campaign.c.id)
+        .with_for_update()
+    )
+    sent = list(session.scalars(update(run).where(*over).values(state="sent").returning(run.c.id)))
     closed = [*cancelled, *sent]
     if closed:
-        session.execute(update(run).where(run.c.id.in_(sent)).values(state="sent"))
         session.execute(update(run).where(run.c.id.in_(closed)).values(finished_at=now))
         _close_campaigns(session, sent)
     return closed
@@ -282,8 +347,11 @@ def pause_for(session: Session, run_id: int, problem: str) -> None:
 
 def fail_run(session: Session, run_id: int, problem: str) -> None:
     """A run that can't be made ready (its target has gone): it and its campaign fail, saying why."""
-    run = session.get_one(CampaignRun, run_id, with_for_update=True)
-    campaign = campaign_by_id(session, run.campaign_id, for_update=True)
+    # Campaign before run, as everywhere: two that lock the other way round could wait for each other.
+    campaign = campaign_by_id(session, session.get_one(CampaignRun, run_id).campaign_id, for_update=True)
+    run = session.get_one(CampaignRun, run_id, with_for_update=True, populate_existing=True)
+    if run.state != "planned":
+        return  # cancelled or paused meanwhile: `resume` comes here again
     run.state, campaign.state, campaign.problem, campaign.next_fire_at = "failed", "failed", problem, None
     session.add(run)
     session.add(campaign)
@@ -291,8 +359,10 @@ def fail_run(session: Session, run_id: int, problem: str) -> None:
 
 def stop_channel(session: Session, channel_id: int, problem: str) -> None:
     """LINE refuses the token: pause everything of the channel that is sending, and say why."""
-    session.execute(update(Channel).where(col(Channel.id) == channel_id).values(stopped_reason=problem))
     campaign = table_of(Campaign)
     sending = select(campaign.c.id).where(campaign.c.channel_id == channel_id, campaign.c.state == "sending")
-    for campaign_id in session.scalars(sending).all():
-        pause(session, campaign_id, problem=problem)
+    for campaign_id in session.scalars(sending.order_by(campaign.c.id)).all():
+        if campaign_by_id(session, campaign_id, for_update=True).state == "sending":
+            pause(session, campaign_id, problem=problem)
+    # Last, as in `resume`: campaigns are locked before their channel.
+    session.execute(update(Channel).where(col(Channel.id) == channel_id).values(stopped_reason=problem))

@@ -198,16 +198,19 @@ class Dispatch:
         if claimed.way == "push":
             gone = [Outcome(r.customer_id, "unknown", "in doubt for longer than a retry key lives") for r in old]
             await self._in_transaction(record_outcomes, claimed.run_id, gone)
-        return [r for r in recipients if r not in old] if claimed.way == "push" else recipients
+        gone_ids = {r.customer_id for r in old}
+        return [r for r in recipients if r.customer_id not in gone_ids] if claimed.way == "push" else recipients
 
     # --- push: one call per person -----------------------------------------------------------------------------
 
     async def _push_all(self, claimed: Claimed, run: _Run, recipients: list[Recipient]) -> None:
         outcomes: list[Outcome] = []
-        waiting = {asyncio.ensure_future(self._begin_pushes(claimed, run, recipients, outcomes))}
-        while waiting:
-            _, waiting = await asyncio.wait(waiting, timeout=RECORD_EVERY_SECONDS)
+        pushes = asyncio.ensure_future(self._begin_pushes(claimed, run, recipients, outcomes))
+        while not pushes.done():
+            await asyncio.wait([pushes], timeout=RECORD_EVERY_SECONDS)
             await self._record(claimed.run_id, outcomes)
+        # Broken off in the middle (the pacer lost its database): the batch stays claimed, so that its doubt is kept.
+        await pushes
         pause = self._wait_seconds(claimed.attempts)
         await self._in_transaction(
             let_go,
@@ -274,7 +277,11 @@ class Dispatch:
         if doubt_since is not None and doubt_since <= self._clock() - KEY_LIFE:
             await self._batch_is(claimed, "unknown", problem="in doubt for longer than a retry key lives")
             return
-        messages = run.content({}, self._tracker(claimed.run_id, run, None))
+        try:
+            messages = run.content({}, self._tracker(claimed.run_id, run, None))
+        except NotRenderable as error:  # tracked links are longer than what they stand for
+            await self._batch_is(claimed, "failed", problem=str(error))
+            return
         ids = [r.line_user_id for r in recipients]
         sender, pacer = self._senders[claimed.channel_id], self._pacers[(claimed.channel_id, "multicast")]
         for attempt in range(TRIES_IN_HAND):
