@@ -1,8 +1,7 @@
-"""Settings' channels joined to their rows, and to doors to LINE."""
+"""Settings' channels joined to their rows."""
 
 from sqlalchemy import Engine, select
 
-from bot.line import BulkDoor, LineDoor
 from bot.webhook import ChannelKeys
 from service.settings import ChannelSettings, Settings
 from store.engine import insert_for, table_of, transaction
@@ -36,28 +35,3 @@ def channel_named(settings: Settings, name: str | None) -> ChannelSettings:
             return channel
     known = ", ".join(c.name for c in settings.channels)
     raise BadInput(f"say which channel with --channel; there are: {known}" if name is None else f"no channel {name!r}")
-
-
-def line_door(channel: ChannelSettings, settings: Settings) -> LineDoor:
-    """The door for single calls. Raises LineError when the channel has no access token."""
-    return LineDoor(
-        api_base=settings.line_api_base,
-        access_token=channel.access_token.get_secret_value(),
-        timeout_seconds=settings.line_timeout_seconds,
-    )
-
-
-def line_doors(engine: Engine, settings: Settings) -> dict[int, LineDoor]:
-    """Channel id -> door, for every channel that has an access token."""
-    ids = channel_ids(engine, settings)
-    return {ids[c.name]: line_door(c, settings) for c in settings.channels if c.access_token.get_secret_value()}
-
-
-def bulk_door(channel: ChannelSettings, settings: Settings) -> BulkDoor:
-    """The door for messages by the thousand; make it inside the loop that uses it."""
-    return BulkDoor(
-        api_base=settings.line_api_base,
-        access_token=channel.access_token.get_secret_value(),
-        timeout_seconds=settings.line_timeout_seconds,
-        connections=settings.send_connections,
-    )

@@ -26,7 +26,8 @@ from campaigns.results import refresh_message_results
 from campaigns.sending import Dispatch, Rates
 from campaigns.target import UnknownTarget
 from segmentation.run import run_segments
-from service.channels import bulk_door, channel_ids, line_doors
+from service.channels import channel_ids
+from service.doors import bulk_door, line_doors
 from service.settings import Settings
 from store.clock import Clock, system_clock, today
 from store.engine import insert_for, transaction

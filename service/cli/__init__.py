@@ -1,31 +1,72 @@
 """The `retarget` command: one typed command line for everything, one file per group of commands.
 
+A command's file is imported only when that command is asked for: together they bring in every library that we have.
 Every expected failure is one sentence on standard error and exit code 1; a wrong command line is exit code 2.
 """
 
 import sys
+from importlib import import_module
+from typing import Any
 
 import click
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
-from service.cli import campaign, database, demo, imports, keywords, running, segment, simulator
 from store.errors import ExpectedError
+
+# Command -> the file in this folder that has it, in the order of the help.
+COMMANDS = {
+    "up": "running",
+    "serve": "running",
+    "worker": "running",
+    "demo": "demo",
+    "simulator": "simulator",
+    "db": "database",
+    "import": "imports",
+    "segment": "segment",
+    "campaign": "campaign",
+    "keywords": "keywords",
+    "bench": "bench",
+}
+
+
+class LazyCommands(TyperGroup):
+    """A group whose commands are imported when asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of COMMANDS, in order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, or None for an unknown name. A file has a group of its own as `app`, or adds single commands
+        by `register`."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"service.cli.{COMMANDS[cmd_name]}")
+        if hasattr(module, "app"):
+            group = get_command(module.app)
+            group.name = cmd_name
+            return group
+        singles = typer.Typer(add_completion=False)
+        singles.callback()(_nothing)  # with a callback Typer keeps a group even around a single command
+        module.register(singles)
+        return get_command(singles).commands[cmd_name]  # type: ignore[attr-defined]
+
+
+def _nothing() -> None:
+    """Only keeps single commands in a group."""
+
 
 app = typer.Typer(
     name="retarget",
     help="Retargeting for LINE Official Accounts.",
+    cls=LazyCommands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-running.register(app)
-demo.register(app)
-app.add_typer(database.app, name="db")
-app.add_typer(imports.app, name="import")
-app.add_typer(segment.app, name="segment")
-app.add_typer(campaign.app, name="campaign")
-app.add_typer(keywords.app, name="keywords")
-simulator.register(app)
+app.callback()(_nothing)
 
 
 def main() -> None:

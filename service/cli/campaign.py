@@ -18,7 +18,7 @@ from campaigns import schedule
 from campaigns.message import compile_content
 from campaigns.results import campaign_results, runs_of
 from campaigns.schedule import Plan, campaign_by_id, create_campaign
-from service.channels import bulk_door, channel_ids, channel_named
+from service.channels import channel_ids, channel_named
 from service.cli.context import open_database, print_json, settings_for_command
 from service.settings import Settings
 from store.clock import system_clock
@@ -26,7 +26,7 @@ from store.engine import reading, transaction
 from store.errors import BadInput, ExpectedError
 from store.models import Campaign, Channel
 
-app = typer.Typer(help="Plan, look at and steer campaigns.", no_args_is_help=True)
+app = typer.Typer(help="Plan, look at and steer campaigns.", no_args_is_help=True, add_completion=False)
 
 CampaignId = Annotated[int, typer.Argument(metavar="ID", min=1, max=2**63 - 1, help="The campaign's id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
@@ -210,5 +210,7 @@ def send_test(
 
 
 async def _push_once(settings: Settings, channel_name: str, to: str, messages: bytes) -> Any:
+    from service.doors import bulk_door  # here, not above: it takes a second to import, and only this command needs it
+
     async with bulk_door(channel_named(settings, channel_name), settings) as door:
         return await door.push(to, messages, str(uuid.uuid4()))

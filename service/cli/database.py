@@ -6,7 +6,7 @@ from service.cli.context import settings_for_command
 from store.engine import open_engine
 from store.migrate import upgrade
 
-app = typer.Typer(help="The database's schema.", no_args_is_help=True)
+app = typer.Typer(help="The database's schema.", no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

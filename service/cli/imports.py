@@ -19,7 +19,11 @@ from store.errors import BadInput
 from store.imports import ImportReport, import_customers, import_orders, import_products
 from store.models import Channel
 
-app = typer.Typer(help="Customers, orders and products from CSV, Parquet or JSON lines files.", no_args_is_help=True)
+app = typer.Typer(
+    help="Customers, orders and products from CSV, Parquet or JSON lines files.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .parquet or .jsonl file.")]
 RefusedOption = Annotated[

@@ -25,7 +25,11 @@ from service.settings import Settings
 from store.engine import reading
 from store.errors import BadInput
 
-app = typer.Typer(help="Which words bring clicks, with honest intervals, and what to write next.", no_args_is_help=True)
+app = typer.Typer(
+    help="Which words bring clicks, with honest intervals, and what to write next.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
 _SHOWN = 20  # rows of a table; --json has them all

@@ -21,7 +21,9 @@ from store.clock import system_clock, today
 from store.engine import reading
 from store.errors import BadInput
 
-app = typer.Typer(help="RFM and NESL segments: compute, show, or from plain files.", no_args_is_help=True)
+app = typer.Typer(
+    help="RFM and NESL segments: compute, show, or from plain files.", no_args_is_help=True, add_completion=False
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Cycle = Annotated[str | None, typer.Option(help="Purchase cycle in days, or `auto`: the median gap between orders.")]

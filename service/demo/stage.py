@@ -21,7 +21,8 @@ from bot.inbox import process_inbox
 from bot.replies import send_due_replies
 from campaigns.sending import Dispatch
 from service.app import build
-from service.channels import channel_ids, line_doors
+from service.channels import channel_ids
+from service.doors import line_doors
 from service.settings import Settings
 from service.worker import derive_from_clicks, dispatching, learn_from_runs, reply_texts
 from simulator.channels import ChannelOptions
