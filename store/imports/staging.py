@@ -17,6 +17,7 @@ from sqlalchemy.schema import CreateTable
 from store.types import Decimal4, UTCDateTime
 
 CHUNK = 5_000  # rows written in one transaction: short enough for the webhook's writer to come between
+SQLITE_CACHE_KIB = 128 * 1024  # keys of a file come in any order: its indexes must fit, the usual 2 MiB don't hold them
 
 TEXT, NUMBER, WHOLE, KEY, TIME, DAY = Text(), Decimal4(), Integer(), BigInteger(), UTCDateTime(), Date()
 ColumnType = Text | Decimal4 | Integer | UTCDateTime | Date
@@ -39,6 +40,8 @@ def staging_connection(engine: Engine, *tables: Table) -> Iterator[Connection]:
         with connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.exec_driver_sql("SET TIME ZONE 'UTC'")  # what the staged times are written in
+            else:
+                connection.exec_driver_sql(f"PRAGMA cache_size = -{SQLITE_CACHE_KIB}")
             for table in tables:
                 connection.execute(CreateTable(table))
         yield connection

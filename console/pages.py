@@ -1,0 +1,105 @@
+"""The blueprint of the console: its pages, words, number and time formats, and headers."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask import Blueprint, Response, g, render_template, request
+from sqlalchemy import Engine
+
+from console import campaigns, customers, keywords, overview, segments
+from console.access import require_access
+from console.words import LANGUAGES, STATES, translate
+from segmentation.models import Segment
+from store.clock import Clock
+from store.errors import NotFound
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self';"
+    " frame-ancestors 'none'; base-uri 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+MENU = (
+    ("console.show_overview", "總覽"),
+    ("console.list_customers", "顧客"),
+    ("console.show_segments", "分群"),
+    ("console.list_campaigns", "活動"),
+    ("console.show_keywords", "關鍵字"),
+)
+
+
+@dataclass(frozen=True)
+class _Formats:
+    """How times are shown: in the brand's zone."""
+
+    zone: ZoneInfo
+
+    def when(self, moment: datetime | None) -> str:
+        return moment.astimezone(self.zone).strftime("%Y-%m-%d %H:%M") if moment else "–"
+
+
+def create_console(
+    engine: Engine, *, zone: ZoneInfo, clock: Clock, password: str | None = None, allow_without: bool = False
+) -> Blueprint:
+    """The console under /console, for `app.register_blueprint`. Reads only. Who may see it: see `require_access`."""
+    blueprint = Blueprint(
+        "console", __name__, url_prefix="/console", template_folder="templates", static_folder="static"
+    )
+    require_access(blueprint, password=password, allow_without=allow_without)
+    overview.add_pages(blueprint, engine, clock)
+    customers.add_pages(blueprint, engine)
+    segments.add_pages(blueprint, engine)
+    campaigns.add_pages(blueprint, engine)
+    keywords.add_pages(blueprint, engine, zone)
+
+    @blueprint.before_request
+    def choose_language() -> None:
+        wanted = request.args.get("lang") or request.cookies.get("console_language")
+        g.language = wanted if wanted in LANGUAGES else "zh"
+
+    @blueprint.after_request
+    def finish(response: Response) -> Response:
+        response.headers.update(HEADERS)
+        if request.endpoint != "console.static":
+            response.headers["Cache-Control"] = "no-store"  # people's data stays out of shared caches
+        if request.args.get("lang") in LANGUAGES:
+            response.set_cookie(
+                "console_language", g.language, path="/console", samesite="Lax", httponly=True, max_age=31_536_000
+            )
+        return response
+
+    @blueprint.errorhandler(NotFound)
+    def not_found(_error: NotFound) -> tuple[str, int]:
+        return render_template("console/not_found.html"), 404
+
+    formats = _Formats(zone)
+
+    @blueprint.context_processor
+    def words() -> dict[str, Any]:
+        return {
+            "t": lambda text: translate(text, g.language),
+            "state": lambda name: translate(STATES[name], g.language) if name in STATES else name,
+            "segment_name": lambda segment: _segment_name(segment, g.language),
+            "html_language": LANGUAGES[g.language],
+            "language": g.language,
+            "menu": MENU,
+            "when": formats.when,
+            "whole": lambda number: f"{number:,}",
+            "money": _money,
+            "percent": lambda share: f"{share:.1%}",
+        }
+
+    return blueprint
+
+
+def _segment_name(segment: Segment, language: str) -> str:
+    return segment.name.replace("_", " ") if language == "en" else segment.chinese
+
+
+def _money(value: Decimal | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value == value.to_integral_value() else f"{value:,.2f}"
