@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,15 @@ def test_a_thing_of_one_kind_is_one_token_in_a_line_too(text: str, kind: Kind, g
 )
 def test_traps_are_cut_right(line: str, expected: list[str]) -> None:
     assert texts(line) == expected
+
+
+@pytest.mark.parametrize(
+    "piece", ["-", "a", "a.", "1", "1,", "%+", "{{", "一", "買1", "🎉", "\u200d", "www.", "é", "1 "]
+)
+def test_a_long_line_of_one_thing_takes_no_longer_than_its_length(piece: str) -> None:
+    started = time.process_time()
+    shared_tokenizer().tokenize(piece * (50_000 // len(piece)))
+    assert time.process_time() - started < 5  # linear takes a tenth of a second, quadratic half a minute
 
 
 def test_latin_words_are_counted_in_lower_case_and_keep_their_case_in_the_text() -> None:
