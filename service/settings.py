@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     refused_text: str = "好的，我們不會再傳行銷訊息給您。想恢復時請傳「訂閱」。"
     resumed_text: str = "已恢復通知，謝謝您！想停止時請傳「取消」。"
 
+    console_password: SecretStr = SecretStr("")
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_json: bool = False
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import typer
+from sqlalchemy.exc import ArgumentError, OperationalError
 from typer.core import TyperGroup
 from typer.main import get_command
 
@@ -76,3 +77,7 @@ def main() -> None:
     except ExpectedError as error:
         click.echo(f"retarget: {error}", err=True)
         sys.exit(error.exit_code)
+    except (OperationalError, ArgumentError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        click.echo(f"retarget: the database at DATABASE_URL can't be used: {reason}", err=True)
+        sys.exit(1)
