@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+ALLOWED = r"ignore:fetch_arrow_table\(\) is deprecated:DeprecationWarning"
 HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings(r"ignore:fetch_arrow_table\(\) is deprecated:DeprecationWarning"))
+            item.add_marker(
+                pytest.mark.filterwarnings(r"ignore:fetch_arrow_table\(\) is deprecated:DeprecationWarning")
+            )

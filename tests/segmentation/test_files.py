@@ -1,0 +1,268 @@
+"""Segments of plain files: against the reference on random orders, and what happens at the edges."""
+
+import csv
+import random
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from segmentation.engine import Request
+from segmentation.files import OUTPUT, segment_file
+from segmentation.rfm import Scoring
+from store.errors import BadInput
+from tests.segmentation.reference import Order, cycle_of, segment
+
+TAIPEI = ZoneInfo("Asia/Taipei")
+AS_OF = date(2024, 3, 1)  # the day after a leap day
+NUMBERS = ("recency_days", "frequency", "r", "f", "m")
+
+
+def noon(days_before: int) -> datetime:
+    return datetime(2024, 3, 1, 12) - timedelta(days=days_before)  # noqa: DTZ001 - wall time
+
+
+def write_csv(path: Path, orders: list[Order]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["customer_id", "ordered_at", "amount", "order_id", "status"])
+        for o in orders:
+            writer.writerow([o.customer_id, o.ordered_at.isoformat(), f"{o.amount:f}", o.order_id or "", o.status])
+    return path
+
+
+def read_rows(path: Path) -> dict[Any, dict[str, Any]]:
+    """customer_id -> the other columns, numbers as numbers, whichever the format."""
+    if path.suffix == ".parquet":
+        table = pq.read_table(path)
+        assert tuple(table.column_names) == OUTPUT
+        return {row.pop("customer_id"): row for row in table.to_pylist()}
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        assert tuple(reader.fieldnames or ()) == OUTPUT
+        rows: dict[Any, dict[str, Any]] = {row.pop("customer_id"): dict(row) for row in reader}
+    for row in rows.values():
+        row.update({name: int(row[name]) for name in NUMBERS}, monetary=Decimal(row["monetary"]))
+    return rows
+
+
+def computed(folder: Path, orders: list[Order], ending: str = "csv", **options: Any) -> dict[Any, dict[str, Any]]:
+    out = folder / f"out.{ending}"
+    segment_file(write_csv(folder / "orders.csv", orders), out, Request(AS_OF, options.pop("zone", TAIPEI), **options))
+    return read_rows(out)
+
+
+def refused(folder: Path, text: str) -> str:
+    (folder / "bad.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(BadInput) as caught:
+        segment_file(folder / "bad.csv", folder / "out.csv", Request(AS_OF, TAIPEI))
+    assert not (folder / "out.csv").exists()
+    return str(caught.value)
+
+
+ZONES = st.sampled_from([None, UTC, timezone(timedelta(hours=8)), timezone(-timedelta(hours=5))])
+TIMES = st.datetimes(datetime(2023, 11, 1), datetime(2024, 3, 20), timezones=ZONES)  # noqa: DTZ001 - drawn with zones too
+AMOUNTS = st.decimals(-(Decimal(10) ** 12), Decimal(10) ** 12, places=4) | st.decimals(0, 20, places=2)
+ORDERS = st.lists(
+    st.builds(
+        Order,
+        customer_id=st.sampled_from(["1", "01", "王小明", "a,b", 'q"t', "x", "y", "z", "w"]),
+        ordered_at=TIMES,
+        amount=AMOUNTS,
+        order_id=st.none() | st.sampled_from(["o1", "o2", "o3"]),
+        status=st.sampled_from(["paid", "paid", "paid", "refunded", "cancelled"]),
+    ),
+    min_size=1,
+    max_size=60,
+)
+QUICK = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@QUICK
+@given(ORDERS, st.sampled_from([None, 1, 40]), st.sampled_from([None, 2, 5]), st.sampled_from([1, 30]))
+def test_random_orders_come_out_as_the_plain_reference_says(
+    tmp_path: Path, orders: list[Order], look_back: int | None, high_from: int | None, cycle: int
+) -> None:
+    found = computed(tmp_path, orders, look_back_days=look_back, cycle_days=cycle, scoring=Scoring(high_from=high_from))
+    assert found == segment(orders, AS_OF, TAIPEI, cycle, look_back, high_from)
+
+
+@QUICK
+@given(ORDERS, st.randoms(use_true_random=False))
+def test_the_order_of_rows_and_orders_that_do_not_count_change_nothing(
+    tmp_path: Path, orders: list[Order], shuffler: random.Random
+) -> None:
+    before = computed(tmp_path, orders, ending="parquet")
+    more = [replace(o, status="refunded") for o in orders] + [replace(o, ordered_at=noon(0)) for o in orders]
+    shuffled = [*orders, *more]
+    shuffler.shuffle(shuffled)
+    assert computed(tmp_path, shuffled, ending="parquet") == before
+
+
+@QUICK
+@given(ORDERS)
+def test_the_proposed_cycle_is_the_median_gap(tmp_path: Path, orders: list[Order]) -> None:
+    counting = [replace(o, status="paid") for o in orders if o.day(TAIPEI) < AS_OF]
+    if counting:
+        result = segment_file(
+            write_csv(tmp_path / "o.csv", counting), tmp_path / "out.csv", Request(AS_OF, TAIPEI, None)
+        )
+        assert result.cycle_days == (cycle_of(counting, TAIPEI) or 30)
+
+
+def test_a_large_random_population_agrees_with_the_reference(tmp_path: Path) -> None:
+    dice = random.Random(11)
+    orders = [
+        Order(f"c{int(dice.expovariate(0.01))}", noon(dice.randrange(400)), Decimal(dice.randrange(1, 500000)) / 100)
+        for _ in range(6000)
+    ]
+    assert computed(tmp_path, orders) == segment(orders, AS_OF, TAIPEI)
+
+
+def test_one_customer_alone_scores_one_everywhere_and_is_never_high(tmp_path: Path) -> None:
+    row = computed(tmp_path, [Order("00004", noon(1), Decimal("5"))])["00004"]
+    assert [row[name] for name in ("r", "f", "m", "rf4", "rf11", "rfm3", "rfm8", "nesl")] == [
+        *(1, 1, 1, "one_time", "lost", "other", "ordinary_win_back", "N")
+    ]
+
+
+def test_equal_values_get_equal_scores(tmp_path: Path) -> None:
+    rows = computed(tmp_path, [Order(str(i), noon(10), Decimal("5")) for i in range(23)])
+    assert {(row["r"], row["f"], row["m"]) for row in rows.values()} == {(1, 1, 1)}
+
+
+def test_five_customers_with_five_values_get_the_five_scores(tmp_path: Path) -> None:
+    rows = computed(tmp_path, [Order(str(i), noon(60 - 10 * i), Decimal(i)) for i in range(1, 6)])
+    assert [rows[str(i)]["r"] for i in range(1, 6)] == [1, 2, 3, 4, 5]
+    assert [rows[str(i)]["m"] for i in range(1, 6)] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("days", "orders", "state"),
+    [(30, 1, "N"), (30, 2, "E"), (31, 1, "S1"), (60, 2, "S1"), (61, 1, "S2"), (90, 1, "S2"), (91, 5, "L"), (1, 1, "N")],
+)
+def test_nesl_states_change_the_day_after_a_full_cycle(tmp_path: Path, days: int, orders: int, state: str) -> None:
+    rows = computed(tmp_path, [Order("a", noon(days + extra), Decimal(1)) for extra in range(orders)])
+    assert rows["a"]["nesl"] == state
+
+
+def test_days_are_counted_over_the_leap_day_in_the_brands_zone(tmp_path: Path) -> None:
+    late = datetime(2024, 2, 28, 16, 30, tzinfo=UTC)  # 00:30 on the 29th in Taipei
+    assert computed(tmp_path, [Order("a", late, Decimal(1))])["a"]["recency_days"] == 1
+    assert computed(tmp_path, [Order("a", late, Decimal(1))], zone=ZoneInfo("UTC"))["a"]["recency_days"] == 2
+
+
+def test_midnight_of_the_day_itself_does_not_count(tmp_path: Path) -> None:
+    midnight = datetime(2024, 3, 1, tzinfo=TAIPEI)
+    orders = [Order("in", midnight - timedelta(seconds=1), Decimal(1)), Order("out", midnight, Decimal(1))]
+    assert list(computed(tmp_path, orders)) == ["in"]
+
+
+def test_lines_of_one_order_are_one_order_and_its_refunded_line_is_left_out(tmp_path: Path) -> None:
+    line = Order("a", noon(3), Decimal("10.0001"), "o1")
+    orders = [line, line, replace(line, status="refunded"), replace(line, order_id="o2", amount=Decimal("-0.0002"))]
+    row = computed(tmp_path, orders)["a"]
+    assert (row["frequency"], row["monetary"]) == (2, Decimal("20.0000"))
+
+
+def test_the_same_order_id_of_two_customers_is_two_orders(tmp_path: Path) -> None:
+    orders = [Order("a", noon(3), Decimal(1), "o1"), Order("b", noon(3), Decimal(1), "o1")]
+    assert [row["frequency"] for row in computed(tmp_path, orders).values()] == [1, 1]
+
+
+def test_amounts_of_a_million_million_with_four_places_add_up_exactly(tmp_path: Path) -> None:
+    orders = [Order("a", noon(i + 1), Decimal("999999999999.9999")) for i in range(100)]
+    assert computed(tmp_path, orders, ending="parquet")["a"]["monetary"] == Decimal("99999999999999.9900")
+
+
+def test_thresholds_score_strictly_better_than_each_cut(tmp_path: Path) -> None:
+    scoring = Scoring((7, 30, 90, 180), (1, 2, 4, 9), (Decimal(100), Decimal(200), Decimal("300.5"), Decimal(400)), 4)
+    orders = [Order("seven", noon(7), Decimal("300.5")), Order("six", noon(6), Decimal("300.51"))]
+    rows = computed(tmp_path, [*orders, Order("six", noon(200), Decimal(0))], scoring=scoring)
+    assert [rows["seven"][n] for n in ("r", "f", "m")] == [4, 1, 3]
+    assert [rows["six"][n] for n in ("r", "f", "m", "rf4", "rfm8")] == [5, 2, 4, "new", "important_develop"]
+
+
+def test_parquet_columns_of_any_fitting_type_mean_the_same(tmp_path: Path) -> None:
+    instants = [datetime(2024, 2, 1, 20, tzinfo=UTC), datetime(2024, 2, 10, 1, tzinfo=UTC)]
+    days = [t.astimezone(TAIPEI).date() for t in instants]
+    times = {
+        "aware": pa.array(instants, pa.timestamp("us", "UTC")),
+        "milli": pa.array(instants, pa.timestamp("ms", "UTC")),
+        "naive": pa.array([t.astimezone(TAIPEI).replace(tzinfo=None) for t in instants], pa.timestamp("ns")),
+        "day": pa.array(days, pa.date32()),
+        "text": pa.array([t.isoformat() for t in instants]),
+    }
+    amounts = {
+        "float": pa.array([19.99, 0.1]),
+        "decimal": pa.array([Decimal("19.99"), Decimal("0.10")], pa.decimal128(12, 2)),
+        "long": pa.array([Decimal("19.990000"), Decimal("0.100000")], pa.decimal128(20, 6)),
+        "text": pa.array(["19.99", "0.1"]),
+    }
+    for at in times.values():
+        for amount in amounts.values():
+            table = pa.table({"customer_id": pa.array([4, 4], pa.int32()), "ordered_at": at, "amount": amount})
+            pq.write_table(table, tmp_path / "o.parquet")
+            segment_file(tmp_path / "o.parquet", tmp_path / "out.parquet", Request(AS_OF, TAIPEI))
+            row = read_rows(tmp_path / "out.parquet")[4]
+            assert (row["recency_days"], row["frequency"], row["monetary"]) == (20, 2, Decimal("20.09"))
+    assert pa.types.is_integer(pq.read_schema(tmp_path / "out.parquet").field("customer_id").type)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("a,2024-01-01,1,paid\nb,2024-02-30,1,paid\n", "row 2: ordered_at '2024-02-30' is not a date"),
+        ("a,01/02/2024,1,paid\n", "row 1: ordered_at '01/02/2024' is not"),
+        ("a,2024-01-01,1.23456,paid\n", "row 1: amount '1.23456' is not an amount of at most 4"),
+        ("a,2024-01-01,NT$5,paid\n", "row 1: amount 'NT$5'"),
+        ("a,2024-01-01,nan,paid\n", "row 1: amount 'nan'"),
+        ("a,2024-01-01,1,paid\na,2024-01-01,1,payed\n", "row 2: status 'payed' is none of paid, refunded, cancelled"),
+        (",2024-01-01,1,paid\n", "row 1: customer_id is empty"),
+        ("a,,1,paid\n", "row 1: ordered_at is empty"),
+        ("a,2024-01-01,,paid\n", "row 1: amount is empty"),
+        ("a,2024-01-01,1,\n", "row 1: status is empty"),
+        ("", "has no orders"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_named(tmp_path: Path, rows: str, said: str) -> None:
+    assert said in refused(tmp_path, "customer_id,ordered_at,amount,status\n" + rows)
+
+
+def test_missing_columns_files_and_endings_are_named(tmp_path: Path) -> None:
+    assert "lacks the column ordered_at, amount; it has customer_id, x" in refused(tmp_path, "customer_id,x\na,b\n")
+    assert "is empty" in refused(tmp_path, "")
+    request = Request(AS_OF, TAIPEI)
+    with pytest.raises(BadInput, match="there is no file"):
+        segment_file(tmp_path / "no.csv", tmp_path / "out.csv", request)
+    with pytest.raises(BadInput, match="must end in"):
+        segment_file(tmp_path / "bad.csv", tmp_path / "out.xlsx", request)
+    (tmp_path / "not.parquet").write_text("customer_id")
+    with pytest.raises(BadInput, match="can't be read as parquet"):
+        segment_file(tmp_path / "not.parquet", tmp_path / "out.csv", request)
+
+
+def test_a_parquet_file_with_a_missing_amount_or_infinity_is_refused(tmp_path: Path) -> None:
+    for amount in (None, float("inf"), float("nan")):
+        table = {"customer_id": [1, 2], "ordered_at": [date(2024, 1, 1)] * 2, "amount": pa.array([1.0, amount])}
+        pq.write_table(pa.table(table), tmp_path / "o.parquet")
+        with pytest.raises(BadInput, match="row 2: amount"):
+            segment_file(tmp_path / "o.parquet", tmp_path / "out.csv", Request(AS_OF, TAIPEI))
+
+
+def test_a_file_whose_orders_all_lie_ahead_gives_an_empty_result(tmp_path: Path) -> None:
+    assert computed(tmp_path, [Order("a", noon(-5), Decimal(1))]) == {}
+
+
+def test_thresholds_and_cuts_that_make_no_sense_are_refused() -> None:
+    for wrong in ({"r_days": (1, 2, 3)}, {"f_orders": (1, 1, 2, 3)}, {"high_from": 6}):
+        with pytest.raises(BadInput):
+            Scoring(**wrong)  # type: ignore[arg-type]
