@@ -133,7 +133,7 @@ def _time(column: Expression) -> Expression:
 
 
 def _amount(column: Expression) -> Expression:
-    """The amount in whole ten-thousandths; null where it can't be read exactly. Binary floats are rounded to the
+    """The amount in whole ten-thousandths, or an ordinary decimal as it is; null where it can't be read exactly. Binary floats are rounded to the
     nearest ten-thousandth, since they hold no decimal exactly."""
     kind = column.type()
     if kind.is_floating():
@@ -143,6 +143,8 @@ def _amount(column: Expression) -> Expression:
     if kind.is_integer():
         return ibis.cases((column.between(-MAX_AMOUNT, MAX_AMOUNT), column.cast("int64"))) * UNITS
     if kind.is_decimal():
+        if kind.scale <= DECIMAL_PLACES and kind.precision <= 18:
+            return ibis.cases((column.between(-MAX_AMOUNT, MAX_AMOUNT), column))
         exact = column
         if kind.scale > DECIMAL_PLACES:
             exact = ibis.cases((column.round(DECIMAL_PLACES) == column, column))

@@ -68,7 +68,7 @@ def refused(folder: Path, text: str) -> str:
     return str(caught.value)
 
 
-ZONES = st.sampled_from([None, UTC, timezone(timedelta(hours=8)), timezone(-timedelta(hours=5))])
+ZONES: Any = st.sampled_from([None, UTC, timezone(timedelta(hours=8)), timezone(-timedelta(hours=5))])
 TIMES = st.datetimes(datetime(2023, 11, 1), datetime(2024, 3, 20), timezones=ZONES)  # noqa: DTZ001 - drawn with zones too
 AMOUNTS = st.decimals(-(Decimal(10) ** 12), Decimal(10) ** 12, places=4) | st.decimals(0, 20, places=2)
 ORDERS = st.lists(
@@ -265,4 +265,4 @@ def test_a_file_whose_orders_all_lie_ahead_gives_an_empty_result(tmp_path: Path)
 def test_thresholds_and_cuts_that_make_no_sense_are_refused() -> None:
     for wrong in ({"r_days": (1, 2, 3)}, {"f_orders": (1, 1, 2, 3)}, {"high_from": 6}):
         with pytest.raises(BadInput):
-            Scoring(**wrong)  # type: ignore[arg-type]
+            Scoring(**wrong)
