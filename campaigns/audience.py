@@ -32,8 +32,8 @@ def bucket_of(customer_id: Any, salt: int) -> Any:
     return mixed * 39_373 % _PRIME % BUCKETS
 
 
-def freeze_slice(session: Session, run_id: int, *, now: datetime) -> bool:
-    """Freeze the next slice of a planned run; False when nothing was left to do.
+def freeze_slice(session: Session, run_id: int, *, now: datetime, size: int = SLICE) -> bool:
+    """Freeze the next slice of a planned run, `size` customers looked at; False when nothing was left to do.
 
     With the last slice the run becomes ready to send. Raises UnknownTarget when the target has gone meanwhile.
     """
@@ -44,7 +44,7 @@ def freeze_slice(session: Session, run_id: int, *, now: datetime) -> bool:
     low = run.frozen_up_to
     high = session.scalar(
         select(func.max(customer.c.id)).where(
-            customer.c.id.in_(select(customer.c.id).where(customer.c.id > low).order_by(customer.c.id).limit(SLICE))
+            customer.c.id.in_(select(customer.c.id).where(customer.c.id > low).order_by(customer.c.id).limit(size))
         )
     )
     if high is None:

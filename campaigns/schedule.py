@@ -114,7 +114,7 @@ def next_firing(cron: str, zone: ZoneInfo, after: datetime) -> datetime:
         wall = trigger.get_next_fire_time(None, wall + timedelta(microseconds=1))
         if wall is None:
             raise BadInput(f"the cron expression {cron!r} never comes")
-        moment = wall.replace(tzinfo=zone).astimezone(UTC)
+        moment: datetime = wall.replace(tzinfo=zone).astimezone(UTC)
         if moment > after:
             return moment
 

@@ -1,6 +1,7 @@
 """A shop with friends on a simulated LINE, and the real doors, schedule and sending over a real database."""
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -167,3 +168,28 @@ def open_shop(engine: Engine, clock: StillClock, line: SimulatorThread) -> Calla
             return Shop(engine, clock, line, channel.id, ids)
 
     return open_with
+
+
+@pytest.fixture
+def in_threads() -> Callable[..., None]:
+    """Call with functions: all run at once, each in a thread; the first error of any is raised here."""
+
+    def run(*works: Callable[[], object]) -> None:
+        together, problems = threading.Barrier(len(works)), []
+
+        def safely(work: Callable[[], object]) -> None:
+            together.wait()
+            try:
+                work()
+            except BaseException as error:  # shown to the test, not to a thread that nobody looks at
+                problems.append(error)
+
+        threads = [threading.Thread(target=safely, args=[work]) for work in works]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if problems:
+            raise problems[0]
+
+    return run

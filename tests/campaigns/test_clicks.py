@@ -1,0 +1,180 @@
+"""Tracked links: tokens that can't be forged, durable taps, people told from robots."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import Engine, select, update
+from sqlmodel import Session
+
+from campaigns.clicks import Tap, TokenSigner, UnknownToken, kind_of_agent, make_click_events
+from service.app import create_app
+from service.settings import Settings
+from store.engine import reading, table_of, transaction
+from store.journal import Journal
+from store.models import BehaviourEvent, CampaignRun, Click, TrackedLink
+from tests.conftest import StillClock
+from tests.factories import LONG_AGO, make_campaign, make_channel, make_customer
+
+KEY = "k" * 40
+PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
+URL = "https://shop.example/sale?utm_source=line&x=1#top"
+
+
+@pytest.mark.parametrize("customer_id", [1, 2**40, None])
+def test_a_token_says_what_was_signed(customer_id: int | None) -> None:
+    signer = TokenSigner(KEY)
+    token = signer.sign(7, 2**31, customer_id)
+    assert len(token) == 32
+    assert signer.read(token) == Tap(7, 2**31, customer_id)
+
+
+def test_no_other_character_anywhere_in_a_token_is_accepted() -> None:
+    signer = TokenSigner(KEY)
+    token = signer.sign(1, 2, 3)
+    for place in range(len(token)):
+        for other in "Aa0-_+/= é":
+            if other != token[place]:
+                with pytest.raises(UnknownToken):
+                    signer.read(token[:place] + other + token[place + 1 :])
+
+
+@pytest.mark.parametrize("token", ["", "a", "=" * 32, "A" * 31, "A" * 33, "冬" * 32, "A" * 10_000])
+def test_nonsense_is_an_unknown_token(token: str) -> None:
+    with pytest.raises(UnknownToken):
+        TokenSigner(KEY).read(token)
+
+
+def test_a_token_of_another_key_is_unknown() -> None:
+    with pytest.raises(UnknownToken):
+        TokenSigner(KEY).read(TokenSigner("other").sign(1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("agent", "kind"),
+    [
+        (PHONE, "person"),
+        (f"{PHONE} Safari Line/15.2.1", "person"),
+        (
+            "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Chrome/120 Safari/537.36 Line/14.9.0/IAB",
+            "person",
+        ),
+        ("facebookexternalhit/1.1;line-poker/1.0", "preview"),
+        ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "robot"),
+        ("curl/8.5.0", "robot"),
+        ("python-requests/2.32", "robot"),
+        ("", "robot"),
+        ("   ", "robot"),
+    ],
+)
+def test_people_are_told_from_robots(agent: str, kind: str) -> None:
+    assert kind_of_agent(agent) == kind
+
+
+class Links:
+    """A campaign of one link, its run, a customer, and a browser."""
+
+    def __init__(self, engine: Engine, browser: FlaskClient) -> None:
+        self.engine, self.browser = engine, browser
+        with transaction(engine) as session:
+            campaign = make_campaign(session, make_channel(session))
+            customer = make_customer(session)
+            assert campaign.id is not None
+            link = TrackedLink(campaign_id=campaign.id, url=URL)
+            run = CampaignRun(campaign_id=campaign.id, scheduled_for=LONG_AGO, way="push", fired_at=LONG_AGO)
+            session.add(link)
+            session.add(run)
+            session.flush()
+            self.ids = (link.id or 0, run.id or 0, customer.id)
+
+    def token(self, customer: bool = True) -> str:
+        return TokenSigner(KEY).sign(self.ids[0], self.ids[1], self.ids[2] if customer else None)
+
+    def get(self, token: str, method: str = "GET", agent: str = PHONE, **headers: str) -> Any:
+        return self.browser.open(f"/r/{token}", method=method, headers={"User-Agent": agent, **headers})
+
+    def clicks(self) -> list[Any]:
+        with reading(self.engine) as session:
+            return list(session.execute(select(table_of(Click)).order_by(table_of(Click).c.id)).all())
+
+
+@pytest.fixture
+def links(engine: Engine, clock: StillClock) -> Iterator[Links]:
+    journal = Journal(engine)
+    app = create_app(Settings(_env_file=None, secret_key=KEY), engine, journal, clock)  # type: ignore[call-arg, arg-type]
+    yield Links(engine, app.test_client())
+    journal.close()
+
+
+def test_a_tap_is_stored_before_it_is_redirected_to_the_very_address(links: Links, clock: StillClock) -> None:
+    answer = links.get(links.token())
+    assert (answer.status_code, answer.headers["Location"]) == (302, URL)
+    assert answer.headers["Cache-Control"] == "no-store"
+    (click,) = links.clicks()
+    assert (click.link_id, click.run_id, click.customer_id) == links.ids
+    assert (click.clicked_at, click.kind, click.user_agent) == (clock(), "person", PHONE)
+
+
+def test_an_unknown_token_is_404_and_stores_nothing(links: Links) -> None:
+    for token in ("A" * 32, "x", links.token()[:-1] + "!", TokenSigner(KEY).sign(999, links.ids[1], 1)):
+        assert links.get(token).status_code == 404
+    assert links.clicks() == []
+
+
+def test_a_signed_link_of_another_campaigns_run_is_404(links: Links) -> None:
+    other = Links(links.engine, links.browser)
+    mixed = TokenSigner(KEY).sign(links.ids[0], other.ids[1], None)
+    assert links.get(mixed).status_code == 404
+
+
+def test_an_address_in_the_query_leads_nowhere_else(links: Links) -> None:
+    answer = links.browser.get(f"/r/{links.token()}?url=https://evil.example&next=//evil.example")
+    assert answer.headers["Location"] == URL
+    assert links.browser.get(f"/r/{links.token()}/https://evil.example").status_code == 404
+
+
+def test_looking_ahead_is_not_a_tap(links: Links) -> None:
+    links.get(links.token(), method="HEAD")
+    links.get(links.token(), **{"Sec-Purpose": "prefetch;prerender"})
+    links.get(links.token(), Purpose="prefetch")
+    links.get(links.token(), agent="facebookexternalhit/1.1")
+    links.get(links.token(), agent="")
+    assert [c.kind for c in links.clicks()] == ["preview", "preview", "preview", "preview", "robot"]
+
+
+def test_a_very_long_agent_is_cut(links: Links) -> None:
+    assert links.get(links.token(), agent=PHONE + "x" * 5_000).status_code == 302
+    assert len(links.clicks()[0].user_agent) == 300
+
+
+def _events(session: Session) -> list[Any]:
+    return list(session.execute(select(table_of(BehaviourEvent))).all())
+
+
+def test_each_tap_of_a_person_becomes_one_event_however_often_asked(links: Links, clock: StillClock) -> None:
+    links.get(links.token())
+    links.get(links.token())
+    links.get(links.token(), agent="curl/8")
+    links.get(links.token(customer=False))
+    with transaction(links.engine) as session:
+        assert make_click_events(session, now=clock(), limit=3) == 3
+    with transaction(links.engine) as session:
+        assert make_click_events(session, now=clock()) == 1
+        assert make_click_events(session, now=clock()) == 0
+    with transaction(links.engine) as session:  # as after a crash between the event and its mark
+        session.execute(update(table_of(Click)).values(has_event=False))
+        make_click_events(session, now=clock())
+        events = _events(session)
+    assert len(events) == 2
+    assert {(e.kind, e.source, e.customer_id) for e in events} == {("click", "link", links.ids[2])}
+    assert events[0].payload == {"link_id": links.ids[0], "run_id": links.ids[1]}
+
+
+def test_a_tap_that_cant_be_stored_is_told_to_try_again(links: Links) -> None:
+    engine = links.engine
+    journal = Journal(engine)
+    app = create_app(Settings(_env_file=None, secret_key=KEY), engine, journal)  # type: ignore[call-arg, arg-type]
+    journal.close()
+    assert app.test_client().get(f"/r/{links.token()}", headers={"User-Agent": PHONE}).status_code == 503
+    assert links.clicks() == []
