@@ -93,7 +93,7 @@ def measure_files(orders: Path) -> dict[str, Any]:
 def _bare_group_by(orders: Path) -> None:
     with duckdb.connect() as connection:
         connection.execute(
-            "CREATE TABLE bare AS SELECT customer_id, max(ordered_at), count(*), sum(amount)"
+            "CREATE TABLE bare AS SELECT customer_id, max(ordered_at), count(*), sum(amount)"  # noqa: S608
             f" FROM '{orders}' GROUP BY customer_id"
         ).fetchall()
 
@@ -126,7 +126,7 @@ def _fill(engine: Engine, orders: Path) -> None:
     """The orders and their customers into the store, by the fastest plain way of each database."""
     customers = f"SELECT DISTINCT customer_id, '{{}}', '2022-01-01 00:00:00.000000' FROM '{orders}'"  # noqa: S608
     rows = (
-        "SELECT row_number() OVER () AS n, 'o' || n, customer_id, strftime(ordered_at, '%Y-%m-%d %H:%M:%S.000000'),"
+        "SELECT row_number() OVER () AS n, 'o' || n, customer_id, strftime(ordered_at, '%Y-%m-%d %H:%M:%S.000000'),"  # noqa: S608
         f" 'TWD', (amount * 10000)::BIGINT, 'paid' FROM '{orders}'"
     )
     tables = (

@@ -133,7 +133,8 @@ def _time(column: Expression) -> Expression:
 
 
 def _amount(column: Expression) -> Expression:
-    """The amount in whole ten-thousandths, or an ordinary decimal as it is; null where it can't be read exactly. Binary floats are rounded to the
+    """The amount in whole ten-thousandths, or an ordinary decimal as it is; null where it
+    can't be read exactly. Binary floats are rounded to the
     nearest ten-thousandth, since they hold no decimal exactly."""
     kind = column.type()
     if kind.is_floating():
@@ -144,7 +145,7 @@ def _amount(column: Expression) -> Expression:
         return ibis.cases((column.between(-MAX_AMOUNT, MAX_AMOUNT), column.cast("int64"))) * UNITS
     if kind.is_decimal():
         if kind.scale <= DECIMAL_PLACES and kind.precision <= 18:
-            return ibis.cases((column.between(-MAX_AMOUNT, MAX_AMOUNT), column))
+            return column
         exact = column
         if kind.scale > DECIMAL_PLACES:
             exact = ibis.cases((column.round(DECIMAL_PLACES) == column, column))
