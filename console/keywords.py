@@ -50,7 +50,6 @@ def add_pages(blueprint: Blueprint, engine: Engine, zone: ZoneInfo) -> None:
             to_try=report.to_try[:SHOWN],
             width=CHART_WIDTH,
             row_height=ROW_HEIGHT,
-            times=exp,
         )
 
 

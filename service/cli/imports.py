@@ -43,10 +43,8 @@ def customers(
 ) -> None:
     """Import customers: customer_id, optional line_user_id, name, gender, birthday, city, language, tags ("a;b");
     every other column becomes an attribute. An empty cell leaves what is stored."""
-    settings = settings_for_command()
-    engine = open_database(settings)
-    channel_id = _channel_id(engine, settings, channel)
-    with _bar() as progress:
+    with _opened() as (settings, engine), _bar() as progress:
+        channel_id = _channel_id(engine, settings, channel)
         report = import_customers(
             engine,
             file,
@@ -63,9 +61,7 @@ def customers(
 def orders(file: FileArgument, refused: RefusedOption = None, as_json: JsonOption = False) -> None:
     """Import orders: order_id, customer_id, ordered_at, amount; optional status (paid, refunded, cancelled), total,
     currency, coupon, and sku, quantity, unit_price, discount, with which each row is a part of its order."""
-    settings = settings_for_command()
-    engine = open_database(settings)
-    with _bar() as progress:
+    with _opened() as (settings, engine), _bar() as progress:
         report = import_orders(
             engine, file, zone=settings.zone, clock=system_clock, progress=progress, refused_path=refused
         )
@@ -75,13 +71,22 @@ def orders(file: FileArgument, refused: RefusedOption = None, as_json: JsonOptio
 @app.command("products")
 def products(file: FileArgument, refused: RefusedOption = None, as_json: JsonOption = False) -> None:
     """Import products: sku, name; optional description, categories and labels ("a;b"), price, in_stock, url."""
-    settings = settings_for_command()
-    engine = open_database(settings)
-    with _bar() as progress:
+    with _opened() as (settings, engine), _bar() as progress:
         report = import_products(
             engine, file, zone=settings.zone, clock=system_clock, progress=progress, refused_path=refused
         )
     _finish(report, "products", as_json=as_json)
+
+
+@contextmanager
+def _opened() -> Iterator[tuple[Settings, Engine]]:
+    """The settings and the database, closed at the end."""
+    settings = settings_for_command()
+    engine = open_database(settings)
+    try:
+        yield settings, engine
+    finally:
+        engine.dispose()
 
 
 def _channel_id(engine: Engine, settings: Settings, name: str | None) -> int | None:

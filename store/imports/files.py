@@ -84,7 +84,7 @@ def load_file(duck: duckdb.DuckDBPyConnection, path: Path, layout: Layout, progr
     except OSError as error:
         raise BadInput(f"{path.name} can't be read: {error.strerror or error}") from error
     for name in layout.required:
-        if name not in loaded.known and loaded.rows:
+        if name not in loaded.known and (loaded.rows or loaded.known or loaded.others):
             raise BadInput(f"{path.name} has no column {name!r}, which is required")
     _refuse_unstorable(duck, layout)
     return loaded

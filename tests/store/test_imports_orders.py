@@ -238,6 +238,7 @@ def test_an_aware_parquet_time_is_that_moment(engine: Engine, tmp_path: Path, cl
         ("orders.xlsx", b"", "the name must end in"),
         ("orders.csv", b"", "has no header row"),
         ("orders.csv", b"order_id,customer_id,amount\n1,1,1\n", "has no column 'ordered_at'"),
+        ("orders.csv", b"name\n", "has no column 'order_id'"),
         ("orders.csv", b"order_id,order_id,customer_id,ordered_at,amount\n", "two columns named 'order_id'"),
         ("orders.csv", HEADER.encode() + "\nA,王,2026-01-05,1\n".encode("big5"), "is not UTF-8"),
         ("orders.csv", HEADER.encode() + b'\nA,1,2026-01-05,1\nB,"1,2026-01-05,1\n', "row 3: a quotation mark"),
