@@ -1,7 +1,14 @@
-"""Rules of the house: imports only go down."""
+"""Rules of the house: imports only go down, everything is documented, one door per outside thing."""
 
 import ast
+import re
 from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
+
+from service.cli import app
+from service.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,3 +43,63 @@ def test_imports_only_go_down() -> None:
         for room in sorted(_rooms_imported(path) - allowed - {package})
     ]
     assert wrong == []
+
+
+def _python_files() -> list[Path]:
+    return [path for package in MAY_IMPORT for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def test_readme_names_every_setting() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    missing = [name.upper() for name in Settings.model_fields if f"`{name.upper()}`" not in readme]
+    assert missing == []
+
+
+def _commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    if not hasattr(command, "list_commands"):
+        return [(path, command)]
+    names = command.list_commands(None)
+    return [found for name in names for found in _commands(command.get_command(None, name), (*path, name))]
+
+
+def test_every_command_has_help_and_stands_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = _commands(get_command(app))
+    assert len(commands) > 15
+    for path, command in commands:
+        assert command.help, path
+        assert f"`{path[-1]}`" in readme or f"retarget {' '.join(path)}" in readme, path
+        for parameter in command.params:
+            assert getattr(parameter, "help", None) or parameter.name == "help", (path, parameter.name)
+
+
+def test_only_the_tokenizer_imports_jieba_and_only_the_doors_the_sdk() -> None:
+    importers: dict[str, set[str]] = {"jieba": set(), "linebot": set()}
+    for path in _python_files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+            for name in names:
+                if (top := name.split(".")[0]) in importers:
+                    importers[top].add(str(path.relative_to(ROOT)))
+    assert importers["jieba"] == {"keywords/tokenizer.py"}
+    assert importers["linebot"] <= {"bot/line.py", "simulator/checks.py", "benchmarks/webhook_apps.py"}
+
+
+def test_no_file_is_named_for_nothing_and_none_is_too_long() -> None:
+    for path in _python_files():
+        assert path.stem not in {"utils", "helpers", "helper", "common", "misc"}, path
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 500, path
+
+
+def test_locked_dependencies_name_no_host() -> None:
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert "--hash=sha256:" in text
+        assert "://" not in text
+
+
+def test_documents_link_to_files_that_exist() -> None:
+    for document in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
