@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from bot.webhook import WebhookIntake
 from campaigns.clicks import LinkBook, TokenSigner, kind_of_request, record_tap
-from console import create_console, require_access
+from console import create_console
 from service.channels import webhook_keys
 from service.settings import Settings
 from store.clock import Clock, system_clock
@@ -48,9 +48,10 @@ def create_app(settings: Settings, engine: Engine, journal: Journal, clock: Cloc
             session.execute(text("SELECT 1"))
         return Response("ok\n", mimetype="text/plain")
 
-    console = create_console(engine, zone=settings.zone, clock=clock)
-    require_access(
-        console,
+    console = create_console(
+        engine,
+        zone=settings.zone,
+        clock=clock,
         password=settings.console_password.get_secret_value() or None,
         allow_without=settings.retarget_env == "development",
     )
