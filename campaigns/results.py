@@ -4,7 +4,7 @@ Everything is counted from the facts when asked, so a late click or order is in 
 `MessageResult`, the table that keyword effects are learned from, which can be rebuilt.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -264,37 +264,45 @@ def refresh_message_results(session: Session, *, now: datetime) -> int:
             exists().where(link.c.campaign_id == campaign.c.id),  # without a link no click could come of it
         )
     ).all()
-    for row in runs:
-        session.execute(delete(result).where(result.c.run_id == row.id))
-        _insert_results(session, row.id, words_of(row.messages), row.theme, row.name, row.fired_at)
+    if runs:
+        _replace_results(session, {row.id: row for row in runs})
     return len(runs)
 
 
-def _insert_results(
-    session: Session, run_id: int, words: str, theme: str | None, channel: str, sent_at: datetime
-) -> None:
+def _replace_results(session: Session, runs: Mapping[int, Any]) -> None:
+    """Count all these runs (run id -> messages, fired_at, theme, name) in one query and write what it found."""
     delivery, click, result = table_of(Delivery), table_of(Click), table_of(MessageResult)
     tapped = (
-        select(click.c.customer_id)
-        .where(click.c.run_id == run_id, click.c.kind == "person", click.c.customer_id.is_not(None))
+        select(click.c.run_id, click.c.customer_id)
+        .where(click.c.run_id.in_(runs), click.c.kind == "person", click.c.customer_id.is_not(None))
         .distinct()
         .subquery()
     )
-    segment = func.coalesce(delivery.c.segment, "none")
-    rows = (
+    segment = func.coalesce(delivery.c.segment, "none").label("segment_name")
+    is_same = and_(tapped.c.run_id == delivery.c.run_id, tapped.c.customer_id == delivery.c.customer_id)
+    counts = session.execute(
         select(
-            literal(run_id),
-            segment,
-            literal(theme, result.c.theme.type),
-            literal(channel),
-            literal(words),
-            literal(sent_at, result.c.sent_at.type),
-            func.count(),
-            func.count(tapped.c.customer_id),
+            delivery.c.run_id, segment, func.count().label("recipients"), func.count(tapped.c.customer_id).label("n")
         )
-        .select_from(delivery.outerjoin(tapped, tapped.c.customer_id == delivery.c.customer_id))
-        .where(delivery.c.run_id == run_id, delivery.c.state == "accepted")
-        .group_by(segment)
-    )
-    names = ["run_id", "segment", "theme", "channel", "message_text", "sent_at", "recipients", "clicks"]
-    session.execute(insert(result).from_select(names, rows))
+        .select_from(delivery.outerjoin(tapped, is_same))
+        .where(delivery.c.run_id.in_(runs), delivery.c.state == "accepted")
+        .group_by(delivery.c.run_id, segment)
+    ).all()
+    session.execute(delete(result).where(result.c.run_id.in_(runs)))
+    if counts:
+        session.connection().execute(
+            insert(result),
+            [
+                {
+                    "run_id": count.run_id,
+                    "segment": count.segment_name,
+                    "theme": runs[count.run_id].theme,
+                    "channel": runs[count.run_id].name,
+                    "message_text": words_of(runs[count.run_id].messages),
+                    "sent_at": runs[count.run_id].fired_at,
+                    "recipients": count.recipients,
+                    "clicks": count.n,
+                }
+                for count in counts
+            ],
+        )

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +19,7 @@ from campaigns.message import compile_content
 from campaigns.results import campaign_results, runs_of
 from campaigns.schedule import Plan, campaign_by_id, create_campaign
 from service.channels import channel_ids, channel_named
-from service.cli.context import open_database, print_json, settings_for_command
+from service.cli.context import opened_database, print_json, settings_for_command
 from service.settings import Settings
 from store.clock import system_clock
 from store.engine import reading, transaction
@@ -48,7 +48,6 @@ def create(
 ) -> None:
     """Plan a campaign. Without --at or --cron it stays a draft."""
     settings = settings_for_command()
-    engine = open_database(settings)
     now = system_clock()
     plan = Plan(
         name=name,
@@ -61,9 +60,11 @@ def create(
         theme=theme,
         conversion_days=settings.conversion_days,
     )
-    channel_id = channel_ids(engine, settings)[channel_named(settings, channel).name]
-    with transaction(engine) as session:
-        campaign = create_campaign(session, plan, channel_id=channel_id, zone=settings.zone, now=now)
+    named = channel_named(settings, channel)
+    with opened_database(settings) as engine:
+        channel_id = channel_ids(engine, settings)[named.name]
+        with transaction(engine) as session:
+            campaign = create_campaign(session, plan, channel_id=channel_id, zone=settings.zone, now=now)
         _print_state(campaign, as_json, settings.zone)
 
 
@@ -87,9 +88,9 @@ def _moment(words: str | None, zone: ZoneInfo, now: datetime) -> datetime | None
         return now if words else None
     try:
         moment = datetime.fromisoformat(words)
-    except ValueError as error:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise BadInput(f"{words!r} is not a time: say now, or 2026-11-30T10:00") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
 
 
 def _percent(words: str) -> Decimal:
@@ -111,7 +112,7 @@ def _print_state(campaign: Campaign, as_json: bool, zone: ZoneInfo) -> None:
 def list_campaigns(as_json: AsJson = False) -> None:
     """All campaigns, newest first."""
     settings = settings_for_command()
-    with reading(open_database(settings)) as session:
+    with opened_database(settings) as engine, reading(engine) as session:
         found = session.scalars(select(Campaign).order_by(Campaign.id.desc())).all()  # type: ignore[union-attr]
     if as_json:
         print_json([_described(campaign) for campaign in found])
@@ -140,7 +141,7 @@ def _described(campaign: Campaign) -> dict[str, Any]:
 def show(campaign_id: CampaignId, as_json: AsJson = False) -> None:
     """What became of a campaign, all its runs together."""
     settings = settings_for_command()
-    with reading(open_database(settings)) as session:
+    with opened_database(settings) as engine, reading(engine) as session:
         campaign = campaign_by_id(session, campaign_id)
         runs = runs_of(session, campaign_id)
         results = campaign_results(session, campaign_id)
@@ -170,7 +171,7 @@ def show(campaign_id: CampaignId, as_json: AsJson = False) -> None:
 def pause(campaign_id: CampaignId, as_json: AsJson = False) -> None:
     """Stop sending within a second; `resume` goes on."""
     settings = settings_for_command()
-    with transaction(open_database(settings)) as session:
+    with opened_database(settings) as engine, transaction(engine) as session:
         _print_state(schedule.pause(session, campaign_id), as_json, settings.zone)
 
 
@@ -178,7 +179,7 @@ def pause(campaign_id: CampaignId, as_json: AsJson = False) -> None:
 def resume(campaign_id: CampaignId, as_json: AsJson = False) -> None:
     """Go on where `pause` stopped."""
     settings = settings_for_command()
-    with transaction(open_database(settings)) as session:
+    with opened_database(settings) as engine, transaction(engine) as session:
         campaign = schedule.resume(session, campaign_id, zone=settings.zone, now=system_clock())
         _print_state(campaign, as_json, settings.zone)
 
@@ -187,7 +188,7 @@ def resume(campaign_id: CampaignId, as_json: AsJson = False) -> None:
 def cancel(campaign_id: CampaignId, as_json: AsJson = False) -> None:
     """End a campaign for good; who was not sent to is skipped."""
     settings = settings_for_command()
-    with transaction(open_database(settings)) as session:
+    with opened_database(settings) as engine, transaction(engine) as session:
         _print_state(schedule.cancel(session, campaign_id), as_json, settings.zone)
 
 
@@ -199,7 +200,7 @@ def send_test(
 ) -> None:
     """Send a campaign's content to one LINE user now. It counts in the quota; links are not tracked."""
     settings = settings_for_command()
-    with reading(open_database(settings)) as session:
+    with opened_database(settings) as engine, reading(engine) as session:
         campaign = campaign_by_id(session, campaign_id)
         channel_name = session.get_one(Channel, campaign.channel_id).name
     messages = compile_content(campaign.messages)({"name": name, "display_name": name}, lambda url: url)

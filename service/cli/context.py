@@ -1,6 +1,8 @@
 """What most commands need: settings, logging and a database brought up to date."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -24,6 +26,17 @@ def open_database(settings: Settings) -> Engine:
     engine = open_engine(settings.database_url)
     upgrade(engine)
     return engine
+
+
+@contextmanager
+def opened_database(settings: Settings) -> Iterator[Engine]:
+    """`open_database` for the length of a command: its connections are closed at the end."""
+    engine = open_engine(settings.database_url)
+    try:
+        upgrade(engine)
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def print_json(value: Any) -> None:

@@ -228,7 +228,7 @@ def test_nothing_yet_is_all_zeros(story: Story) -> None:
 def test_lift_is_newcombes_interval(sent: tuple[int, int], held: tuple[int, int], low: float, high: float) -> None:
     lift = lift_of(Bought(sent[1], sent[0], Decimal(0)), Bought(held[1], held[0], Decimal(0)))
     assert lift is not None
-    assert (lift.low, lift.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+    assert [lift.low, lift.high] == pytest.approx([low, high], abs=5e-5)
     assert lift.difference == pytest.approx(sent[0] / sent[1] - held[0] / held[1])
 
 

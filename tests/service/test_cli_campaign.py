@@ -1,0 +1,176 @@
+"""`retarget campaign` as a marketer or a program meets it, on both databases."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, update
+from typer.testing import CliRunner
+
+from campaigns import audience, schedule
+from campaigns.claims import Outcome, record_outcomes
+from service.cli.campaign import app
+from service.settings import Settings
+from simulator.channels import ChannelOptions, Friend
+from simulator.server import Simulator, SimulatorThread
+from store.engine import open_engine, table_of, transaction
+from store.errors import BadInput, ExpectedError, NotFound
+from store.models import Channel, Customer, Delivery
+from tests.factories import make_account, make_customer
+
+Retarget = Callable[..., Any]
+
+
+@pytest.fixture
+def retarget(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Retarget:
+    """Call with the words after `retarget campaign`: standard output, parsed when it is asked for as JSON. Raises
+    what the command raises."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> Any:
+        result = CliRunner().invoke(app, list(words))
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout) if "--json" in words else result.stdout
+
+    return run
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Engine]:
+    engine = open_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+def create(retarget: Retarget, *words: str) -> Any:
+    return retarget("create", "--name", "週年慶", "--to", "all", "--text", "您好 {{ name }}", *words, "--json")
+
+
+def test_created_listed_shown_paused_resumed_and_cancelled(retarget: Retarget) -> None:
+    assert create(retarget, "--at", "2099-01-01T10:00") == {"id": 1, "state": "scheduled"}
+    assert create(retarget) == {"id": 2, "state": "draft"}
+    listed = retarget("list", "--json")
+    assert [(c["id"], c["state"], c["name"]) for c in listed] == [(2, "draft", "週年慶"), (1, "scheduled", "週年慶")]
+    assert listed[1]["next_fire_at"] == "2099-01-01T02:00:00+00:00"  # ten in Taipei
+    for word, state in (("pause", "paused"), ("resume", "scheduled"), ("cancel", "cancelled")):
+        assert retarget(word, "1", "--json") == {"id": 1, "state": state}
+    shown = retarget("show", "1", "--json")
+    assert shown["deliveries"] == dict.fromkeys(["chosen", "held_out", "skipped", "accepted", "failed", "unknown"], 0)
+    assert (shown["id"], shown["state"], shown["clicks"], shown["conversions"], shown["runs"]) == (
+        1,
+        "cancelled",
+        0,
+        0,
+        0,
+    )
+
+
+def test_for_people_there_are_words_and_tables(retarget: Retarget) -> None:
+    create(retarget, "--at", "2099-01-01T10:00")
+    assert "週年慶" in retarget("list")
+    assert "2099-01-01 10:00" in retarget("show", "1")
+    assert retarget("pause", "1") == "campaign 1 (週年慶) is paused, next at 2099-01-01 10:00\n"
+
+
+def test_a_run_in_progress_is_shown_as_it_stands(retarget: Retarget, database: Engine) -> None:
+    create(retarget, "--at", "now", "--holdout", "0")
+    settings = Settings()
+    with transaction(database) as session:
+        channel = session.get_one(Channel, 1)
+        customers = [make_customer(session) for _ in range(3)]
+        for customer in customers:
+            make_account(session, channel, customer)
+        session.get_one(Customer, customers[2].id).marketing_refused_at = customers[2].created_at
+        now = session.get_one(schedule.Campaign, 1).created_at
+        (run_id,) = schedule.fire_due(session, zone=settings.zone, now=now)
+        while audience.freeze_slice(session, run_id, now=now):
+            pass
+        record_outcomes(session, run_id, [Outcome(customers[0].id or 0, "accepted", sent_at=now)])
+    shown = retarget("show", "1", "--json")
+    assert (shown["state"], shown["runs"]) == ("sending", 1)
+    assert (shown["deliveries"]["accepted"], shown["deliveries"]["chosen"], shown["skipped"]) == (1, 1, {"refused": 1})
+    with transaction(database) as session:
+        session.execute(update(table_of(Delivery)).values(state="failed", reason="400: 壞了"))
+    assert "400: 壞了" in retarget("show", "1")
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+def test_messages_come_from_a_file(retarget: Retarget, tmp_path: Path, wrap: bool) -> None:
+    messages = [{"type": "text", "text": "看 https://a.example"}]
+    path = tmp_path / "messages.json"
+    path.write_text(json.dumps({"messages": messages} if wrap else messages), encoding="utf-8")
+    made = retarget("create", "--name", "n", "--to", "all", "--messages", str(path), "--way", "multicast", "--json")
+    assert made["state"] == "draft"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["create", "--name", "n", "--to", "all"],
+        ["create", "--name", "n", "--to", "all", "--text", "a", "--messages", "b.json"],
+        ["create", "--name", "n", "--to", "all", "--messages", "missing.json"],
+        ["create", "--name", "n", "--to", "nobody", "--text", "a"],
+        ["create", "--name", "n", "--to", "all", "--text", "a", "--at", "tomorrow"],
+        ["create", "--name", "n", "--to", "all", "--text", "a", "--at", "2001-01-01T10:00"],
+        ["create", "--name", "n", "--to", "all", "--text", "a", "--at", "0001-01-01T00:00"],
+        ["create", "--name", "n", "--to", "all", "--text", "a", "--at", "9999-12-31T23:59-12:00"],
+        ["create", "--name", "n", "--to", "all", "--text", "a", "--holdout", "many"],
+        ["create", "--name", "n", "--to", "all", "--text", "a", "--holdout", "nan"],
+        ["create", "--name", "n", "--to", "all", "--text", "a", "--holdout", "0.00001"],
+        ["create", "--name", "n", "--to", "all", "--text", "a", "--cron", "whenever"],
+        ["create", "--name", "n", "--to", "all", "--text", "a", "--channel", "other"],
+        ["create", "--name", "n", "--to", "all", "--text", "a", "--way", "pigeon"],
+    ],
+)
+def test_what_is_wrong_is_one_sentence_and_nothing_is_made(retarget: Retarget, words: list[str]) -> None:
+    with pytest.raises(BadInput) as caught:
+        retarget(*words)
+    assert "\n" not in str(caught.value)
+    assert retarget("list", "--json") == []
+
+
+@pytest.mark.parametrize("content", ["", "{", "\ufeff[]", "[" * 100_000, '[{"type":"text","text":"\\ud800"}]', "NaN"])
+def test_a_file_that_holds_no_messages_is_refused(retarget: Retarget, tmp_path: Path, content: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(BadInput):
+        retarget("create", "--name", "n", "--to", "all", "--messages", str(path))
+
+
+@pytest.mark.parametrize("word", ["show", "pause", "resume", "cancel"])
+def test_an_unknown_campaign_is_not_found(retarget: Retarget, word: str) -> None:
+    with pytest.raises(NotFound, match="12345"):
+        retarget(word, "12345")
+
+
+def test_an_id_beyond_the_databases_numbers_is_a_wrong_command_line(retarget: Retarget) -> None:
+    for number in (str(2**63), "0", "-1", "x"):
+        assert CliRunner().invoke(app, ["show", "--", number]).exit_code == 2
+
+
+def test_a_draft_cant_be_paused_and_the_sentence_says_why(retarget: Retarget) -> None:
+    create(retarget)
+    with pytest.raises(ExpectedError, match="campaign 1 is draft"):
+        retarget("pause", "1")
+
+
+def test_a_test_message_reaches_one_person_with_its_fields_filled_in(
+    retarget: Retarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SimulatorThread(Simulator()) as line:
+        line.platform.add_friends([Friend("U" + "a" * 32, "愛咪")])
+        monkeypatch.setenv("LINE_API_BASE", line.url)
+        monkeypatch.setenv("LINE_CHANNEL_ACCESS_TOKEN", ChannelOptions().access_token)
+        create(retarget)
+        assert "request id" in retarget("send-test", "1", "--to", "U" + "a" * 32, "--name", "小明")
+        (entry,) = line.platform.channels[0].ledger.entries
+        assert entry.messages[0]["text"] == "您好 小明"
+        with pytest.raises(ExpectedError, match="400"):
+            retarget("send-test", "1", "--to", "U" + "b" * 32)
