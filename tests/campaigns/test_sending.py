@@ -1,7 +1,9 @@
 """Once for everyone, whatever breaks in between: proven by the simulator's own ledger."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import NoReturn
 
 import pytest
 from sqlalchemy import select, update
@@ -250,6 +252,62 @@ def test_a_field_too_long_for_one_person_fails_for_that_person_only(open_shop: O
     shop.send()
     assert shop.everyone_once([2])
     assert shop.results(campaign_id).deliveries["failed"] == 1
+
+
+def test_half_a_character_in_a_field_fails_for_that_person_only(open_shop: OpenShop) -> None:
+    shop = open_shop(2)
+    customer = table_of(Customer)
+    with transaction(shop.engine) as session:
+        session.execute(
+            update(customer).where(customer.c.id == shop.ids[0]).values(attributes={"nick": "\ud83d", "none": None})
+        )
+    campaign_id = shop.plan(messages=[{"type": "text", "text": "您好 {{ nick }}{{ none }}！"}])
+    shop.tick()
+    shop.send()
+    assert shop.everyone_once([2])
+    assert shop.results(campaign_id).deliveries["failed"] == 1
+
+
+def test_a_multicast_made_too_long_by_its_tracked_link_fails_and_the_worker_goes_on(open_shop: OpenShop) -> None:
+    shop = open_shop(2)
+    long = [{"type": "text", "text": "長" * 4_980 + " https://a.example"}]
+    campaign_id = shop.plan(way="multicast", messages=long)
+    shop.plan(way="multicast", messages=PLAIN)
+    shop.tick()
+    shop.send()
+    assert shop.everyone_once([1, 2])  # the second campaign
+    assert shop.results(campaign_id).deliveries["failed"] == 2
+
+
+def test_a_failure_of_our_own_is_not_hidden_and_leaves_the_batch_in_doubt_for_a_takeover(open_shop: OpenShop) -> None:
+    shop = open_shop(5)
+    campaign_id = shop.plan()
+    shop.tick()
+    senders = {shop.channel_id: Broken()}
+    with pytest.raises(ExceptionGroup):
+        asyncio.run(_drain(shop, senders))
+    batch = table_of(SendBatch)
+    with reading(shop.engine) as session:
+        left = session.execute(select(batch.c.state, batch.c.first_attempt_at)).one()
+    assert tuple(left) == ("claimed", shop.clock())
+    shop.clock.advance(seconds=11)
+    shop.send()
+    assert shop.everyone_once(range(1, 6))
+    assert shop.results(campaign_id).deliveries["accepted"] == 5
+
+
+class Broken:
+    """A door with a bug: it raises where it must not."""
+
+    async def push(self, line_user_id: str, messages: bytes, retry_key: str) -> NoReturn:
+        raise RuntimeError("a bug")
+
+    async def multicast(self, line_user_ids: Sequence[str], messages: bytes, retry_key: str) -> NoReturn:
+        raise RuntimeError("a bug")
+
+
+async def _drain(shop: Shop, senders: dict[int, Broken]) -> None:
+    await shop.dispatch(senders).drain()
 
 
 def test_whoever_blocked_the_account_is_skipped_when_frozen(open_shop: OpenShop) -> None:

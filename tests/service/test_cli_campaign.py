@@ -17,7 +17,7 @@ from simulator.channels import ChannelOptions, Friend
 from simulator.server import Simulator, SimulatorThread
 from store.engine import open_engine, table_of, transaction
 from store.errors import BadInput, ExpectedError, NotFound
-from store.models import Channel, Customer, Delivery
+from store.models import Campaign, Channel, Customer, Delivery
 from tests.factories import make_account, make_customer
 
 Retarget = Callable[..., Any]
@@ -88,7 +88,7 @@ def test_a_run_in_progress_is_shown_as_it_stands(retarget: Retarget, database: E
         for customer in customers:
             make_account(session, channel, customer)
         session.get_one(Customer, customers[2].id).marketing_refused_at = customers[2].created_at
-        now = session.get_one(schedule.Campaign, 1).created_at
+        now = session.get_one(Campaign, 1).created_at
         (run_id,) = schedule.fire_due(session, zone=settings.zone, now=now)
         while audience.freeze_slice(session, run_id, now=now):
             pass

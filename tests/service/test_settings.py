@@ -19,7 +19,7 @@ FIT: dict[str, Any] = {
 
 
 def settings(**fields: Any) -> Settings:
-    return Settings(_env_file=None, **fields)
+    return Settings(**{"_env_file": None, **fields})
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,153 @@
+"""Claims as leases: never two at once, and a lost one can't undo what its successor did."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from campaigns import schedule
+from campaigns.claims import Claimed, Outcome, claim_batches, let_go, record_batch, record_outcomes, renew, split_batch
+from store.engine import reading, table_of, transaction
+from store.models import Delivery, SendBatch
+from tests.campaigns.conftest import PLAIN, ZONE, Shop
+
+OpenShop = Callable[[int], Shop]
+LEASE = timedelta(seconds=10)
+
+
+def claim(shop: Shop, worker: str, limit: int = 1) -> list[Claimed]:
+    with transaction(shop.engine) as session:
+        return claim_batches(session, worker, limit=limit, lease=LEASE, now=shop.clock(), channels=[shop.channel_id])
+
+
+def batches(shop: Shop) -> list[Any]:
+    batch = table_of(SendBatch)
+    with reading(shop.engine) as session:
+        return list(session.execute(select(batch).order_by(batch.c.run_id, batch.c.batch_number)).all())
+
+
+def states(shop: Shop) -> list[str]:
+    delivery = table_of(Delivery)
+    with reading(shop.engine) as session:
+        return list(session.scalars(select(delivery.c.state).order_by(delivery.c.customer_id)))
+
+
+def test_workers_that_claim_at_once_get_batches_of_their_own(
+    open_shop: OpenShop, in_threads: Callable[..., None]
+) -> None:
+    shop = open_shop(3)
+    for _ in range(12):
+        shop.plan()
+    shop.tick()
+    got: list[Claimed] = []
+
+    def work(worker: str) -> None:
+        while claimed := claim(shop, worker, limit=2):
+            got.extend(claimed)
+
+    in_threads(*(partial(work, name) for name in ("a", "b", "c")))
+    assert sorted(c.run_id for c in got) == sorted({b.run_id for b in batches(shop)})
+    assert len(got) == 12
+
+
+@pytest.mark.parametrize("act", ["let_go", "record", "split"])
+def test_a_lost_lease_changes_nothing(open_shop: OpenShop, act: str) -> None:
+    shop = open_shop(4)
+    shop.plan(way="multicast", messages=PLAIN)
+    shop.tick()
+    (lost,) = claim(shop, "slow")
+    shop.clock.advance(seconds=11)
+    (taken,) = claim(shop, "quick")
+    assert (taken.doubt_since, taken.attempts) == (shop.clock() - timedelta(seconds=11), 1)
+    with transaction(shop.engine) as session:
+        if act == "let_go":
+            let_go(session, lost, "slow", not_before=None)
+        elif act == "record":
+            record_batch(session, lost, "slow", state="failed", now=shop.clock())
+        else:
+            split_batch(session, lost, "slow", ["k1", "k2"])
+    (batch,) = batches(shop)
+    assert (batch.state, batch.claimed_by) == ("claimed", "quick")
+
+
+def test_a_renewed_lease_is_not_taken_over(open_shop: OpenShop) -> None:
+    shop = open_shop(1)
+    shop.plan()
+    shop.tick()
+    claim(shop, "busy")
+    shop.clock.advance(seconds=9)
+    with transaction(shop.engine) as session:
+        renew(session, "busy", lease=LEASE, now=shop.clock())
+        renew(session, "other", lease=LEASE * 100, now=shop.clock())
+    shop.clock.advance(seconds=10)
+    assert claim(shop, "other") == []
+    shop.clock.advance(seconds=1)
+    assert len(claim(shop, "other")) == 1
+
+
+def test_the_first_word_on_a_recipient_counts(open_shop: OpenShop) -> None:
+    shop = open_shop(2)
+    shop.plan()
+    shop.tick()
+    run_id = batches(shop)[0].run_id
+    for state in ("accepted", "failed", "chosen"):
+        with transaction(shop.engine) as session:
+            record_outcomes(session, run_id, [Outcome(shop.ids[0], state)])
+    assert states(shop) == ["accepted", "chosen"]
+
+
+def test_two_workers_that_record_the_same_people_in_opposite_order_do_not_wait_for_each_other(
+    open_shop: OpenShop, in_threads: Callable[..., None]
+) -> None:
+    shop = open_shop(300)
+    shop.plan()
+    shop.tick()
+    run_id = batches(shop)[0].run_id
+
+    def record(ids: list[int], state: str) -> None:
+        with transaction(shop.engine) as session:
+            record_outcomes(session, run_id, [Outcome(i, state) for i in ids])
+
+    in_threads(lambda: record(shop.ids, "accepted"), lambda: record(shop.ids[::-1], "unknown"))
+    assert len(set(states(shop))) == 1  # whoever came first, for all
+
+
+def test_a_split_batch_gives_each_half_a_key_and_leaves_nobody_out(open_shop: OpenShop) -> None:
+    shop = open_shop(5)
+    shop.plan(way="multicast", messages=PLAIN)
+    shop.tick()
+    (claimed,) = claim(shop, "w")
+    delivery = table_of(Delivery)
+    with transaction(shop.engine) as session:
+        session.execute(update(delivery).where(delivery.c.customer_id == shop.ids[1]).values(state="skipped"))
+        split_batch(session, claimed, "w", ["k1", "k2"])
+        split_batch(session, claimed, "w", ["k3", "k4"])  # twice is once
+    assert [(b.state, b.recipient_count, b.retry_key) for b in batches(shop)[1:]] == [
+        ("due", 2, "k1"),
+        ("due", 2, "k2"),
+    ]
+    with reading(shop.engine) as session:
+        numbers = list(session.scalars(select(delivery.c.batch_number).order_by(delivery.c.customer_id)))
+    assert numbers == [2, 1, 2, 3, 3]
+
+
+def test_nothing_is_claimed_of_a_paused_run_and_all_of_it_again_right_after_resuming(open_shop: OpenShop) -> None:
+    shop = open_shop(2)
+    campaign_id = shop.plan()
+    shop.tick()
+    (claimed,) = claim(shop, "w")
+    with transaction(shop.engine) as session:
+        schedule.pause(session, campaign_id)
+        schedule.resume(session, campaign_id, zone=ZONE, now=shop.clock())
+    assert claim(shop, "other") == []  # the one who holds it goes on
+    with transaction(shop.engine) as session:
+        schedule.pause(session, campaign_id)
+        let_go(session, claimed, "w", not_before=None)
+    assert claim(shop, "other") == []
+    with transaction(shop.engine) as session:
+        schedule.resume(session, campaign_id, zone=ZONE, now=shop.clock())
+    (again,) = claim(shop, "other")
+    assert again.doubt_since is None  # everything that was begun was recorded before it was let go
