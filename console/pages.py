@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from console import campaigns, customers, keywords, overview, segments
 from console.access import require_access
-from console.words import LANGUAGES, STATES, translate
+from console.words import LANGUAGES, REASONS, STATES, translate
 from segmentation.models import Segment
 from store.clock import Clock
 from store.errors import NotFound
@@ -81,6 +81,7 @@ def create_console(
     def words() -> dict[str, Any]:
         return {
             "t": lambda text: translate(text, g.language),
+            "reason_words": lambda why: translate(REASONS[why], g.language) if why in REASONS else why or "–",
             "state": lambda name: translate(STATES[name], g.language) if name in STATES else name,
             "segment_name": lambda segment: _segment_name(segment, g.language),
             "html_language": LANGUAGES[g.language],

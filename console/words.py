@@ -74,10 +74,13 @@ ENGLISH = {
     "每人轉換率的差（95% 區間）": "Difference in conversion per person (95% interval)",
     "略過的原因": "Skipped, why",
     "失敗的原因": "Failed, why",
-    "已選取": "Chosen",
+    "待發送": "To be sent",
     "已略過": "Skipped",
-    "已送達": "Accepted",
+    "已受理": "Accepted",
     "失敗": "Failed",
+    "沒有 LINE 帳號": "No LINE account",
+    "已封鎖": "Blocked the account",
+    "拒收行銷訊息": "Refuses marketing",
     "不明": "Unknown",
     "草稿": "Draft",
     "已排程": "Scheduled",
@@ -109,13 +112,20 @@ STATES = {
     "paused": "已暫停",
     "cancelled": "已取消",
     "failed": "失敗",
-    "chosen": "已選取",
+    "chosen": "待發送",
     "held_out": "對照組",
     "skipped": "已略過",
-    "accepted": "已送達",
+    "accepted": "已受理",
     "unknown": "不明",
     "paid": "已付款",
     "refunded": "已退款",
+}
+
+REASONS = {
+    "no_line_account": "沒有 LINE 帳號",
+    "blocked": "已封鎖",
+    "refused": "拒收行銷訊息",
+    "cancelled": "已取消",
 }
 
 LANGUAGES = {"zh": "zh-Hant-TW", "en": "en"}

@@ -31,7 +31,7 @@ def demo(
     data: Annotated[Path, typer.Option(help="Folder for the demo's database; an earlier one is replaced.")] = Path(
         "demo-data"
     ),
-    friends: Annotated[int, typer.Option(min=10, max=20_000, help="How many customers follow the account.")] = 2_400,
+    friends: Annotated[int, typer.Option(min=10, max=20_000, help="How many customers follow the account.")] = 2_000,
     campaigns: Annotated[int, typer.Option(min=4, max=1_000, help="How many campaigns the past holds.")] = 80,
     port: Annotated[int, typer.Option(min=1, max=65535, help="For the web server; another if it is taken.")] = 8000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same people and campaigns.")] = 7,

@@ -19,6 +19,9 @@ from store.errors import BadInput
 
 log = structlog.get_logger()
 
+# An idle connection kept open by a peer must not keep a stopping server alive. What was answered is committed.
+SHUTDOWN_SECONDS = 5
+
 
 def register(app: typer.Typer) -> None:
     """Add `serve`, `worker` and `up`."""
@@ -51,6 +54,7 @@ def serve() -> None:
         workers=settings.web_workers,
         blocking_threads=settings.web_threads,
         log_access=False,
+        workers_kill_timeout=SHUTDOWN_SECONDS,
         log_level=LogLevels(settings.log_level.lower()),
     ).serve()
 

@@ -53,9 +53,9 @@ def living(stage: Stage) -> Iterator[subprocess.Popen[bytes]]:
         _wait_until_served(stage, child)
         yield child
     finally:
+        stage.thread.stop()
         child.terminate()
         child.wait(timeout=30)
-        stage.thread.stop()
 
 
 def environment(stage: Stage) -> dict[str, str]:

@@ -130,7 +130,7 @@ def test_pages_show_the_figures_and_escape_what_people_wrote(client: FlaskClient
         assert "secret words" not in text, address
     assert '<td class="new"><b>1</b><span>新顧客</span></td>' in texts["/console/segments"]
     assert texts["/console/segments"].count("<b>0</b>") == 24
-    for shown in ("00004", "臺北", "老客戶", "一般發展", "1,234.50", "已送達", "2026-11-02 00:30", "message"):
+    for shown in ("00004", "臺北", "老客戶", "一般發展", "1,234.50", "已受理", "2026-11-02 00:30", "message"):
         assert shown in texts["customer"], shown
     assert "<dt>不重複點擊</dt><dd>1</dd>" in texts["campaign"]
     assert "<dt>營收</dt><dd>1,234.50</dd>" in texts["campaign"]
