@@ -204,7 +204,7 @@ def answer_of_status(status: int, headers: Any, body: bytes) -> Answer:
         return Answer("accepted", headers.get("x-line-accepted-request-id") or request_id)
     if status == 429:
         return Answer("quota_exhausted" if _QUOTA_WORDS in body else "slow_down", request_id, problem)
-    if status in (401, 403):
+    if status in (401, 403) or status < 400 or status in (404, 405):  # the last: not LINE's address at all
         return Answer("stopped", request_id, problem)
     if status >= 500 or status == 408:
         return Answer("in_doubt", request_id, problem)

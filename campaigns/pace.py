@@ -96,7 +96,8 @@ class Pacer:
 
     async def too_fast(self, seconds: float) -> None:
         """Make every worker wait, and throw away the permits in hand."""
-        self._left = 0
+        async with self._gate:  # not while somebody is taking one
+            self._left = 0
         await asyncio.to_thread(
             hold_back, self._engine, self._channel_id, self._endpoint, seconds=seconds, at_us=self._clock_us()
         )

@@ -6,15 +6,15 @@ failed; of a run: planned (its audience is being frozen), sending, paused, sent,
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from apscheduler.triggers.cron import CronTrigger
 from sqlalchemy import exists, or_, select, update
 from sqlmodel import Session, col
 
+from campaigns.cron import next_firing
 from campaigns.message import check_messages, links_in
 from campaigns.target import parse_target
 from store.engine import insert_for, table_of
@@ -24,7 +24,6 @@ from store.models import Campaign, CampaignRun, Channel, Delivery, SendBatch, Tr
 # A one-time message that comes more than a day late is no longer what the marketer meant; a recurring one has a next.
 MISSED_ONCE = timedelta(hours=24)
 MISSED_RECURRING = timedelta(hours=1)
-WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
 class WrongState(ExpectedError):
@@ -63,11 +62,7 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
         raise BadInput("a campaign needs a name")
     check_messages(plan.messages, way=plan.way)
     parse_target(session, plan.target)
-    if plan.at and not plan.cron and now - plan.at > MISSED_ONCE:
-        raise BadInput(f"{plan.at.astimezone(zone):%Y-%m-%d %H:%M} is more than a day ago")
-    # A first firing at the very time that was asked for counts.
-    since = max(plan.at or now, now) - timedelta(microseconds=1)
-    first = next_firing(plan.cron, zone, since) if plan.cron else plan.at
+    first = _first_firing(plan.at, plan.cron, zone=zone, now=now)
     campaign = Campaign(
         channel_id=channel_id,
         name=plan.name,
@@ -91,65 +86,28 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
     return campaign
 
 
-def next_firing(cron: str, zone: ZoneInfo, after: datetime) -> datetime:
-    """The first time strictly after `after` that the five-field cron expression names in `zone`.
-
-    Raises BadInput for an expression that can't be read or never comes.
-    """
-    fields = cron.split()
-    try:
-        if len(fields) != 5:
-            raise ValueError(f"it has {len(fields)}")
-        if fields[2] != "*" and fields[4] != "*":
-            raise ValueError("a day of the month and a weekday together mean different things to different programs")
-        fields[4] = _weekdays(fields[4])
-        trigger = CronTrigger.from_crontab(" ".join(fields), timezone=UTC)
-    except ValueError as error:
-        raise BadInput(f"{cron!r} is not a cron expression of five fields: {error}") from error
-    # APScheduler counts on the wall clock, as if it were UTC: given a zone with summer time, version 3 goes round in
-    # circles in the hour that comes twice. A time in that hour fires once, at its first coming; one in the hour that
-    # is left out fires as much later.
-    wall = after.astimezone(zone).replace(tzinfo=UTC, fold=0)
-    while True:
-        wall = trigger.get_next_fire_time(None, wall + timedelta(microseconds=1))
-        if wall is None:
-            raise BadInput(f"the cron expression {cron!r} never comes")
-        moment: datetime = wall.replace(tzinfo=zone).astimezone(UTC)
-        if moment > after:
-            return moment
+def _first_firing(at: datetime | None, cron: str | None, *, zone: ZoneInfo, now: datetime) -> datetime | None:
+    """When a campaign fires first: `at`, or with `cron` its first time from then on; None for neither."""
+    if cron:
+        return next_firing(cron, zone, max(at or now, now) - timedelta(microseconds=1))  # that very time counts
+    if at and now - at > MISSED_ONCE:
+        raise BadInput(f"{at.astimezone(zone):%Y-%m-%d %H:%M} is more than a day ago")
+    return at
 
 
-def _weekdays(field: str) -> str:
-    """Cron's weekday field (0 and 7 are Sunday, names too) as a list of names: APScheduler counts from Monday = 0."""
-    if field == "*":
-        return field
-    days: set[int] = set()
-    for part in field.lower().split(","):
-        span, _, step = part.partition("/")
-        first, dash, last = span.partition("-")
-        if span == "*":
-            low, high = 0, 6
-        else:
-            low = _weekday(first)
-            high = _weekday(last) if dash else 6 if step else low
-        high += 7 if high < low else 0  # fri-mon, or 5-0
-        days |= {day % 7 for day in range(low, high + 1, _step(step))}
-    return ",".join(WEEKDAYS[day] for day in sorted(days))
-
-
-def _step(words: str) -> int:
-    if words and (not words.isdigit() or int(words) == 0):
-        raise ValueError(f"{words!r} is not a step")
-    return int(words or 1)
-
-
-def _weekday(words: str) -> int:
-    """0 (Sunday) to 7 (Sunday again)."""
-    if words in WEEKDAYS:
-        return WEEKDAYS.index(words)
-    if words not in tuple("01234567"):
-        raise ValueError(f"{words!r} is not a weekday")
-    return int(words)
+def schedule_draft(
+    session: Session, campaign_id: int, *, at: datetime | None, cron: str | None, zone: ZoneInfo, now: datetime
+) -> Campaign:
+    """Give a draft its time, as in `Plan`. Raises WrongState for anything but a draft, BadInput without a time."""
+    campaign = campaign_by_id(session, campaign_id, for_update=True)
+    if campaign.state != "draft":
+        raise WrongState(f"campaign {campaign_id} is {campaign.state}, not a draft")
+    first = _first_firing(at, cron, zone=zone, now=now)
+    if first is None:
+        raise BadInput("say when: a time, or a cron expression")
+    campaign.state, campaign.cron, campaign.next_fire_at = "scheduled", cron, first
+    session.add(campaign)
+    return campaign
 
 
 def campaign_by_id(session: Session, campaign_id: int, *, for_update: bool = False) -> Campaign:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import structlog
 from sqlalchemy import Engine
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from campaigns import schedule
 from campaigns.claims import (
@@ -46,6 +47,7 @@ LONGEST_WAIT_SECONDS = 300.0
 RECORD_EVERY_SECONDS = 1.0
 WATCH_EVERY_SECONDS = 0.3  # so that pause and cancel take hold within a second
 IDLE_SECONDS = 0.3
+DATABASE_SECONDS = 2.0  # between looks whether a lost database is back
 
 
 class Answer(Protocol):
@@ -111,6 +113,7 @@ class Dispatch:
             for way, rate in (("push", rates.push_per_second), ("multicast", rates.multicast_per_second))
         }
         self._runs: dict[int, _Run] = {}
+        self._looking = asyncio.Lock()
 
     async def run_until(self, stop: asyncio.Event) -> None:
         """Send whatever becomes due until `stop` is set; then finish the calls under way, record them, let go."""
@@ -127,19 +130,28 @@ class Dispatch:
         stop = asyncio.Event()
 
         async def lane() -> None:
-            while await self._work_once(stop):
-                pass
+            while (batch := await self._claim()) is not None:
+                await self._deliver(batch, stop)
 
         await asyncio.gather(*(lane() for _ in range(self._lanes)))
 
     async def _lane(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            if not await self._work_once(stop):
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), IDLE_SECONDS)
+            try:
+                await self._work_or_wait(stop)
+            except* (OperationalError, InterfaceError) as lost:
+                await self._wait_for_database(lost, stop)
 
-    async def _work_once(self, stop: asyncio.Event) -> bool:
-        claimed = await self._in_transaction(
+    async def _work_or_wait(self, stop: asyncio.Event) -> None:
+        async with self._looking:  # one idle lane looks for work at a time: each look takes SQLite's write lock
+            batch = await self._claim()
+            if batch is None:
+                await _sleep(stop, IDLE_SECONDS)
+                return
+        await self._deliver(batch, stop)
+
+    async def _claim(self) -> Claimed | None:
+        found: list[Claimed] = await self._in_transaction(
             claim_batches,
             self.worker,
             limit=1,
@@ -147,25 +159,32 @@ class Dispatch:
             now=self._clock(),
             channels=list(self._senders),
         )
-        for batch in claimed:
-            await self._deliver(batch, stop)
-        return bool(claimed)
+        return found[0] if found else None
+
+    async def _wait_for_database(self, lost: BaseException, stop: asyncio.Event) -> None:
+        """The database went away: what was in hand stays claimed and is repeated, with its keys, when it is back."""
+        log.error("database_lost", error=str(lost))
+        await _sleep(stop, DATABASE_SECONDS)
 
     async def _watch(self, stop: asyncio.Event) -> None:
         """Keep this worker's leases, and notice paused and cancelled runs."""
-        renewed_at = asyncio.get_running_loop().time()
+        renewed_at = 0.0
         while not stop.is_set():
-            if self._runs:
-                stopped = await asyncio.to_thread(self._stopped_runs, list(self._runs))
-                for run_id in stopped:
-                    self._runs.pop(run_id).stopped.set()
-            if asyncio.get_running_loop().time() - renewed_at > self._lease.total_seconds() / 3:
-                renewed_at = asyncio.get_running_loop().time()
-                await self._in_transaction(renew, self.worker, lease=self._lease, now=self._clock())
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), WATCH_EVERY_SECONDS)
+            try:
+                await self._notice_stopped()
+                if asyncio.get_running_loop().time() - renewed_at > self._lease.total_seconds() / 3:
+                    await self._in_transaction(renew, self.worker, lease=self._lease, now=self._clock())
+                    renewed_at = asyncio.get_running_loop().time()
+            except* (OperationalError, InterfaceError) as lost:
+                await self._wait_for_database(lost, stop)
+            await _sleep(stop, WATCH_EVERY_SECONDS)
         for run in self._runs.values():
             run.stopped.set()
+
+    async def _notice_stopped(self) -> None:
+        if self._runs:
+            for run_id in await asyncio.to_thread(self._stopped_runs, list(self._runs)):
+                self._runs.pop(run_id).stopped.set()
 
     def _stopped_runs(self, run_ids: list[int]) -> set[int]:
         with reading(self._engine) as session:
@@ -209,6 +228,7 @@ class Dispatch:
         while not pushes.done():
             await asyncio.wait([pushes], timeout=RECORD_EVERY_SECONDS)
             await self._record(claimed.run_id, outcomes)
+        await self._record(claimed.run_id, outcomes)  # what ended while the last ones were being written
         # Broken off in the middle (the pacer lost its database): the batch stays claimed, so that its doubt is kept.
         await pushes
         pause = self._wait_seconds(claimed.attempts)
@@ -354,3 +374,9 @@ class Dispatch:
         """Exponential back-off with jitter, half to all of it ("Retrying an API request")."""
         longest: float = min(LONGEST_WAIT_SECONDS, self._first_wait * 2**attempt)
         return longest * random.uniform(0.5, 1.0)
+
+
+async def _sleep(stop: asyncio.Event, seconds: float) -> None:
+    """Sleep, but not past `stop`."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)

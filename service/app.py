@@ -20,7 +20,7 @@ from service.settings import Settings
 from store.clock import Clock, system_clock
 from store.engine import reading
 from store.errors import ExpectedError
-from store.journal import Journal
+from store.journal import Journal, JournalFailed
 
 log = structlog.get_logger()
 
@@ -36,7 +36,11 @@ def create_app(settings: Settings, engine: Engine, journal: Journal, clock: Cloc
         tap = signer.read(token)
         address = links.find(tap)
         kind = kind_of_request(request.method, request.headers)
-        record_tap(journal, tap, kind=kind, user_agent=request.headers.get("User-Agent") or "", now=clock())
+        try:
+            record_tap(journal, tap, kind=kind, user_agent=request.headers.get("User-Agent") or "", now=clock())
+        except JournalFailed:
+            # The person is on the way to the shop: a tap that can't be counted must not cost the brand the visit.
+            log.error("tap_not_stored", link_id=tap.link_id, run_id=tap.run_id)
         answer = redirect(address, 302)
         answer.headers["Cache-Control"] = "no-store"  # a cached redirect would hide the next tap
         answer.headers["Referrer-Policy"] = "no-referrer"  # the token is the person's own

@@ -20,17 +20,20 @@ def open_engine(database_url: str, *, pool_size: int = 10) -> Engine:
     """An engine for `database_url` (`sqlite:///file.db`, `postgresql://…`). Opens no connection yet.
 
     SQLite is put into WAL with synchronous=FULL (a commit survives a power cut) and enforced foreign keys; its
-    transactions begin IMMEDIATE when they will write (see `transaction`). Raises sqlalchemy.exc.ArgumentError for
-    an address that can't be read.
+    transactions begin IMMEDIATE when they will write (see `transaction`). Errors never quote a statement's values,
+    which may be people's words. Raises sqlalchemy.exc.ArgumentError for an address that can't be read.
     """
     url = make_url(database_url)
     if url.get_backend_name() == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
-        return create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
+        return create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, hide_parameters=True)
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
-        url, connect_args={"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}, pool_size=pool_size
+        url,
+        connect_args={"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False},
+        pool_size=pool_size,
+        hide_parameters=True,
     )
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

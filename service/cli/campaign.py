@@ -167,6 +167,22 @@ def show(campaign_id: CampaignId, as_json: AsJson = False) -> None:
     Console().print(table)
 
 
+@app.command("schedule")
+def schedule_draft(
+    campaign_id: CampaignId,
+    at: Annotated[str | None, typer.Option(help="now, or a time such as 2026-11-30T10:00 (brand's zone).")] = None,
+    cron: Annotated[str | None, typer.Option(help="Recur: five cron fields in the brand's zone, '0 10 * * 1'.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a draft its time."""
+    settings = settings_for_command()
+    now = system_clock()
+    moment = _moment(at, settings.zone, now)
+    with opened_database(settings) as engine, transaction(engine) as session:
+        campaign = schedule.schedule_draft(session, campaign_id, at=moment, cron=cron, zone=settings.zone, now=now)
+        _print_state(campaign, as_json, settings.zone)
+
+
 @app.command()
 def pause(campaign_id: CampaignId, as_json: AsJson = False) -> None:
     """Stop sending within a second; `resume` goes on."""

@@ -170,6 +170,8 @@ Answering = Callable[[bytes | str | None], RawServer]
         (http("409 Conflict", b"", "x-line-accepted-request-id: first"), "accepted"),
         (http("400 Bad Request", b"<html>"), "refused"),
         (http("413 Payload Too Large"), "refused"),
+        (http("404 Not Found"), "stopped"),  # not LINE's address: failing everyone for good would be wrong
+        (http("302 Found"), "stopped"),
         (http("403 Forbidden"), "stopped"),
         (http("408 Request Timeout"), "in_doubt"),
         (http("502 Bad Gateway", b"<html>"), "in_doubt"),

@@ -12,7 +12,8 @@ from sqlalchemy import Engine, func, select, update
 from sqlmodel import Session
 
 from campaigns import audience, schedule
-from campaigns.schedule import Plan, WrongState, create_campaign, next_firing
+from campaigns.cron import next_firing
+from campaigns.schedule import Plan, WrongState, create_campaign, schedule_draft
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput, NotFound
 from store.models import Campaign, CampaignRun, Channel, Delivery, SendBatch, TrackedLink
@@ -62,6 +63,20 @@ def test_a_plan_without_a_time_is_a_draft_that_never_fires(engine: Engine, clock
     clock.advance(days=400)
     assert campaign.state == "draft"
     assert tick(engine, clock) == []
+
+
+def test_a_draft_is_given_its_time_once(engine: Engine, clock: StillClock) -> None:
+    campaign = create(engine, clock)
+    assert campaign.id is not None
+    when: Any = {"at": clock() + timedelta(hours=1), "cron": None, "zone": TAIPEI, "now": clock()}
+    with transaction(engine) as session, pytest.raises(BadInput, match="say when"):
+        schedule_draft(session, campaign.id, at=None, cron=None, zone=TAIPEI, now=clock())
+    with transaction(engine) as session:
+        assert schedule_draft(session, campaign.id, **when).state == "scheduled"
+    with transaction(engine) as session, pytest.raises(WrongState, match="not a draft"):
+        schedule_draft(session, campaign.id, **when)
+    clock.advance(hours=1)
+    assert len(tick(engine, clock)) == 1
 
 
 def test_a_plan_with_a_time_is_scheduled_with_its_links(engine: Engine, clock: StillClock) -> None:
