@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import Engine
 
@@ -25,12 +24,14 @@ from campaigns.clicks import TokenSigner, make_click_events
 from campaigns.results import refresh_message_results
 from campaigns.sending import Dispatch, Rates
 from campaigns.target import UnknownTarget
+from segmentation.history import latest_run
 from segmentation.run import run_segments
 from service.channels import channel_ids
 from service.doors import bulk_door, line_doors
 from service.settings import Settings
-from store.clock import Clock, system_clock, today
-from store.engine import insert_for, transaction
+from store.clock import Clock, system_clock
+from store.engine import insert_for, reading, transaction
+from store.errors import ExpectedError
 from store.models import Heartbeat
 
 log = structlog.get_logger()
@@ -43,7 +44,7 @@ class Job:
     """One row of the table: what runs how often. `work` is repeatable and keeps its own transactions short."""
 
     name: str
-    trigger: IntervalTrigger | CronTrigger
+    trigger: IntervalTrigger
     work: Callable[[], object]
 
 
@@ -89,6 +90,26 @@ def learn_from_runs(engine: Engine, clock: Clock) -> None:
         refresh_message_results(session, now=clock())
 
 
+def renew_segments(engine: Engine, settings: Settings, clock: Clock) -> None:
+    """Compute the day's segments unless they are there: from SEGMENT_AT_HOUR on, at once when there never were any.
+
+    Looked at every minute, so that a worker that was down at that hour makes up for it.
+    """
+    now = clock().astimezone(settings.zone)
+    with reading(engine) as session:
+        newest = latest_run(session)
+    if newest is not None and (newest.as_of >= now.date() or now.hour < settings.segment_at_hour):
+        return
+    run_segments(
+        engine,
+        as_of=now.date(),
+        zone=settings.zone,
+        cycle_days=settings.purchase_cycle_days,
+        look_back_days=settings.segment_look_back_days,
+        clock=clock,
+    )
+
+
 def reply_texts(settings: Settings) -> ReplyTexts:
     """The answers of the settings."""
     return ReplyTexts(welcome=settings.welcome_text, refused=settings.refused_text, resumed=settings.resumed_text)
@@ -104,23 +125,13 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
             send_due_replies(engine, doors, clock=clock)
         send_due_replies(engine, doors, clock=clock)
 
-    def segments() -> None:
-        run_segments(
-            engine,
-            as_of=today(clock, settings.zone),
-            zone=settings.zone,
-            cycle_days=settings.purchase_cycle_days,
-            look_back_days=settings.segment_look_back_days,
-            clock=clock,
-        )
-
     return [
         Job("inbox", IntervalTrigger(seconds=0.25), inbox),
         Job("campaigns", IntervalTrigger(seconds=0.5), lambda: tick_campaigns(engine, settings, clock)),
         Job("click events", IntervalTrigger(seconds=2), lambda: derive_from_clicks(engine, clock)),
         Job("profiles", IntervalTrigger(seconds=5), lambda: fetch_due_profiles(engine, doors, clock=clock)),
         Job("learning", IntervalTrigger(seconds=30), lambda: learn_from_runs(engine, clock)),
-        Job("segments", CronTrigger(hour=settings.segment_at_hour, timezone=settings.zone), segments),
+        Job("segments", IntervalTrigger(seconds=60), lambda: renew_segments(engine, settings, clock)),
     ]
 
 
@@ -132,6 +143,9 @@ def run_job(engine: Engine, job: Job, clock: Clock, beats: dict[str, tuple[datet
     problem = None
     try:
         job.work()
+    except ExpectedError as error:
+        problem = str(error)
+        log.warning("job_put_off", job=job.name, problem=problem)
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"[:500]
         log.exception("job_failed", job=job.name)

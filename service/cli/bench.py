@@ -53,4 +53,5 @@ def _show(name: str, figures: list[Figure]) -> None:
             f.goal,
             "" if f.met is None else "yes" if f.met else "no",
         )
-    Console().print(table)
+    console = Console()
+    console.print(table, width=None if console.is_terminal else 200)
