@@ -44,7 +44,7 @@ def run(scale: str) -> list[Figure]:
             "all models, Parquet to Parquet",
             *(files["seconds"], "s", "DuckDB's bare group-by of the same columns", files["bare_seconds"], ratio),
             goal="ratio at most 1.5",
-            met=ratio <= 1.5,
+            met=ratio <= 1.5 if scale == "full" else None,  # at the small scale fixed costs decide
         ),
         Figure(
             "peak memory of it", files["peak_gib"], "GiB", goal="below 1 GiB", met=files["peak_gib"] < MEMORY_GOAL_GIB
@@ -52,7 +52,7 @@ def run(scale: str) -> list[Figure]:
     ]
     for kind in ("sqlite", "postgresql"):
         seconds = _child(kind, orders)["seconds"]
-        met = seconds <= DATABASE_GOAL_SECONDS
+        met = seconds <= DATABASE_GOAL_SECONDS if scale == "full" else None
         figures.append(Figure(f"{kind} to {kind}, first run with history", seconds, "s", goal="at most 60 s", met=met))
     return figures
 
