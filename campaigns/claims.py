@@ -6,12 +6,12 @@ accepts once. A key is only good for 24 hours ("Retrying an API request"), so wh
 marked unknown and never repeated blindly.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, insert, literal, or_, select, update
+from sqlalchemy import and_, bindparam, false, func, insert, literal, or_, select, tuple_, update
 from sqlmodel import Session
 
 from store.engine import table_of
@@ -31,6 +31,11 @@ class Claimed:
     retry_key: str | None
     attempts: int
     doubt_since: datetime | None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Run id and batch number: which batch it is."""
+        return self.run_id, self.batch_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +63,22 @@ class Outcome:
 
 
 def claim_batches(
-    session: Session, worker: str, *, limit: int, lease: timedelta, now: datetime, channels: Sequence[int]
+    session: Session,
+    worker: str,
+    *,
+    limit: int,
+    lease: timedelta,
+    now: datetime,
+    channels: Sequence[int],
+    only_lapsed: bool = False,
 ) -> list[Claimed]:
-    """Take up to `limit` batches of runs being sent on `channels`: due ones, and those of a worker that died."""
+    """Take up to `limit` batches of runs being sent on `channels`: those of a worker that died, and, unless
+    `only_lapsed`, due ones."""
     batch, run, campaign = table_of(SendBatch), table_of(CampaignRun), table_of(Campaign)
     channel = table_of(Channel)
+    is_due = and_(batch.c.state == "due", or_(batch.c.not_before.is_(None), batch.c.not_before <= now))
     is_free = or_(
-        and_(batch.c.state == "due", or_(batch.c.not_before.is_(None), batch.c.not_before <= now)),
+        false() if only_lapsed else is_due,
         and_(batch.c.state == "claimed", batch.c.lease_until < now),
     )
     rows = session.execute(
@@ -101,11 +115,17 @@ def claim_batches(
     return [Claimed(*row) for row in rows]
 
 
-def renew(session: Session, worker: str, *, lease: timedelta, now: datetime) -> None:
-    """Keep every batch that `worker` holds for another lease."""
+def renew(
+    session: Session, worker: str, batches: Collection[tuple[int, int]], *, lease: timedelta, now: datetime
+) -> None:
+    """Keep those of `batches` (run id, batch number) that `worker` holds for another lease. One that it claimed and
+    dropped, because the database went away in between, must lapse: so it says which are in its hands."""
     batch = table_of(SendBatch)
+    mine = tuple_(batch.c.run_id, batch.c.batch_number).in_(batches)
     session.execute(
-        update(batch).where(batch.c.claimed_by == worker, batch.c.state == "claimed").values(lease_until=now + lease)
+        update(batch)
+        .where(mine, batch.c.claimed_by == worker, batch.c.state == "claimed")
+        .values(lease_until=now + lease)
     )
 
 

@@ -8,7 +8,7 @@ frozen, so a repeat after a crash, a timeout or a 5xx is one that LINE recognise
 import asyncio
 import random
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -47,6 +47,8 @@ LONGEST_WAIT_SECONDS = 300.0
 RECORD_EVERY_SECONDS = 1.0
 WATCH_EVERY_SECONDS = 0.3  # so that pause and cancel take hold within a second
 IDLE_SECONDS = 0.3
+RESCUE_EVERY_SECONDS = 1.0
+RESCUE_LIMIT = 16  # batches of dead workers taken up at once
 DATABASE_SECONDS = 2.0  # between looks whether a lost database is back
 
 
@@ -113,12 +115,14 @@ class Dispatch:
             for way, rate in (("push", rates.push_per_second), ("multicast", rates.multicast_per_second))
         }
         self._runs: dict[int, _Run] = {}
+        self._in_hand: set[tuple[int, int]] = set()  # run id, batch number
         self._looking = asyncio.Lock()
 
     async def run_until(self, stop: asyncio.Event) -> None:
         """Send whatever becomes due until `stop` is set; then finish the calls under way, record them, let go."""
         watch = asyncio.create_task(self._watch(stop))
-        lanes = [asyncio.create_task(self._lane(stop)) for _ in range(self._lanes)]
+        lanes = [asyncio.create_task(self._lane(stop, self._work_or_wait)) for _ in range(self._lanes)]
+        lanes.append(asyncio.create_task(self._lane(stop, self._rescue)))
         try:
             await asyncio.gather(watch, *lanes)
         finally:
@@ -130,36 +134,45 @@ class Dispatch:
         stop = asyncio.Event()
 
         async def lane() -> None:
-            while (batch := await self._claim()) is not None:
-                await self._deliver(batch, stop)
+            while found := await self._claim():
+                await self._deliver(found[0], stop)
 
         await asyncio.gather(*(lane() for _ in range(self._lanes)))
 
-    async def _lane(self, stop: asyncio.Event) -> None:
+    async def _lane(self, stop: asyncio.Event, step: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         while not stop.is_set():
             try:
-                await self._work_or_wait(stop)
+                await step(stop)
             except* (OperationalError, InterfaceError) as lost:
                 await self._wait_for_database(lost, stop)
 
     async def _work_or_wait(self, stop: asyncio.Event) -> None:
         async with self._looking:  # one idle lane looks for work at a time: each look takes SQLite's write lock
-            batch = await self._claim()
-            if batch is None:
+            found = await self._claim()
+            if not found:
                 await _sleep(stop, IDLE_SECONDS)
                 return
-        await self._deliver(batch, stop)
+        await self._deliver(found[0], stop)
 
-    async def _claim(self) -> Claimed | None:
+    async def _rescue(self, stop: asyncio.Event) -> None:
+        """Take over what dead workers held, now: the lanes may be busy for long where LINE or the rate is slow."""
+        async with asyncio.TaskGroup() as group:
+            for batch in await self._claim(RESCUE_LIMIT, only_lapsed=True):
+                group.create_task(self._deliver(batch, stop))
+        await _sleep(stop, RESCUE_EVERY_SECONDS)
+
+    async def _claim(self, limit: int = 1, *, only_lapsed: bool = False) -> list[Claimed]:
         found: list[Claimed] = await self._in_transaction(
             claim_batches,
             self.worker,
-            limit=1,
+            limit=limit,
             lease=self._lease,
             now=self._clock(),
             channels=list(self._senders),
+            only_lapsed=only_lapsed,
         )
-        return found[0] if found else None
+        # After a stall its own leases may have lapsed: claimed again, they are renewed, and still in these hands.
+        return [batch for batch in found if batch.key not in self._in_hand]
 
     async def _wait_for_database(self, lost: BaseException, stop: asyncio.Event) -> None:
         """The database went away: what was in hand stays claimed and is repeated, with its keys, when it is back."""
@@ -173,7 +186,8 @@ class Dispatch:
             try:
                 await self._notice_stopped()
                 if asyncio.get_running_loop().time() - renewed_at > self._lease.total_seconds() / 3:
-                    await self._in_transaction(renew, self.worker, lease=self._lease, now=self._clock())
+                    held = list(self._in_hand)
+                    await self._in_transaction(renew, self.worker, held, lease=self._lease, now=self._clock())
                     renewed_at = asyncio.get_running_loop().time()
             except* (OperationalError, InterfaceError) as lost:
                 await self._wait_for_database(lost, stop)
@@ -191,17 +205,21 @@ class Dispatch:
             return runs_to_stop(session, run_ids)
 
     async def _deliver(self, claimed: Claimed, stop: asyncio.Event) -> None:
-        run = self._runs.get(claimed.run_id)
-        if run is None or run.stopped.is_set():  # stopped before, and resumed since: it could be claimed again
-            run = self._runs[claimed.run_id] = await asyncio.to_thread(self._open_run, claimed.run_id)
-        if stop.is_set():
-            run.stopped.set()
-        recipients = await self._in_transaction(recipients_of, claimed)
-        recipients = await self._give_up_old(claimed, recipients)
-        if claimed.way == "multicast":
-            await self._multicast(claimed, run, recipients)
-        else:
-            await self._push_all(claimed, run, recipients)
+        self._in_hand.add(claimed.key)
+        try:
+            run = self._runs.get(claimed.run_id)
+            if run is None or run.stopped.is_set():  # stopped before, and resumed since: it could be claimed again
+                run = self._runs[claimed.run_id] = await asyncio.to_thread(self._open_run, claimed.run_id)
+            if stop.is_set():
+                run.stopped.set()
+            recipients = await self._in_transaction(recipients_of, claimed)
+            recipients = await self._give_up_old(claimed, recipients)
+            if claimed.way == "multicast":
+                await self._multicast(claimed, run, recipients)
+            else:
+                await self._push_all(claimed, run, recipients)
+        finally:
+            self._in_hand.discard(claimed.key)
 
     def _open_run(self, run_id: int) -> _Run:
         with reading(self._engine) as session:
@@ -225,10 +243,13 @@ class Dispatch:
     async def _push_all(self, claimed: Claimed, run: _Run, recipients: list[Recipient]) -> None:
         outcomes: list[Outcome] = []
         pushes = asyncio.ensure_future(self._begin_pushes(claimed, run, recipients, outcomes))
-        while not pushes.done():
-            await asyncio.wait([pushes], timeout=RECORD_EVERY_SECONDS)
-            await self._record(claimed.run_id, outcomes)
-        await self._record(claimed.run_id, outcomes)  # what ended while the last ones were being written
+        try:
+            while not pushes.done():
+                await asyncio.wait([pushes], timeout=RECORD_EVERY_SECONDS)
+                await self._record(claimed.run_id, outcomes)
+            await self._record(claimed.run_id, outcomes)  # what ended while the last ones were being written
+        finally:
+            pushes.cancel()  # does nothing when they are done; else nobody is left to record them
         # Broken off in the middle (the pacer lost its database): the batch stays claimed, so that its doubt is kept.
         await pushes
         pause = self._wait_seconds(claimed.attempts)

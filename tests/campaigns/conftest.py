@@ -91,15 +91,19 @@ class Shop:
 
         asyncio.run(all_workers())
 
-    def dispatch(self, senders: dict[int, Any]) -> Dispatch:
+    def dispatch(
+        self, senders: dict[int, Any], *, push_per_second: float = 1900, lease_seconds: float = 10, clock: Any = None
+    ) -> Dispatch:
         return Dispatch(
             self.engine,
             senders,
-            rates=Rates(push_per_second=1900, multicast_per_second=190, connections=32, first_wait_seconds=0.1),
+            rates=Rates(
+                push_per_second=push_per_second, multicast_per_second=190, connections=32, first_wait_seconds=0.1
+            ),
             signer=TokenSigner("k" * 40),
             link_base="https://brand.example",
-            lease=timedelta(seconds=10),
-            clock=self.clock,
+            lease=timedelta(seconds=lease_seconds),
+            clock=clock or self.clock,
         )
 
     def fault(

@@ -80,8 +80,10 @@ def test_a_renewed_lease_is_not_taken_over(open_shop: OpenShop) -> None:
     claim(shop, "busy")
     shop.clock.advance(seconds=9)
     with transaction(shop.engine) as session:
-        renew(session, "busy", lease=LEASE, now=shop.clock())
-        renew(session, "other", lease=LEASE * 100, now=shop.clock())
+        held = [(b.run_id, b.batch_number) for b in batches(shop)]
+        renew(session, "busy", held, lease=LEASE, now=shop.clock())
+        renew(session, "other", held, lease=LEASE * 100, now=shop.clock())
+        renew(session, "busy", [], lease=LEASE * 100, now=shop.clock())  # it has none in its hands
     shop.clock.advance(seconds=10)
     assert claim(shop, "other") == []
     shop.clock.advance(seconds=1)
