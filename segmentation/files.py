@@ -4,6 +4,7 @@ Every row is read; one that can't be is reported by its number, and then nothing
 negative amounts mean is told in docs/segments.md.
 """
 
+import csv
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -18,9 +19,13 @@ from store.errors import BadInput
 from store.types import DECIMAL_PLACES
 
 NEEDED = ("customer_id", "ordered_at", "amount")
+KNOWN = (*NEEDED, "order_id", "status")
 STATUSES = ("paid", "refunded", "cancelled")
 MAX_AMOUNT = 10**13  # of one row; leaves room for the sums in 64 bits of ten-thousandths
 EXACT = r"^[+-]?(\d+(\.\d{0,4}0*)?|\.\d{1,4}0*)$"  # an amount of at most DECIMAL_PLACES places, written plainly
+PRINTED = r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$"  # a number as programs print binary floats
+FLOAT_NOISE = 1e-6  # what a printed float may be off by: 22.200000000000003 is 22.2, and 0.00001 stays refused
+EIGHT_DIGITS = r"^(\d{4})(\d{2})(\d{2})$"
 OUTPUT = (
     *("customer_id", "recency_days", "frequency", "monetary", "r", "f", "m"),
     *("rf4", "rf11", "rfm3", "rfm8", "nesl"),
@@ -55,11 +60,15 @@ def segment_file(orders: Path, out: Path, request: Request) -> FileResult:
             result = compute(connection, paid, request, lines=has_lines)
             if result.people == 0 and connection.to_pyarrow(raw.count()).as_py() == 0:
                 raise BadInput(f"{orders} has no orders: there is nothing below the header")
-            _write(connection, result, out)
         except UnreadableRows:
             raise BadInput(_first_fault(connection, raw, orders)) from None
         except duckdb.Error as error:
-            raise BadInput(f"{orders} can't be computed with: {_first_line(error)}") from error
+            found = _csv_fault(orders) or f"{orders} can't be computed with: {_first_line(error)}"
+            raise BadInput(found) from error
+        try:
+            _write(connection, result, out)
+        except (OSError, duckdb.Error) as error:
+            raise BadInput(f"{out} can't be written: {_first_line(error)}") from error
     return FileResult(result.people, result.cycle_days, out)
 
 
@@ -85,14 +94,38 @@ def _open(connection: Any, path: Path) -> Table:
         elif path.stat().st_size == 0:
             raise BadInput(f"{path} is empty")
         else:
-            dialect = {"header": True, "delim": ",", "quote": '"', "escape": '"', "skip": 0}
+            # nothing is guessed: a guessed comment sign would drop rows
+            dialect = {"header": True, "delim": ",", "quote": '"', "escape": '"', "skip": 0, "comment": ""}
             raw = connection.read_csv(str(path), all_varchar=True, **dialect)
     except duckdb.Error as error:
-        raise BadInput(f"{path} can't be read as {ending[1:]}: {_first_line(error)}") from error
+        found = _csv_fault(path) or f"{path} can't be read as {ending[1:]}: {_first_line(error)}"
+        raise BadInput(found) from error
+    written = {name: name.strip().lower() for name in raw.columns}
+    raw = raw.rename({small: name for name, small in written.items() if small != name and small in KNOWN})
     missing = [name for name in NEEDED if name not in raw.columns]
     if missing:
         raise BadInput(f"{path} lacks the column {', '.join(missing)}; it has {', '.join(raw.columns)}")
     return raw
+
+
+def _csv_fault(path: Path) -> str | None:
+    """The first place where a CSV file breaks off being one; None for another file or when nothing is found."""
+    if path.suffix.lower() != ".csv":
+        return None
+    width, number = 0, 0
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for number, cells in enumerate(csv.reader(file, strict=True)):
+                width = width or len(cells)
+                if cells and len(cells) != width:
+                    return f"{path}, row {number}: {len(cells)} cells where the header has {width}"
+    except UnicodeDecodeError:
+        return f"{path} is not UTF-8 text: save it as “CSV UTF-8”"
+    except csv.Error as error:
+        never_closed = "end of data" in str(error) or "field larger" in str(error)
+        fault = "a quotation mark is opened and never closed" if never_closed else str(error)
+        return f"{path}, row {number + 1}: {fault}"
+    return None
 
 
 def _is_unique(connection: Any, column: Expression) -> bool:
@@ -128,7 +161,9 @@ def _time(column: Expression) -> Expression:
     if kind.is_timestamp() or kind.is_date():
         return column
     if kind.is_string():
-        return column.strip().try_cast("timestamp('UTC')")  # the session's zone, the brand's, fills in for none
+        dashed = column.strip().re_replace(EIGHT_DIGITS, r"\1-\2-\3")
+        time = dashed.try_cast("timestamp('UTC')")  # the session's zone, the brand's, fills in for none
+        return ibis.cases((~dashed.contains("infinity"), time))  # which DuckDB takes for a time
     raise BadInput(f"the column ordered_at must hold dates or times, not {kind}")
 
 
@@ -152,7 +187,11 @@ def _amount(column: Expression) -> Expression:
         return _units(ibis.cases((exact.between(-MAX_AMOUNT, MAX_AMOUNT), exact)))
     if kind.is_string():
         plain = column.strip()
-        return _units(ibis.cases((plain.re_search(EXACT), plain)).try_cast("decimal(18, 4)"))
+        exact = ibis.cases((plain.re_search(EXACT), plain)).try_cast("decimal(18, 4)")
+        printed = ibis.cases((plain.re_search(PRINTED) & ~plain.re_search(EXACT), plain)).try_cast("float64")
+        rounded = printed.round(DECIMAL_PLACES)
+        meant = ibis.cases(((rounded - printed).abs() < FLOAT_NOISE, rounded)).try_cast("decimal(18, 4)")
+        return _units(ibis.coalesce(exact, meant))
     raise BadInput(f"the column amount must hold numbers, not {kind}")
 
 

@@ -222,6 +222,8 @@ def test_parquet_columns_of_any_fitting_type_mean_the_same(tmp_path: Path) -> No
     [
         ("a,2024-01-01,1,paid\nb,2024-02-30,1,paid\n", "row 2: ordered_at '2024-02-30' is not a date"),
         ("a,01/02/2024,1,paid\n", "row 1: ordered_at '01/02/2024' is not"),
+        ("a,-infinity,1,paid\n", "row 1: ordered_at '-infinity' is not"),
+        ("a,2024-01-01,0.00001,paid\n", "row 1: amount '0.00001' is not"),
         ("a,2024-01-01,1.23456,paid\n", "row 1: amount '1.23456' is not an amount of at most 4"),
         ("a,2024-01-01,NT$5,paid\n", "row 1: amount 'NT$5'"),
         ("a,2024-01-01,nan,paid\n", "row 1: amount 'nan'"),
@@ -235,6 +237,52 @@ def test_parquet_columns_of_any_fitting_type_mean_the_same(tmp_path: Path) -> No
 )
 def test_a_row_that_cannot_be_read_is_named(tmp_path: Path, rows: str, said: str) -> None:
     assert said in refused(tmp_path, "customer_id,ordered_at,amount,status\n" + rows)
+
+
+def test_amounts_that_a_program_printed_from_binary_floats_are_read_as_they_were_meant(tmp_path: Path) -> None:
+    written = ["22.200000000000003", "15.299999999999999", "-151.20000000000002", "1e3", "1.4210854715202004e-14"]
+    rows = "".join(f"a,2024-01-01,{amount}\n" for amount in written)
+    (tmp_path / "o.csv").write_text(f"customer_id,ordered_at,amount\n{rows}")
+    segment_file(tmp_path / "o.csv", tmp_path / "out.csv", Request(AS_OF, TAIPEI))
+    assert read_rows(tmp_path / "out.csv")["a"]["monetary"] == Decimal("886.3")
+
+
+def test_columns_are_found_whatever_their_case_and_days_may_be_eight_digits(tmp_path: Path) -> None:
+    (tmp_path / "o.csv").write_text("Customer_ID, ORDERED_AT,Amount\na,20240201,5\n")
+    segment_file(tmp_path / "o.csv", tmp_path / "out.csv", Request(AS_OF, TAIPEI))
+    assert read_rows(tmp_path / "out.csv")["a"]["recency_days"] == 29
+
+
+def test_a_customer_id_that_begins_with_a_sign_of_comments_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "o.csv").write_text("customer_id,ordered_at,amount\n1,2024-01-01,1\n2,2024-01-01,1\n#3,2024-01-01,1\n")
+    segment_file(tmp_path / "o.csv", tmp_path / "out.csv", Request(AS_OF, TAIPEI))
+    assert set(read_rows(tmp_path / "out.csv")) == {"1", "2", "#3"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a,2024-01-01,1\nb,2024-01-01\n", "row 2: 2 cells where the header has 3"),
+        (b"a,2024-01-01,1\n" * 30_000 + b"b,2024-01-01,1,9\n", "row 30001: 4 cells where the header has 3"),
+        (b'a,2024-01-01,1\n"b,2024-01-01,1\n', "row 2: a quotation mark is opened and never closed"),
+        ("客戶,2024-01-01,1\n".encode("big5"), "is not UTF-8 text"),
+    ],
+)
+def test_a_csv_file_that_cannot_be_parsed_is_explained_in_a_sentence(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "bad.csv").write_bytes(b"customer_id,ordered_at,amount\n" + content)
+    with pytest.raises(BadInput, match=said):
+        segment_file(tmp_path / "bad.csv", tmp_path / "out.csv", Request(AS_OF, TAIPEI))
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="can't be written"):
+        segment_file(
+            write_csv(tmp_path / "o.csv", [Order("a", noon(3), Decimal(1))]),
+            tmp_path / "file" / "out.csv",
+            Request(AS_OF, TAIPEI),
+        )
 
 
 def test_missing_columns_files_and_endings_are_named(tmp_path: Path) -> None:
