@@ -22,6 +22,7 @@ from store.errors import ExpectedError
 
 Outcome = Literal["accepted", "refused", "in_doubt", "not_reached", "slow_down", "quota_exhausted", "stopped"]
 
+KEPT_CONNECTIONS = 32  # as many as replies.py calls at once: the SDK throws away those beyond
 _QUOTA_WORDS = b"monthly limit"  # LINE tells its two kinds of 429 apart only by the message
 
 
@@ -88,6 +89,7 @@ class LineDoor:
                 "LINE_CHANNEL_ACCESS_TOKEN is not set for this channel", may_try_again=False, in_doubt=False
             )
         configuration = Configuration(access_token=access_token, host=api_base)
+        configuration.connection_pool_maxsize = KEPT_CONNECTIONS
         configuration.retries = False  # we repeat ourselves, and only what may be repeated
         self._api = MessagingApi(ApiClient(configuration))
         self._timeout = timeout_seconds

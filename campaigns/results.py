@@ -11,11 +11,11 @@ from decimal import Decimal
 from math import sqrt
 from typing import Any
 
-from sqlalchemy import BigInteger, and_, case, delete, distinct, exists, func, insert, literal, or_, select, type_coerce
+from sqlalchemy import BigInteger, and_, case, delete, distinct, exists, func, literal, or_, select, type_coerce
 from sqlmodel import Session
 
 from campaigns.message import words_of
-from store.engine import is_sqlite, table_of
+from store.engine import insert_for, is_sqlite, table_of
 from store.errors import NotFound
 from store.models import (
     Campaign,
@@ -244,8 +244,17 @@ def _plus_days(session: Session, moment: Any, days: Any) -> Any:
     return moment + func.make_interval(0, 0, 0, 0, days * 24)
 
 
-def refresh_message_results(session: Session, *, now: datetime) -> int:
-    """Renew the MessageResult rows of runs fired in the last 14 days; returns how many runs were looked at.
+@dataclass(frozen=True)
+class CountedMessages:
+    """What `count_message_results` found: the runs looked at, and a row of MessageResult for each of their segments."""
+
+    run_ids: list[int]
+    rows: list[dict[str, Any]]
+
+
+def count_message_results(session: Session, *, now: datetime) -> CountedMessages:
+    """Count the MessageResult rows of runs fired in the last 14 days. Only reads: a count over millions of deliveries
+    must not hold SQLite's write lock. `store_message_results` writes them.
 
     Push only: a multicast's link is the same for everyone, so who tapped is not known, and unknown is not zero.
     """
@@ -264,14 +273,12 @@ def refresh_message_results(session: Session, *, now: datetime) -> int:
             exists().where(link.c.campaign_id == campaign.c.id),  # without a link no click could come of it
         )
     ).all()
-    if runs:
-        _replace_results(session, {row.id: row for row in runs})
-    return len(runs)
+    return CountedMessages([row.id for row in runs], _message_rows(session, {row.id: row for row in runs}))
 
 
-def _replace_results(session: Session, runs: Mapping[int, Any]) -> None:
-    """Count all these runs (run id -> messages, fired_at, theme, name) in one query and write what it found."""
-    delivery, click, result = table_of(Delivery), table_of(Click), table_of(MessageResult)
+def _message_rows(session: Session, runs: Mapping[int, Any]) -> list[dict[str, Any]]:
+    """The rows of all these runs (run id -> messages, fired_at, theme, name), counted in one query."""
+    delivery, click = table_of(Delivery), table_of(Click)
     tapped = (
         select(click.c.run_id, click.c.customer_id)
         .where(click.c.run_id.in_(runs), click.c.kind == "person", click.c.customer_id.is_not(None))
@@ -287,22 +294,29 @@ def _replace_results(session: Session, runs: Mapping[int, Any]) -> None:
         .select_from(delivery.outerjoin(tapped, is_same))
         .where(delivery.c.run_id.in_(runs), delivery.c.state == "accepted")
         .group_by(delivery.c.run_id, segment)
+        .order_by(delivery.c.run_id, segment)  # two workers that write them then wait in one direction only
     ).all()
-    session.execute(delete(result).where(result.c.run_id.in_(runs)))
-    if counts:
-        session.connection().execute(
-            insert(result),
-            [
-                {
-                    "run_id": count.run_id,
-                    "segment": count.segment_name,
-                    "theme": runs[count.run_id].theme,
-                    "channel": runs[count.run_id].name,
-                    "message_text": words_of(runs[count.run_id].messages),
-                    "sent_at": runs[count.run_id].fired_at,
-                    "recipients": count.recipients,
-                    "clicks": count.n,
-                }
-                for count in counts
-            ],
-        )
+    return [
+        {
+            "run_id": count.run_id,
+            "segment": count.segment_name,
+            "theme": runs[count.run_id].theme,
+            "channel": runs[count.run_id].name,
+            "message_text": words_of(runs[count.run_id].messages),
+            "sent_at": runs[count.run_id].fired_at,
+            "recipients": count.recipients,
+            "clicks": count.n,
+        }
+        for count in counts
+    ]
+
+
+def store_message_results(session: Session, counted: CountedMessages) -> None:
+    """Put the rows in place of what was known of these runs. Two workers may do so at once: the later word counts."""
+    result = table_of(MessageResult)
+    session.execute(delete(result).where(result.c.run_id.in_(counted.run_ids)))
+    if counted.rows:
+        rows = insert_for(session, MessageResult)
+        fresh = {name: rows.excluded[name] for name in ("recipients", "clicks")}
+        statement = rows.on_conflict_do_update(index_elements=["run_id", "segment"], set_=fresh)
+        session.connection().execute(statement, counted.rows)

@@ -21,7 +21,7 @@ from bot.profiles import fetch_due_profiles
 from bot.replies import ReplyTexts, send_due_replies
 from campaigns import audience, schedule
 from campaigns.clicks import TokenSigner, make_click_events
-from campaigns.results import refresh_message_results
+from campaigns.results import count_message_results, store_message_results
 from campaigns.sending import Dispatch, Rates
 from campaigns.target import UnknownTarget
 from segmentation.history import latest_run
@@ -86,8 +86,10 @@ def derive_from_clicks(engine: Engine, clock: Clock) -> None:
 
 def learn_from_runs(engine: Engine, clock: Clock) -> None:
     """Renew what the keyword report learns from."""
+    with reading(engine) as session:
+        counted = count_message_results(session, now=clock())
     with transaction(engine) as session:
-        refresh_message_results(session, now=clock())
+        store_message_results(session, counted)
 
 
 def renew_segments(engine: Engine, settings: Settings, clock: Clock) -> None:
@@ -122,11 +124,15 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
 
     def inbox() -> None:
         while process_inbox(engine, clock=clock, texts=texts):
-            send_due_replies(engine, doors, clock=clock)
-        send_due_replies(engine, doors, clock=clock)
+            pass
+
+    def replies() -> None:  # a job of its own: events must not wait for a slow LINE
+        while send_due_replies(engine, doors, clock=clock):
+            pass
 
     return [
         Job("inbox", IntervalTrigger(seconds=0.25), inbox),
+        Job("replies", IntervalTrigger(seconds=0.25), replies),
         Job("campaigns", IntervalTrigger(seconds=0.5), lambda: tick_campaigns(engine, settings, clock)),
         Job("click events", IntervalTrigger(seconds=2), lambda: derive_from_clicks(engine, clock)),
         Job("profiles", IntervalTrigger(seconds=5), lambda: fetch_due_profiles(engine, doors, clock=clock)),

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
-from campaigns.results import Bought, campaign_results, lift_of, refresh_message_results, run_results
+from campaigns.results import (
+    Bought,
+    campaign_results,
+    count_message_results,
+    lift_of,
+    run_results,
+    store_message_results,
+)
 from store.engine import open_engine, reading, table_of, transaction
 from store.errors import NotFound
 from store.models import Campaign, CampaignRun, Click, Customer, Delivery, MessageResult, SendBatch, TrackedLink
@@ -244,7 +251,9 @@ def test_what_keywords_learn_from_is_renewed_and_complete(story: Story) -> None:
 
     def rows() -> list[Any]:
         with transaction(story.engine) as session:
-            assert refresh_message_results(session, now=story.at + DAY) == 1
+            counted = count_message_results(session, now=story.at + DAY)
+            assert counted.run_ids == [run]
+            store_message_results(session, counted)
             return list(session.execute(select(result).order_by(result.c.segment)).all())
 
     first = rows()
@@ -252,3 +261,19 @@ def test_what_keywords_learn_from_is_renewed_and_complete(story: Story) -> None:
     assert {(r.theme, r.message_text, r.sent_at) for r in first} == {("冬季", "發熱衣", story.at)}
     story.tap(run, nobody)
     assert [(r.recipients, r.clicks) for r in rows()] == [(2, 1), (1, 1)]
+
+
+def test_two_workers_may_store_what_keywords_learn_from_at_once(story: Story, in_threads: Callable[..., None]) -> None:
+    run = story.run()
+    story.person(run)
+    with reading(story.engine) as session:
+        counted = count_message_results(session, now=story.at + DAY)
+
+    def store() -> None:
+        for _ in range(20):
+            with transaction(story.engine) as session:
+                store_message_results(session, counted)
+
+    in_threads(store, store, store)
+    with reading(story.engine) as session:
+        assert len(session.execute(select(table_of(MessageResult))).all()) == 1

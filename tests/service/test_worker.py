@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from decimal import Decimal
 
+import orjson
 import pytest
 from apscheduler.triggers.interval import IntervalTrigger
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, insert, select
 
 from campaigns.schedule import Plan, create_campaign
 from segmentation.history import latest_run
@@ -15,10 +16,11 @@ from service.channels import channel_ids
 from service.settings import Settings
 from service.worker import Job, dispatching, jobs, renew_segments, run_job, tick_campaigns
 from simulator.channels import ChannelOptions, Friend
+from simulator.faults import Fault, FaultKind
 from simulator.server import Simulator, SimulatorThread
 from store.engine import reading, table_of, transaction
 from store.errors import ExpectedError
-from store.models import Campaign, Channel, Heartbeat, SegmentRun
+from store.models import BehaviourEvent, Campaign, Channel, Heartbeat, Reply, SegmentRun, WebhookBody
 from tests.conftest import StillClock
 from tests.factories import make_account, make_customer, make_order
 
@@ -144,3 +146,28 @@ def test_a_worker_on_a_quiet_night_changes_nothing(engine: Engine, clock: StillC
     assert tick_campaigns(engine, settings, clock) == 0
     clock.advance(days=1)
     assert tick_campaigns(engine, settings, clock) == 0
+
+
+def test_events_are_stored_without_waiting_for_line_which_answers_slowly(
+    engine: Engine, clock: StillClock, settings: Settings, line: SimulatorThread
+) -> None:
+    ms = int(clock().timestamp() * 1000)
+    source = {"type": "user", "userId": "U" + "1" * 32}
+    event = {"type": "follow", "webhookEventId": "e1", "timestamp": ms, "source": source, "replyToken": "t1"}
+    body = orjson.dumps({"events": [event]})
+    row = {"channel_id": channel_ids(engine, settings)["main"], "received_at": clock(), "body": body}
+    with transaction(engine) as session:
+        session.execute(insert(table_of(WebhookBody)).values(**row))
+    work = {job.name: job.work for job in jobs(engine, settings, clock)}
+    work["inbox"]()
+    assert reply_states(engine) == ["due"]  # stored, and LINE not called
+    with reading(engine) as session:
+        assert session.scalar(select(table_of(BehaviourEvent).c.event_key)) == "e1"
+    line.simulator.faults.replace([Fault("*", FaultKind.DROP_BEFORE)])
+    work["replies"]()
+    assert reply_states(engine) == ["unknown"]  # called, once
+
+
+def reply_states(engine: Engine) -> list[str]:
+    with reading(engine) as session:
+        return list(session.scalars(select(table_of(Reply).c.state)))
