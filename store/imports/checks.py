@@ -11,12 +11,15 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
+from store.errors import BadInput
 from store.imports.files import Layout, Progress, load_file
 from store.imports.report import REFUSALS_KEPT, ImportReport
 
 MAX_ID = 100  # characters
 MAX_WORDS = 500
 MONEY_RANGE = "'900000000000000'"  # what Decimal4 surely holds
+FLOAT_PATTERN = r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?"  # as programs print binary floats
+FLOAT_NOISE = "1e-6"  # what such a number may be off by: 22.200000000000003 is 22.2, and 0.00001 stays refused
 TIME_PATTERN = (
     r"^(\d{4}[-/]\d{1,2}[-/]\d{1,2}|\d{8})"
     r"(?:[T ]+((?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?))?"
@@ -28,14 +31,20 @@ MACROS = f"""
 CREATE MACRO is_number(x) AS regexp_full_match(x, '[+-]?[0-9]+(\\.[0-9]*)?');
 CREATE MACRO fits_places(x) AS regexp_full_match(x, '[+-]?[0-9]+(\\.[0-9]{{0,4}}0*)?');
 CREATE MACRO fits_range(x) AS abs(try_cast(x AS DECIMAL(38, 4))) < {MONEY_RANGE}::DECIMAL(38, 4);
-CREATE MACRO ten_thousandths(x) AS
+CREATE MACRO meant(x) AS
+    CASE WHEN fits_places(x) OR NOT regexp_full_match(x, '{FLOAT_PATTERN}') THEN x
+         WHEN abs(round(x::DOUBLE, 4) - x::DOUBLE) < {FLOAT_NOISE}
+         THEN coalesce(try_cast(round(x::DOUBLE, 4) AS DECIMAL(38, 4))::VARCHAR, x) ELSE x END;
+CREATE MACRO exact_units(x) AS
     CASE WHEN is_number(x) AND fits_places(x) AND fits_range(x)
          THEN (try_cast(x AS DECIMAL(38, 4)) * 10000)::BIGINT END;
-CREATE MACRO number_problem(x, name) AS
+CREATE MACRO ten_thousandths(x) AS exact_units(meant(x));
+CREATE MACRO exact_problem(x, name) AS
     CASE WHEN x IS NULL THEN NULL
          WHEN NOT is_number(x) THEN name || ' is not a plain number'
          WHEN NOT fits_places(x) THEN name || ' has more than 4 decimal places'
          WHEN NOT coalesce(fits_range(x), false) THEN name || ' is too large' END;
+CREATE MACRO number_problem(x, name) AS exact_problem(meant(x), name);
 CREATE MACRO time_parts(x) AS regexp_extract(x, '{TIME_PATTERN}', ['day', 'clock', 'shift']);
 CREATE MACRO dashed(day) AS CASE WHEN length(day) = 8 AND day NOT LIKE '%/%' AND day NOT LIKE '%-%'
     THEN day[1:4] || '-' || day[5:6] || '-' || day[7:8] ELSE replace(day, '/', '-') END;
@@ -111,15 +120,20 @@ def refuse_repeats(duck: duckdb.DuckDBPyConnection, *, key: str, called: str) ->
 
 
 def fill_refusals(duck: duckdb.DuckDBPyConnection, report: ImportReport, refused_path: Path | None) -> None:
-    """Put the refused rows into `report`, and all of them with their cells into `refused_path` as CSV, if given."""
+    """Put the refused rows into `report`, and all of them with their cells into `refused_path` as CSV, if given.
+
+    Raises BadInput when that can't be written; the report is filled in all the same."""
     by_reason = "SELECT reason, count(*) FROM refused GROUP BY reason ORDER BY count(*) DESC, reason"
     report.refused_by_reason = dict(duck.execute(by_reason).fetchall())
     report.refused_count = sum(report.refused_by_reason.values())
     first = f"SELECT row, reason FROM refused ORDER BY row LIMIT {REFUSALS_KEPT}"  # noqa: S608
     report.refused = duck.execute(first).fetchall()
     if refused_path:
-        duck.execute(
-            "COPY (SELECT refused.reason, raw.* REPLACE (refused.row AS row) FROM refused LEFT JOIN raw USING (row)"
-            " ORDER BY refused.row) TO $path (FORMAT csv, HEADER)",
-            {"path": str(refused_path)},
-        )
+        try:
+            duck.execute(
+                "COPY (SELECT refused.reason, raw.* REPLACE (refused.row AS row) FROM refused"
+                " LEFT JOIN raw USING (row) ORDER BY refused.row) TO $path (FORMAT csv, HEADER)",
+                {"path": str(refused_path)},
+            )
+        except duckdb.IOException as error:
+            raise BadInput(f"the refused rows can't be written to {refused_path}") from error

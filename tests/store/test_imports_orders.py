@@ -91,6 +91,25 @@ def test_times_are_read_in_their_zone_or_else_the_brands(
     engine.dispose()
 
 
+def test_numbers_that_a_program_printed_from_binary_floats_are_read_as_they_were_meant(
+    engine: Engine, importer: Importer
+) -> None:
+    written = {"A": "22.200000000000003", "B": "-15.299999999999999", "C": "1e3", "D": "1.4210854715202004e-14"}
+    text = "".join(f"{order_id},1,2026-01-05,{amount}\n" for order_id, amount in written.items())
+    assert importer(f"{HEADER}\n{text}").refused == []
+    lines = "".join(
+        f'{{"order_id":"J{n}","customer_id":1,"ordered_at":"2026-01-05","amount":{n}}}\n' for n in (1.1 + 2.2, 1e3)
+    )
+    assert importer(lines, "orders.jsonl").refused == []
+    totals = sorted(order[2] for order in stored(engine).values())
+    assert totals == [Decimal(n) for n in ("-15.3", "0", "3.3", "22.2", "1000", "1000")]
+
+
+def test_refused_rows_that_cannot_be_written_are_an_error_in_one_sentence(importer: Importer, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="the refused rows can't be written"):
+        importer(f"{HEADER}\nA,,2026-01-05,1\n", refused_path=tmp_path / "none" / "refused.csv")
+
+
 BAD_ROWS = [
     (",1,2026-01-05,1,,", "order_id is empty"),
     ("x" * 101 + ",1,2026-01-05,1,,", "order_id is longer than 100 characters"),
