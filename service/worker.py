@@ -6,6 +6,7 @@ APScheduler (memory store) is only the heartbeat: what is due stands in rows, so
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from store.models import Heartbeat
 log = structlog.get_logger()
 
 BEAT_EVERY = timedelta(seconds=10)
+BREATH_SECONDS = 0.02  # between slices: SQLite's other writers ask for the lock that often, and get it in no order
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ def _freeze(engine: Engine, run_id: int, clock: Clock) -> None:
         while is_more:
             with transaction(engine) as session:
                 is_more = audience.freeze_slice(session, run_id, now=clock())
+            time.sleep(BREATH_SECONDS)
     except UnknownTarget as error:
         with transaction(engine) as session:
             schedule.fail_run(session, run_id, str(error))

@@ -1,9 +1,11 @@
 """`retarget serve`, `worker` and `up`: the processes of the service."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from typing import Annotated
 
 import structlog
 import typer
@@ -12,6 +14,7 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from service.cli.context import open_database, settings_for_command
+from service.parent import when_parent_dies
 from service.settings import Settings
 from service.worker import work
 from store.engine import is_sqlite
@@ -21,6 +24,10 @@ log = structlog.get_logger()
 
 # An idle connection kept open by a peer must not keep a stopping server alive. What was answered is committed.
 SHUTDOWN_SECONDS = 5
+
+
+# Given by `up` to its children; by hand nobody needs it: a worker started from a shell may outlive the shell.
+Parent = Annotated[int | None, typer.Option(hidden=True, help="End when this process, our parent, has ended.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -39,9 +46,15 @@ def _ready_settings() -> Settings:
     return settings
 
 
-def serve() -> None:
+def _end_with(parent: int | None) -> None:
+    if parent is not None:
+        when_parent_dies(parent, lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def serve(parent: Parent = None) -> None:
     """Run the web server: webhook, tracked links and console, at HOST and PORT."""
     settings = _ready_settings()
+    _end_with(parent)
     engine = open_database(settings)
     if is_sqlite(engine) and settings.web_workers > 1:
         raise BadInput("SQLite takes one writing web process: set WEB_WORKERS=1, or use PostgreSQL")
@@ -59,9 +72,10 @@ def serve() -> None:
     ).serve()
 
 
-def worker() -> None:
+def worker(parent: Parent = None) -> None:
     """Run the scheduler and the sending. Any number of workers may run on PostgreSQL, one on SQLite."""
     settings = _ready_settings()
+    _end_with(parent)
     work(open_database(settings), settings)
 
 
@@ -70,7 +84,7 @@ def up() -> None:
     settings = _ready_settings()
     open_database(settings).dispose()
     children = [
-        subprocess.Popen([sys.executable, "-m", "service.cli", name])  # noqa: S603  (our own command)
+        subprocess.Popen([sys.executable, "-m", "service.cli", name, "--parent", str(os.getpid())])  # noqa: S603  (ours)
         for name in ("serve", "worker")
     ]
 
