@@ -106,6 +106,14 @@ def test_traps_are_cut_right(line: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    "slogan",
+    ["限時下殺", "會員獨享", "新品上市", "免費試用", "好評回購", "加碼回饋", "全品項", "佛心價", "抗UV", "宇治金時"],
+)
+def test_a_slogan_that_brands_write_as_one_stays_whole_in_a_line(slogan: str) -> None:
+    assert slogan in texts(f"週年慶{slogan}，全館7折起")
+
+
+@pytest.mark.parametrize(
     "piece", ["-", "a", "a.", "1", "1,", "%+", "{{", "一", "買1", "🎉", "\u200d", "www.", "é", "1 "]
 )
 def test_a_long_line_of_one_thing_takes_no_longer_than_its_length(piece: str) -> None:
