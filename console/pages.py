@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from console import campaigns, customers, keywords, overview, segments
 from console.access import require_access
 from console.words import LANGUAGES, REASONS, STATES, translate
-from segmentation.models import Segment
+from segmentation.models import MODELS, Segment
 from store.clock import Clock
 from store.errors import NotFound
 
@@ -83,6 +83,7 @@ def create_console(
             "t": lambda text: translate(text, g.language),
             "reason_words": lambda why: translate(REASONS[why], g.language) if why in REASONS else why or "–",
             "state": lambda name: translate(STATES[name], g.language) if name in STATES else name,
+            "target_words": lambda target: _target_words(target, g.language),
             "segment_name": lambda segment: _segment_name(segment, g.language),
             "html_language": LANGUAGES[g.language],
             "language": g.language,
@@ -98,6 +99,17 @@ def create_console(
 
 def _segment_name(segment: Segment, language: str) -> str:
     return segment.name.replace("_", " ") if language == "en" else segment.chinese
+
+
+def _target_words(target: str, language: str) -> str:
+    """A campaign's target (all, tag:NAME or MODEL=SEGMENT) in the marketer's words; as written when it is unknown."""
+    if target == "all":
+        return translate("所有人", language)
+    if target.startswith("tag:"):
+        return f"{translate('標籤', language)} {target.removeprefix('tag:')}"
+    model, _, name = target.partition("=")
+    found = next((segment for segment in MODELS.get(model, ()) if segment.name == name), None)
+    return f"{model.upper()} · {_segment_name(found, language)}" if found else target
 
 
 def _money(value: Decimal | None) -> str:

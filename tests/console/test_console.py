@@ -15,7 +15,7 @@ from console import create_console
 from console.keywords import CHART_WIDTH, draw
 from console.words import ENGLISH, STATES
 from keywords.report import TermRow
-from store.engine import transaction
+from store.engine import table_of, transaction
 from store.models import (
     BehaviourEvent,
     CampaignRun,
@@ -135,7 +135,7 @@ def test_pages_show_the_figures_and_escape_what_people_wrote(client: FlaskClient
     assert "<dt>不重複點擊</dt><dd>1</dd>" in texts["campaign"]
     assert "<dt>營收</dt><dd>1,234.50</dd>" in texts["campaign"]
     assert "<dt>對照組</dt><dd>5%</dd>" in texts["campaign"]
-    assert "+100.00%" in texts["campaign"], "one of one against none of nine"
+    assert "<dd>+100.00 <small>" in texts["campaign"], "one of one against none of nine"
 
 
 def test_english_is_remembered(client: FlaskClient, customer_id: int) -> None:
@@ -266,3 +266,29 @@ def test_pages_may_not_run_scripts_nor_be_kept_by_caches(client: FlaskClient) ->
     headers = client.get("/console/").headers
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("target", "chinese", "english"),
+    [
+        ("all", "所有人", "Everyone"),
+        ("rf4=one_time", "RF4 · 一次客", "RF4 · one time"),
+        ("tag:去屑", "標籤 去屑", "Tags 去屑"),
+        ("gone=away", "gone=away", "gone=away"),
+    ],
+)
+def test_a_campaigns_target_is_told_in_the_marketers_words(
+    client: FlaskClient, engine: Engine, target: str, chinese: str, english: str
+) -> None:
+    with transaction(engine) as session:
+        make_campaign(session, make_channel(session), target=target)
+    assert f"<td>{chinese}</td>" in page(client, "/console/campaigns?lang=zh")
+    assert f"<td>{english}</td>" in page(client, "/console/campaigns?lang=en")
+
+
+def test_why_a_customer_was_skipped_is_told_in_words(client: FlaskClient, engine: Engine, customer_id: int) -> None:
+    with transaction(engine) as session:
+        session.connection().execute(table_of(Delivery).update().values(state="skipped", reason="no_line_account"))
+    shown = page(client, f"/console/customers/{customer_id}")
+    assert "沒有 LINE 帳號" in shown
+    assert "no_line_account" not in shown
