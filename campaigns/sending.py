@@ -341,7 +341,7 @@ class Dispatch:
             if answer.outcome == "in_doubt":
                 doubt_since = doubt_since or begun_at
             await self._hold_up(claimed, run, answer, attempt)
-        wait = timedelta(0 if run.stopped.is_set() else self._wait_seconds(claimed.attempts))
+        wait = timedelta(seconds=0 if run.stopped.is_set() else self._wait_seconds(claimed.attempts))
         await self._batch_is(claimed, "due", not_before=self._clock() + wait, doubt_since=doubt_since)
 
     async def _refused(self, claimed: Claimed, ids: list[str], answer: Answer) -> None:

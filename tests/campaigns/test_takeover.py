@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from bot.line import Answer
 from campaigns.claims import claim_batches
+from simulator.faults import FaultKind
 from store.clock import system_clock
 from store.engine import reading, transaction
 from store.models import SendBatch
@@ -93,3 +95,17 @@ def test_a_dead_workers_batch_does_not_wait_for_lanes_that_are_busy_for_long(ope
     run_until(shop, Line(), is_taken_up, seconds=12, push_per_second=10)
     assert is_taken_up()
     assert time.monotonic() - begun < 6, "it waited for the other four, which take 8 seconds"
+
+
+@pytest.mark.parametrize("way", ["push", "multicast"])
+def test_after_an_outage_what_is_left_is_due_again_within_seconds(open_shop: OpenShop, way: str) -> None:
+    shop = open_shop(3)
+    campaign_id = shop.plan(way=way, messages=PLAIN)
+    shop.tick()
+    shop.fault(FaultKind.DROP_BEFORE)
+    shop.send()
+    shop.no_faults()
+    shop.clock.advance(seconds=5)
+    shop.send()
+    assert shop.results(campaign_id).deliveries["accepted"] == 3
+    assert shop.everyone_once([1, 2, 3])
