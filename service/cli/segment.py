@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
@@ -175,7 +175,8 @@ def _scoring(r_days: str | None, f_orders: str | None, m_amount: str | None, hig
 def _table(model: str, sizes: list[Any]) -> Table:
     table = Table(title=model, title_justify="left")
     for heading in ("分群", "segment", "人數 customers", "消費額 value", "建議 advice"):
-        table.add_column(heading, justify="right" if "數" in heading or "額" in heading else "left")
+        justify: Literal["left", "right"] = "right" if "數" in heading or "額" in heading else "left"
+        table.add_column(heading, justify=justify, overflow="fold")  # Chinese has no spaces to wrap at
     for size in sizes:
         words = f"{size.segment.advice_chinese}\n{size.segment.advice}"
         table.add_row(size.segment.chinese, size.segment.name, f"{size.customers:,}", f"{size.value:,}", words)
