@@ -125,6 +125,11 @@ def _csv_fault(path: Path) -> str | None:
         never_closed = "end of data" in str(error) or "field larger" in str(error)
         fault = "a quotation mark is opened and never closed" if never_closed else str(error)
         return f"{path}, row {number + 1}: {fault}"
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        while file.read(1 << 20):
+            pass
+        if isinstance(file.newlines, tuple):
+            return f"{path} mixes different line ends: save it anew with one kind"
     return None
 
 

@@ -266,6 +266,7 @@ def test_a_customer_id_that_begins_with_a_sign_of_comments_is_kept(tmp_path: Pat
         (b"a,2024-01-01,1\n" * 30_000 + b"b,2024-01-01,1,9\n", "row 30001: 4 cells where the header has 3"),
         (b'a,2024-01-01,1\n"b,2024-01-01,1\n', "row 2: a quotation mark is opened and never closed"),
         ("客戶,2024-01-01,1\n".encode("big5"), "is not UTF-8 text"),
+        (b"a,2024-01-01,1\r\nb,2024-01-01,1\n", "mixes different line ends"),
     ],
 )
 def test_a_csv_file_that_cannot_be_parsed_is_explained_in_a_sentence(tmp_path: Path, content: bytes, said: str) -> None:
