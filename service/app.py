@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from flask import Flask, Response, redirect, request
+from flask import Flask, Response, redirect, request, url_for
 from sqlalchemy import Engine, text
 from werkzeug.wrappers import Response as WerkzeugResponse
 
@@ -45,6 +45,10 @@ def create_app(settings: Settings, engine: Engine, journal: Journal, clock: Cloc
         answer.headers["Cache-Control"] = "no-store"  # a cached redirect would hide the next tap
         answer.headers["Referrer-Policy"] = "no-referrer"  # the token is the person's own
         return answer
+
+    @app.get("/")
+    def home() -> WerkzeugResponse:
+        return redirect(url_for("console.show_overview"), 302)
 
     @app.get("/healthz")
     def health() -> Response:

@@ -14,6 +14,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import ExceptionContext
 from sqlmodel import Session, SQLModel
 
+from store.errors import BadInput
+
 SQLITE_BUSY_SECONDS = 30
 
 
@@ -22,9 +24,12 @@ def open_engine(database_url: str, *, pool_size: int = 10) -> Engine:
 
     SQLite is put into WAL with synchronous=FULL (a commit survives a power cut) and enforced foreign keys; its
     transactions begin IMMEDIATE when they will write (see `transaction`). Errors never quote a statement's values,
-    which may be people's words. Raises sqlalchemy.exc.ArgumentError for an address that can't be read.
+    which may be people's words. Raises sqlalchemy.exc.ArgumentError for an address that can't be read, BadInput for another
+    kind of database.
     """
     url = make_url(database_url)
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise BadInput(f"DATABASE_URL must begin with sqlite:/// or postgresql://, not {url.get_backend_name()}:")
     if url.get_backend_name() == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
         engine = create_engine(
