@@ -24,8 +24,8 @@ def open_engine(database_url: str, *, pool_size: int = 10) -> Engine:
 
     SQLite is put into WAL with synchronous=FULL (a commit survives a power cut) and enforced foreign keys; its
     transactions begin IMMEDIATE when they will write (see `transaction`). Errors never quote a statement's values,
-    which may be people's words. Raises sqlalchemy.exc.ArgumentError for an address that can't be read, BadInput for another
-    kind of database.
+    which may be people's words. Raises sqlalchemy.exc.ArgumentError for an address that can't be read, BadInput for
+    another kind of database.
     """
     url = make_url(database_url)
     if url.get_backend_name() not in ("sqlite", "postgresql"):
