@@ -110,16 +110,14 @@ def _read(session: Session, body_ids: Sequence[int]) -> list[_Claimed]:
     event_count = 0
     for row in session.execute(query if is_sqlite(session) else query.with_for_update(skip_locked=True)):
         read = read_body(row.body, row.channel_id, row.received_at)
-        expected = destinations[row.channel_id]
-        if expected is None and read.destination is not None:
+        if read.destination not in (None, destinations[row.channel_id]):
+            # The signature has said whose body it is; the name of the account is only kept for the marketer.
+            if destinations[row.channel_id] is not None:
+                log.warning("channel_destination_changed", channel_id=row.channel_id)
             destinations[row.channel_id] = read.destination
-            unknown = (_channel.c.id == row.channel_id, _channel.c.destination.is_(None))
-            session.execute(update(_channel).where(*unknown).values(destination=read.destination))
-        elif expected is not None and read.destination not in (None, expected):
-            # Signed with our secret but meant for another account: its user ids may be another provider's.
-            problem = f"for destination {read.destination}, but this channel is {expected}"
-            claimed.append(_Claimed(row.id, [], problem))
-            continue
+            session.execute(
+                update(_channel).where(_channel.c.id == row.channel_id).values(destination=read.destination)
+            )
         claimed.append(_Claimed(row.id, read.events, read.problem))
         event_count += len(read.events)
         if event_count >= MAX_EVENTS:
