@@ -7,12 +7,12 @@ may freeze one run together, and a crash goes on where the last slice was commit
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, and_, case, cast, func, insert, literal, null, select
+from sqlalchemy import String, and_, case, cast, func, insert, literal, null, select, true
 from sqlmodel import Session
 
 from campaigns.schedule import audience_is_frozen
 from campaigns.target import matches, parse_target
-from store.engine import is_sqlite, table_of
+from store.engine import insert_for, is_sqlite, table_of
 from store.models import Campaign, CampaignRun, Customer, CustomerSegment, Delivery, LineAccount, SendBatch
 
 BATCH_SIZE = 500  # recipients: LINE's limit of one multicast ("Send multicast message")
@@ -115,11 +115,11 @@ def _insert_deliveries(session: Session, run: CampaignRun, campaign: Campaign, l
         case((is_chosen, literal(first_batch) + (place - 1) // BATCH_SIZE)),
         case((is_chosen, _new_key(session)), else_=null()) if run.way == "push" else cast(null(), String),
     )
-    return insert(table_of(Delivery)).from_select(
-        ["run_id", "customer_id", "line_user_id", "segment", "state", "reason", "batch_number", "retry_key"],
-        rows,
-        include_defaults=False,
-    )
+    names = ["run_id", "customer_id", "line_user_id", "segment", "state", "reason", "batch_number", "retry_key"]
+    # SQLite can't tell ON CONFLICT from a join's ON without a WHERE. A conflict: someone frozen in an earlier slice was
+    # merged into this customer meanwhile, and so is in the run already.
+    statement = insert_for(session, Delivery).from_select(names, rows.where(true()), include_defaults=False)
+    return statement.on_conflict_do_nothing()
 
 
 def _insert_batches(session: Session, run: CampaignRun) -> Any:

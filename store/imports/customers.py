@@ -91,8 +91,7 @@ def _check(duck: duckdb.DuckDBPyConnection, last_birthday: date) -> None:
                words(tags) AS tags, extra,
                coalesce(
                    id_problem(customer_id, 'customer_id'),
-                   CASE WHEN NOT regexp_full_match(line_user_id, 'U[0-9a-f]{{32}}')
-                        THEN 'line_user_id is not U and 32 hexadecimal digits' END,
+                   CASE WHEN line_user_id IS NOT NULL THEN id_problem(line_user_id, 'line_user_id') END,
                    {lengths},
                    CASE WHEN raw.birthday IS NOT NULL AND (day(raw.birthday) IS NULL
                              OR day(raw.birthday) NOT BETWEEN '1900-01-01' AND '{last_birthday}')

@@ -9,8 +9,10 @@ import pytest
 from scipy import stats
 from sqlalchemy import Engine, insert, select
 
+from campaigns import schedule
 from campaigns.audience import BUCKETS, SLICE, bucket_of, freeze_slice
 from store.engine import reading, table_of, transaction
+from store.imports.merging import merge_customers
 from store.models import (
     CampaignRun,
     Customer,
@@ -21,6 +23,7 @@ from store.models import (
     SendBatch,
     Tag,
 )
+from tests.campaigns.conftest import PLAIN, ZONE, Shop, user_id
 from tests.conftest import StillClock
 from tests.factories import LONG_AGO, make_account, make_campaign, make_channel, make_customer
 
@@ -282,3 +285,23 @@ def test_an_empty_audience_is_frozen_at_once(town: Town) -> None:
     assert town.batches(run_id) == []
     with reading(town.engine) as session:
         assert session.get_one(CampaignRun, run_id).frozen_at == town.clock()
+
+
+def test_someone_merged_into_a_later_customer_while_freezing_is_in_the_run_once(
+    open_shop: Callable[[int], Shop],
+) -> None:
+    shop = open_shop(4)
+    shop.plan(messages=PLAIN)
+    with transaction(shop.engine) as session:
+        (run_id,) = schedule.fire_due(session, zone=ZONE, now=shop.clock())
+    with transaction(shop.engine) as session:
+        freeze_slice(session, run_id, now=shop.clock(), size=2)
+    with transaction(shop.engine) as session:  # number 1 turns out to be the member that is customer number 4
+        merge_customers(session.connection(), {shop.ids[0]: shop.ids[3]})
+    is_more = True
+    while is_more:
+        with transaction(shop.engine) as session:
+            is_more = freeze_slice(session, run_id, now=shop.clock(), size=2)
+    shop.send()
+    assert shop.got()[user_id(1)] + shop.got()[user_id(4)] == 1
+    assert shop.got()[user_id(2)] == shop.got()[user_id(3)] == 1
