@@ -51,22 +51,26 @@ class Job:
 
 
 def tick_campaigns(engine: Engine, settings: Settings, clock: Clock) -> int:
-    """Fire what is due, freeze what is planned, close what is over; returns the runs made now."""
+    """Fire what is due, freeze what is planned, close what is over; returns the runs made now.
+
+    A run that can't be frozen holds up no other: its error is raised when all else is done, as an ExceptionGroup.
+    """
     with transaction(engine) as session:
         made = schedule.fire_due(session, zone=settings.zone, now=clock())
         planned = audience.planned_runs(session)
-    for run_id in planned:
-        _freeze(engine, run_id, clock)
+    broken = [error for run_id in planned if (error := _freeze(engine, run_id, clock)) is not None]
     with transaction(engine) as session:
         closed = schedule.settle(session, now=clock())
     for run_id in made:
         log.info("run_fired", run_id=run_id)
     for run_id in closed:
         log.info("run_closed", run_id=run_id)
+    if broken:
+        raise ExceptionGroup("runs whose audience could not be frozen", broken)
     return len(made)
 
 
-def _freeze(engine: Engine, run_id: int, clock: Clock) -> None:
+def _freeze(engine: Engine, run_id: int, clock: Clock) -> Exception | None:
     try:
         is_more = True
         while is_more:
@@ -77,6 +81,9 @@ def _freeze(engine: Engine, run_id: int, clock: Clock) -> None:
         with transaction(engine) as session:
             schedule.fail_run(session, run_id, str(error))
         log.warning("run_failed", run_id=run_id)
+    except Exception as error:
+        return error
+    return None
 
 
 def derive_from_clicks(engine: Engine, clock: Clock) -> None:
