@@ -5,10 +5,13 @@ negative amounts mean is told in docs/segments.md.
 """
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import ibis
@@ -51,28 +54,62 @@ def segment_file(orders: Path, out: Path, request: Request) -> FileResult:
     empty, a missing column, and the first row that can't be understood. The date and
     status of every row must be readable; the amount and customer of those that count.
     """
-    _ending(out)
-    with open_duckdb(request.zone) as connection:
-        raw = _open(connection, orders)
-        paid = _paid_rows(raw)
-        try:
-            has_lines = "order_id" in raw.columns and not _is_unique(connection, raw.order_id)
-            result = compute(connection, paid, request, lines=has_lines)
-            if result.people == 0 and connection.to_pyarrow(raw.count()).as_py() == 0:
-                raise BadInput(f"{orders} has no orders: there is nothing below the header")
-        except UnreadableRows:
-            raise BadInput(_first_fault(connection, raw, orders)) from None
-        except duckdb.Error as error:
-            found = _csv_fault(orders) or f"{orders} can't be computed with: {_first_line(error)}"
-            raise BadInput(found) from error
-        try:
-            _write(connection, result, out)
-        except (OSError, duckdb.Error) as error:
-            raise BadInput(f"{out} can't be written: {_first_line(error)}") from error
+    ending_of(out)
+    with reading_orders(orders, request.zone) as file:
+        result = compute(file.connection, file.paid, request, lines=file.has_lines)
+        if result.people == 0 and file.connection.to_pyarrow(file.raw.count()).as_py() == 0:
+            raise BadInput(f"{orders} has no orders: there is nothing below the header")
+        with written_whole(out) as unfinished:
+            _write(file.connection, result, unfinished)
     return FileResult(result.people, result.cycle_days, out)
 
 
-def _ending(path: Path) -> str:
+@dataclass(frozen=True)
+class OrderFile:
+    """An open file of orders: its rows as they are, and the paid ones in the shape of `rfm.aggregates`."""
+
+    connection: Any
+    raw: Table
+    paid: Table
+    has_lines: bool  # an order may have several rows
+
+
+@contextmanager
+def reading_orders(path: Path, zone: ZoneInfo) -> Iterator[OrderFile]:
+    """The orders of a CSV or Parquet file, for work inside the block. Raises BadInput as `segment_file` says; the block
+    raises UnreadableRows when a row that it needs lacks a value, and that becomes a BadInput which names the row."""
+    with open_duckdb(zone) as connection:
+        raw = _open(connection, path)
+        paid = _paid_rows(raw)
+        try:
+            has_lines = "order_id" in raw.columns and not _is_unique(connection, raw.order_id)
+            yield OrderFile(connection, raw, paid, has_lines)
+        except UnreadableRows:
+            raise BadInput(_first_fault(connection, raw, path)) from None
+        except duckdb.Error as error:
+            found = _csv_fault(path) or f"{path} can't be computed with: {_first_line(error)}"
+            raise BadInput(found) from error
+
+
+@contextmanager
+def written_whole(out: Path) -> Iterator[Path]:
+    """A path beside `out` to write to, which takes its place when the block is done: the result appears whole or not
+    at all. Raises BadInput for another ending than .csv or .parquet, or when it can't be written."""
+    ending_of(out)
+    unfinished = out.with_name(f".unfinished.{out.name}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield unfinished
+            unfinished.replace(out)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except (OSError, duckdb.Error) as error:
+        raise BadInput(f"{out} can't be written: {_first_line(error)}") from error
+
+
+def ending_of(path: Path) -> str:
+    """`.csv` or `.parquet`. Raises BadInput for any other ending."""
     ending = path.suffix.lower()
     if ending not in (".csv", ".parquet"):
         raise BadInput(f"{path} must end in .csv or .parquet")
@@ -85,7 +122,7 @@ def _first_line(error: Exception) -> str:
 
 def _open(connection: Any, path: Path) -> Table:
     """The file as a table. CSV columns are all text, so that a customer_id stays exactly as it was written."""
-    ending = _ending(path)
+    ending = ending_of(path)
     if not path.is_file():
         raise BadInput(f"there is no file {path}")
     try:
@@ -234,13 +271,7 @@ def _write(connection: Any, result: Segmented, out: Path) -> None:
     # times a decimal 0.0001 keeps the amount exact; a division would make it a float
     money = ibis.literal(Decimal(1) / UNITS, "decimal(5, 4)") * result.table.monetary
     table = result.table.mutate(monetary=money)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(f".{out.name}.unfinished")
-    try:
-        if _ending(out) == ".csv":
-            connection.to_csv(table.select(*OUTPUT), unfinished, header=True)
-        else:
-            connection.to_parquet(table.select(*OUTPUT), unfinished, parquet_version="v2")
-        unfinished.replace(out)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    if ending_of(out) == ".csv":
+        connection.to_csv(table.select(*OUTPUT), out, header=True)
+    else:
+        connection.to_parquet(table.select(*OUTPUT), out, parquet_version="v2")

@@ -26,6 +26,7 @@ COMMANDS = {
     "db": "database",
     "import": "imports",
     "segment": "segment",
+    "predict": "predict",
     "campaign": "campaign",
     "keywords": "keywords",
     "bench": "bench",

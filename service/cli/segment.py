@@ -49,7 +49,7 @@ def run(
     settings = settings_for_command()
     result = run_segments(
         open_database(settings),
-        as_of=_day(as_of) if as_of else today(system_clock, settings.zone),
+        as_of=day_option(as_of) if as_of else today(system_clock, settings.zone),
         zone=settings.zone,
         clock=system_clock,
         cycle_days=_cycle(cycle, settings.purchase_cycle_days),
@@ -115,8 +115,8 @@ def files(
 ) -> None:
     """Segments of a plain order file (CSV or Parquet), with no database."""
     request = Request(
-        as_of=_day(as_of),
-        zone=_zone(zone) if zone else settings_for_command().zone,
+        as_of=day_option(as_of),
+        zone=zone_option(zone) if zone else settings_for_command().zone,
         cycle_days=_cycle(cycle, 30),
         look_back_days=look_back,
         scoring=_scoring(r_days, f_orders, m_amount, high_from),
@@ -128,7 +128,8 @@ def files(
     typer.echo(f"{result.customer_count} customers written to {out} (purchase cycle: {result.cycle_days} days)")
 
 
-def _day(text: str) -> date:
+def day_option(text: str) -> date:
+    """The day of `--as-of`. Raises BadInput."""
     try:
         return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a calendar day has no zone
     except ValueError as error:
@@ -146,7 +147,8 @@ def _cycle(text: str | None, default: int) -> int | None:
     return int(text)
 
 
-def _zone(name: str) -> ZoneInfo:
+def zone_option(name: str) -> ZoneInfo:
+    """The zone of `--zone`. Raises BadInput."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:

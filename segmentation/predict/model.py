@@ -1,0 +1,165 @@
+"""Learns from an earlier cut of the brand's own history what its customers do next, and says it of those known today.
+
+At a cut in the past the features know only what came before, and the answer is what came after, up to the day of the
+prediction. Arrays in, arrays out. Everything is seeded or has no chance in it: the same orders, the same numbers.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, logit
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression, PoissonRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from segmentation.predict.features import SMALLEST, View, expected_orders, features, view_at
+from segmentation.predict.history import Floats, History, Ints, Outcome, known_at, outcome_of
+from store.errors import ExpectedError
+
+LEAST_WINDOW_DAYS = 7
+LEAST_CUSTOMERS = 200
+LEAST_BUYERS = 50  # and as many who did not buy
+MOST_CUTS = 4
+TREES_SHARE = 0.3  # of the log-odds; the rest is the logistic regression's, which carries better to a later cut
+
+
+class TooLittleData(ExpectedError):
+    """The orders are too few, or too short a history, to learn from; the sentence says which."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where a prediction for `horizon_days` from the day `as_of` learns: windows of `window_days` after each of `cuts`
+    (latest first), all of them over by `as_of`."""
+
+    as_of: int
+    horizon_days: int
+    window_days: int
+    cuts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One entry per customer with an order before the day, ascending by number, for the horizon from that day."""
+
+    customer: Ints
+    p_buy: Floats
+    expected_orders: Floats
+    expected_spend: Floats
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is learned from: the features of customers at cuts, and what they did in the window after; one row each."""
+
+    features: Floats
+    orders: Ints  # in the window after
+    bgnbd_orders: Floats  # BG/NBD's expectation of them
+
+
+def plan(history: History, as_of: int, horizon_days: int) -> Plan:
+    """Windows as long as the horizon, or half the history where that is shorter. Earlier cuts, half a window apart,
+    are used as long as a whole window of history lies before them. Raises TooLittleData."""
+    past = history.before(as_of)
+    if len(past.day) == 0:
+        raise TooLittleData("there is no paid order before the day, so there is nothing to learn from")
+    start = int(past.day.min())
+    length = as_of - start
+    window = min(horizon_days, length // 2)
+    if length < horizon_days or window < LEAST_WINDOW_DAYS:
+        needed = max(horizon_days, 2 * LEAST_WINDOW_DAYS)
+        raise TooLittleData(
+            f"the orders before the day go back {length} days; to predict {horizon_days} days ahead takes {needed}"
+        )
+    step = max(window // 2, 1)
+    cuts = range(as_of - window, start + window - 1, -step)[:MOST_CUTS] or (as_of - window,)
+    return Plan(as_of, horizon_days, window, tuple(cuts))
+
+
+def predict(history: History, as_of: int, horizon_days: int) -> Prediction:
+    """Of everyone with an order before day `as_of`, for [as_of, as_of + horizon_days). Orders of `as_of` or later have
+    no influence. Raises TooLittleData."""
+    past = history.before(as_of)
+    learned = plan(past, as_of, horizon_days)
+    lesson = lesson_of(past, learned)
+    near = view_at(past, as_of, learned.window_days // 2)
+    far = replace(near, known=known_at(past, as_of, horizon_days // 2))
+    p_buy = _chances(lesson, features(far, horizon_days))
+    orders = np.maximum(_rates(lesson, near, learned), p_buy)  # whoever buys orders at least once
+    worth = np.maximum(near.money.mean_order(near.known), 0)
+    return Prediction(near.known.customer, p_buy, orders, orders * worth)
+
+
+def lesson_of(history: History, learned: Plan) -> Lesson:
+    """The customers at every cut of the plan, one below the other. Raises TooLittleData where there are too few of
+    them, or too few who bought or did not in the latest window."""
+    rows: list[Floats] = []
+    orders: list[Ints] = []
+    expected: list[Floats] = []
+    for cut in learned.cuts:
+        view = _checked_view(history, cut, learned.window_days)
+        outcome = outcome_of(history, view.known, learned.window_days)
+        if not rows:
+            _check_outcome(outcome, learned)
+        rows.append(features(view, learned.window_days))
+        orders.append(outcome.orders)
+        expected.append(expected_orders(view, learned.window_days))
+    return Lesson(np.vstack(rows), np.concatenate(orders), np.concatenate(expected))
+
+
+def _checked_view(history: History, cut: int, window_days: int) -> View:
+    people = len(known_at(history, cut, 0).customer)
+    if people < LEAST_CUSTOMERS:
+        raise TooLittleData(
+            f"only {people} customers had ordered when the learning window began; at least {LEAST_CUSTOMERS} are needed"
+        )
+    return view_at(history, cut, window_days // 2)
+
+
+def _check_outcome(outcome: Outcome, learned: Plan) -> None:
+    buyers = int(np.count_nonzero(outcome.orders))
+    for count, did in ((buyers, "ordered again"), (len(outcome.orders) - buyers, "did not order again")):
+        if count < LEAST_BUYERS:
+            raise TooLittleData(
+                f"only {count} earlier customers {did} in the last {learned.window_days} days; "
+                f"at least {LEAST_BUYERS} are needed to learn from"
+            )
+
+
+def _chances(lesson: Lesson, rows: Floats) -> Floats:
+    """Of at least one order: log-odds of a logistic regression and of boosted trees, averaged."""
+    bought = lesson.orders > 0
+    line: Any = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(lesson.features, bought)
+    trees: Any = HistGradientBoostingClassifier(
+        max_iter=100,
+        learning_rate=0.05,
+        max_leaf_nodes=6,
+        min_samples_leaf=min(100, len(bought) // 10),
+        l2_regularization=10.0,
+        early_stopping=False,
+        random_state=0,
+    ).fit(lesson.features, bought)
+    line_odds = line.decision_function(rows)
+    tree_odds = logit(np.clip(trees.predict_proba(rows)[:, 1], SMALLEST, 1 - SMALLEST))
+    chances: Floats = expit((1 - TREES_SHARE) * line_odds + TREES_SHARE * tree_odds)
+    return chances
+
+
+def _rates(lesson: Lesson, view: View, learned: Plan) -> Floats:
+    """Orders over the horizon: a Poisson regression's prediction for a window, stretched to the horizon as BG/NBD
+    stretches its own.
+
+    The regression knows customers better than BG/NBD does, but takes the windows it has seen for the rule, with their
+    season; BG/NBD knows that customers fall away. So their totals, BG/NBD's corrected by how far it was off in the
+    windows, are averaged (geometrically): measured, the two err to opposite sides.
+    """
+    model: Any = make_pipeline(StandardScaler(), PoissonRegressor(alpha=1e-3, max_iter=1000))
+    model.fit(lesson.features, lesson.orders)
+    window = np.maximum(expected_orders(view, learned.window_days), SMALLEST)
+    horizon = np.maximum(expected_orders(view, learned.horizon_days), SMALLEST)
+    rates: Floats = model.predict(features(view, learned.window_days)) * horizon / window
+    corrected = horizon.sum() * lesson.orders.sum() / lesson.bgnbd_orders.sum()
+    level = float(np.sqrt(corrected / rates.sum()))
+    return rates * level

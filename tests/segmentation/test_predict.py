@@ -1,0 +1,239 @@
+"""Predictions: no look ahead, no dependence on the order of rows, honest refusals, and the quality on real orders."""
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+import pyarrow.csv as pa_csv  # type: ignore[import-untyped, unused-ignore]
+import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
+import pytest
+from typer.testing import CliRunner
+
+from segmentation.predict.features import credibility_of
+from segmentation.predict.files import predict_file
+from segmentation.predict.history import History, known_at, outcome_of
+from segmentation.predict.model import TooLittleData, plan, predict
+from segmentation.predict.quality import held_back, judged, measure, rfm_score
+from service.cli import app
+from store.errors import BadInput
+from tests.segmentation.cdnow import OCTOBER, cdnow, cdnow_sample
+
+TAIPEI = ZoneInfo("Asia/Taipei")
+START = date(2025, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def sample() -> History:
+    return cdnow_sample()
+
+
+def shuffled(history: History, seed: int = 3) -> History:
+    order = np.random.default_rng(seed).permutation(len(history.day))
+    return History(history.customer[order], history.day[order], history.amount[order])
+
+
+def history_of(*orders: tuple[int, int, float]) -> History:
+    customer, day, amount = zip(*orders, strict=True)
+    return History(np.array(customer), np.array(day), np.array(amount))
+
+
+def test_known_counts_only_what_came_before_the_cut() -> None:
+    history = history_of((7, 3, 10.0), (7, 3, 5.0), (7, 9, 1.0), (7, 10, 99.0), (2, 9, 4.0), (5, 10, 8.0))
+    known = known_at(history, 10, recent_days=1)
+    assert known.customer.tolist() == [2, 7]
+    assert known.first.tolist() == [9, 3]
+    assert known.recency.tolist() == [1, 1]
+    assert known.orders.tolist() == [1, 3]
+    assert known.purchase_days.tolist() == [1, 2]
+    assert known.recent.tolist() == [1, 1]
+    assert known.spend.tolist() == [4.0, 16.0]
+
+
+def test_outcome_is_a_half_open_window_of_people_known_before() -> None:
+    history = history_of((1, 0, 1.0), (3, 9, 1.0), (1, 9, 2.0), (1, 10, 3.0), (3, 14, 5.0), (3, 15, 7.0), (2, 12, 9.0))
+    outcome = outcome_of(history, known_at(history, 10, 0), 5)
+    assert outcome.orders.tolist() == [1, 1]
+    assert outcome.spend.tolist() == [3.0, 5.0]
+
+
+def test_a_window_is_half_the_history_where_the_horizon_is_long_and_every_window_is_over_by_the_day() -> None:
+    history = history_of((1, 0, 1.0), (1, 399, 1.0))
+    assert plan(history, 400, 400).cuts == (200,)
+    short = plan(history, 400, 60)
+    assert (short.window_days, short.cuts) == (60, (340, 310, 280, 250))
+    assert plan(history, 120, 60).cuts == (60,)
+
+
+def test_a_horizon_longer_than_the_history_is_refused() -> None:
+    history = history_of((1, 0, 1.0))
+    assert plan(history, 60, 60).window_days == 30
+    with pytest.raises(TooLittleData, match="go back 60 days; to predict 61 days ahead takes 61"):
+        plan(history, 60, 61)
+    with pytest.raises(TooLittleData, match="takes 14"):
+        plan(history, 13, 1)
+    with pytest.raises(TooLittleData, match="no paid order"):
+        plan(history, 0, 30)
+
+
+def test_too_few_customers_or_buyers_are_refused_at_the_boundary(sample: History) -> None:
+    def first(people: int) -> History:
+        numbers = np.unique(sample.customer)[:people]
+        kept = np.isin(sample.customer, numbers)
+        return History(sample.customer[kept], sample.day[kept], sample.amount[kept])
+
+    with pytest.raises(TooLittleData, match="only 199 customers"):
+        predict(first(199), OCTOBER, 91)
+    with pytest.raises(TooLittleData, match=r"only \d+ earlier customers ordered again in the last 14 days"):
+        predict(first(300), OCTOBER, 14)
+    assert len(predict(first(400), OCTOBER, 182).customer) == 400
+
+
+def test_later_orders_have_no_influence(sample: History) -> None:
+    later = (sample.customer[:50], np.full(50, OCTOBER), np.full(50, 1e6))
+    mixed = History(*(np.concatenate(pair) for pair in zip(vars(sample).values(), later, strict=True)))
+    for one, other in zip(
+        vars(predict(sample.before(OCTOBER), OCTOBER, 91)).values(),
+        vars(predict(mixed, OCTOBER, 91)).values(),
+        strict=True,
+    ):
+        assert np.array_equal(one, other)
+
+
+def test_shuffled_rows_give_the_same_numbers(sample: History) -> None:
+    for one, other in zip(
+        vars(predict(sample, OCTOBER, 91)).values(), vars(predict(shuffled(sample), OCTOBER, 91)).values(), strict=True
+    ):
+        assert np.array_equal(one, other)
+
+
+def test_chances_are_chances_and_whoever_buys_orders_at_least_once(sample: History) -> None:
+    for days in (28, 273):
+        made = predict(sample, OCTOBER, days)
+        assert ((made.p_buy > 0) & (made.p_buy < 1)).all()
+        assert (made.expected_orders >= made.p_buy).all()
+        assert (made.expected_spend >= 0).all()
+        assert np.isfinite(made.expected_spend).all()
+
+
+def test_refunds_beyond_the_purchases_do_not_break_it(sample: History) -> None:
+    returned = History(sample.customer, sample.day, np.where(sample.customer % 3 == 0, -sample.amount, sample.amount))
+    made = predict(returned, OCTOBER, 91)
+    assert np.isfinite(made.expected_spend).all()
+    assert (made.expected_spend >= 0).all()
+
+
+def test_equal_amounts_and_single_orders_leave_everyone_the_mean_order() -> None:
+    alike = known_at(history_of((1, 0, 5.0), (1, 1, 5.0), (2, 0, 5.0)), 9, 0)
+    assert credibility_of(alike).mean_order(alike).tolist() == [5.0, 5.0]
+    single = known_at(history_of((1, 0, 2.0), (2, 0, 4.0)), 9, 0)
+    assert credibility_of(single).mean_order(single).tolist() == [3.0, 3.0]
+
+
+def test_a_mean_order_is_believed_the_more_the_more_orders_it_comes_from() -> None:
+    random = np.random.default_rng(8)
+    level = random.normal(100, 10, 500)  # variance between customers 100, within 400: the weight is 4
+    customer = np.repeat(np.arange(500), 20)
+    known = known_at(History(customer, np.arange(10_000) % 20, level[customer] + random.normal(0, 20, 10_000)), 99, 0)
+    found = credibility_of(known)
+    assert found.weight == pytest.approx(4, rel=0.25)
+    assert found.mean == pytest.approx(100, rel=0.02)
+
+
+def test_the_score_gives_equal_customers_equal_scores() -> None:
+    known = known_at(history_of(*((i, 1, 10.0) for i in range(20)), (99, 5, 50.0), (99, 6, 50.0)), 9, 0)
+    score = rfm_score(known)
+    assert len(set(score[:-1].tolist())) == 1
+    assert score[-1] > score[0]
+
+
+def test_measures_of_a_perfect_and_a_mirrored_prediction() -> None:
+    orders = np.array([0, 0, 1, 3])
+    chance = np.array([0.0, 0.0, 1.0, 1.0])
+    perfect = measure(chance, orders.astype(np.float64), orders)
+    assert (perfect.auc, perfect.rmse_orders, perfect.orders_ratio, perfect.buyers_ratio) == (1.0, 0.0, 1.0, 1.0)
+    mirrored = measure(1 - chance, 2.0 - orders, orders)
+    assert mirrored.auc == 0.0
+    assert sum(band.customers for band in mirrored.calibration) == 4
+    assert measure(chance, chance, np.zeros(4, dtype=np.int64)).auc is None
+
+
+def test_quality_on_cdnow_is_above_bgnbd_and_the_plain_score() -> None:
+    found = judged(cdnow(), OCTOBER, 273)
+    assert (found.customers, found.orders) == (23_570, 20_573)
+    assert found.learned.auc is not None
+    assert found.bgnbd.auc == pytest.approx(0.763, abs=0.001)
+    assert found.learned.auc > 0.77
+    assert found.learned.rmse_orders < found.bgnbd.rmse_orders
+    assert 0.9 < (found.learned.orders_ratio or 0) < 1.1
+    assert 0.85 < (found.spend_ratio or 0) < 1.15
+    low, *_, high = found.learned.calibration
+    assert low.actual < 0.2
+    assert high.actual == pytest.approx(high.predicted, abs=0.1)
+
+
+def test_held_back_window_ends_with_the_day(sample: History) -> None:
+    found = held_back(sample, OCTOBER, 91)
+    assert (found.as_of, found.days) == (OCTOBER - 91, 91)
+    assert found == held_back(sample.before(OCTOBER), OCTOBER, 91)
+
+
+def order_table(history: History) -> pa.Table:
+    days = [(START + timedelta(days=int(day))).isoformat() for day in history.day]
+    amounts = [f"{amount:.2f}" for amount in history.amount]
+    return pa.table({"customer_id": [f"{i:05}" for i in history.customer], "ordered_at": days, "amount": amounts})
+
+
+def test_csv_parquet_lines_and_refunds_say_the_same(sample: History, tmp_path: Path) -> None:
+    day, whole = START + timedelta(days=OCTOBER), order_table(sample)
+    pa_csv.write_csv(whole, tmp_path / "orders.csv")
+    plain = predict_file(tmp_path / "orders.csv", tmp_path / "plain.csv", day, 91, TAIPEI)
+    ids = pa.array([f"o{i}" for i in range(len(whole))])
+    paid = whole.append_column("order_id", ids).append_column("status", pa.array(["paid"] * len(whole)))
+    nothing = paid.set_column(2, "amount", pa.array(["0.00"] * len(whole)))  # a second line of each order
+    lost = paid.set_column(4, "status", pa.array(["refunded"] * len(whole))).set_column(
+        3, "order_id", pa.array([f"r{i}" for i in range(len(whole))])
+    )
+    pq.write_table(pa.concat_tables([paid, lost, nothing]), tmp_path / "lines.parquet")
+    lines = predict_file(tmp_path / "lines.parquet", tmp_path / "lines.csv", day, 91, TAIPEI)
+    assert plain.customer_count == lines.customer_count == 2357
+    assert plain.quality == lines.quality
+    assert (tmp_path / "plain.csv").read_bytes() == (tmp_path / "lines.csv").read_bytes()
+    head, first = (tmp_path / "plain.csv").read_text(encoding="utf-8").splitlines()[:2]
+    assert head == "customer_id,p_buy,expected_orders,expected_spend"
+    assert first.startswith("00004,0.")
+
+
+def test_an_unreadable_row_is_named_and_nothing_written(sample: History, tmp_path: Path) -> None:
+    table = order_table(sample)
+    days = table["ordered_at"].to_pylist()
+    days[41] = "someday"
+    pa_csv.write_csv(table.set_column(1, "ordered_at", pa.array(days)), tmp_path / "orders.csv")
+    with pytest.raises(BadInput, match=r"row 42: ordered_at 'someday'"):
+        predict_file(tmp_path / "orders.csv", tmp_path / "out.csv", START + timedelta(days=OCTOBER), 91, TAIPEI)
+    assert [path.name for path in tmp_path.iterdir()] == ["orders.csv"]
+
+
+def test_the_command_prints_the_quality_as_json_and_writes_parquet(sample: History, tmp_path: Path) -> None:
+    pa_csv.write_csv(order_table(sample), tmp_path / "orders.csv")
+    files = ["--orders", str(tmp_path / "orders.csv"), "--out", str(tmp_path / "out.parquet")]
+    day = (START + timedelta(days=OCTOBER)).isoformat()
+    rest = ["--as-of", day, "--horizon-days", "91", "--zone", "Asia/Taipei", "--json"]
+    result = CliRunner().invoke(app, ["predict", "files", *files, *rest], catch_exceptions=False)
+    found = json.loads(result.stdout)
+    assert found["customers"] == 2357
+    assert set(found["quality"]) >= {"learned", "bgnbd", "rfm_score", "buyers"}
+    assert len(found["quality"]["learned"]["calibration"]) == 10
+    written = pq.read_table(tmp_path / "out.parquet")
+    assert written.column_names == ["customer_id", "p_buy", "expected_orders", "expected_spend"]
+    assert written["customer_id"].to_pylist() == sorted(written["customer_id"].to_pylist())
+
+
+def test_too_little_data_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text("customer_id,ordered_at,amount\n1,2025-01-01,5\n2,2025-03-01,5\n")
+    for horizon, sentence in ((30, "only 2 customers"), (365, "go back"), (0, "the horizon must be")):
+        with pytest.raises((TooLittleData, BadInput), match=sentence):
+            predict_file(tmp_path / "orders.csv", tmp_path / "new" / "out.csv", date(2025, 6, 1), horizon, TAIPEI)
+    assert [path.name for path in tmp_path.iterdir()] == ["orders.csv"]
