@@ -51,8 +51,8 @@ def segment_file(orders: Path, out: Path, request: Request) -> FileResult:
     """Write one row per customer with a paid order in `orders` to `out` (columns OUTPUT, in no particular order).
 
     The result appears whole or not at all. Raises BadInput for an unknown ending, a file that can't be read or is
-    empty, a missing column, and the first row that can't be understood. The date and
-    status of every row must be readable; the amount and customer of those that count.
+    empty, a missing column, and the first row that can't be understood. The date and status of every row must be
+    readable; the amount and customer of those that count.
     """
     ending_of(out)
     with reading_orders(orders, request.zone) as file:
@@ -210,9 +210,8 @@ def _time(column: Expression) -> Expression:
 
 
 def _amount(column: Expression) -> Expression:
-    """The amount in whole ten-thousandths, or an ordinary decimal as it is; null where it
-    can't be read exactly. Binary floats are rounded to the
-    nearest ten-thousandth, since they hold no decimal exactly."""
+    """The amount in whole ten-thousandths; null where it can't be read exactly. Binary floats, which hold no decimal
+    exactly, are rounded to the nearest ten-thousandth."""
     kind = column.type()
     if kind.is_floating():
         # isnan by name: Parquet's statistics leave NaN out, so DuckDB takes `< MAX_AMOUNT` for proven
@@ -222,7 +221,7 @@ def _amount(column: Expression) -> Expression:
         return ibis.cases((column.between(-MAX_AMOUNT, MAX_AMOUNT), column.cast("int64"))) * UNITS
     if kind.is_decimal():
         if kind.scale <= DECIMAL_PLACES and kind.precision <= 18:
-            return column
+            return (column * UNITS).cast("int64")  # sums of 64 bits are far cheaper than sums of decimals
         exact = column
         if kind.scale > DECIMAL_PLACES:
             exact = ibis.cases((column.round(DECIMAL_PLACES) == column, column))

@@ -97,9 +97,8 @@ def aggregates(
     """One row per customer: `customer_id, recency_days, frequency, monetary` (ten-thousandths).
 
     `orders` holds paid rows only: `customer_id`, `ordered_at` (date, naive brand time, or a time with a zone: the
-    session's zone must then be the brand's) and `amount` (int64 ten-thousandths, or a decimal of at most four
-    places). With `lines`, rows of a customer with the same `order_id` are one order; a null order_id is an order of
-    its own.
+    session's zone must then be the brand's) and `amount` (int64 ten-thousandths). With `lines`, rows of a customer with
+    the same `order_id` are one order; a null order_id is an order of its own.
 
     A null in one of the three is a row that could not be read (a null time counts as inside). The column `unread`
     has how many a customer has of them: counting beside the sums costs no second pass.
@@ -112,9 +111,6 @@ def aggregates(
         monetary=rows.amount.sum(),
         unread=2 * rows.count() - rows.ordered_at.count() - rows.amount.count(),
     )
-    money = grouped.monetary
-    if money.type().is_decimal():  # exact as it is; turned into whole ten-thousandths once per customer, not per row
-        money = money.cast("decimal(23, 4)") * UNITS
     last_day = grouped["last"] if grouped["last"].type().is_date() else grouped["last"].date()
     return grouped.select(
         "customer_id",
@@ -122,7 +118,7 @@ def aggregates(
         recency_days=ibis.literal(as_of).delta(last_day, unit="day").cast("int32"),
         frequency=grouped.frequency.cast("int32"),
         # DuckDB sums 64 bits in 128: back to 64, failing rather than wrapping beyond 9.2e14 of money
-        monetary=money.cast("decimal(38, 0)").cast("int64"),
+        monetary=grouped.monetary.cast("decimal(38, 0)").cast("int64"),
         unread=grouped.unread + grouped.customer_id.isnull().cast("int64"),
     )
 

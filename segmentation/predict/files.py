@@ -75,12 +75,11 @@ def _history(file: OrderFile, as_of: date, zone: ZoneInfo) -> tuple[Any, History
     table = file.connection.to_pyarrow(_orders(rows.mutate(day=day), lines=file.has_lines))
     if any(table[name].null_count for name in table.column_names):
         raise UnreadableRows
-    unit = 1 if file.paid.amount.type().is_decimal() else UNITS
     ids = pc.unique(table["customer_id"])
     ids = ids.take(pc.sort_indices(ids))
     customer = pc.index_in(table["customer_id"], ids).to_numpy().astype(np.int64)
     days = table["day"].cast(pa.int32()).to_numpy().astype(np.int64)
-    return ids, History(customer, days, table["amount"].to_numpy() / unit)
+    return ids, History(customer, days, table["amount"].to_numpy() / UNITS)
 
 
 def _orders(rows: Any, *, lines: bool) -> Any:
