@@ -110,7 +110,7 @@ def show(found: dict[str, Any], live: RunResults, seconds: float, text: str) -> 
     console.print(
         f"[bold]{found['customers']:,}[/] 顧客 customers   [bold]{found['orders']:,}[/] 訂單 orders   "
         f"[bold]{found['events']:,}[/] 行為事件 events   [bold]{found['campaigns']}[/] 活動 campaigns   "
-        f"[bold]{found['deliveries']['accepted']:,}[/] 則送達 accepted   {found['sent_more_than_once']} 重複 sent twice"
+        f"[bold]{found['deliveries']['accepted']:,}[/] 則受理 accepted   {found['sent_more_than_once']} 重複 sent twice"
     )
     console.print(_segments_table(found))
     console.print(Panel(text, title="現場活動 live campaign", expand=False))
@@ -143,7 +143,7 @@ def _live_table(live: RunResults) -> Table:
     for name in (
         "選入 chosen",
         "保留 held out",
-        "送達 accepted",
+        "受理 accepted",
         "點擊 tapped",
         "購買 bought after a tap",
         "金額 revenue",
