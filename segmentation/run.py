@@ -25,7 +25,7 @@ from segmentation import nesl
 from segmentation.engine import Request, Segmented, compute, open_duckdb
 from segmentation.reading import CURRENT, CUSTOMERS, read_into, read_orders
 from segmentation.rfm import Scoring
-from segmentation.writing import SEGMENTS, VALUES, write_changes
+from segmentation.writing import SEGMENTS, VALUES, RunStamp, write_changes
 from store.clock import Clock
 from store.engine import reading, table_of, transaction
 from store.errors import ExpectedError
@@ -77,21 +77,21 @@ def run_segments(
     Raises SegmentRunBusy while another run is at work.
     """
     request = Request(as_of, zone, cycle_days, look_back_days, scoring or Scoring(), propose_cycle=True)
-    with _claimed(engine, as_of, clock) as run_id, open_duckdb(zone) as connection:
+    with _claimed(engine, as_of, clock) as stamp, open_duckdb(zone) as connection:
         segmented = _computed(connection, engine, request)
         settings = settings_of(request, segmented)
         target, differences = _differences(connection, engine, segmented, as_of)
         people = int(connection.to_pyarrow(target.count()).as_py())
         former = _newest(engine)
         if differences.num_rows == 0 and former and (former.as_of, former.settings) == (as_of, settings):
-            _forget(engine, run_id)
+            _forget(engine, stamp.run_id)
             kept, changed = int(former.id), 0
         else:
-            changed = _write(engine, run_id, differences, clock)
-            _finish(engine, run_id, clock, settings, people, changed)
-            kept = run_id
+            changed = _write(engine, stamp, differences, clock)
+            _finish(engine, stamp.run_id, clock, settings, people, changed)
+            kept = stamp.run_id
     return SegmentRunResult(
-        kept, people, changed, kept != run_id, segmented.cycle_days, segmented.proposed_cycle_days, settings
+        kept, people, changed, kept != stamp.run_id, segmented.cycle_days, segmented.proposed_cycle_days, settings
     )
 
 
@@ -126,8 +126,8 @@ def _shown(measure: str, point: int) -> int | str:
 
 
 @contextmanager
-def _claimed(engine: Engine, as_of: date, clock: Clock) -> Iterator[int]:
-    """The id of a new run that is ours alone. Left by an error, the run is marked failed, so that the next may start
+def _claimed(engine: Engine, as_of: date, clock: Clock) -> Iterator[RunStamp]:
+    """The stamp of a new run that is ours alone. Left by an error, the run is marked failed, so that the next may start
     at once; left by a dying process, its lease runs out."""
     now = clock()
     row = {"as_of": as_of, "state": "running", "settings": {}, "started_at": now, "lease_until": now + LEASE}
@@ -140,7 +140,7 @@ def _claimed(engine: Engine, as_of: date, clock: Clock) -> Iterator[int]:
     except IntegrityError as error:
         raise SegmentRunBusy("another segment run is at work; try again when it has finished") from error
     try:
-        yield run_id
+        yield RunStamp(run_id, as_of, now)
     except BaseException:
         with transaction(engine) as session:
             ours = (run_table.c.id == run_id) & (run_table.c.state == "running")
@@ -179,15 +179,15 @@ def _differences(connection: Any, engine: Engine, segmented: Segmented, as_of: d
     return target, connection.to_pyarrow(changed.select(*wanted))
 
 
-def _write(engine: Engine, run_id: int, differences: pa.Table, clock: Clock) -> int:
+def _write(engine: Engine, stamp: RunStamp, differences: pa.Table, clock: Clock) -> int:
     """Write the differences chunk by chunk; returns how many customers' segments changed."""
     changed = 0
     for start in range(0, differences.num_rows, CHUNK_CUSTOMERS):
         if start:
             time.sleep(BREATH_SECONDS)
         with transaction(engine) as session:
-            _hold(session, run_id, clock)
-            changed += write_changes(session, run_id, differences.slice(start, CHUNK_CUSTOMERS))
+            _hold(session, stamp.run_id, clock)
+            changed += write_changes(session, stamp, differences.slice(start, CHUNK_CUSTOMERS))
     return changed
 
 

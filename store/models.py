@@ -121,10 +121,13 @@ class BehaviourEvent(Row, table=True):
 
     id: int | None = _key()
     event_key: str = Field(unique=True)  # the sender's id (LINE's webhookEventId, "click:…"): twice is once
-    source: str  # line | link
-    kind: str  # LINE's event type, known to us or not; "click"
-    channel_id: int = _ref("channel.id")
+    source: str  # line | link | brand (its site or till)
+    kind: str  # LINE's event type, known to us or not; "click"; of the brand: "product_view", "page_view", …
+    channel_id: int | None = _ref("channel.id", nullable=True)  # null: it did not come over a LINE channel
     customer_id: int | None = _ref("customer.id", nullable=True)  # null: no user in it (group, failed link)
+    sku: str | None = None  # the product it is about; null for none
+    topic: str | None = None  # of the link tapped or the page read; null for none
+    campaign_id: int | None = _ref("campaign.id", nullable=True)  # whose link was tapped; null otherwise
     occurred_at: datetime = Field(sa_type=UTCDateTime)
     received_at: datetime = Field(sa_type=UTCDateTime)
     message_id: str | None = None  # LINE's, of a message or of its unsending; null for other kinds
@@ -187,6 +190,29 @@ class Product(Row, table=True):
     url: str | None = Field(default=None, sa_type=Text)
 
 
+class ProductLabel(Row, table=True):
+    """A label proposed for a product from its words. An approved one stands in `Product.labels` too."""
+
+    product_id: int = _ref("product.id", primary_key=True)
+    label: str = Field(primary_key=True)
+    state: str = "proposed"  # proposed | approved | rejected: what a person rejected is never proposed again
+    evidence: dict[str, Any] = _json(dict)  # the words that it was proposed for, and its score
+    proposed_at: datetime = Field(sa_type=UTCDateTime)
+    decided_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: nobody has decided, like the next
+    decided_by: str | None = None
+
+
+class CustomerChange(Row, table=True):
+    """The log of what is to be computed anew: somebody whose facts changed. Written in the transaction of the fact,
+    only ever added to; whoever has computed the customer deletes the rows that it had seen. See store/changes.py."""
+
+    __table_args__ = {"sqlite_autoincrement": True}  # an id that was seen must never be given again
+
+    id: int | None = _key()
+    customer_id: int = _ref("customer.id")
+    noted_at: datetime = Field(sa_type=UTCDateTime)
+
+
 class AuditEntry(Row, table=True):
     """Who did what to people's data: imports, exports, erasures, refusals obeyed."""
 
@@ -200,9 +226,30 @@ class AuditEntry(Row, table=True):
 # --- what is worked out ----------------------------------------------------------------------------------------
 
 
-class Tag(Row, table=True):
+class Rule(Row, table=True):
+    """A saved condition on customers: an audience, the ground of a tag, or a part of other rules."""
+
     id: int | None = _key()
     name: str = Field(unique=True)
+    definition: dict[str, Any] = _json(dict)  # see docs/rules.md
+    created_at: datetime = Field(sa_type=UTCDateTime)
+    updated_at: datetime = Field(sa_type=UTCDateTime)
+
+
+class Tag(Row, table=True):
+    """A label that people carry, and what puts it on and takes it off."""
+
+    id: int | None = _key()
+    name: str = Field(unique=True)
+    kind: str = "fact"  # what it states: fact | model | predictive
+    line: str = "static"  # how the line is drawn: static (absolute) | dynamic (relative to today's population)
+    source: str = "hand"  # who puts it on: hand (people, imports, links) | group | rule | measure | preference
+    definition: dict[str, Any] = _json(dict)  # what the source needs; empty for hand
+    cut: float | None = None  # dynamic: where the line lay when it was last drawn; null: never yet, or static
+    is_active: bool = True  # otherwise nothing is put on or taken off any more
+    created_at: datetime = Field(sa_type=UTCDateTime)
+    computed_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: never for the whole population
+    problem: str | None = Field(default=None, sa_type=Text)  # why it can't be computed; null: it can
 
 
 class CustomerTag(Row, table=True):
@@ -224,7 +271,26 @@ class CustomerTag(Row, table=True):
     customer_id: int = _ref("customer.id", index=True)
     since: datetime = Field(sa_type=UTCDateTime)
     until: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: it is on now
-    reason: str = Field(sa_type=Text)
+    strength: float = 1.0  # the decayed score of a preference, the chance of a prediction, 1 for others
+    source: str = "hand"  # hand | import | link | group | rule | measure | preference: who put it on
+    evidence: dict[str, Any] = _json(dict)  # why it was put on
+    off_evidence: dict[str, Any] | None = Field(
+        default=None, sa_type=JSON(none_as_null=True)
+    )  # why it came off; null: it is on
+    falls_off_on: date | None = None  # when it would come off if nothing more happens; null: never by itself
+
+
+class TagCheck(Row, table=True):
+    """A predictive tag held against what happened: of those who had it on a day, who did what it said."""
+
+    tag_id: int = _ref("tag.id", primary_key=True)
+    as_of: date = Field(primary_key=True)
+    until: date  # the end of the horizon, exclusive
+    people: int  # judged: everyone with a prediction on that day
+    tagged: int
+    happened: int  # among all judged
+    hits: int  # tagged, and it happened
+    computed_at: datetime = Field(sa_type=UTCDateTime)
 
 
 class SegmentRun(Row, table=True):
@@ -250,10 +316,11 @@ class SegmentRun(Row, table=True):
     finished_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: running or failed
     customer_count: int = 0
     change_count: int = 0  # customers whose segment changed in some model
+    last_change_id: int = Field(default=0, sa_type=BigId)  # the newest SegmentChange when it finished
 
 
 class CustomerSegment(Row, table=True):
-    """What the newest run says of a customer. Null scores: no paid order in the look-back window."""
+    """What the newest computation says of a customer. Null scores: no paid order in the look-back window."""
 
     customer_id: int = _ref("customer.id", primary_key=True)
     last_ordered_on: date | None = None
@@ -268,26 +335,96 @@ class CustomerSegment(Row, table=True):
     rfm8: str | None = Field(default=None, index=True)
     nesl: str = Field(index=True)
     nes: str = Field(index=True)
+    cycle_days: int | None = None  # the person's own purchase cycle, shrunk to the brand's; null: no paid order
+    nesl_personal: str = Field(default="never", index=True)  # by that cycle, like the next
+    nes_personal: str = Field(default="never", index=True)
+    loyalty: float | None = None  # (t / n) × s, 0 and more; null: no paid order
+    loyalty_percentile: float | None = None  # 0..100 among those with a loyalty, when the population was last computed
+    activity: str = Field(default="none", index=True)  # customer state
+    paid_total: Decimal | None = Field(default=None, sa_type=Decimal4)  # all history: past lifetime value
+    computed_at: datetime = Field(sa_type=UTCDateTime)
 
 
 class SegmentChange(Row, table=True):
-    """A customer's segments before and after a run that changed at least one of them. Who was in which segment when
-    follows from these. Null old_nesl: the customer was new. Other nulls: no paid order counted at that side."""
+    """A customer's segments before and after a computation that changed at least one of them. Who was in which segment
+    when follows from these, in the order of their ids. Null old_nesl: the customer was new. Other nulls: no paid
+    order counted at that side."""
 
-    customer_id: int = _ref("customer.id", primary_key=True)
-    run_id: int = _ref("segment_run.id", primary_key=True, index=True)
+    __table_args__ = (
+        Index(None, "customer_id", "id"),
+        Index(None, "run_id", "as_of", "id"),
+        {"sqlite_autoincrement": True},  # campaigns read on from an id: it must never be given again
+    )
+
+    id: int | None = _key()
+    customer_id: int = _ref("customer.id")
+    run_id: int | None = _ref("segment_run.id", nullable=True)  # null: between runs, after new facts
+    as_of: date  # the day that it was computed for
+    changed_at: datetime = Field(sa_type=UTCDateTime, index=True)
     old_rf4: str | None = None
     old_rf11: str | None = None
     old_rfm3: str | None = None
     old_rfm8: str | None = None
     old_nesl: str | None = None
     old_nes: str | None = None
+    old_nesl_personal: str | None = None
+    old_nes_personal: str | None = None
+    old_activity: str | None = None
     rf4: str | None = None
     rf11: str | None = None
     rfm3: str | None = None
     rfm8: str | None = None
     nesl: str
     nes: str
+    nesl_personal: str = "never"
+    nes_personal: str = "never"
+    activity: str = "none"
+
+
+class BrandSetting(Row, table=True):
+    """What the brand has chosen for its models, in place of the defaults: one row per group of settings."""
+
+    name: str = Field(primary_key=True)  # "segments", "loyalty", "activity", …
+    value: dict[str, Any] = _json(dict)
+    updated_at: datetime = Field(sa_type=UTCDateTime)
+    updated_by: str
+
+
+class SegmentSizeOnDay(Row, table=True):
+    """How many customers each segment had on a day, and what they had paid: written by each whole run."""
+
+    as_of: date = Field(primary_key=True)
+    model: str = Field(primary_key=True)
+    segment: str = Field(primary_key=True)
+    customers: int
+    value: Decimal = Field(sa_type=Decimal4)
+
+
+class PredictionRun(Row, table=True):
+    """One computation of predictions for everyone, or why there is none."""
+
+    id: int | None = _key()
+    as_of: date
+    state: str  # running finished failed off (too little data)
+    problem: str | None = Field(default=None, sa_type=Text)  # why off or failed; null otherwise
+    cycle_days: int  # the horizon of "the next cycle"
+    quality: dict[str, Any] = _json(dict)  # measured on held-back days, per horizon
+    customer_count: int = 0
+    started_at: datetime = Field(sa_type=UTCDateTime)
+    lease_until: datetime = Field(sa_type=UTCDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: running or failed
+
+
+class CustomerPrediction(Row, table=True):
+    """What the newest prediction run says of a customer with a paid order."""
+
+    customer_id: int = _ref("customer.id", primary_key=True)
+    run_id: int = _ref("prediction_run.id")
+    p_buy: float  # 0..1: at least one order in the next cycle
+    churn_risk: float  # 0..1: no order within the churn horizon
+    expected_orders: float  # in the next cycle
+    spend_90: Decimal = Field(sa_type=Decimal4)  # expected, in the next 90 days
+    spend_365: Decimal = Field(sa_type=Decimal4)
 
 
 # --- campaigns -------------------------------------------------------------------------------------------------
@@ -326,6 +463,7 @@ class TrackedLink(Row, table=True):
     id: int | None = _key()
     campaign_id: int = _ref("campaign.id")
     url: str = Field(sa_type=Text)
+    topic: str | None = None  # what it is about: a tap puts the tag of this name on; null: nothing
 
 
 class CampaignRun(Row, table=True):

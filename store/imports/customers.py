@@ -279,7 +279,7 @@ def _put_tags(connection: Connection, good: list[Given], now: datetime) -> set[s
     if not names:
         return set()
     known = set(connection.execute(select(tag.c.name).where(tag.c.name.in_(names))).scalars())
-    if unknown := [{"name": name} for name in names if name not in known]:
+    if unknown := [{"name": name, "created_at": now} for name in names if name not in known]:
         connection.execute(insert(tag), unknown)
     tag_ids = {row.name: row.id for row in connection.execute(select(tag).where(tag.c.name.in_(names)))}
     on = select(customer_tag.c.tag_id, customer_tag.c.customer_id).where(
@@ -292,6 +292,7 @@ def _put_tags(connection: Connection, good: list[Given], now: datetime) -> set[s
         (one, tag_ids[name]) for one in good for name in one.tags if (tag_ids[name], one.customer_id) not in current
     ]
     if missing:
-        rows = [{"tag_id": t, "customer_id": one.customer_id, "since": now, "reason": "import"} for one, t in missing]
+        put_on = {"since": now, "strength": 1.0, "source": "import", "evidence": {}}
+        rows = [{"tag_id": t, "customer_id": one.customer_id, **put_on} for one, t in missing]
         connection.execute(insert(customer_tag), rows)
     return {one.member_id for one, _ in missing}

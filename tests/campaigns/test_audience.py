@@ -241,13 +241,15 @@ def test_targets_choose_by_segment_and_by_tags_that_are_on(town: Town) -> None:
     with transaction(town.engine) as session:
         champion, lost, tagged, untagged = (make_customer(session).id or 0 for _ in range(4))
         for who, rf11, rfm8 in ((champion, "champions", "important_value"), (lost, "lost", "ordinary_win_back")):
-            session.add(CustomerSegment(customer_id=who, rf11=rf11, rfm8=rfm8, nesl="E", nes="E"))
-        tag = Tag(name="染護")
+            session.add(
+                CustomerSegment(customer_id=who, rf11=rf11, rfm8=rfm8, nesl="E", nes="E", computed_at=LONG_AGO)
+            )
+        tag = Tag(name="染護", created_at=LONG_AGO)
         session.add(tag)
         session.flush()
         assert tag.id is not None
-        session.add(CustomerTag(tag_id=tag.id, customer_id=tagged, since=LONG_AGO, reason="t"))
-        session.add(CustomerTag(tag_id=tag.id, customer_id=untagged, since=LONG_AGO, until=LONG_AGO, reason="t"))
+        session.add(CustomerTag(tag_id=tag.id, customer_id=tagged, since=LONG_AGO, source="import"))
+        session.add(CustomerTag(tag_id=tag.id, customer_id=untagged, since=LONG_AGO, until=LONG_AGO, source="import"))
     everyone, champions, tagged_run = (town.plan(target=t) for t in ("all", "rf11=champions", "tag:染護"))
     for run_id in (everyone, champions, tagged_run):
         town.freeze(run_id)

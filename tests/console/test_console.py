@@ -65,13 +65,16 @@ def customer_id(engine: Engine, clock: StillClock) -> int:
         make_account(session, channel, anna, display_name=EVIL)
         campaign = make_campaign(session, channel, name=f"冬季特賣 {EVIL}", state="sent", theme="冬季")
         run = CampaignRun(campaign_id=campaign.id or 0, scheduled_for=at, way="push", fired_at=at, state="sent")
-        tag, link = Tag(name="老客戶"), TrackedLink(campaign_id=campaign.id or 0, url="https://shop.example/")
+        tag, link = (
+            Tag(name="老客戶", created_at=at),
+            TrackedLink(campaign_id=campaign.id or 0, url="https://shop.example/"),
+        )
         session.add_all([run, tag, link])
         times: dict[str, Any] = {"as_of": at.date(), "started_at": at, "lease_until": at, "finished_at": at}
         session.add(SegmentRun(**times, state="finished", customer_count=1, change_count=1))
         session.flush()
         found = (anna.id or 0, run.id or 0)
-        session.add(CustomerTag(tag_id=tag.id or 0, customer_id=found[0], since=at, reason="r"))
+        session.add(CustomerTag(tag_id=tag.id or 0, customer_id=found[0], since=at, source="import"))
         session.add(Delivery(run_id=found[1], customer_id=found[0], state="accepted", sent_at=at))
         tap: dict[str, Any] = {"run_id": found[1], "customer_id": found[0], "clicked_at": at}
         session.add(Click(**tap, link_id=link.id or 0, kind="person", user_agent=""))
@@ -103,6 +106,7 @@ def customer_id(engine: Engine, clock: StillClock) -> int:
                 rfm8="ordinary_develop",
                 nesl="N",
                 nes="N",
+                computed_at=at,
             )
         )
         for _ in range(9):

@@ -159,11 +159,11 @@ def test_everything_of_a_webhook_made_customer_moves_to_a_member_who_was_there(
         session.add(BehaviourEvent(event_key="e1", customer_id=stranger.id, occurred_at=LONG_AGO, **event))
         make_order(session, member)
         make_order(session, stranger)
-        tag = Tag(name="t")
+        tag = Tag(name="t", created_at=LONG_AGO)
         session.add(tag)
         session.flush()
         for who in (member, stranger, bystander):
-            session.add(CustomerTag(tag_id=tag.id or 0, customer_id=who.id or 0, since=LONG_AGO, reason="r"))
+            session.add(CustomerTag(tag_id=tag.id or 0, customer_id=who.id or 0, since=LONG_AGO, source="import"))
         run = CampaignRun(
             campaign_id=make_campaign(session, session.get_one(Channel, channel_id)).id or 0,
             scheduled_for=LONG_AGO,
