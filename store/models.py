@@ -401,14 +401,25 @@ class SegmentSizeOnDay(Row, table=True):
 
 
 class PredictionRun(Row, table=True):
-    """One computation of predictions for everyone, or why there is none."""
+    """One computation of predictions for everyone, or why there is none. One at a time, by the index, as a
+    SegmentRun."""
+
+    __table_args__ = (
+        Index(
+            "uq_prediction_run_running",
+            "state",
+            unique=True,
+            sqlite_where=text("state = 'running'"),
+            postgresql_where=text("state = 'running'"),
+        ),
+    )
 
     id: int | None = _key()
     as_of: date
-    state: str  # running finished failed off (too little data)
-    problem: str | None = Field(default=None, sa_type=Text)  # why off or failed; null otherwise
+    state: str  # running finished failed off (too little data for every horizon)
+    problem: str | None = Field(default=None, sa_type=Text)  # why off; null otherwise
     cycle_days: int  # the horizon of "the next cycle"
-    quality: dict[str, Any] = _json(dict)  # measured on held-back days, per horizon
+    quality: dict[str, Any] = _json(dict)  # per horizon: measured on held-back days, or why it is left out
     customer_count: int = 0
     started_at: datetime = Field(sa_type=UTCDateTime)
     lease_until: datetime = Field(sa_type=UTCDateTime)
@@ -416,15 +427,15 @@ class PredictionRun(Row, table=True):
 
 
 class CustomerPrediction(Row, table=True):
-    """What the newest prediction run says of a customer with a paid order."""
+    """What the newest prediction run says of a customer with a paid order. Null: too little data for that horizon."""
 
     customer_id: int = _ref("customer.id", primary_key=True)
-    run_id: int = _ref("prediction_run.id")
-    p_buy: float  # 0..1: at least one order in the next cycle
-    churn_risk: float  # 0..1: no order within the churn horizon
-    expected_orders: float  # in the next cycle
-    spend_90: Decimal = Field(sa_type=Decimal4)  # expected, in the next 90 days
-    spend_365: Decimal = Field(sa_type=Decimal4)
+    run_id: int = _ref("prediction_run.id")  # the run that last changed the row
+    p_buy: float | None = None  # 0..1: at least one order in the next cycle
+    churn_risk: float | None = None  # 0..1: no order within the churn horizon
+    expected_orders: float | None = None  # in the next cycle
+    spend_90: Decimal | None = Field(default=None, sa_type=Decimal4)  # expected, in the next 90 days
+    spend_365: Decimal | None = Field(default=None, sa_type=Decimal4)
 
 
 # --- campaigns -------------------------------------------------------------------------------------------------

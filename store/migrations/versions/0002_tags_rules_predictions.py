@@ -192,12 +192,21 @@ def _predictions() -> None:
         _moment("finished_at", nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_prediction_run")),
     )
+    running = sa.text("state = 'running'")
+    op.create_index(
+        "uq_prediction_run_running",
+        "prediction_run",
+        ["state"],
+        unique=True,
+        sqlite_where=running,
+        postgresql_where=running,
+    )
     op.create_table(
         "customer_prediction",
         *_to("customer", of="customer_prediction"),
         *_to("prediction_run", of="customer_prediction", column="run_id"),
-        *(sa.Column(name, sa.Float(), nullable=False) for name in ("p_buy", "churn_risk", "expected_orders")),
-        *(sa.Column(name, Decimal4(), nullable=False) for name in ("spend_90", "spend_365")),
+        *(sa.Column(name, sa.Float(), nullable=True) for name in ("p_buy", "churn_risk", "expected_orders")),
+        *(sa.Column(name, Decimal4(), nullable=True) for name in ("spend_90", "spend_365")),
         sa.PrimaryKeyConstraint("customer_id", name=op.f("pk_customer_prediction")),
     )
 
