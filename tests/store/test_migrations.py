@@ -1,12 +1,25 @@
-"""Migrations must add up to the models, on both databases."""
+"""Migrations must add up to the models, on both databases, and keep what was stored."""
 
+import json
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Connection, Engine, inspect, make_url, select, text
 from sqlmodel import SQLModel
 
 import store.models  # noqa: F401  (fills the metadata)
+from store.engine import open_engine, reading, table_of
 from store.migrate import upgrade
+from store.models import BehaviourEvent, CustomerSegment, CustomerTag, SegmentChange, SegmentRun, Tag, TrackedLink
+from tests.conftest import DATABASES
+
+AT = "2026-10-01 02:00:00.000000"
 
 
 def test_migrations_add_up_to_the_models(engine: Engine) -> None:
@@ -21,3 +34,137 @@ def test_upgrading_twice_changes_nothing(engine: Engine) -> None:
     upgrade(engine)
     assert set(inspect(engine).get_table_names()) == before
     assert {"customer", "behaviour_event", "delivery", "webhook_body"} <= before
+
+
+@pytest.fixture(params=DATABASES)
+def empty_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A database without any table."""
+    if request.param == "sqlite":
+        engine = open_engine(f"sqlite:///{tmp_path}/old.db")
+        yield engine
+        engine.dispose()
+        return
+    server: str = request.getfixturevalue("postgres_url")
+    name = f"t{uuid4().hex}"
+    admin = open_engine(server).execution_options(isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine = open_engine(make_url(server).set(database=name).render_as_string(hide_password=False))
+    yield engine
+    engine.dispose()
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+def put(connection: Connection, table: str, **values: Any) -> None:
+    names = ", ".join(values)
+    connection.execute(text(f"INSERT INTO {table} ({names}) VALUES (:{', :'.join(values)})"), values)
+
+
+def fill_0001(connection: Connection) -> None:
+    """A brand at revision 0001: two people, one of whom tapped; a tag on and one off; two runs with their changes."""
+    put(connection, "channel", id=1, name="main")
+    for key in (1, 2):
+        put(connection, "customer", id=key, attributes="{}", created_at=AT, refusal_changed_ms=0)
+    put(
+        connection,
+        "campaign",
+        id=7,
+        channel_id=1,
+        name="c",
+        state="sent",
+        target="all",
+        messages="[]",
+        way="push",
+        holdout_percent=50000,
+        conversion_days=7,
+        created_at=AT,
+    )
+    put(connection, "tracked_link", id=3, campaign_id=7, url="https://shop.example/")
+    put(
+        connection,
+        "campaign_run",
+        id=9,
+        campaign_id=7,
+        scheduled_for=AT,
+        state="sent",
+        messages="[]",
+        way="push",
+        link_ids="{}",
+        fired_at=AT,
+        frozen_up_to=0,
+    )
+    click = json.dumps({"link_id": 3, "run_id": 9})
+    for kind, payload in (("click", click), ("message", json.dumps({"message": {"text": "去屑"}}))):
+        event = {"event_key": kind, "source": "line", "kind": kind, "channel_id": 1, "customer_id": 1}
+        put(connection, "behaviour_event", **event, occurred_at=AT, received_at=AT, payload=payload)
+    put(connection, "tag", id=5, name="染護")
+    put(connection, "customer_tag", tag_id=5, customer_id=1, since=AT, until=AT, reason="import")
+    put(connection, "customer_tag", tag_id=5, customer_id=1, since=AT, reason="import")
+    _fill_segments(connection)
+
+
+def _fill_segments(connection: Connection) -> None:
+    for key, day, finished in ((1, "2026-09-30", AT), (2, "2026-10-01", AT), (3, "2026-10-01", None)):
+        times = {"started_at": AT, "lease_until": AT, "finished_at": finished}
+        state = "finished" if finished else "failed"
+        counts = {"customer_count": 2, "change_count": 1, "settings": "{}"}
+        put(connection, "segment_run", id=key, as_of=day, state=state, **times, **counts)
+    put(connection, "customer_segment", customer_id=1, frequency=1, monetary=10000, nesl="S1", nes="S")
+    put(connection, "segment_change", customer_id=2, run_id=1, nesl="never", nes="never")
+    put(connection, "segment_change", customer_id=1, run_id=1, nesl="N", nes="N", rf4="new")
+    put(connection, "segment_change", customer_id=1, run_id=2, old_nesl="N", nesl="S1", nes="S", old_rf4="new")
+
+
+def test_rows_of_the_first_version_are_kept_and_say_the_same(empty_engine: Engine) -> None:
+    upgrade(empty_engine, "0001")
+    with empty_engine.begin() as connection:
+        fill_0001(connection)
+    upgrade(empty_engine)
+    with reading(empty_engine) as session:
+        events = {event.kind: event for event in session.scalars(select(BehaviourEvent))}
+        assert (events["click"].campaign_id, events["message"].campaign_id) == (7, None)
+        assert events["message"].payload == {"message": {"text": "去屑"}}
+        link = session.scalars(select(TrackedLink)).one()
+        assert (link.url, link.topic) == ("https://shop.example/", None)
+        tag = session.scalars(select(Tag)).one()
+        assert (tag.name, tag.kind, tag.source, tag.is_active, tag.definition) == ("染護", "fact", "hand", True, {})
+        rows = session.scalars(select(CustomerTag).order_by(table_of(CustomerTag).c.id)).all()
+        said = [(r.source, r.evidence, r.strength, r.until is None, r.off_evidence) for r in rows]
+        assert said == [("import", {"note": "import"}, 1.0, is_on, None) for is_on in (False, True)]
+        now = session.scalars(select(CustomerSegment)).one()
+        assert (now.nesl, now.nesl_personal, now.activity, now.computed_at.year) == ("S1", "never", "none", 1970)
+
+
+def test_changes_by_run_become_changes_in_their_order(empty_engine: Engine) -> None:
+    upgrade(empty_engine, "0001")
+    with empty_engine.begin() as connection:
+        fill_0001(connection)
+    upgrade(empty_engine)
+    with reading(empty_engine) as session:
+        changes = session.scalars(select(SegmentChange).order_by(table_of(SegmentChange).c.id)).all()
+        assert [(c.customer_id, c.run_id, c.as_of, c.old_nesl, c.nesl, c.old_rf4, c.rf4) for c in changes] == [
+            (1, 1, date(2026, 9, 30), None, "N", None, "new"),
+            (2, 1, date(2026, 9, 30), None, "never", None, None),
+            (1, 2, date(2026, 10, 1), "N", "S1", "new", None),
+        ]
+        assert {c.changed_at.isoformat() for c in changes} == {"2026-10-01T02:00:00+00:00"}
+        runs = session.scalars(select(SegmentRun).order_by(table_of(SegmentRun).c.id)).all()
+        ids = [change.id for change in changes]
+        assert [run.last_change_id for run in runs[:2]] == [ids[1], ids[2]]
+
+
+def test_an_id_of_the_log_or_of_the_history_is_never_given_twice(
+    new_database_url: Callable[[str], str],
+) -> None:
+    engine = open_engine(new_database_url("sqlite"))
+    with engine.begin() as connection:
+        put(connection, "customer", id=1, attributes="{}", created_at=AT, refusal_changed_ms=0)
+        ids = []
+        for _ in range(2):
+            put(connection, "customer_change", customer_id=1, noted_at=AT)
+            ids.append(connection.execute(text("SELECT max(id) FROM customer_change")).scalar_one())
+            connection.execute(text("DELETE FROM customer_change"))
+    engine.dispose()
+    assert ids[1] > ids[0]
