@@ -1,6 +1,7 @@
-"""DuckDB in this process: runs the expressions of rfm.py and nesl.py over a table of paid orders.
+"""DuckDB in this process: runs the expressions of the models over a table of paid orders.
 
-Only the connection and the two small questions (cut points, mean scores) are DuckDB's business; the rest is Ibis.
+Only the connection and the small questions about a population (cut points, mean scores, medians) are asked here; the
+rest is Ibis.
 """
 
 import tempfile
@@ -8,17 +9,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import ibis
 
-from segmentation import nesl, rfm
+from segmentation import activity, groups, loyalty, measures, nesl, rfm
+from segmentation.activity import Activity
+from segmentation.loyalty import Loyalty
+from segmentation.population import Population
+from store.errors import BadInput
 
 MEMORY_LIMIT = "640MB"  # beyond it DuckDB spills to disk; the whole process stays below 1 GiB
-SEGMENT_COLUMNS = ("rf4", "rf11", "rfm3", "rfm8", "nesl")
 POPULATION = "population"
 DEFAULT_CYCLE_DAYS = 30
+
+SCORE_COLUMNS = ("recency_days", "frequency", "monetary", "r", "f", "m")
+CORE_COLUMNS = ("customer_id", *SCORE_COLUMNS, "rf4", "rf11", "rfm3", "rfm8", "nesl")
+GROUP_COLUMNS = ("champion", "potential_loyalist", "win_back", "at_risk_spender", "repeat_buyer")
+MORE_COLUMNS = (
+    *("nes", "cycle_days", "nesl_personal", "nes_personal"),
+    *("loyalty", "loyalty_percentile", "activity", "paid_total", *GROUP_COLUMNS),
+)
 
 Table = Any
 
@@ -32,19 +44,32 @@ class Request:
     cycle_days: int | None = DEFAULT_CYCLE_DAYS
     look_back_days: int | None = None
     scoring: rfm.Scoring = field(default_factory=rfm.Scoring)
-    propose_cycle: bool = False  # work out the proposal even when `cycle_days` is given
+    propose_cycle: bool = False  # work out the proposal even when `cycle_days` is given; "all" always does
+    models: Literal["core", "all"] = "core"
+    # the rest only for all models
+    cycle_weight: int = nesl.CYCLE_WEIGHT
+    loyalty: Loyalty = field(default_factory=Loyalty)
+    activity: Activity = field(default_factory=Activity)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.cycle_weight <= 100:
+            raise BadInput(f"the weight of the brand's cycle must be 1 to 100, not {self.cycle_weight}")
 
 
 @dataclass(frozen=True)
 class Segmented:
-    """A computed population: `table` has one row per customer with a paid order (customer_id, recency_days,
-    frequency, monetary in ten-thousandths, r, f, m and the segment of each model)."""
+    """A computed population. `table` has CORE_COLUMNS for each customer with an order that counts (monetary in
+    ten-thousandths); with all models CORE_COLUMNS and MORE_COLUMNS for each customer with an order or act before the
+    day: then R, F, M, their segments, the personal cycle and its states are null for those without an order that
+    counts, loyalty and paid_total (ten-thousandths) for those without any, and activity for those without an act; the
+    five groups are never null."""
 
     table: Table
-    people: int
+    people: int  # customers with an order that counts
     cycle_days: int
     proposed_cycle_days: int | None  # None: not asked for, or nobody ordered twice
     cuts: rfm.Cuts | None  # None: nobody to score
+    population: Population | None = None  # with all models
 
 
 class UnreadableRows(Exception):
@@ -66,42 +91,77 @@ def open_duckdb(zone: ZoneInfo, *, memory_limit: str = MEMORY_LIMIT) -> Iterator
             connection.disconnect()
 
 
-def compute(connection: Any, orders: Table, request: Request, *, lines: bool = False) -> Segmented:
+def compute(
+    connection: Any,
+    orders: Table,
+    request: Request,
+    *,
+    lines: bool = False,
+    population: Population | None = None,
+    acts: Table | None = None,
+) -> Segmented:
     """Score and segment everyone with an order that counts. `orders` and `lines` as in `rfm.aggregates`.
 
-    Writes the temporary table `population` on the connection. Raises UnreadableRows when a row lacks a value,
-    duckdb.Error when the rows can't be computed with (a sum out of range).
+    With `population` (of a former computation with the same settings), the customers of `orders` and `acts` are only
+    measured by it, so that each comes out as if everyone were there. `acts` (customer_id, occurred_at: as ordered_at)
+    are what activity is judged by, where models is "all"; None: the orders that count.
+
+    Writes temporary tables on the connection, in place of those of a former call: the tables of its result are then
+    of no use any more. Raises UnreadableRows when a row lacks a value, duckdb.Error when the rows can't be computed
+    with (a sum out of range).
     """
+    if request.models == "all":
+        return _all(connection, orders, request, lines, population, acts)
+    return _core(connection, orders, request, lines, population)
+
+
+def _core(connection: Any, orders: Table, request: Request, lines: bool, population: Population | None) -> Segmented:
     whole = rfm.aggregates(orders, request.as_of, request.zone, request.look_back_days, lines=lines)
-    population = connection.create_table(POPULATION, whole, temp=True)
+    people = _kept(connection, POPULATION, whole)
     proposed = None
-    if request.cycle_days is None or request.propose_cycle:
+    if population is None and (request.cycle_days is None or request.propose_cycle):
         proposed = proposed_cycle(connection, orders, request, lines=lines)
-    cycle_days = request.cycle_days or proposed or DEFAULT_CYCLE_DAYS
-    found = _row(connection, rfm.cut_points(population))
-    if found["unread"]:
-        raise UnreadableRows
-    if not found["people"]:
-        return Segmented(_with_segments(population, None, cycle_days), 0, cycle_days, proposed, None)
-    fixed = request.scoring.fixed_cuts()
-    points = {name: fixed[name] or tuple(found[name]) for name in rfm.MEASURES}
-    sums = _row(connection, rfm.score_sums(population, points))
-    high = request.scoring.high_from
-    cuts = rfm.Cuts(points, {n: high or rfm.first_high(sums[n], found["people"]) for n in rfm.MEASURES})
-    return Segmented(_with_segments(population, cuts, cycle_days), found["people"], cycle_days, proposed, cuts)
+    cycle_days = population.cycle_days if population else request.cycle_days or proposed or DEFAULT_CYCLE_DAYS
+    count, cuts = _cuts(connection, people, request, population)
+    table = _with_segments(people, cuts, cycle_days)
+    return Segmented(table.select(*CORE_COLUMNS), count, cycle_days, proposed, cuts)
+
+
+def _all(
+    connection: Any, orders: Table, request: Request, lines: bool, known: Population | None, acts: Table | None
+) -> Segmented:
+    as_of, zone, look_back = request.as_of, request.zone, request.look_back_days
+    if lines:
+        _require_readable(connection, orders)
+        orders = _kept(connection, "whole_orders", measures.whole_orders(orders, as_of, zone, look_back))
+    gaps = _gaps(connection, "order_gaps", orders.filter(rfm.counted(orders, as_of, zone, look_back)), "ordered_at")
+    act_gaps = gaps
+    if acts is not None:
+        before = acts.filter(acts.occurred_at < rfm.moment(acts.occurred_at, as_of, zone))
+        act_gaps = _gaps(connection, "act_gaps", before, "occurred_at")
+    proposed = None if known else nesl.whole_cycle(_median(connection, gaps))
+    cycle_days = known.cycle_days if known else request.cycle_days or proposed or DEFAULT_CYCLE_DAYS
+    usual = known.usual_gap_days if known else nesl.whole_cycle(_median(connection, act_gaps, apart=True)) or cycle_days
+    periods = request.loyalty.periods
+    of_orders = measures.of_orders(orders, as_of, zone, look_back, cycle_days, periods)
+    of_acts = measures.of_acts(act_gaps, as_of, request.activity.returned_days)
+    joined = of_orders.left_join(measures.of_gaps(gaps), "customer_id").drop("customer_id_right")
+    joined = joined.outer_join(of_acts, "customer_id")
+    joined = joined.mutate(customer_id=ibis.coalesce(joined.customer_id, joined.customer_id_right))
+    people = _kept(connection, POPULATION, joined.drop("customer_id_right"))
+    count, cuts = _cuts(connection, people.filter(people.frequency.notnull()), request, known)
+    points = known.loyalty_points if known else _loyalty_points(connection, people)
+    population = Population(cuts, cycle_days, usual, points)
+    return Segmented(_with_all(people, request, population), count, cycle_days, proposed, cuts, population)
 
 
 def proposed_cycle(connection: Any, orders: Table, request: Request, *, lines: bool = False) -> int | None:
     """The purchase cycle that the orders propose, in whole days; None when nobody ordered twice."""
     rows = orders.filter(rfm.counted(orders, request.as_of, request.zone, request.look_back_days))
-    day = rows.ordered_at if rows.ordered_at.type().is_date() else rows.ordered_at.date()
-    days = rows.mutate(day=day)
     if lines:
-        alone = days.filter(days.order_id.isnull()).select("customer_id", "day")
-        together = days.filter(days.order_id.notnull()).group_by(["customer_id", "order_id"])
-        days = alone.union(together.aggregate(day=days.day.max()).select("customer_id", "day"))
-    median = _row(connection, nesl.median_gap(days.select("customer_id", "day")))["days"]
-    return nesl.whole_cycle(median)
+        rows = measures.whole_orders(rows, request.as_of, request.zone, request.look_back_days)
+    days = rows.select("customer_id", day=measures.day_of(rows.ordered_at))
+    return nesl.whole_cycle(_row(connection, nesl.median_gap(nesl.gaps(days)))["days"])
 
 
 def _row(connection: Any, one_row: Table) -> dict[str, Any]:
@@ -109,10 +169,62 @@ def _row(connection: Any, one_row: Table) -> dict[str, Any]:
     return found
 
 
-def _with_segments(population: Table, cuts: rfm.Cuts | None, cycle_days: int) -> Table:
-    """The population with scores and segments, without `unread`; when nobody is there, an empty table of that shape."""
+def _kept(connection: Any, name: str, rows: Table) -> Table:
+    """`rows` as the temporary table `name`, in place of one that was there (ibis's own `overwrite` fails)."""
+    connection.raw_sql(f"DROP TABLE IF EXISTS temp.{name}")
+    return connection.create_table(name, rows, temp=True)
+
+
+def _require_readable(connection: Any, rows: Table) -> None:
+    names = ("customer_id", "ordered_at", "amount")
+    nulls = _row(connection, rows.aggregate(**{name: rows[name].isnull().sum() for name in names}))
+    if any(nulls.values()):
+        raise UnreadableRows
+
+
+def _gaps(connection: Any, name: str, rows: Table, time: str) -> Table:
+    """The gaps between rows of the same customer, kept as the table `name`."""
+    days = rows.select("customer_id", day=measures.day_of(rows[time]))
+    return _kept(connection, name, nesl.gaps(days))
+
+
+def _median(connection: Any, gaps: Table, *, apart: bool = False) -> float | None:
+    """The median of all gaps; `apart`: of those of at least a day."""
+    found = _row(connection, gaps.aggregate(days=gaps.gap.median(where=gaps.gap > 0 if apart else None)))
+    days: float | None = found["days"]
+    return days
+
+
+def _cuts(connection: Any, people: Table, request: Request, known: Population | None) -> tuple[int, rfm.Cuts | None]:
+    """How many people there are, and what to score them by; None for nobody."""
+    found = _row(connection, rfm.cut_points(people))
+    if found["unread"]:
+        raise UnreadableRows
+    if known and known.cuts:
+        return found["people"], known.cuts
+    if not found["people"]:
+        return 0, None
+    fixed = request.scoring.fixed_cuts()
+    points = {name: fixed[name] or tuple(found[name]) for name in rfm.MEASURES}
+    sums = _row(connection, rfm.score_sums(people, points))
+    high = request.scoring.high_from
+    return found["people"], rfm.Cuts(
+        points, {n: high or rfm.first_high(sums[n], found["people"]) for n in rfm.MEASURES}
+    )
+
+
+def _loyalty_points(connection: Any, people: Table) -> tuple[int, ...]:
+    product = people.filter(people.loyalty_product.notnull()).group_by("loyalty_product")
+    counts = connection.to_pyarrow(product.aggregate(people=lambda t: t.count()))
+    return loyalty.percentile_points(
+        zip(counts["loyalty_product"].to_pylist(), counts["people"].to_pylist(), strict=True)
+    )
+
+
+def _with_segments(people: Table, cuts: rfm.Cuts | None, cycle_days: int) -> Table:
+    """The people with scores and core segments; when nobody has an order that counts, a table of that shape."""
     cuts = cuts or rfm.Cuts(dict.fromkeys(rfm.MEASURES, (0, 0, 0, 0)), dict.fromkeys(rfm.MEASURES, 1))
-    scored = population.drop("unread").mutate(**rfm.scores(population, cuts.points))
+    scored = people.mutate(**rfm.scores(people, cuts.points))
     r, f, m = (scored[name] >= cuts.high_from[name] for name in rfm.MEASURES)
     return scored.mutate(
         rf4=rfm.rf4(r, f),
@@ -120,4 +232,32 @@ def _with_segments(population: Table, cuts: rfm.Cuts | None, cycle_days: int) ->
         rfm3=rfm.rfm3(r, f, m, scored.frequency),
         rfm8=rfm.rfm8(r, f, m),
         nesl=nesl.nesl(scored.recency_days, scored.frequency, cycle_days),
+    )
+
+
+def _with_all(people: Table, request: Request, population: Population) -> Table:
+    """The people with all models; null where a model doesn't say anything of a customer."""
+    cuts = population.cuts or rfm.Cuts(dict.fromkeys(rfm.MEASURES, (0, 0, 0, 0)), dict.fromkeys(rfm.MEASURES, 1))
+    table = _with_segments(people, cuts, population.cycle_days)
+    counts, has_acted = table.frequency.notnull(), table.since_last.notnull()
+    own = nesl.personal_cycle(table.gap_count, table.median_gap, population.cycle_days, request.cycle_weight)
+    table = table.mutate(cycle_days=ibis.cases((counts, own)))
+    personal = nesl.nesl(table.recency_days, table.frequency, table.cycle_days)
+    usual = nesl.personal_cycle(
+        table.act_gap_count, table.median_act_gap, population.usual_gap_days, request.activity.weight
+    )
+    core = {name: ibis.cases((counts, table[name])) for name in ("r", "f", "m", *CORE_COLUMNS[7:])}
+    high = tuple(table[name] >= cuts.high_from[name] for name in rfm.MEASURES)
+    product = table.loyalty_product
+    percentile = loyalty.percentile(product, population.loyalty_points)
+    table = table.mutate(
+        **core,
+        **groups.groups(table, high, population.cycle_days),
+        nesl_personal=ibis.cases((counts, personal)),
+        loyalty=loyalty.loyalty(product, request.loyalty.periods),
+        loyalty_percentile=ibis.cases((product.notnull(), percentile)),
+        activity=ibis.cases((has_acted, activity.state(table, usual, request.activity))),
+    )
+    return table.mutate(nes=nesl.nes(table.nesl), nes_personal=nesl.nes(table.nesl_personal)).select(
+        *CORE_COLUMNS, *MORE_COLUMNS
     )

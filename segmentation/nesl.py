@@ -4,12 +4,15 @@ from typing import Any
 
 import ibis
 
+CYCLE_WEIGHT = 3  # of the brand's cycle, in gaps of one's own: with four orders a customer's habit counts half
+
 Table = Any
 Expression = Any
 
 
-def nesl(recency_days: Expression, frequency: Expression, cycle_days: int) -> Expression:
-    """The state of a customer with a paid order: N, E, S1, S2 or L. (`never` is everyone without one.)"""
+def nesl(recency_days: Expression, frequency: Expression, cycle_days: int | Expression) -> Expression:
+    """The state of a customer with a paid order: N, E, S1, S2 or L. (`never` is everyone without one.) `cycle_days` is
+    the brand's cycle, or each customer's own."""
     return ibis.cases(
         ((recency_days <= cycle_days) & (frequency == 1), "N"),
         (recency_days <= cycle_days, "E"),
@@ -24,17 +27,34 @@ def nes(state: Expression) -> Expression:
     return ibis.cases((state.isin(["S1", "S2", "L"]), "S"), else_=state)
 
 
-def median_gap(orders: Table) -> Table:
-    """One row, `days`: the median number of calendar days between consecutive orders of the same customer, over all
-    such pairs; null when nobody ordered twice.
+def gaps(orders: Table) -> Table:
+    """Each order with `gap`, the calendar days since the same customer's order before it; null for the first.
 
     `orders` has one row per order: `customer_id`, `day` (date). Two orders of one day are 0 days apart.
     """
     window = ibis.window(group_by=orders.customer_id, order_by=orders.day)
-    gaps = orders.select(gap=orders.day.delta(orders.day.lag().over(window), unit="day"))
+    return orders.mutate(gap=orders.day.delta(orders.day.lag().over(window), unit="day").cast("int32"))
+
+
+def median_gap(gaps: Table) -> Table:
+    """One row, `days`: the median of all gaps, over all customers; null when nobody ordered twice."""
     return gaps.aggregate(days=gaps.gap.median())
 
 
 def whole_cycle(median_days: float | None) -> int | None:
     """A proposed purchase cycle from a median gap: whole days, halves upwards, at least 1; None from None."""
     return None if median_days is None else max(1, int(median_days + 0.5))
+
+
+def personal_cycle(gap_count: Expression, median: Expression, brand_days: int, weight: int) -> Expression:
+    """A customer's own cycle in whole days, halves upwards, at least 1: the median of the own gaps (null or a multiple
+    of a half) shrunk to the brand's, (weight × brand + gaps × own) / (weight + gaps).
+
+    Weighted by how much speaks for each, as in Bühlmann's credibility (Experience Rating and Credibility, 1967) with a
+    fixed weight.
+    """
+    count = gap_count.fill_null(0).cast("int64")
+    doubled = (median.fill_null(0) * 2).cast("int64")  # whole, so that the rest is exact
+    twice = 2 * (weight + count)
+    rounded = (2 * weight * brand_days + count * doubled + weight + count) // twice
+    return ibis.greatest(rounded, 1).cast("int32")

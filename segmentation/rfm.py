@@ -108,7 +108,7 @@ def aggregates(
     grouped = rows.group_by("customer_id").aggregate(
         last=rows.ordered_at.max(),
         frequency=frequency,
-        monetary=rows.amount.sum(),
+        monetary=whole_sum(rows.amount),
         unread=2 * rows.count() - rows.ordered_at.count() - rows.amount.count(),
     )
     last_day = grouped["last"] if grouped["last"].type().is_date() else grouped["last"].date()
@@ -117,10 +117,15 @@ def aggregates(
         # the literal first: ibis gives days from the argument up to the literal
         recency_days=ibis.literal(as_of).delta(last_day, unit="day").cast("int32"),
         frequency=grouped.frequency.cast("int32"),
-        # DuckDB sums 64 bits in 128: back to 64, failing rather than wrapping beyond 9.2e14 of money
-        monetary=grouped.monetary.cast("decimal(38, 0)").cast("int64"),
+        monetary=grouped.monetary,
         unread=grouped.unread + grouped.customer_id.isnull().cast("int64"),
     )
+
+
+def whole_sum(amount: Expression, where: Expression | None = None) -> Expression:
+    """The sum of int64 as int64. DuckDB sums 64 bits in 128: back to 64, failing rather than wrapping beyond 9.2e14 of
+    money."""
+    return amount.sum(where=where).cast("decimal(38, 0)").cast("int64")
 
 
 def better(population: Table) -> dict[str, Expression]:
