@@ -1,6 +1,6 @@
 """The segmentation models and their segments: identifiers, names for marketers, and what to do with each.
 
-Only words and tables. How a customer gets a segment is in rfm.py and nesl.py.
+Only words and tables. How a customer gets a segment is in rfm.py, nesl.py, activity.py and groups.py.
 """
 
 from dataclasses import dataclass
@@ -265,6 +265,91 @@ NES = (
     ),
 )
 
+# By the person's own cycle: the same states, which there say more of the person than of the brand.
+NESL_PERSONAL = (
+    _NEVER,
+    _NEWCOMER,
+    Segment(
+        "E",
+        "主力客",
+        "照自己的步調常來：在他們通常的購買日前推新品，不需要折扣。",
+        "They keep to their own rhythm: show what is new shortly before their usual day; no discount is needed.",
+    ),
+    Segment(
+        "S1",
+        "瞌睡客",
+        "比自己平常晚了：提醒該補貨，多半只是忘了。",
+        "Later than usual for them: remind them of a refill, most have only forgotten.",
+    ),
+    Segment(
+        "S2",
+        "沉睡客",
+        "晚了自己的兩個週期：問候近況，給一張適合他們喜好的優惠券。",
+        "Two of their own cycles late: ask how they are and give a coupon that fits what they like.",
+    ),
+    Segment(
+        "L",
+        "流失客",
+        "以他們的習慣來看已經離開：問原因，試一次強力優惠，之後減少發送。",
+        "By their own habit they have left: ask why, try one strong offer, and then send less.",
+    ),
+)
+
+NES_PERSONAL = (
+    *NESL_PERSONAL[:3],
+    Segment(
+        "S",
+        "沉睡客",
+        "超過自己的週期沒買：先提醒補貨，再依反應加碼。",
+        "Beyond their own cycle: begin with a refill reminder and raise the offer by their answer.",
+    ),
+)
+
+ACTIVITY = (
+    Segment(
+        "none",
+        "未啟用",
+        "還沒有任何互動：用歡迎訊息說明可以在這裡做什麼，給第一次點開的理由。",
+        "Has done nothing yet: welcome them, say what can be done here, and give a reason for the first tap.",
+    ),
+    Segment(
+        "new",
+        "新進",
+        "剛認識品牌：在頭幾週帶他們認識商品與會員好處，訊息不要太多。",
+        "Just got to know the brand: show them around in the first weeks, with few messages.",
+    ),
+    Segment(
+        "active",
+        "活躍",
+        "照平常的頻率往來：維持內容的新鮮，請他們回饋與分享。",
+        "Here as often as ever: keep the content fresh, ask for their opinion and to share it.",
+    ),
+    Segment(
+        "low",
+        "低活躍",
+        "來得比平常少：換個主題或形式，看他們點什麼。",
+        "Here less than usual: change topic or format and watch what they tap.",
+    ),
+    Segment(
+        "silent",
+        "沉默",
+        "很久沒有反應：用他們喜歡過的主題加一個小誘因喚醒。",
+        "Quiet for long: wake them with a topic they once liked and a small incentive.",
+    ),
+    Segment(
+        "lost",
+        "流失",
+        "已遠超過平常的間隔：試一次品牌故事或強力優惠，沒有反應就停止發送。",
+        "Far beyond their usual gap: try the brand's story or a strong offer once, then stop sending.",
+    ),
+    Segment(
+        "returned",
+        "回流",
+        "沉默後又回來：歡迎回來，趁現在問他們需要什麼，別馬上推銷。",
+        "Back after a silence: welcome them, ask now what they need, and do not sell at once.",
+    ),
+)
+
 MODELS: dict[str, tuple[Segment, ...]] = {
     "rf4": RF4,
     "rf11": RF11,
@@ -272,7 +357,44 @@ MODELS: dict[str, tuple[Segment, ...]] = {
     "rfm8": RFM8,
     "nesl": NESL,
     "nes": NES,
+    "nesl_personal": NESL_PERSONAL,
+    "nes_personal": NES_PERSONAL,
+    "activity": ACTIVITY,
 }
+
+# Groups that overlap: tags rather than a model, so one person may be in several.
+GROUPS = (
+    Segment(
+        "champion",
+        "冠軍",
+        "最近買、常買、買得多：先給新品，請他們推薦朋友。",
+        "Bought lately, often and much: give them new things first and ask them to recommend you.",
+    ),
+    Segment(
+        "potential_loyalist",
+        "潛在忠誠者",
+        "剛回購、還能更常來：用會員等級與組合商品養成習慣。",
+        "Came back lately and could come more often: member levels and bundles make it a habit.",
+    ),
+    Segment(
+        "win_back",
+        "贏回",
+        "買過幾次後停了兩個週期：告訴他們改變了什麼，給回來的理由。",
+        "Bought several times and stopped for two cycles: tell what has changed and give a reason to return.",
+    ),
+    Segment(
+        "at_risk_spender",
+        "風險人群",
+        "花得多、最近次數掉了一半以上：趁還在時由人關心，找出原因。",
+        "Large spenders whose orders fell by more than half: let a person ask why while they are still here.",
+    ),
+    Segment(
+        "repeat_buyer",
+        "回頭客",
+        "穩定回購：謝謝他們，推薦相關商品或定期購。",
+        "They buy again and again: thank them, and suggest what goes with it or a subscription.",
+    ),
+)
 
 # The rows of domain section 2.2: segment -> its (R scores, F scores). The 25 cells are covered once each.
 RF11_CELLS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {

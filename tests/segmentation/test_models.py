@@ -2,7 +2,10 @@
 
 import itertools
 
-from segmentation.models import MODELS, RF11, RF11_CELLS
+from segmentation.activity import STATES
+from segmentation.engine import GROUP_COLUMNS
+from segmentation.facts import MODEL_COLUMNS
+from segmentation.models import GROUPS, MODELS, RF11, RF11_CELLS
 from tests.segmentation.reference import RF11 as CELLS
 
 
@@ -19,7 +22,7 @@ def test_every_cell_block_is_a_run_of_scores_so_that_a_range_describes_it() -> N
 
 
 def test_every_segment_has_a_chinese_name_and_advice_in_both_languages() -> None:
-    for model, segments in MODELS.items():
+    for model, segments in {**MODELS, "groups": GROUPS}.items():
         names = [segment.name for segment in segments]
         assert len(set(names)) == len(names)
         for segment in segments:
@@ -28,3 +31,11 @@ def test_every_segment_has_a_chinese_name_and_advice_in_both_languages() -> None
             assert len(segment.advice_chinese) > 8
     assert {segment.name for segment in RF11} == set(RF11_CELLS)
     assert all(segment.group for segment in RF11)
+
+
+def test_every_answer_of_a_model_has_its_words_and_the_groups_their_columns() -> None:
+    assert tuple(segment.name for segment in GROUPS) == GROUP_COLUMNS
+    assert set(STATES) == {segment.name for segment in MODELS["activity"]}
+    assert set(MODELS) == set(MODEL_COLUMNS)
+    for brand, personal in (("nesl", "nesl_personal"), ("nes", "nes_personal")):
+        assert [s.name for s in MODELS[brand]] == [s.name for s in MODELS[personal]]
