@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from functools import singledispatch
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -117,7 +118,7 @@ def compute(
 
 def _core(connection: Any, orders: Table, request: Request, lines: bool, population: Population | None) -> Segmented:
     whole = rfm.aggregates(orders, request.as_of, request.zone, request.look_back_days, lines=lines)
-    people = _kept(connection, POPULATION, whole)
+    people = kept(connection, POPULATION, whole)
     proposed = None
     if population is None and (request.cycle_days is None or request.propose_cycle):
         proposed = proposed_cycle(connection, orders, request, lines=lines)
@@ -133,7 +134,7 @@ def _all(
     as_of, zone, look_back = request.as_of, request.zone, request.look_back_days
     if lines:
         _require_readable(connection, orders)
-        orders = _kept(connection, "whole_orders", measures.whole_orders(orders, as_of, zone, look_back))
+        orders = kept(connection, "whole_orders", measures.whole_orders(orders, as_of, zone, look_back))
     gaps = _gaps(connection, "order_gaps", orders.filter(rfm.counted(orders, as_of, zone, look_back)), "ordered_at")
     act_gaps = gaps
     if acts is not None:
@@ -148,7 +149,7 @@ def _all(
     joined = of_orders.left_join(measures.of_gaps(gaps), "customer_id").drop("customer_id_right")
     joined = joined.outer_join(of_acts, "customer_id")
     joined = joined.mutate(customer_id=ibis.coalesce(joined.customer_id, joined.customer_id_right))
-    people = _kept(connection, POPULATION, joined.drop("customer_id_right"))
+    people = kept(connection, POPULATION, joined.drop("customer_id_right"))
     count, cuts = _cuts(connection, people.filter(people.frequency.notnull()), request, known)
     points = known.loyalty_points if known else _loyalty_points(connection, people)
     population = Population(cuts, cycle_days, usual, points)
@@ -169,7 +170,8 @@ def _row(connection: Any, one_row: Table) -> dict[str, Any]:
     return found
 
 
-def _kept(connection: Any, name: str, rows: Table) -> Table:
+@singledispatch  # another engine registers its own way for its kind of connection
+def kept(connection: Any, name: str, rows: Table) -> Table:
     """`rows` as the temporary table `name`, in place of one that was there (ibis's own `overwrite` fails)."""
     connection.raw_sql(f"DROP TABLE IF EXISTS temp.{name}")
     return connection.create_table(name, rows, temp=True)
@@ -185,7 +187,7 @@ def _require_readable(connection: Any, rows: Table) -> None:
 def _gaps(connection: Any, name: str, rows: Table, time: str) -> Table:
     """The gaps between rows of the same customer, kept as the table `name`."""
     days = rows.select("customer_id", day=measures.day_of(rows[time]))
-    return _kept(connection, name, nesl.gaps(days))
+    return kept(connection, name, nesl.gaps(days))
 
 
 def _median(connection: Any, gaps: Table, *, apart: bool = False) -> float | None:
@@ -195,9 +197,15 @@ def _median(connection: Any, gaps: Table, *, apart: bool = False) -> float | Non
     return days
 
 
+@singledispatch
+def cut_points(connection: Any, people: Table) -> dict[str, Any]:
+    """How many people there are, their unread rows, and the four cut points of each measure; see `rfm.cut_points`."""
+    return _row(connection, rfm.cut_points(people))
+
+
 def _cuts(connection: Any, people: Table, request: Request, known: Population | None) -> tuple[int, rfm.Cuts | None]:
     """How many people there are, and what to score them by; None for nobody."""
-    found = _row(connection, rfm.cut_points(people))
+    found = cut_points(connection, people)
     if found["unread"]:
         raise UnreadableRows
     if known and known.cuts:
