@@ -1,4 +1,4 @@
-"""The web application: the webhook intake in front, tracked links, the console behind.
+"""The web application: the webhook intake in front, tracked links, the brand's own events, the console behind.
 
 `create_app` returns the Flask application; `serve_with` puts the intake, which must cost less than Flask's routing,
 before it as plain WSGI.
@@ -16,6 +16,7 @@ from bot.webhook import WebhookIntake
 from campaigns.clicks import LinkBook, TokenSigner, kind_of_request, record_tap
 from console import create_console
 from service.channels import webhook_keys
+from service.event_door import add_event_door
 from service.settings import Settings
 from store.clock import Clock, system_clock
 from store.engine import reading
@@ -56,6 +57,14 @@ def create_app(settings: Settings, engine: Engine, journal: Journal, clock: Cloc
             session.execute(text("SELECT 1"))
         return Response("ok\n", mimetype="text/plain")
 
+    add_event_door(
+        app,
+        engine,
+        key=settings.events_key.get_secret_value(),
+        zone=settings.zone,
+        clock=clock,
+        max_body_bytes=settings.max_body_bytes,
+    )
     console = create_console(
         engine,
         zone=settings.zone,

@@ -53,6 +53,8 @@ class Settings(BaseSettings):
     web_threads: Annotated[int, Field(ge=1)] = 32
     max_body_bytes: Annotated[int, Field(ge=1024)] = 2 * 1024 * 1024
 
+    events_key: SecretStr = SecretStr("")
+
     push_per_second: Annotated[float, Field(gt=0)] = 1940.0
     multicast_per_second: Annotated[float, Field(gt=0)] = 194.0
     send_connections: Annotated[int, Field(ge=1)] = 64
@@ -122,6 +124,9 @@ class Settings(BaseSettings):
                 found.append(f"LINE_CHANNEL_SECRET of channel {channel.name!r} is too short to be LINE's")
             if not channel.access_token.get_secret_value():
                 found.append(f"LINE_CHANNEL_ACCESS_TOKEN of channel {channel.name!r} is not set")
+        events_key = self.events_key.get_secret_value()
+        if events_key and (len(events_key) < MIN_SECRET_KEY or len(set(events_key)) < 8):
+            found.append(f"EVENTS_KEY is weak: use at least {MIN_SECRET_KEY} random characters")
         if not self.public_base_url.startswith("https://"):
             found.append("PUBLIC_BASE_URL must be https:// (LINE opens nothing else)")
         return found

@@ -1,4 +1,4 @@
-"""`retarget import`: customers, orders and products from files."""
+"""`retarget import`: customers, orders, products and events from files."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,11 +16,11 @@ from service.settings import Settings
 from store.clock import system_clock
 from store.engine import transaction
 from store.errors import BadInput
-from store.imports import ImportReport, import_customers, import_orders, import_products
+from store.imports import ImportReport, import_customers, import_events, import_orders, import_products
 from store.models import Channel
 
 app = typer.Typer(
-    help="Customers, orders and products from CSV, Parquet or JSON lines files.",
+    help="Customers, orders, products and events from CSV, Parquet or JSON lines files.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -76,6 +76,17 @@ def products(file: FileArgument, refused: RefusedOption = None, as_json: JsonOpt
             engine, file, zone=settings.zone, clock=system_clock, progress=progress, refused_path=refused
         )
     _finish(report, "products", as_json=as_json)
+
+
+@app.command("events")
+def events(file: FileArgument, refused: RefusedOption = None, as_json: JsonOption = False) -> None:
+    """Import events of the brand's site: event_id, customer_id, kind (product_view, search, …), occurred_at; optional
+    sku, topic, text (words searched for); every other column is kept with the event."""
+    with _opened() as (settings, engine), _bar() as progress:
+        report = import_events(
+            engine, file, zone=settings.zone, clock=system_clock, progress=progress, refused_path=refused
+        )
+    _finish(report, "events", as_json=as_json)
 
 
 @contextmanager

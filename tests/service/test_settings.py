@@ -46,6 +46,7 @@ def test_a_fit_production_starts() -> None:
         ({"line_channel_secret": "changeme"}, "LINE_CHANNEL_SECRET"),
         ({"line_channel_secret_previous": "old"}, "LINE_CHANNEL_SECRET"),
         ({"line_channel_access_token": ""}, "LINE_CHANNEL_ACCESS_TOKEN"),
+        ({"events_key": "short"}, "EVENTS_KEY is weak"),
         ({"public_base_url": "http://brand.example"}, "PUBLIC_BASE_URL"),
         ({"line_channels": [ChannelSettings(name="second")]}, "'second'"),
     ],
