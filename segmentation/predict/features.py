@@ -12,14 +12,21 @@ SMALLEST = 1e-9  # below it chances and expectations are taken for this, so that
 
 
 @dataclass(frozen=True)
-class View:
-    """The customers known at a cut, the BG/NBD model fitted to them, and the brand's habits."""
+class Habits:
+    """What is true of the brand's customers as a whole at a cut: the BG/NBD model fitted to them, and their orders."""
 
-    known: Known
-    seen: bgnbd.Purchases
     parameters: bgnbd.Parameters
     orders_per_purchase_day: float
     money: "Credibility"
+
+
+@dataclass(frozen=True)
+class View:
+    """Customers known at a cut, seen with the brand's habits."""
+
+    known: Known
+    seen: bgnbd.Purchases
+    habits: Habits
 
 
 @dataclass(frozen=True)
@@ -56,23 +63,32 @@ def credibility_of(known: Known) -> Credibility:
     return Credibility(mean, within / between if between > 0 else np.inf)
 
 
-def view_at(history: History, cut: int, recent_days: int) -> View:
-    """Everything known at `cut`; the model is fitted to the customers' orders before it."""
-    known = known_at(history, cut, recent_days)
-    seen = bgnbd.purchases_of(known)
+def habits_of(known: Known) -> Habits:
+    """Fitted to the customers' orders before the cut."""
     per_day = known.orders.sum() / known.purchase_days.sum()
-    return View(known, seen, bgnbd.fit(seen), float(per_day), credibility_of(known))
+    return Habits(bgnbd.fit(bgnbd.purchases_of(known)), float(per_day), credibility_of(known))
+
+
+def view_of(known: Known, habits: Habits) -> View:
+    """Some of the brand's customers, or all; the habits are those of the same cut."""
+    return View(known, bgnbd.purchases_of(known), habits)
+
+
+def view_at(history: History, cut: int, recent_days: int) -> View:
+    """Everything known at `cut`, habits too."""
+    known = known_at(history, cut, recent_days)
+    return view_of(known, habits_of(known))
 
 
 def expected_orders(view: View, days: int) -> Floats:
     """BG/NBD's expectation for the next `days`, in orders: its purchases times the brand's orders per purchase day."""
     weeks = days / bgnbd.DAYS_PER_UNIT
-    return bgnbd.expected_purchases(view.parameters, view.seen, weeks) * view.orders_per_purchase_day
+    return bgnbd.expected_purchases(view.habits.parameters, view.seen, weeks) * view.habits.orders_per_purchase_day
 
 
 def chance_to_buy(view: View, days: int) -> Floats:
     """BG/NBD's chance of at least one order in the next `days`."""
-    return bgnbd.chance_to_buy(view.parameters, view.seen, days / bgnbd.DAYS_PER_UNIT)
+    return bgnbd.chance_to_buy(view.habits.parameters, view.seen, days / bgnbd.DAYS_PER_UNIT)
 
 
 def features(view: View, days: int) -> Floats:
@@ -82,7 +98,7 @@ def features(view: View, days: int) -> Floats:
     expected = np.maximum(expected_orders(view, days), SMALLEST)
     chance = np.clip(chance_to_buy(view, days), SMALLEST, 1 - SMALLEST)
     once = (known.purchase_days == 1).astype(np.float64)
-    scale = abs(view.money.mean) or 1.0  # money as multiples of the brand's mean order
+    scale = abs(view.habits.money.mean) or 1.0  # money as multiples of the brand's mean order
     worth = (np.maximum(known.spend, 0) / scale + 1) / (known.orders + 1)
     return np.column_stack(
         [

@@ -26,8 +26,18 @@ class History:
 
     def before(self, cut: int) -> "History":
         """The orders of days before `cut`."""
-        known = self.day < cut
-        return History(self.customer[known], self.day[known], self.amount[known])
+        return self._where(self.day < cut)
+
+    def sampled(self, most: int) -> "History":
+        """All orders of at most `most` customers, drawn by chance but always the same for the same customers."""
+        who = np.unique(self.customer)
+        if len(who) <= most:
+            return self
+        chosen = np.random.default_rng(0).choice(who, most, replace=False)
+        return self._where(np.isin(self.customer, chosen))
+
+    def _where(self, chosen: NDArray[np.bool_]) -> "History":
+        return History(self.customer[chosen], self.day[chosen], self.amount[chosen])
 
 
 @dataclass(frozen=True)
@@ -90,9 +100,12 @@ class Outcome:
 def outcome_of(history: History, known: Known, days: int) -> Outcome:
     """What the known customers did in [cut, cut + days); people who first came then are left out."""
     later = (history.day >= known.cut) & (history.day < known.cut + days)
-    place = np.searchsorted(known.customer, history.customer[later])
-    is_known = known.customer[np.minimum(place, len(known.customer) - 1)] == history.customer[later]
-    at, amount = place[is_known], history.amount[later][is_known]
+    customer, amount = history.customer[later], history.amount[later]
+    order = np.lexsort((amount, customer))  # sums in one order here too
+    customer, amount = customer[order], amount[order]
+    place = np.searchsorted(known.customer, customer)
+    is_known = known.customer[np.minimum(place, len(known.customer) - 1)] == customer
+    at, amount = place[is_known], amount[is_known]
     people = len(known.customer)
     return Outcome(np.bincount(at, minlength=people), _sums(at, amount, people))
 

@@ -6,10 +6,11 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from segmentation.predict.features import chance_to_buy, expected_orders, view_at
-from segmentation.predict.history import Floats, History, Ints, Known, known_at, outcome_of
-from segmentation.predict.model import plan, predict
+from segmentation.predict.history import Floats, History, Ints, Known, Outcome, known_at, outcome_of
+from segmentation.predict.model import MOST_LEARNERS, Prediction, TooLittleData, plan, predict
 
-BANDS = 10  # of the calibration table
+BANDS = 10  # of the calibration tables
+MOST_LEVELS = 3  # held-back windows whose total spend is looked at
 QUANTILES = (0.2, 0.4, 0.6, 0.8)
 
 
@@ -23,15 +24,27 @@ class Band:
 
 
 @dataclass(frozen=True)
+class SpendBand:
+    """A tenth of the customers, by predicted spend: what was said of them and what they spent, in total, and
+    `deviation`, the standard deviation of a customer's spend around what was said, once the band's total is right."""
+
+    customers: int
+    predicted: float
+    actual: float
+    deviation: float
+
+
+@dataclass(frozen=True)
 class Measure:
     """One way of predicting against what happened. `auc` ranks buyers by expected orders (0.5: by chance); the ratios
-    are predicted over actual totals, None where
-    nothing happened; so is `auc` where all did the same."""
+    are predicted over actual totals, None where nothing happened; so is `auc` where all did the same."""
 
     auc: float | None
     rmse_orders: float
+    rmse_spend: float
     orders_ratio: float | None
     buyers_ratio: float | None
+    spend_ratio: float | None
     calibration: list[Band]
 
 
@@ -44,17 +57,39 @@ class Quality:
     customers: int
     buyers: int
     orders: int
+    spend: float
     learned: Measure
-    spend_ratio: float | None
+    spend_bands: list[SpendBand]
     bgnbd: Measure
     rfm_score: Measure
 
 
 def held_back(history: History, as_of: int, horizon_days: int) -> Quality:
     """The newest window before `as_of` is held back and predicted from what came before it. Its length is that of the
-    windows that a prediction on `as_of` learns from. Raises TooLittleData."""
-    window = plan(history, as_of, horizon_days).window_days
-    return judged(history.before(as_of), as_of - window, window)
+    windows that a prediction on `as_of` learns from. Judged on the customers that such a prediction would learn from.
+    Raises TooLittleData."""
+    past = history.before(as_of).sampled(MOST_LEARNERS)
+    window = plan(past, as_of, horizon_days).window_days
+    return judged(past, as_of - window, window)
+
+
+def spend_levels(history: History, as_of: int, horizon_days: int) -> list[float]:
+    """Actual over predicted total spend in the window before the one that `held_back` holds back, and in the one before
+    that: the newest first, as many as there is history for, up to MOST_LEVELS with it. How far apart these are is what
+    a season, or a change of the brand's, does to every customer at once. Raises TooLittleData as `held_back` does."""
+    past = history.before(as_of).sampled(MOST_LEARNERS)
+    window = plan(past, as_of, horizon_days).window_days
+    found: list[float] = []
+    for number in range(2, MOST_LEVELS + 1):
+        day = as_of - number * window
+        try:
+            made = predict(past, day, window)
+        except TooLittleData:
+            break
+        predicted = float(made.expected_spend.sum())
+        if predicted > 0:
+            found.append(float(outcome_of(past, known_at(past, day, 0), window).spend.sum()) / predicted)
+    return found
 
 
 def judged(history: History, as_of: int, days: int) -> Quality:
@@ -63,31 +98,48 @@ def judged(history: History, as_of: int, days: int) -> Quality:
     known = known_at(history, as_of, 0)
     happened = outcome_of(history, known, days)
     view = view_at(history.before(as_of), as_of, 0)
-    score_orders, score_chance = _by_score(history, as_of, days)
+    orders = expected_orders(view, days)
+    spend = orders * np.maximum(view.habits.money.mean_order(known), 0)
+    by_bgnbd = Prediction(known.customer, chance_to_buy(view, days), orders, spend)
     return Quality(
         as_of=as_of,
         days=days,
         customers=len(known.customer),
         buyers=int(np.count_nonzero(happened.orders)),
         orders=int(happened.orders.sum()),
-        learned=measure(made.p_buy, made.expected_orders, happened.orders),
-        spend_ratio=_ratio(float(made.expected_spend.sum()), float(happened.spend.sum())),
-        bgnbd=measure(chance_to_buy(view, days), expected_orders(view, days), happened.orders),
-        rfm_score=measure(score_chance, score_orders, happened.orders),
+        spend=float(happened.spend.sum()),
+        learned=measure(made, happened),
+        spend_bands=spend_bands(made.expected_spend, happened.spend),
+        bgnbd=measure(by_bgnbd, happened),
+        rfm_score=measure(_by_score(history, as_of, days), happened),
     )
 
 
-def measure(chance: Floats, expected: Floats, orders: Ints) -> Measure:
-    """Predicted chances and expected orders against the orders that came, one entry per customer."""
-    bought = orders > 0
+def measure(made: Prediction, happened: Outcome) -> Measure:
+    """What was predicted against what came, of the same customers."""
+    bought = happened.orders > 0
     is_mixed = 0 < np.count_nonzero(bought) < len(bought)
+    orders, spend = made.expected_orders, made.expected_spend
     return Measure(
-        auc=float(roc_auc_score(bought, expected)) if is_mixed else None,
-        rmse_orders=float(np.sqrt(np.mean((expected - orders) ** 2))),
-        orders_ratio=_ratio(float(expected.sum()), float(orders.sum())),
-        buyers_ratio=_ratio(float(chance.sum()), float(bought.sum())),
-        calibration=_calibration(chance, bought),
+        auc=float(roc_auc_score(bought, orders)) if is_mixed else None,
+        rmse_orders=float(np.sqrt(np.mean((orders - happened.orders) ** 2))),
+        rmse_spend=float(np.sqrt(np.mean((spend - happened.spend) ** 2))),
+        orders_ratio=_ratio(float(orders.sum()), float(happened.orders.sum())),
+        buyers_ratio=_ratio(float(made.p_buy.sum()), float(bought.sum())),
+        spend_ratio=_ratio(float(spend.sum()), float(happened.spend.sum())),
+        calibration=_calibration(made.p_buy, bought),
     )
+
+
+def spend_bands(predicted: Floats, actual: Floats) -> list[SpendBand]:
+    """Customers by predicted spend, the lowest tenth first."""
+    found = []
+    for part in _tenths(predicted):
+        said, spent = predicted[part], actual[part]
+        total = float(said.sum())
+        scaled = said * (float(spent.sum()) / total) if total > 0 else np.full(len(part), spent.mean())
+        found.append(SpendBand(len(part), total, float(spent.sum()), float(np.std(spent - scaled))))
+    return found
 
 
 def rfm_score(known: Known) -> Ints:
@@ -100,24 +152,30 @@ def rfm_score(known: Known) -> Ints:
     return score(-known.recency) + score(known.orders.astype(np.float64)) + score(known.spend)
 
 
-def _by_score(history: History, as_of: int, days: int) -> tuple[Floats, Floats]:
-    """Expected orders and chances of the customers at `as_of` by their score alone: what customers of that score did
-    in the last learning window, stretched to `days` at the same rate (chances as of one silent Poisson window)."""
+def _by_score(history: History, as_of: int, days: int) -> Prediction:
+    """The customers at `as_of` by their score alone: what customers of that score did in the last learning window,
+    stretched to `days` at the same rate (chances as of one silent Poisson window)."""
     learned = plan(history, as_of, days)
     known = known_at(history, learned.cuts[0], 0)
-    orders = outcome_of(history.before(as_of), known, learned.window_days).orders
+    did = outcome_of(history.before(as_of), known, learned.window_days)
     score, stretch = rfm_score(known), days / learned.window_days
     people = np.maximum(np.bincount(score, minlength=16), 1)
-    mean = np.bincount(score, orders, minlength=16) / people * stretch
-    silent = 1 - np.bincount(score, orders > 0, minlength=16) / people
-    now = rfm_score(known_at(history, as_of, 0))
-    return mean[now], (1 - silent**stretch)[now]
+    orders = np.bincount(score, did.orders, minlength=16) / people * stretch
+    spend = np.bincount(score, did.spend, minlength=16) / people * stretch
+    silent = 1 - np.bincount(score, did.orders > 0, minlength=16) / people
+    today = known_at(history, as_of, 0)
+    now = rfm_score(today)
+    return Prediction(today.customer, (1 - silent**stretch)[now], orders[now], spend[now])
 
 
 def _calibration(chance: Floats, bought: np.ndarray) -> list[Band]:
-    order = np.argsort(chance, kind="stable")
-    bands = [part for part in np.array_split(order, BANDS) if len(part)]
-    return [Band(len(part), float(chance[part].mean()), float(bought[part].mean())) for part in bands]
+    return [Band(len(part), float(chance[part].mean()), float(bought[part].mean())) for part in _tenths(chance)]
+
+
+def _tenths(values: Floats) -> list[Ints]:
+    """Places of the lowest tenth of `values`, of the next, and so on; fewer than ten for fewer values."""
+    order = np.argsort(values, kind="stable")
+    return [part for part in np.array_split(order, BANDS) if len(part)]
 
 
 def _ratio(predicted: float, actual: float) -> float | None:

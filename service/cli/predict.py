@@ -61,11 +61,12 @@ def _table(quality: Quality) -> Table:
     title = f"留存驗證 held-back: {quality.customers:,} customers, {quality.days} days from {day_of(quality.as_of)}"
     table = Table(title=title, title_justify="left")
     table.add_column("方法 method")
-    for heading in ("AUC", "RMSE 訂單 orders", "預測/實際 predicted/actual", "買家 buyers"):
+    for heading in ("AUC", "RMSE 訂單 orders", "預測/實際 predicted/actual", "買家 buyers", "消費額 spend"):
         table.add_column(heading, justify="right")
     ways = (("學習模型 learned", quality.learned), ("BG/NBD", quality.bgnbd), ("RFM 總分 score", quality.rfm_score))
     for name, measure in ways:
-        ratios = ["–" if ratio is None else f"{ratio:.2f}" for ratio in (measure.orders_ratio, measure.buyers_ratio)]
+        found = (measure.orders_ratio, measure.buyers_ratio, measure.spend_ratio)
+        ratios = ["–" if ratio is None else f"{ratio:.2f}" for ratio in found]
         auc = "–" if measure.auc is None else f"{measure.auc:.3f}"
         table.add_row(name, auc, f"{measure.rmse_orders:.3f}", *ratios)
     return table

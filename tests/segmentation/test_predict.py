@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from segmentation.predict.features import credibility_of
 from segmentation.predict.files import predict_file
-from segmentation.predict.history import History, known_at, outcome_of
-from segmentation.predict.model import TooLittleData, plan, predict
-from segmentation.predict.quality import held_back, judged, measure, rfm_score
+from segmentation.predict.history import Floats, History, Outcome, known_at, outcome_of
+from segmentation.predict.model import Prediction, TooLittleData, apply, fit, plan, predict
+from segmentation.predict.quality import held_back, judged, measure, rfm_score, spend_bands, spend_levels
 from service.cli import app
 from store.errors import BadInput
 from tests.segmentation.cdnow import OCTOBER, cdnow, cdnow_sample
@@ -149,15 +149,66 @@ def test_the_score_gives_equal_customers_equal_scores() -> None:
     assert score[-1] > score[0]
 
 
+def said(chance: Floats, orders: Floats) -> Prediction:
+    return Prediction(np.arange(len(orders)), chance, orders, 10 * orders)
+
+
 def test_measures_of_a_perfect_and_a_mirrored_prediction() -> None:
     orders = np.array([0, 0, 1, 3])
+    happened = Outcome(orders, 10.0 * orders)
     chance = np.array([0.0, 0.0, 1.0, 1.0])
-    perfect = measure(chance, orders.astype(np.float64), orders)
-    assert (perfect.auc, perfect.rmse_orders, perfect.orders_ratio, perfect.buyers_ratio) == (1.0, 0.0, 1.0, 1.0)
-    mirrored = measure(1 - chance, 2.0 - orders, orders)
+    perfect = measure(said(chance, orders.astype(np.float64)), happened)
+    assert (perfect.auc, perfect.rmse_orders, perfect.rmse_spend) == (1.0, 0.0, 0.0)
+    assert (perfect.orders_ratio, perfect.buyers_ratio, perfect.spend_ratio) == (1.0, 1.0, 1.0)
+    mirrored = measure(said(1 - chance, 2.0 - orders), happened)
     assert mirrored.auc == 0.0
+    assert mirrored.rmse_spend == pytest.approx(np.sqrt((400 + 400 + 0 + 1600) / 4))
     assert sum(band.customers for band in mirrored.calibration) == 4
-    assert measure(chance, chance, np.zeros(4, dtype=np.int64)).auc is None
+    nothing = measure(said(chance, chance), Outcome(np.zeros(4, dtype=np.int64), np.zeros(4)))
+    assert (nothing.auc, nothing.orders_ratio, nothing.spend_ratio) == (None, None, None)
+
+
+def test_spend_bands_are_tenths_and_their_deviation_is_around_the_corrected_words() -> None:
+    predicted = np.repeat(np.arange(1.0, 11.0), 2)
+    actual = 2 * predicted + np.tile([-3.0, 3.0], 10)
+    bands = spend_bands(predicted[::-1], actual[::-1])
+    assert [(band.customers, band.predicted, band.actual) for band in bands] == [
+        (2, 2.0 * i, 4.0 * i) for i in range(1, 11)
+    ]
+    assert {band.deviation for band in bands} == {3.0}
+    nothing = spend_bands(np.zeros(3), np.array([0.0, 0.0, 6.0]))
+    assert [(band.customers, band.predicted, band.actual) for band in nothing] == [(1, 0, 0), (1, 0, 0), (1, 0, 6)]
+
+
+def test_a_part_of_the_customers_is_told_the_same_as_all_of_them(sample: History) -> None:
+    model = fit(sample, OCTOBER, 182)
+    whole = apply(model, sample)
+    part = sample.customer % 7 == 0
+    some = apply(model, History(sample.customer[part], sample.day[part], sample.amount[part]))
+    inside = np.isin(whole.customer, some.customer)
+    assert 0 < np.count_nonzero(inside) < len(whole.customer)
+    assert np.array_equal(some.customer, whole.customer[inside])
+    for name in ("p_buy", "expected_orders", "expected_spend"):
+        assert np.allclose(getattr(some, name), getattr(whole, name)[inside], rtol=1e-12)
+
+
+def test_a_sample_is_of_whole_customers_and_always_the_same(sample: History) -> None:
+    one, other = sample.sampled(500), shuffled(sample).sampled(500)
+    who = np.unique(one.customer)
+    assert len(who) == 500
+    assert np.array_equal(who, np.unique(other.customer))
+    assert len(one.day) == np.count_nonzero(np.isin(sample.customer, who))
+    assert sample.sampled(2357) is sample
+
+
+def test_spend_levels_look_only_at_windows_over_by_then(sample: History) -> None:
+    levels = spend_levels(sample, 400, 91)
+    assert len(levels) == 2
+    assert levels == spend_levels(sample.before(400 - 91), 400, 91)
+    made = predict(sample, 400 - 182, 91)
+    actual = outcome_of(sample, known_at(sample, 400 - 182, 0), 91).spend.sum()
+    assert levels[0] == pytest.approx(actual / made.expected_spend.sum())
+    assert spend_levels(sample, OCTOBER, 200) == []
 
 
 def test_quality_on_cdnow_is_above_bgnbd_and_the_plain_score() -> None:
@@ -168,7 +219,7 @@ def test_quality_on_cdnow_is_above_bgnbd_and_the_plain_score() -> None:
     assert found.learned.auc > 0.77
     assert found.learned.rmse_orders < found.bgnbd.rmse_orders
     assert 0.9 < (found.learned.orders_ratio or 0) < 1.1
-    assert 0.85 < (found.spend_ratio or 0) < 1.15
+    assert 0.85 < (found.learned.spend_ratio or 0) < 1.15
     low, *_, high = found.learned.calibration
     assert low.actual < 0.2
     assert high.actual == pytest.approx(high.predicted, abs=0.1)
