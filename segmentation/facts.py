@@ -145,12 +145,13 @@ def facts_of(connection: Any, **tables: pa.Table) -> Facts:
     return Facts(**made)
 
 
-def keep(connection: Any, name: str, rows: pa.Table) -> Table:
-    """`rows` as the temporary table `name` of a DuckDB connection, in place of one that was there."""
+def keep(connection: Any, name: str, rows: Any, select: str = "FROM incoming") -> Table:
+    """`rows` (an Arrow table or stream) as the temporary table `name` of a DuckDB connection, in place of one that was
+    there; or what `select` makes of them, as `incoming`."""
     duck = connection.con
     duck.register("incoming", rows)
     try:
-        duck.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM incoming")
+        duck.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {select}").fetchall()
     finally:
         duck.unregister("incoming")
     return connection.table(name)

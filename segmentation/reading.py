@@ -1,49 +1,125 @@
-"""The operational database's rows into DuckDB, in bulk: Arrow batches by connectorx, never a row in Python."""
+"""The operational database's facts into DuckDB: everybody's in bulk (Arrow batches by connectorx, never a row in
+Python), or a few customers' by the indexes."""
 
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import connectorx
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Connection, Engine
 
 from segmentation import sqlite_reader
+from segmentation.facts import SCHEMAS, Facts, keep
+from segmentation.sources import SHAPES, Source, arrow_type
+from store.engine import is_sqlite, reading
 
 BATCH_ROWS = 200_000
+IDS_AT_ONCE = 1_000  # of customers asked for by one statement
+
+Table = Any
 
 # Plain columns only: connectorx takes SQLite's types from their declarations, and an expression has none.
 ORDERS = "SELECT customer_id, ordered_at, total FROM sales_order WHERE status = 'paid'"
-CUSTOMERS = "SELECT id FROM customer"
-CURRENT = (
-    "SELECT customer_id, last_ordered_on, frequency, monetary, r, f, m, rf4, rf11, rfm3, rfm8, nesl, nes"
-    " FROM customer_segment"
-)
+
+_DUCK_TYPES = {
+    "int64": "BIGINT",
+    "int32": "INTEGER",
+    "int8": "TINYINT",
+    "string": "VARCHAR",
+    "date": "DATE",
+    "boolean": "BOOLEAN",
+    "float64": "DOUBLE",
+    "array<string>": "VARCHAR[]",
+    "timestamp('UTC', 6)": "TIMESTAMPTZ",
+}
 
 
-def read_orders(connection: Any, engine: Engine) -> Any:
+def read_facts(connection: Any, engine: Engine, *names: str, customer_ids: Sequence[int] | None = None) -> Facts:
+    """The tables `names` of Facts (all when none is named), of everybody or of `customer_ids` alone; products are
+    always whole. Tables not named are empty; lines bring orders with them. Kept as temporary tables `fact_…` of the
+    DuckDB `connection`, in place of former ones.
+
+    A whole read is no snapshot: each table is as committed when it was read, in the order of Facts, so that a line
+    whose order came later is left out. A few customers are read at one moment.
+    """
+    assert set(names) <= set(SCHEMAS), names
+    wanted = set(names or SCHEMAS)
+    if "lines" in wanted:
+        wanted.add("orders")
+    with _everybody(engine) if customer_ids is None else _few(engine, customer_ids) as rows_of:
+        made = {name: _fact(connection, name, rows_of if name in wanted else None) for name in SCHEMAS}
+    return Facts(**made)
+
+
+RowsOf = Callable[[Source], AbstractContextManager[Any]]
+
+
+def _fact(connection: Any, name: str, rows_of: RowsOf | None) -> Table:
+    """The table `fact_<name>`; empty without rows."""
+    columns = {column: _DUCK_TYPES[str(kind)] for column, kind in SCHEMAS[name].items()}
+    shape, table = SHAPES[name], f"fact_{name}"
+    if rows_of is None:
+        nothing = ", ".join(f"NULL::{kind} AS {column}" for column, kind in columns.items())
+        connection.raw_sql(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {nothing} LIMIT 0")
+        return connection.table(table)
+    if shape.beside:
+        with rows_of(shape.beside) as rows:
+            keep(connection, "beside", rows)
+    expressions = ((shape.columns.get(column, column), kind, column) for column, kind in columns.items())
+    select = ", ".join(f"CAST({expression} AS {kind}) AS {column}" for expression, kind, column in expressions)
+    with rows_of(shape.source) as rows:
+        return keep(connection, table, rows, f"SELECT {select} FROM incoming {shape.rest}")  # noqa: S608 - our own words
+
+
+@contextmanager
+def _everybody(engine: Engine) -> Iterator[RowsOf]:
+    def rows_of(source: Source) -> AbstractContextManager[Any]:
+        query = source.query(engine).compile(engine, compile_kwargs={"literal_binds": True})
+        return _batches(engine.url, str(query))
+
+    yield rows_of
+
+
+@contextmanager
+def _few(engine: Engine, customer_ids: Sequence[int]) -> Iterator[RowsOf]:
+    ids = sorted(set(customer_ids))
+    with reading(engine) as session:
+        database = session.connection()
+        if not is_sqlite(engine):  # SQLite reads at one moment anyway
+            database.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        yield lambda source: nullcontext(_rows_of(database, source, engine, ids))
+
+
+def _rows_of(database: Connection, source: Source, engine: Engine, ids: Sequence[int]) -> pa.Table:
+    """The rows of `source` that belong to the customers, by its indexes."""
+    query = source.query(engine)
+    chunks = [ids[start : start + IDS_AT_ONCE] for start in range(0, len(ids), IDS_AT_ONCE)]
+    queries = [query] if source.of is None else [source.of(query, chunk) for chunk in chunks]
+    rows = [row for part in queries for row in database.execute(part)]
+    kinds = {column.name: arrow_type(column.type) for column in query.selected_columns}
+    columns = list(zip(*rows, strict=True)) or [()] * len(kinds)
+    arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds.values(), strict=True)]
+    return pa.table(arrays, names=list(kinds))
+
+
+def read_orders(connection: Any, engine: Engine) -> Table:
     """All paid orders as `rfm.aggregates` takes them: customer_id, ordered_at (with a zone), amount."""
     # SQLite's times arrive naive, in UTC; by way of microseconds both kinds become instants
     instant = "SELECT customer_id, make_timestamptz(epoch_us(ordered_at)) AS ordered_at, total AS amount"
     return read_into(connection, "orders", engine, ORDERS, instant)
 
 
-def read_into(connection: Any, table: str, engine: Engine, query: str, select: str = "SELECT *") -> Any:
-    """Run `query` on the database of `engine` and keep `select` of its rows as the temporary DuckDB table `table`;
-    returns that Ibis table."""
-    duck = connection.con
+def read_into(connection: Any, table: str, engine: Engine, query: str, select: str = "SELECT *") -> Table:
+    """Run `query` on the database of `engine` and keep `select` of its rows as the temporary DuckDB table `table`, in
+    place of one that was there; returns that Ibis table."""
     with _batches(engine.url, query) as batches:
-        duck.register("incoming", batches)
-        try:
-            duck.execute(f"CREATE TEMP TABLE {table} AS {select} FROM incoming").fetchall()
-        finally:
-            duck.unregister("incoming")
-    return connection.table(table)
+        return keep(connection, table, batches, f"{select} FROM incoming")
 
 
 @contextmanager

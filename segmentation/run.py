@@ -23,7 +23,7 @@ from sqlalchemy.exc import IntegrityError
 
 from segmentation import nesl
 from segmentation.engine import Request, Segmented, compute, open_duckdb
-from segmentation.reading import CURRENT, CUSTOMERS, read_into, read_orders
+from segmentation.reading import read_into, read_orders
 from segmentation.rfm import Scoring
 from segmentation.writing import SEGMENTS, VALUES, RunStamp, write_changes
 from store.clock import Clock
@@ -35,6 +35,9 @@ from store.types import from_ten_thousandths
 LEASE = timedelta(minutes=5)
 CHUNK_CUSTOMERS = 10_000  # about 0.2 s of writing
 BREATH_SECONDS = 0.01  # between chunks, so that SQLite's other writers get the lock
+
+CUSTOMERS = "SELECT id FROM customer"
+CURRENT = f"SELECT customer_id, {', '.join(VALUES)} FROM customer_segment"  # noqa: S608 - names of columns
 
 run_table = table_of(SegmentRun)
 Table = Any
