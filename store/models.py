@@ -438,6 +438,15 @@ class CustomerPrediction(Row, table=True):
     spend_365: Decimal | None = Field(default=None, sa_type=Decimal4)
 
 
+class DemandReport(Row, table=True):
+    """What growing groups want against what the catalogue has, worked out on a day: see segmentation/demand/."""
+
+    id: int | None = _key()
+    as_of: date
+    made_at: datetime = Field(sa_type=UTCDateTime)
+    result: dict[str, Any] = _json(dict)
+
+
 # --- campaigns -------------------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ def upgrade() -> None:
     _segments()
     _history()
     _predictions()
+    _demand()
     _changes()
 
 
@@ -208,6 +209,17 @@ def _predictions() -> None:
         *(sa.Column(name, sa.Float(), nullable=True) for name in ("p_buy", "churn_risk", "expected_orders")),
         *(sa.Column(name, Decimal4(), nullable=True) for name in ("spend_90", "spend_365")),
         sa.PrimaryKeyConstraint("customer_id", name=op.f("pk_customer_prediction")),
+    )
+
+
+def _demand() -> None:
+    op.create_table(
+        "demand_report",
+        _key(),
+        sa.Column("as_of", sa.Date(), nullable=False),
+        _moment("made_at"),
+        sa.Column("result", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_demand_report")),
     )
 
 
