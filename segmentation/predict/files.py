@@ -1,7 +1,7 @@
 """Predictions from a plain order file, with no database: CSV or Parquet in, CSV or Parquet out."""
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,13 +14,12 @@ import pyarrow.compute as pc  # type: ignore[import-untyped, unused-ignore]
 
 from segmentation.engine import UnreadableRows
 from segmentation.files import OrderFile, ending_of, reading_orders, written_whole
-from segmentation.predict.history import History
+from segmentation.predict.history import EPOCH, History
 from segmentation.predict.model import Plan, plan, predict
 from segmentation.predict.quality import Quality, held_back
 from segmentation.rfm import UNITS, counted
 from store.errors import BadInput
 
-EPOCH = date(1970, 1, 1)
 MOST_DAYS = 3660  # ahead: ten years
 
 
@@ -58,11 +57,6 @@ def predict_file(orders: Path, out: Path, as_of: date, horizon_days: int, zone: 
         else:
             rows.write_parquet(str(unfinished))
     return Predicted(len(made.customer), plan(history, day, horizon_days), quality, out)
-
-
-def day_of(number: int) -> date:
-    """The calendar day of a day number."""
-    return EPOCH + timedelta(days=number)
 
 
 def _history(file: OrderFile, as_of: date, zone: ZoneInfo) -> tuple[Any, History]:

@@ -4,12 +4,20 @@ Days are whole numbers on one calendar, customers are numbers from 0; neither fi
 """
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+EPOCH = date(1970, 1, 1)  # where calendar days are counted from, when they have a date
+
+
+def day_of(number: int) -> date:
+    """The calendar day of a day number."""
+    return EPOCH + timedelta(days=number)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from segmentation.predict.files import Predicted, day_of, predict_file
+from segmentation.predict.files import Predicted, predict_file
+from segmentation.predict.history import day_of
 from segmentation.predict.quality import Quality
 from service.cli.context import print_json, settings_for_command
 from service.cli.segment import day_option, zone_option
