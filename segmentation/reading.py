@@ -62,12 +62,9 @@ RowsOf = Callable[[Source], AbstractContextManager[Any]]
 
 def _fact(connection: Any, name: str, rows_of: RowsOf | None) -> Table:
     """The table `fact_<name>`; empty without rows."""
-    columns = {column: _DUCK_TYPES[str(kind)] for column, kind in SCHEMAS[name].items()}
-    shape, table = SHAPES[name], f"fact_{name}"
     if rows_of is None:
-        nothing = ", ".join(f"NULL::{kind} AS {column}" for column, kind in columns.items())
-        connection.raw_sql(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {nothing} LIMIT 0")
-        return connection.table(table)
+        return empty_fact(connection, name)
+    columns, shape, table = _columns(name), SHAPES[name], f"fact_{name}"
     if shape.beside:
         with rows_of(shape.beside) as rows:
             keep(connection, "beside", rows)
@@ -75,6 +72,18 @@ def _fact(connection: Any, name: str, rows_of: RowsOf | None) -> Table:
     select = ", ".join(f"CAST({expression} AS {kind}) AS {column}" for expression, kind, column in expressions)
     with rows_of(shape.source) as rows:
         return keep(connection, table, rows, f"SELECT {select} FROM incoming {shape.rest}")  # noqa: S608 - our own words
+
+
+def empty_fact(connection: Any, name: str) -> Table:
+    """The table `fact_<name>` without a row."""
+    nothing = ", ".join(f"NULL::{kind} AS {column}" for column, kind in _columns(name).items())
+    connection.raw_sql(f"CREATE OR REPLACE TEMP TABLE fact_{name} AS SELECT {nothing} LIMIT 0").fetchall()
+    return connection.table(f"fact_{name}")
+
+
+def _columns(name: str) -> dict[str, str]:
+    """Column of a table of facts -> its DuckDB type."""
+    return {column: _DUCK_TYPES[str(kind)] for column, kind in SCHEMAS[name].items()}
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 """Every setting of the service, read once from the environment and `.env`. The README's table has the same rows."""
 
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
 
 from store.errors import BadInput
 
@@ -62,6 +64,7 @@ class Settings(BaseSettings):
 
     purchase_cycle_days: Annotated[int, Field(ge=1)] = 30
     segment_look_back_days: int | None = None
+    snapshot_dir: Path | None = None
     segment_at_hour: Annotated[int, Field(ge=0, le=23)] = 3
     conversion_days: Annotated[int, Field(ge=1)] = 7
 
@@ -108,6 +111,14 @@ class Settings(BaseSettings):
         if self.line_channels and not first.secrets and not first.access_token.get_secret_value():
             return tuple(self.line_channels)
         return (first, *others)
+
+    @cached_property
+    def snapshot_folder(self) -> Path:
+        """Where the Parquet snapshot of the facts lies: beside SQLite's file unless SNAPSHOT_DIR says otherwise."""
+        url = make_url(self.database_url)
+        is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+        beside = Path(f"{url.database}-snapshot") if is_file else Path("retarget-snapshot")
+        return self.snapshot_dir or beside
 
     def weaknesses(self) -> list[str]:
         """One sentence for each secret that is missing or weak; empty when fit for production."""

@@ -109,3 +109,16 @@ def test_channels_of_the_list_replace_an_empty_plain_one_and_join_a_set_one() ->
     assert [c.name for c in settings(line_channels=others).channels] == ["a", "b"]
     joined = settings(line_channels=others, line_channel_access_token="t").channels
     assert [c.name for c in joined] == ["main", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("given", "folder"),
+    [
+        ({"database_url": "sqlite:///data/brand.db"}, "data/brand.db-snapshot"),
+        ({"database_url": "sqlite://"}, "retarget-snapshot"),
+        ({"database_url": "postgresql://db/brand"}, "retarget-snapshot"),
+        ({"database_url": "sqlite:///data/brand.db", "snapshot_dir": "elsewhere"}, "elsewhere"),
+    ],
+)
+def test_the_snapshot_lies_beside_the_database_unless_told_otherwise(given: dict[str, Any], folder: str) -> None:
+    assert str(settings(**given).snapshot_folder) == folder
