@@ -211,6 +211,16 @@ class CustomerChange(Row, table=True):
     id: int | None = _key()
     customer_id: int = _ref("customer.id")
     noted_at: datetime = Field(sa_type=UTCDateTime)
+    after_run_id: int | None = Field(default=None, sa_type=BigId)  # not before this SegmentRun is over; null: at once
+
+
+class Lease(Row, table=True):
+    """Who does what only one process may do at a time, and until when it may be thought alive."""
+
+    name: str = Field(primary_key=True)
+    holder: str
+    taken_at: datetime = Field(sa_type=UTCDateTime)
+    lease_until: datetime = Field(sa_type=UTCDateTime)
 
 
 class AuditEntry(Row, table=True):

@@ -229,8 +229,17 @@ def _changes() -> None:
         _key(),
         *_to("customer", of="customer_change"),
         _moment("noted_at"),
+        sa.Column("after_run_id", BigId, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_customer_change")),
         sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "lease",
+        sa.Column("name", AutoString(), nullable=False),
+        sa.Column("holder", AutoString(), nullable=False),
+        _moment("taken_at"),
+        _moment("lease_until"),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_lease")),
     )
     op.create_table(
         "product_label",
