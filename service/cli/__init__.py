@@ -27,6 +27,7 @@ COMMANDS = {
     "import": "imports",
     "segment": "segment",
     "predict": "predict",
+    "demand": "demand",
     "campaign": "campaign",
     "keywords": "keywords",
     "bench": "bench",

@@ -1,0 +1,70 @@
+"""Which segments and tags grow: sizes that are kept by day, and the history of tags. Reads only.
+
+A group grows when it gained more than chance would: more than twice the square root of its former size.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from math import sqrt
+from typing import Any
+
+from sqlalchemy import and_, func, or_, select
+from sqlmodel import Session
+
+from store.engine import table_of
+from store.models import CustomerTag, SegmentSizeOnDay, Tag
+
+# One model of each kind: the others say the same of the same people in fewer words.
+MODELS = ("rf11", "rfm3", "rfm8", "nesl", "activity")
+MIN_PEOPLE = 20
+MOST_GROUPS = 12
+
+size, tag, customer_tag = table_of(SegmentSizeOnDay), table_of(Tag), table_of(CustomerTag)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A segment ("MODEL=SEGMENT") or a tag ("tag:NAME") with how many customers it had before and has now."""
+
+    key: str
+    before: int
+    now: int
+
+
+def growing_groups(session: Session, *, now: datetime, days: int) -> list[Group]:
+    """The groups that grew most over the last `days`, most people gained first, MOST_GROUPS at most. Segments are
+    compared between the newest day with sizes and the newest at least `days` before it."""
+    found = [*_segments(session, days), *_tags(session, now, now - timedelta(days=days))]
+    growing = [g for g in found if g.now >= MIN_PEOPLE and g.now - g.before > 2 * sqrt(max(g.before, 1))]
+    return sorted(growing, key=lambda g: (g.before - g.now, g.key))[:MOST_GROUPS]
+
+
+def _segments(session: Session, days: int) -> list[Group]:
+    newest: date | None = session.scalar(select(func.max(size.c.as_of)))
+    if newest is None:
+        return []
+    last = newest - timedelta(days=days)
+    former: date | None = session.scalar(select(func.max(size.c.as_of)).where(size.c.as_of <= last))
+    if former is None:
+        return []
+    rows = select(size).where(size.c.as_of.in_([former, newest]), size.c.model.in_(MODELS))
+    sizes = {(row.as_of, f"{row.model}={row.segment}"): row.customers for row in session.execute(rows)}
+    keys = {key for _, key in sizes}
+    return [Group(key, sizes.get((former, key), 0), sizes.get((newest, key), 0)) for key in keys]
+
+
+def _tags(session: Session, now: datetime, then: datetime) -> list[Group]:
+    """Tags that were on at any time since `then`. One that is younger than `then` has grown from nothing: what was not
+    there yet was not measured, so it is left out."""
+
+    def was_on(at: datetime) -> Any:
+        on = and_(customer_tag.c.since <= at, or_(customer_tag.c.until.is_(None), customer_tag.c.until > at))
+        return func.count().filter(on)
+
+    counted = (
+        select(tag.c.name, was_on(then).label("before"), was_on(now).label("now"))
+        .join(customer_tag, customer_tag.c.tag_id == tag.c.id)
+        .where(tag.c.is_active, tag.c.created_at <= then)
+        .group_by(tag.c.name)
+    )
+    return [Group(f"tag:{row.name}", row.before, row.now) for row in session.execute(counted)]
