@@ -1,6 +1,7 @@
-"""`retarget predict`: what each customer is likely to do next, from plain order files."""
+"""`retarget predict`: what each customer is likely to do next, over the database or from plain order files."""
 
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,11 +9,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from segmentation.history import latest_run
+from segmentation.predict.checks import TagQuality, check_tags, checks_of
 from segmentation.predict.files import Predicted, predict_file
 from segmentation.predict.history import day_of
+from segmentation.predict.horizons import HORIZONS
+from segmentation.predict.ltv import CustomerValue, SegmentValue, ltv_by_segment, ltv_of
 from segmentation.predict.quality import Quality
-from service.cli.context import print_json, settings_for_command
+from segmentation.predict.run import latest_prediction_run, run_predictions
+from service.cli.context import open_database, print_json, settings_for_command
 from service.cli.segment import day_option, zone_option
+from service.settings import Settings
+from store.clock import system_clock, today
+from store.engine import reading
+from store.errors import BadInput
 
 app = typer.Typer(
     help="Chance to buy, expected orders and spend, learned from the brand's own orders.",
@@ -24,6 +34,126 @@ app = typer.Typer(
 @app.callback()
 def _group() -> None:
     """Chance to buy, expected orders and spend, learned from the brand's own orders."""
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Cycle = Annotated[
+    int | None, typer.Option(help="Days of the next cycle; that of the newest segments, or PURCHASE_CYCLE_DAYS.")
+]
+
+TITLES = {
+    "buy": "下個週期購買 next cycle",
+    "churn": "流失 churn",
+    "spend_90": "90 天消費 spend",
+    "spend_365": "365 天消費 spend",
+}
+
+
+@app.command("run")
+def run(
+    as_of: Annotated[str | None, typer.Option(help="First day predicted, YYYY-MM-DD; today when left out.")] = None,
+    cycle: Cycle = None,
+    as_json: AsJson = False,
+) -> None:
+    """Predict for every customer in the database, measure how good that is, and store what changed."""
+    settings = settings_for_command()
+    engine = open_database(settings)
+    result = run_predictions(
+        engine,
+        as_of=day_option(as_of) if as_of else today(system_clock, settings.zone),
+        zone=settings.zone,
+        clock=system_clock,
+        cycle_days=cycle or _cycle_days(engine, settings),
+    )
+    if as_json:
+        print_json(vars(result))
+        return
+    if result.problem:
+        typer.echo(f"predictions are off: {result.problem}")
+        return
+    done = "nothing changed since run" if result.unchanged else "run"
+    typer.echo(f"{done} {result.run_id}: {result.customer_count} customers, {result.change_count} changed")
+    Console().print(_quality_table(result.quality))
+
+
+@app.command("show")
+def show(as_json: AsJson = False) -> None:
+    """The newest predictions: when, for how many, and how good they were on held-back days, per horizon."""
+    settings = settings_for_command()
+    with reading(open_database(settings)) as session:
+        newest = latest_prediction_run(session)
+    if newest is None:
+        raise BadInput("nothing has been predicted yet; run `retarget predict run` first")
+    if as_json:
+        print_json(newest.model_dump(exclude={"lease_until"}))
+        return
+    assert newest.finished_at is not None
+    at = f"{newest.finished_at.astimezone(settings.zone):%Y-%m-%d %H:%M}"
+    if newest.problem:
+        typer.echo(f"預測未啟用 predictions are off since {at}: {newest.problem}")
+        return
+    Console().print(_quality_table(newest.quality))
+    people = f"{newest.customer_count:,} customers"
+    typer.echo(f"run {newest.id} for {newest.as_of}, cycle {newest.cycle_days} days, {people}, computed {at}")
+
+
+@app.command("ltv")
+def ltv(
+    model: Annotated[str, typer.Option(help="Segments of this model.")] = "rfm8",
+    customer: Annotated[int | None, typer.Option(help="One customer instead, by id.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lifetime value per segment or of one customer: paid so far, and expected in the next 365 days with its error."""
+    with reading(open_database(settings_for_command())) as session:
+        if customer is not None:
+            _show_customer(ltv_of(session, customer), as_json)
+            return
+        found = ltv_by_segment(session, model)
+    if as_json:
+        print_json({"model": model, "segments": [_segment_document(value) for value in found]})
+        return
+    table = Table(title=f"{model}: 顧客終身價值 lifetime value", title_justify="left")
+    for heading in ("分群", "segment"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("人數 customers", "累計 past", "平均 mean", "未來一年 next year", "平均 mean", "範圍 range"):
+        table.add_column(heading, justify="right")
+    for value in found:
+        coming = value.coming
+        shown = (value.past, value.past_mean, coming and coming.expected, value.coming_mean)
+        past, past_mean, expected, mean = ("–" if number is None else f"{number:,.0f}" for number in shown)
+        between = f"{coming.low:,.0f} – {coming.high:,.0f}" if coming else "–"
+        numbers = (f"{value.customers:,}", past, past_mean, expected, mean, between)
+        table.add_row(value.segment.chinese, value.segment.name, *numbers)
+    Console().print(table)
+
+
+@app.command("check")
+def check(as_json: AsJson = False) -> None:
+    """Hold the predictive tags that are due against what happened, and show every tag's checks."""
+    settings = settings_for_command()
+    engine = open_database(settings)
+    cycle = _cycle_days(engine, settings)
+    check_tags(
+        engine, today=today(system_clock, settings.zone), zone=settings.zone, clock=system_clock, cycle_days=cycle
+    )
+    with reading(engine) as session:
+        found = checks_of(session)
+    if as_json:
+        print_json([_check_document(name, quality) for name, quality in found])
+        return
+    table = Table(title="預測標籤驗證 predictive tags, checked", title_justify="left")
+    table.add_column("標籤 tag", overflow="fold")
+    for heading in ("日期 day", "至 until", "人數 people", "有標籤 tagged", "發生 happened", "命中 hits"):
+        table.add_column(heading, justify="right")
+    for heading in ("準確率 precision", "召回率 recall", "全體 base rate"):
+        table.add_column(heading, justify="right")
+    for name, quality in found:
+        one = quality.check
+        shares = (quality.precision, quality.recall, quality.base_rate)
+        counts = (f"{count:,}" for count in (one.people, one.tagged, one.happened, one.hits))
+        shown = ("–" if share is None else f"{share:.1%}" for share in shares)
+        table.add_row(name, str(one.as_of), str(one.until), *counts, *shown)
+    Console().print(table)
 
 
 @app.command("files")
@@ -71,3 +201,58 @@ def _table(quality: Quality) -> Table:
         auc = "–" if measure.auc is None else f"{measure.auc:.3f}"
         table.add_row(name, auc, f"{measure.rmse_orders:.3f}", *ratios)
     return table
+
+
+def _cycle_days(engine: Any, settings: Settings) -> int:
+    """The cycle of the newest segments, else the setting's."""
+    with reading(engine) as session:
+        newest = latest_run(session)
+    return int(newest.settings["cycle_days"]) if newest else settings.purchase_cycle_days
+
+
+def _quality_table(quality: dict[str, Any]) -> Table:
+    table = Table(title="預測品質，以留存期間驗證 quality on held-back days", title_justify="left")
+    table.add_column("預測 prediction", overflow="fold")
+    headings = ("天數 days", "驗證 held back", "AUC", "BG/NBD", "RFM 總分 score", "RMSE", "BG/NBD")
+    for heading in (*headings, "預測/實際 buyers", "orders", "spend"):
+        table.add_column(heading, justify="right", overflow="fold")
+    for name in HORIZONS:
+        report = quality[name]
+        if report["problem"]:
+            table.add_row(f"{TITLES[name]}: {report['problem']}", str(report["horizon_days"]))
+            continue
+        held_back = report["held_back"]
+        ours, bgnbd, score = (held_back[way] for way in ("learned", "bgnbd", "rfm_score"))
+        since = f"{date.fromisoformat(held_back['as_of'])} + {held_back['days']}"
+        figures = [_figure(way["auc"], 3) for way in (ours, bgnbd, score)]
+        figures += [_figure(way["rmse_orders"], 3) for way in (ours, bgnbd)]
+        figures += [_figure(ours[f"{what}_ratio"], 2) for what in ("buyers", "orders", "spend")]
+        table.add_row(TITLES[name], str(report["horizon_days"]), since, *figures)
+    return table
+
+
+def _figure(value: float | None, places: int) -> str:
+    return "–" if value is None else f"{value:.{places}f}"
+
+
+def _segment_document(value: SegmentValue) -> dict[str, Any]:
+    means = {"past_mean": value.past_mean, "expected_mean": value.coming_mean}
+    coming = asdict(value.coming) if value.coming else {"expected": None, "low": None, "high": None}
+    counts = {"customers": value.customers, "predicted": value.predicted, "past": value.past}
+    return {"segment": value.segment.name, **counts, **coming, **means}
+
+
+def _check_document(name: str, quality: TagQuality) -> dict[str, Any]:
+    shares = {"precision": quality.precision, "recall": quality.recall, "base_rate": quality.base_rate}
+    return {"tag": name, **quality.check.model_dump(exclude={"tag_id"}), **shares}
+
+
+def _show_customer(value: CustomerValue, as_json: bool) -> None:
+    if as_json:
+        print_json(vars(value))
+        return
+    typer.echo(f"customer {value.customer_id}: paid {value.past:,} so far")
+    if value.spend_365 is None:
+        typer.echo("nothing is predicted for the next 365 days")
+        return
+    typer.echo(f"expected in 365 days: {value.spend_365:,} (standard deviation of such customers: {value.deviation:,})")
