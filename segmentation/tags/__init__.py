@@ -1,0 +1,1 @@
+"""Tags: labels that people carry, put on and taken off by people, links, rules, measures, groups and preferences."""

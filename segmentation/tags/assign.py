@@ -1,0 +1,141 @@
+"""The renewal of tags: which tags each customer should have, compared with what is on, and the differences written.
+
+The same code serves the whole population and a few customers after a change. Order: groups and measures, then
+preferences, then rule tags, which may ask for all of those and for each other. Lines that are relative to the
+population (top 5 %) are drawn by whole renewals only, stored, and held against single customers in between.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+from sqlalchemy import Engine
+from sqlmodel import Session
+
+from segmentation.facts import Facts, keep
+from segmentation.preference.words import Tokenize
+from segmentation.tags.current import read_current
+from segmentation.tags.definitions import GroupTag, MeasureTag, line_of
+from segmentation.tags.hand import take_off_ended
+from segmentation.tags.lines import drawn
+from segmentation.tags.live import LiveTag, live_tags
+from segmentation.tags.measures import MEASURES, measured
+from segmentation.tags.preferred import judge_preferences
+from segmentation.tags.ruled import Ground, judge_rules
+from segmentation.tags.sizes import sizes_after, store_outcome
+from segmentation.tags.verdicts import Verdict, differences, of_group, of_measure
+from segmentation.tags.writing import SCHEMA, write_differences
+from store.engine import reading, transaction
+
+CHUNK_ROWS = 10_000  # about 70 ms of writing on SQLite
+BREATH_SECONDS = 0.01  # between chunks, so that SQLite's other writers get the lock
+
+Table = Any
+Hold = Callable[[Session], None]
+
+
+@dataclass(frozen=True)
+class TagChanges:
+    """What a renewal came to."""
+
+    put_on: int = 0
+    taken_off: int = 0
+    renewed: int = 0  # strength, evidence, or the day on which it falls off
+
+
+def renew_tags(
+    connection: Any,
+    engine: Engine,
+    facts: Facts,
+    groups: Table,
+    *,
+    as_of: date,
+    zone: ZoneInfo,
+    now: datetime,
+    cycle_days: int | None,
+    customer_ids: Sequence[int] | None = None,
+    hold: Hold | None = None,
+    tokenize: Tokenize | None = None,
+) -> TagChanges:
+    """Put on and take off every active computed tag, as of the start of `as_of` in `zone` (the session's zone).
+
+    `facts` are of the whole population, or of `customer_ids` alone; their segments are those just computed. `groups`
+    has `customer_id` and the five columns of segmentation/groups.py. `cycle_days` is the brand's purchase cycle; None
+    when a look-back window lets orders vanish, so that nobody can say when a recency is passed. Without `tokenize`,
+    words said in chat are no preferences.
+
+    Whole renewals also draw the dynamic lines, make tags of preferences that enough people have, end what people put
+    on until a day that has come, and store sizes. Writes in short transactions of its own, in each of which `hold` is
+    called first: it may raise to stop. Tags that can't be judged are left as they are, with `Tag.problem` saying why.
+    """
+    is_whole = customer_ids is None
+
+    def writing() -> Any:
+        return held_transaction(engine, hold)
+
+    if is_whole:
+        with writing() as session:
+            take_off_ended(session, today=now.astimezone(zone).date(), now=now)
+    with reading(engine) as session:
+        live = live_tags(session)
+    current = read_current(connection, engine, customer_ids)
+    found = keep(connection, "tag_difference", SCHEMA.empty_table())
+
+    def add(verdict: Verdict) -> None:
+        rows = connection.compile(differences(verdict, current))
+        connection.con.execute(f"INSERT INTO tag_difference BY NAME {rows}")
+
+    if is_whole:
+        live = replace(live, tags=[_drawn(connection, facts, tag, as_of) for tag in live.tags])
+    for tag in live.of(GroupTag):
+        add(of_group(facts, groups, tag, as_of, cycle_days))
+    for tag in live.of(MeasureTag):
+        verdict = of_measure(facts, tag, as_of, is_foreseen=cycle_days is not None)
+        if verdict is not None:
+            add(verdict)
+    ground = Ground(connection, facts, current, found, add, as_of, zone, now, cycle_days)
+    live = judge_preferences(live, ground, tokenize, writing if is_whole else None)
+    judge_rules(live, ground)
+    changes = _write(connection, writing, now)
+    if is_whole:
+        sizes = sizes_after(connection, current, found, facts.segments, now)
+        with writing() as session:
+            store_outcome(session, live, sizes, as_of, now)
+    return changes
+
+
+@contextmanager
+def held_transaction(engine: Engine, hold: Hold | None) -> Iterator[Session]:
+    """A transaction in which `hold` was called first."""
+    with transaction(engine) as session:
+        if hold is not None:
+            hold(session)
+        yield session
+
+
+def _drawn(connection: Any, facts: Facts, tag: LiveTag, as_of: date) -> LiveTag:
+    """The tag with its line drawn in this population; static ones as they are."""
+    definition = tag.definition
+    if not isinstance(definition, MeasureTag) or line_of(definition) == "static":
+        return tag
+    population = measured(facts, MEASURES[definition.measure], as_of)
+    return replace(tag, cut=drawn(connection, population, definition))
+
+
+def _write(connection: Any, writing: Callable[[], Any], now: datetime) -> TagChanges:
+    """The kept differences into the database, a short transaction per chunk."""
+    # By customer, then tag: next to each other in both indexes, and one order for everybody who writes.
+    rows = connection.con.sql("FROM tag_difference ORDER BY customer_id, tag_id")
+    total = (0, 0, 0)
+    for number, batch in enumerate(rows.to_arrow_reader(CHUNK_ROWS)):
+        if number:
+            time.sleep(BREATH_SECONDS)
+        with writing() as session:
+            done = write_differences(session, pa.Table.from_batches([batch]), now)
+        total = (total[0] + done[0], total[1] + done[1], total[2] + done[2])
+    return TagChanges(*total)

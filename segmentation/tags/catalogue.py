@@ -1,0 +1,91 @@
+"""The brand's tags: made, found, switched on and off. Nothing here puts a tag on anybody."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlmodel import Session
+
+from segmentation.tags.definitions import GROUP_TAGS, Kind, check_name, kind_of, line_of, read_definition, written
+from store.engine import insert_for, table_of
+from store.errors import ExpectedError, NotFound
+from store.models import Tag
+
+tag = table_of(Tag)
+
+
+class TagExists(ExpectedError):
+    """There is a tag of that name."""
+
+    http_status = 409
+
+
+def create_tag(
+    session: Session,
+    name: str,
+    *,
+    source: str = "hand",
+    definition: Mapping[str, Any] | None = None,
+    kind: Kind | None = None,
+    now: datetime,
+) -> Tag:
+    """A new, active tag; a computed one is first on somebody after the next renewal. `kind` of None: by the definition.
+
+    Raises TagExists; InvalidTag for a name or definition that can't be used.
+    """
+    check_name(name)
+    read = read_definition(source, definition or {})
+    if session.scalar(select(tag.c.id).where(tag.c.name == name)) is not None:
+        raise TagExists(f"there is a tag {name!r} already")
+    made = Tag(
+        name=name,
+        kind=kind or kind_of(read),
+        line=line_of(read),
+        source=source,
+        definition=written(read),
+        created_at=now,
+    )
+    session.add(made)
+    session.flush()
+    return made
+
+
+def create_group_tags(session: Session, now: datetime) -> None:
+    """The built-in tags of the five groups, those that aren't there yet. A tag of people that has such a name already
+    keeps it, and that group has no tag."""
+    rows = [
+        {
+            "name": name,
+            "kind": "model",
+            "line": line,
+            "source": "group",
+            "definition": {"group": group},
+            "is_active": True,
+            "created_at": now,
+        }
+        for group, (name, line) in GROUP_TAGS.items()
+    ]
+    session.execute(insert_for(session, Tag).on_conflict_do_nothing(index_elements=["name"]), rows)
+
+
+def tag_named(session: Session, name: str) -> Tag:
+    """The tag. Raises NotFound."""
+    found = session.scalars(select(Tag).where(tag.c.name == name)).first()
+    if found is None:
+        raise NotFound(f"there is no tag {name!r}")
+    return found
+
+
+def all_tags(session: Session) -> list[Tag]:
+    """Every tag, by name."""
+    return list(session.scalars(select(Tag).order_by(tag.c.name)))
+
+
+def set_active(session: Session, name: str, *, is_active: bool) -> Tag:
+    """Switch a tag on or off. Switched off it stays where it is, and nothing puts it on or takes it off any more.
+    Raises NotFound."""
+    found = tag_named(session, name)
+    found.is_active = is_active
+    session.add(found)
+    return found

@@ -1,0 +1,133 @@
+"""Rule tags judged: layer by layer, all rules of a layer in one pass over the facts."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import ibis
+import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+
+from segmentation.engine import kept
+from segmentation.facts import Facts, keep
+from segmentation.rules.compile import Compiled, compile_rules
+from segmentation.tags.current import after
+from segmentation.tags.definitions import RuleTag
+from segmentation.tags.foreseen import first_day_without, leaves_of
+from segmentation.tags.intervals import Future, daily_measures
+from segmentation.tags.live import Live, LiveTag
+from segmentation.tags.rule_tags import WholeRule, untangled, whole_rule
+from segmentation.tags.verdicts import Verdict, judged, told
+from store.errors import BadInput
+
+Table = Any
+Expression = Any
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What rule tags are judged on: `now` all that is on, `found` the differences found so far (writing.py), which
+    `add` adds to; `cycle_days` as in `intervals.Future`."""
+
+    connection: Any
+    facts: Facts
+    now: Table
+    found: Table
+    add: Callable[[Verdict], None]
+    as_of: date
+    zone: ZoneInfo
+    moment: datetime
+    cycle_days: int | None
+
+
+def judge_rules(live: Live, ground: Ground) -> None:
+    """Add the differences of all rule tags. What is wrong with one of them goes to `live.problems`."""
+    rules: dict[str, WholeRule] = {}
+    tags = {tag.name: tag for tag in live.of(RuleTag)}
+    for name, tag in tags.items():
+        try:
+            rules[name] = whole_rule(tag.definition, live.rules)
+        except BadInput as error:
+            live.problems[tag.tag_id] = str(error)
+    order, tangled = untangled(rules)
+    live.problems.update({tags[name].tag_id: problem for name, problem in tangled.items()})
+    for layer in order:
+        _judge_layer({tags[name]: rules[name] for name in layer}, live, ground)
+
+
+def _judge_layer(rules: dict[LiveTag, WholeRule], live: Live, ground: Ground) -> None:
+    asked = set().union(*(rule.tags for rule in rules.values()))
+    on = _tags_on(asked, live, ground)
+    facts = replace(ground.facts, tags=on.select("customer_id", "tag", "since", "strength", "source"))
+    compiled = compile_rules(
+        {key: part for tag, rule in rules.items() for key, part in _parts(tag, rule).items()}, ground.as_of, ground.zone
+    )
+    measured = kept(ground.connection, "rule_measured", compiled.measured(facts))
+    verdicts = {tag: _verdict(tag, compiled, measured, ground.as_of) for tag in rules}
+    days = _foreseen(verdicts, rules, Future(facts, measured, compiled, measured, on, {}, ground.cycle_days), ground)
+    for tag, verdict in verdicts.items():
+        ground.add(_dated(verdict, days[tag]) if tag in days else verdict)
+
+
+def _parts(tag: LiveTag, rule: WholeRule) -> dict[str, Any]:
+    return {f"puts{tag.tag_id}": rule.puts, f"keeps{tag.tag_id}": rule.keeps}
+
+
+def _tags_on(names: Iterable[str], live: Live, ground: Ground) -> Table:
+    """The tags of these names that are on once the differences found so far are carried out: current.SCHEMA, `tag`."""
+    wanted = {tag_id: name for tag_id, name in live.names.items() if name in names}
+    table = pa.table({"named_id": pa.array(wanted, pa.int64()), "tag": pa.array(wanted.values(), pa.string())})
+    names_of = keep(ground.connection, "tag_name", table)
+    now, found = (rows.semi_join(names_of, rows.tag_id == names_of.named_id) for rows in (ground.now, ground.found))
+    rows = after(now, found, ground.moment)
+    return rows.inner_join(names_of, rows.tag_id == names_of.named_id).drop("named_id")
+
+
+def _verdict(tag: LiveTag, compiled: Compiled, measured: Table, as_of: date) -> Verdict:
+    puts, keeps = f"puts{tag.tag_id}", f"keeps{tag.tag_id}"
+
+    def is_on(rows: Table) -> Expression:
+        if compiled.rules[puts] == compiled.rules[keeps]:
+            return compiled.holds(rows, puts)
+        return rows.was_on.ifelse(compiled.holds(rows, keeps), compiled.holds(rows, puts))
+
+    def evidence(rows: Table) -> Expression:
+        on = compiled.evidence(rows, puts).cast("json")
+        name = tag.definition.rule
+        return told(as_of, {"rule": ibis.null("string") if name is None else ibis.literal(name), "found": on})
+
+    rows = measured.mutate(tag_id=ibis.literal(tag.tag_id, "int64"))
+    return Verdict(tag.source, rows, is_on, evidence)
+
+
+def _foreseen(
+    verdicts: dict[LiveTag, Verdict], rules: dict[LiveTag, WholeRule], future: Future, ground: Ground
+) -> dict[LiveTag, Table]:
+    """For each tag whose end can be known a kept table `customer_id, falls_off_on`, of those whom it falls off."""
+    held = [_held(verdict, ground.now) for verdict in verdicts.values()]
+    holders = kept(ground.connection, "rule_holder", ibis.union(*held))
+    everyone = holders.select("customer_id").distinct()
+    keeps = {tag: future.compiled.rules[f"keeps{tag.tag_id}"] for tag in rules}
+    leaves = list(dict.fromkeys(leaf for rule in keeps.values() for leaf in leaves_of(rule)))
+    daily = daily_measures(future.facts, everyone, future.compiled, leaves)
+    daily = {name: kept(ground.connection, f"rule_daily_{name}", rows) for name, rows in daily.items()}
+    found = {}
+    for tag, rule in keeps.items():
+        mine = replace(future, holders=holders.filter(holders.tag_id == tag.tag_id).select("customer_id"), daily=daily)
+        days = first_day_without(rule, mine)
+        if days is not None:
+            found[tag] = kept(ground.connection, f"rule_day_{tag.tag_id}", days)
+    return found
+
+
+def _held(verdict: Verdict, now: Table) -> Table:
+    rows = judged(verdict, now)
+    return rows.filter(rows.is_on).select("tag_id", "customer_id")
+
+
+def _dated(verdict: Verdict, days: Table) -> Verdict:
+    """The verdict with the day on which it falls off."""
+    days = days.rename(day_id="customer_id", foreseen="falls_off_on")
+    rows = verdict.rows.left_join(days, verdict.rows.customer_id == days.day_id)
+    return replace(verdict, rows=rows, falls_off_on=lambda found: found.foreseen)
