@@ -26,6 +26,8 @@ from campaigns.results import count_message_results, store_message_results
 from campaigns.sending import Dispatch, Rates
 from campaigns.target import UnknownTarget
 from segmentation.history import latest_run
+from segmentation.predict.checks import check_tags
+from segmentation.predict.run import latest_prediction_run, run_predictions
 from segmentation.run import run_segments
 from service.channels import channel_ids
 from service.doors import bulk_door, line_doors
@@ -122,6 +124,21 @@ def renew_segments(engine: Engine, settings: Settings, clock: Clock) -> None:
     )
 
 
+def renew_predictions(engine: Engine, settings: Settings, clock: Clock) -> None:
+    """Once the day's segments are there: predict for the day, with their cycle, and check the predictive tags that are
+    due; nothing when that is done. Looked at every minute, as segments are."""
+    today = clock().astimezone(settings.zone).date()
+    with reading(engine) as session:
+        segments, newest = latest_run(session), latest_prediction_run(session)
+    if segments is None or segments.finished_at is None or (newest is not None and newest.as_of >= today):
+        return
+    if segments.finished_at.astimezone(settings.zone).date() < today:
+        return
+    cycle_days = int(segments.settings["cycle_days"])
+    run_predictions(engine, as_of=today, zone=settings.zone, clock=clock, cycle_days=cycle_days)
+    check_tags(engine, today=today, zone=settings.zone, clock=clock, cycle_days=cycle_days)
+
+
 def reply_texts(settings: Settings) -> ReplyTexts:
     """The answers of the settings."""
     return ReplyTexts(welcome=settings.welcome_text, refused=settings.refused_text, resumed=settings.resumed_text)
@@ -148,6 +165,7 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
         Job("profiles", IntervalTrigger(seconds=5), lambda: fetch_due_profiles(engine, doors, clock=clock)),
         Job("learning", IntervalTrigger(seconds=30), lambda: learn_from_runs(engine, clock)),
         Job("segments", IntervalTrigger(seconds=60), lambda: renew_segments(engine, settings, clock)),
+        Job("predictions", IntervalTrigger(seconds=60), lambda: renew_predictions(engine, settings, clock)),
     ]
 
 
