@@ -3,16 +3,16 @@ that such words had on held-back days. Reads only.
 
 The range of a group: its customers are in tenths by expected spend (cut at the newest run), and of each tenth the
 held-back window told how much was spent for what was said, and how far single customers deviated. The group's spend is
-then uncertain in two ways. As a whole: what was said may be right, or it may be off as the tenths were in the newest
-held-back window, or as everybody was in the windows before it; the range spans all of these. And by the chance of its
-customers, to which two standard deviations are given on both sides. Where the held-back window was shorter than 365
-days, its errors are taken in proportion; deviations over a longer time even out, so the range is then rather too wide.
+then uncertain in two ways, both taken twice as large as measured. By the chance of its customers. And as a whole, by
+the season and by what the brand does: what was said of this group was off by a factor in the newest held-back window,
+and of everybody in up to two windows before it; the root mean square of these factors' logarithms counts. Where the
+window was shorter than 365 days, its errors are taken in proportion. How often such ranges held: docs/predictions.md.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from math import sqrt
+from math import exp, hypot, log, sqrt
 from typing import Any
 
 from sqlalchemy import BigInteger, case, func, select, type_coerce
@@ -27,6 +27,7 @@ from store.models import Customer, CustomerPrediction, CustomerSegment, Predicti
 from store.types import DECIMAL_PLACES, from_ten_thousandths
 
 DEVIATIONS = 2.0
+FACTORS = (0.01, 100.0)  # bounds of what a window may be off by, so that a window without spend has a logarithm
 CENTS = Decimal("0.01")
 
 customer, now = table_of(Customer), table_of(CustomerSegment)
@@ -122,9 +123,11 @@ def value_range(report: Mapping[str, Any], tenths: Mapping[int, tuple[int, float
         repeated += total * (band["actual"] / band["predicted"] if band["predicted"] > 0 else 1.0)
         deviation = band["deviation"] * _scale(band, total / people)
         variance += people * deviation**2 * (1 + people / band["customers"])  # the band's own total was chance too
-    totals = [expected, repeated, *(level * expected for level in report["earlier_levels"])]
+    factors = [repeated / expected if expected > 0 else 1.0, *report["earlier_levels"]]
+    logs = [log(min(max(factor, FACTORS[0]), FACTORS[1])) for factor in factors]
+    off = exp(DEVIATIONS * sqrt(sum(one**2 for one in logs) / len(logs)))
     noise = DEVIATIONS * sqrt(variance)
-    return max(min(totals) - noise, 0.0), max(totals) + noise
+    return max(expected - hypot(expected * (1 - 1 / off), noise), 0.0), expected + hypot(expected * (off - 1), noise)
 
 
 def _scale(band: Mapping[str, Any], expected: float) -> float:

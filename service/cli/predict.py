@@ -1,7 +1,6 @@
 """`retarget predict`: what each customer is likely to do next, over the database or from plain order files."""
 
 from dataclasses import asdict
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,10 +41,10 @@ Cycle = Annotated[
 ]
 
 TITLES = {
-    "buy": "下個週期購買 next cycle",
+    "buy": "購買 buys",
     "churn": "流失 churn",
-    "spend_90": "90 天消費 spend",
-    "spend_365": "365 天消費 spend",
+    "spend_90": "消費 spend",
+    "spend_365": "消費 spend",
 }
 
 
@@ -113,17 +112,15 @@ def ltv(
         print_json({"model": model, "segments": [_segment_document(value) for value in found]})
         return
     table = Table(title=f"{model}: 顧客終身價值 lifetime value", title_justify="left")
-    for heading in ("分群", "segment"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("人數 customers", "累計 past", "平均 mean", "未來一年 next year", "平均 mean", "範圍 range"):
+    table.add_column("分群 segment", no_wrap=True)
+    for heading in ("人數 customers", "累計 paid", "未來一年 next year", "每人 each", "範圍 range"):
         table.add_column(heading, justify="right")
     for value in found:
         coming = value.coming
-        shown = (value.past, value.past_mean, coming and coming.expected, value.coming_mean)
-        past, past_mean, expected, mean = ("–" if number is None else f"{number:,.0f}" for number in shown)
+        shown = (value.past, coming and coming.expected, value.coming_mean)
+        numbers = ("–" if number is None else f"{number:,.0f}" for number in shown)
         between = f"{coming.low:,.0f} – {coming.high:,.0f}" if coming else "–"
-        numbers = (f"{value.customers:,}", past, past_mean, expected, mean, between)
-        table.add_row(value.segment.chinese, value.segment.name, *numbers)
+        table.add_row(f"{value.segment.chinese}\n{value.segment.name}", f"{value.customers:,}", *numbers, between)
     Console().print(table)
 
 
@@ -211,24 +208,32 @@ def _cycle_days(engine: Any, settings: Settings) -> int:
 
 
 def _quality_table(quality: dict[str, Any]) -> Table:
-    table = Table(title="預測品質，以留存期間驗證 quality on held-back days", title_justify="left")
-    table.add_column("預測 prediction", overflow="fold")
-    headings = ("天數 days", "驗證 held back", "AUC", "BG/NBD", "RFM 總分 score", "RMSE", "BG/NBD")
-    for heading in (*headings, "預測/實際 buyers", "orders", "spend"):
-        table.add_column(heading, justify="right", overflow="fold")
+    """One column per horizon, so that it fits a narrow terminal."""
+    table = Table(title="預測品質，以留存期間驗證 quality on held-back days", title_justify="left", show_lines=True)
+    table.add_column("", overflow="fold")
+    columns = []
     for name in HORIZONS:
         report = quality[name]
-        if report["problem"]:
-            table.add_row(f"{TITLES[name]}: {report['problem']}", str(report["horizon_days"]))
-            continue
-        held_back = report["held_back"]
-        ours, bgnbd, score = (held_back[way] for way in ("learned", "bgnbd", "rfm_score"))
-        since = f"{date.fromisoformat(held_back['as_of'])} + {held_back['days']}"
-        figures = [_figure(way["auc"], 3) for way in (ours, bgnbd, score)]
-        figures += [_figure(way["rmse_orders"], 3) for way in (ours, bgnbd)]
-        figures += [_figure(ours[f"{what}_ratio"], 2) for what in ("buyers", "orders", "spend")]
-        table.add_row(TITLES[name], str(report["horizon_days"]), since, *figures)
+        table.add_column(f"{TITLES[name]}\n{report['horizon_days']} 天 days", overflow="fold")
+        columns.append([report["problem"], *[""] * 4] if report["problem"] else _quality_cells(report["held_back"]))
+    rows = ("驗證期間 held back", "AUC", "RMSE 訂單 orders", "RMSE 消費額 spend", "預測/實際 predicted/actual")
+    for row in zip(rows, *columns, strict=True):
+        table.add_row(*row)
     return table
+
+
+def _quality_cells(held_back: dict[str, Any]) -> list[str]:
+    """Each figure beside BG/NBD's and the plain score's."""
+    ways = [("", held_back["learned"]), ("BG/NBD ", held_back["bgnbd"]), ("RFM ", held_back["rfm_score"])]
+    ratios = ("買家", "buyers"), ("訂單", "orders"), ("金額", "spend")
+    return [
+        f"{held_back['as_of']} + {held_back['days']}",
+        *(
+            "\n".join(f"{name}{_figure(way[figure], places)}" for name, way in ways)
+            for figure, places in (("auc", 3), ("rmse_orders", 3), ("rmse_spend", 1))
+        ),
+        "\n".join(f"{word} {_figure(held_back['learned'][f'{what}_ratio'], 2)}" for word, what in ratios),
+    ]
 
 
 def _figure(value: float | None, places: int) -> str:

@@ -63,10 +63,10 @@ def test_a_segment_sums_its_customers_and_those_without_a_prediction_expect_noth
     assert new.coming is not None
     assert (new.customers, new.predicted, new.past, new.past_mean) == (3, 2, Decimal("200.00"), Decimal("66.67"))
     assert (new.coming.expected, new.coming_mean) == (Decimal("200.01"), Decimal("100.00"))
-    # 100 and 100.01 lie in different tenths; each deviates by 4 × 100 / 10, and what is said may be 10 % too low
+    # 100 and 100.01 lie in different tenths; each deviates by 4 × 100 / 10, and what was said was 10 % too low
     noise = 2 * (2 * 40**2 * 1.01) ** 0.5
-    assert float(new.coming.low) == pytest.approx(200.01 - noise, abs=0.02)
-    assert float(new.coming.high) == pytest.approx(220.011 + noise, abs=0.02)
+    assert float(new.coming.low) == pytest.approx(200.01 - np.hypot(200.01 * (1 - 1 / 1.1**2), noise), abs=0.02)
+    assert float(new.coming.high) == pytest.approx(200.01 + np.hypot(200.01 * (1.1**2 - 1), noise), abs=0.02)
     assert (found["S"].customers, found["S"].past_mean, found["S"].coming_mean) == (0, None, None)
     assert found["S"].coming is not None
     assert found["S"].coming.high == 0
@@ -99,13 +99,23 @@ def test_a_customer_has_the_deviation_of_the_tenth_in_proportion(engine: Engine,
             ltv_by_segment(session, "rfm9")
 
 
-def test_the_range_spans_what_was_said_and_how_far_off_every_window_was() -> None:
+def test_the_range_is_as_wide_as_the_windows_were_off() -> None:
     flat = {"customers": 100, "predicted": 1000.0, "actual": 900.0, "deviation": 0.0}
-    assert value_range(report([flat] * 10), {3: (10, 500.0)}) == (450.0, 500.0)
-    assert value_range(report([flat] * 10, (1.2, 0.7)), {3: (10, 500.0)}) == (350.0, 600.0)
+    assert value_range(report([flat] * 10), {3: (10, 500.0)}) == pytest.approx((500 * 0.81, 500 / 0.81))
+    off = np.exp(2 * np.sqrt(np.mean(np.log([0.9, 1.2, 0.7]) ** 2)))
+    assert value_range(report([flat] * 10, (1.2, 0.7)), {3: (10, 500.0)}) == pytest.approx((500 / off, 500 * off))
+    right = {**flat, "actual": 1000.0}
+    assert value_range(report([right] * 10), {3: (10, 500.0)}) == (500.0, 500.0)
+
+
+def test_the_range_has_bounds_where_nothing_was_spent_or_expected() -> None:
+    nothing = {"customers": 100, "predicted": 1000.0, "actual": 0.0, "deviation": 1.0}
+    low, high = value_range(report([nothing] * 10, (0.0,)), {0: (1, 5.0)})
+    assert low == pytest.approx(0.0, abs=0.01)
+    assert np.isfinite(high)
     assert value_range(report(), {}) == (0.0, 0.0)
-    wide = {**flat, "deviation": 1000.0}
-    assert value_range(report([wide] * 10), {0: (1, 5.0)})[0] == 0.0
+    unsaid = {"customers": 100, "predicted": 0.0, "actual": 50.0, "deviation": 3.0}
+    assert value_range(report([unsaid] * 10), {0: (25, 0.0)}) == pytest.approx((0.0, 2 * 3 * np.sqrt(25 * 1.25)))
 
 
 def test_the_range_holds_the_truth_of_random_groups() -> None:
