@@ -89,7 +89,7 @@ def test_ltv_of_a_model_shows_every_segment(command: RunCommand) -> None:
     assert (sleeping["customers"], sleeping["predicted"], Decimal(sleeping["past"])) == (3, 3, Decimal(43))
     assert Decimal(sleeping["low"]) <= Decimal(sleeping["expected"]) <= Decimal(sleeping["high"])
     assert found["E"]["customers"] == 0
-    assert "瞌睡" in command("ltv", "--model", "nes")
+    assert "新客" in command("ltv", "--model", "nes")
 
 
 def test_check_shows_precision_and_recall(command: RunCommand) -> None:
