@@ -37,7 +37,8 @@ class Forecast:
     """`rows` has SCHEMA's columns, one row per customer, ascending; no rows where no horizon could be learned.
 
     `quality` says per horizon, as JSON holds it: `horizon_days`, and either `problem` or what was learned from and
-    what the held-back window said (see `_report`).
+    what the held-back window said (see `_report`); that of spend_365 also `earlier_levels` (see `quality.spend_levels`)
+    and `cut_points`, the nine values in ten-thousandths that divide the customers into tenths by what is said of them.
     """
 
     rows: pa.Table
@@ -60,6 +61,9 @@ def forecast(paid: PaidOrders, as_of: date, cycle_days: int, still_ours: Callabl
     for horizon in sorted(set(days.values())):
         still_ours()
         model, reports[horizon] = _learned(history, day, horizon)
+        still_ours()
+        if model is not None and horizon == days[SPEND_365]:  # what lifetime value needs
+            reports[horizon]["earlier_levels"] = spend_levels(history, day, horizon)
         if model is not None:
             models[horizon] = model
     quality = {name: dict(reports[days[name]]) for name in HORIZONS}
@@ -78,21 +82,19 @@ def _learned(history: History, day: int, horizon: int) -> tuple[Model | None, di
     try:
         model = fit(history, day, horizon)
         quality = held_back(history, day, horizon)
-        levels = spend_levels(history, day, horizon)
     except TooLittleData as error:
         return None, {"horizon_days": horizon, "problem": str(error)}
-    return model, _report(model, asdict(quality), levels)
+    return model, _report(model, asdict(quality))
 
 
-def _report(model: Model, quality: dict[str, Any], levels: list[float]) -> dict[str, Any]:
-    """Days as ISO text; `held_back` is a `quality.Quality`, `earlier_levels` what `spend_levels` returns."""
+def _report(model: Model, quality: dict[str, Any]) -> dict[str, Any]:
+    """Days as ISO text; `held_back` is a `quality.Quality`."""
     return {
         "horizon_days": model.plan.horizon_days,
         "problem": None,
         "window_days": model.plan.window_days,
         "cuts": [day_of(cut).isoformat() for cut in model.plan.cuts],
         "held_back": {**quality, "as_of": day_of(quality["as_of"]).isoformat()},
-        "earlier_levels": levels,
     }
 
 

@@ -13,7 +13,7 @@ from segmentation.facts import keep
 from segmentation.predict.history import History, Ints
 from segmentation.rfm import UNITS, counted
 
-PART_CUSTOMERS = 100_000  # said at once: some hundred megabytes of arrays, however large the brand
+PART_CUSTOMERS = 50_000  # said at once: some hundred megabytes of arrays, however large the brand
 
 Table = Any
 
