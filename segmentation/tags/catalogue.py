@@ -1,15 +1,28 @@
 """The brand's tags: made, found, switched on and off. Nothing here puts a tag on anybody."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 from sqlmodel import Session
 
-from segmentation.tags.definitions import GROUP_TAGS, Kind, check_name, kind_of, line_of, read_definition, written
+from segmentation.rules.reading import Names
+from segmentation.tags.definitions import (
+    GROUP_TAGS,
+    Kind,
+    RuleTag,
+    check_name,
+    kind_of,
+    line_of,
+    read_definition,
+    written,
+)
+from segmentation.tags.live import live_tags
+from segmentation.tags.rule_tags import layers, whole_rule
 from store.engine import insert_for, table_of
-from store.errors import ExpectedError, NotFound
+from store.errors import BadInput, ExpectedError, NotFound
 from store.models import Tag
 
 tag = table_of(Tag)
@@ -32,12 +45,15 @@ def create_tag(
 ) -> Tag:
     """A new, active tag; a computed one is first on somebody after the next renewal. `kind` of None: by the definition.
 
-    Raises TagExists; InvalidTag for a name or definition that can't be used.
+    Raises TagExists; InvalidTag for a name or definition that can't be used; RuleError, with the path in the rule, for
+    a rule that can't be, or that names what isn't there.
     """
     check_name(name)
     read = read_definition(source, definition or {})
     if session.scalar(select(tag.c.id).where(tag.c.name == name)) is not None:
         raise TagExists(f"there is a tag {name!r} already")
+    if isinstance(read, RuleTag):
+        _check_rule(session, name, read)
     made = Tag(
         name=name,
         kind=kind or kind_of(read),
@@ -49,6 +65,17 @@ def create_tag(
     session.add(made)
     session.flush()
     return made
+
+
+def _check_rule(session: Session, name: str, definition: RuleTag) -> None:
+    """Raises RuleError, or Circle when the tag would wait for itself."""
+    live = live_tags(session)
+    known = Names(rules=live.rules.keys(), tags={*live.names.values(), name})
+    rules = {name: whole_rule(definition, live.rules, known)}
+    for other in live.of(RuleTag):
+        with suppress(BadInput):  # what is wrong with that one stands in its row
+            rules[other.name] = whole_rule(other.definition, live.rules)
+    layers(rules)
 
 
 def create_group_tags(session: Session, now: datetime) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, update
 from sqlmodel import Session
 
 from segmentation.tags.catalogue import tag_named
-from segmentation.tags.definitions import BY_PEOPLE, COMPUTED, InvalidTag, check_name
+from segmentation.tags.definitions import BY_PEOPLE, InvalidTag, check_name
 from store.changes import note_changes
 from store.engine import insert_for, table_of
 from store.errors import BadInput
@@ -111,12 +111,6 @@ def take_off_ended(session: Session, *, today: date, now: datetime) -> int:
     of_people = on.c.tag_id.in_(select(tag.c.id).where(tag.c.source == "hand"))
     ended = (of_people, on.c.until.is_(None), on.c.source.in_(BY_PEOPLE), on.c.falls_off_on <= today)
     return _end(session, ended, {"reason": "its last day has passed"}, now)
-
-
-def computed_names(session: Any, names: Iterable[str]) -> set[str]:
-    """Those of `names` that are tags of computations: nothing else may put them on."""
-    wanted = select(tag.c.name).where(tag.c.name.in_(sorted(set(names))), tag.c.source.in_(COMPUTED))
-    return set(session.execute(wanted).scalars())
 
 
 def _by_people(session: Session, name: str) -> Tag:

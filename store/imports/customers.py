@@ -144,7 +144,7 @@ def _write_chunk(
     connection: Connection, given: list[Given], channel_id: int | None, now: datetime, report: ImportReport
 ) -> list[tuple[int, str]]:
     """Write one chunk, count it in `report`, and return the (row number, reason) of those refused."""
-    refused = _look_up(connection, given, channel_id)
+    refused = _look_up(connection, given, channel_id) | _computed_tags(connection, given)
     good = [one for one in given if one.row not in refused]
     doubles = {g.holder_id: g for g in good if g.holder_id and g.customer_id and g.holder_id != g.customer_id}
     merge_customers(connection, {holder_id: one.customer_id for holder_id, one in doubles.items() if one.customer_id})
@@ -198,6 +198,19 @@ def _look_up(connection: Connection, given: list[Given], channel_id: int | None)
                 one.stored = dict(row)
                 one.customer_id = row["id"]
     return refused | _overlaps(connection, [one for one in given if one.holder_id and one.row not in refused])
+
+
+def _computed_tags(connection: Connection, given: list[Given]) -> dict[int, str]:
+    """Rows with a tag that a computation puts on and takes off: it would undo the import at its next turn."""
+    names = {name for one in given for name in one.tags}
+    computed = select(tag.c.name, tag.c.source).where(tag.c.name.in_(names), tag.c.source != "hand")
+    by = {row.name: row.source for row in connection.execute(computed)} if names else {}
+    return {
+        one.row: f"the tag {name!r} is put on by a computation ({by[name]}) and can't be imported"
+        for one in given
+        for name in one.tags
+        if name in by
+    }
 
 
 def _overlaps(connection: Connection, given: list[Given]) -> dict[int, str]:

@@ -12,6 +12,7 @@ from segmentation.engine import GROUP_COLUMNS, Request, compute, kept, open_duck
 from segmentation.facts import SCHEMAS
 from segmentation.reading import read_facts
 from segmentation.tags.assign import TagChanges, renew_tags
+from segmentation.tags.needs import needed_facts
 from store.engine import reading, table_of
 from store.models import CustomerTag, Tag
 
@@ -36,8 +37,10 @@ def evening_before(as_of: date) -> datetime:
 def renew(engine: Engine, as_of: date = AS_OF, customer_ids: Sequence[int] | None = None, **options: Any) -> TagChanges:
     """Everybody's tags or those of a few, as of a day."""
     population = options.pop("population", None)
+    with reading(engine) as session:
+        names = {"orders", *needed_facts(session)}
     with open_duckdb(TAIPEI) as connection:
-        facts = read_facts(connection, engine, customer_ids=customer_ids)
+        facts = read_facts(connection, engine, *names, customer_ids=customer_ids)
         request = Request(as_of, TAIPEI, cycle_days=CYCLE_DAYS, models="all")
         found = compute(connection, facts.orders, request, population=population)
         segments = kept(connection, "new_segments", segments_of(facts.customers, found.table, as_of))
