@@ -79,7 +79,7 @@ def run_predictions(
 
         orders = read_orders(connection, engine)
         paid = paid_before(connection, orders, as_of, zone)
-        connection.drop_table(orders.get_name())  # the memory is needed for learning
+        connection.raw_sql(f"DROP TABLE {orders.get_name()}")  # its memory is needed for learning
         found = forecast(paid, as_of, cycle_days, still_ours)
         differences = _differences(connection, engine, found)
         problem, people = found.problem, found.rows.num_rows
