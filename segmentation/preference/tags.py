@@ -34,7 +34,8 @@ def wanted_values(connection: Any, settings: PreferenceSettings) -> list[tuple[s
     dimension."""
     known = connection.table("preference_score")
     people = known.group_by("dimension").aggregate(known=known.customer_id.nunique())
-    on = known.filter(known.is_on).group_by(["dimension", "value"]).aggregate(people=known.count())
+    held = known.filter(known.is_on)
+    on = held.group_by(["dimension", "value"]).aggregate(people=held.count())
     joined = on.inner_join(people, "dimension")
     enough = (joined.people >= settings.least_people) & (joined.people <= joined.known * settings.most_share)
     rows = connection.to_pyarrow(joined.filter(enough).select("dimension", "value").order_by(["dimension", "value"]))
