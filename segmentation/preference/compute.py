@@ -10,7 +10,7 @@ import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 from segmentation.facts import Facts, keep
 from segmentation.preference.evidence import with_evidence
 from segmentation.preference.scores import CURRENT, decayed, scores
-from segmentation.preference.settings import PreferenceSettings
+from segmentation.preference.settings import WORD, PreferenceSettings
 from segmentation.preference.signals import all_signals
 from segmentation.preference.words import Tokenize, said_words
 
@@ -41,22 +41,23 @@ def preferences(
     as_of: date,
     settings: PreferenceSettings,
     current: pa.Table,
-    tokenize: Tokenize,
+    tokenize: Tokenize | None,
     lexicon: Iterable[str] = (),
 ) -> Table:
     """Every preference that is on as of the day, or was and comes off: the shape PREFERENCES, one row per customer,
     dimension and value. The session's zone must be the brand's.
 
     `current` (CURRENT): what is on now, of the customers in `facts` and of no others: what nothing speaks for comes
-    off. `falls_off_on`: the first day as of which it would be off if nothing more happened; null when off.
+    off. `falls_off_on`: the first day as of which it would be off if nothing more happened; null when off. Without
+    `tokenize` words said are left out altogether, those that are on too.
     Keeps the temporary tables `preference…` on the connection; a second call replaces them.
     """
-    keep(connection, "preference_current", current.select(CURRENT.names).cast(CURRENT.to_pyarrow()))
+    now_on = keep(connection, "preference_current", current.select(CURRENT.names).cast(CURRENT.to_pyarrow()))
+    if tokenize is None:
+        now_on = now_on.filter(now_on.dimension != WORD)
     said = said_words(connection, facts, tokenize, lexicon)
     signals = all_signals(facts, said, settings)
-    scored = _kept(
-        connection, "preference_score", scores(signals, connection.table("preference_current"), as_of, settings)
-    )
+    scored = _kept(connection, "preference_score", scores(signals, now_on, as_of, settings))
     told = with_evidence(decayed(signals, as_of, settings), scored, settings)
     return _kept(connection, "preference", told.select(*PREFERENCES.names).cast(PREFERENCES))
 

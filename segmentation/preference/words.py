@@ -18,13 +18,14 @@ _BATCH = 50_000
 _PATTERN_WORDS = 500  # alternatives of one pattern, well inside what RE2 takes
 
 
-def said_words(connection: Any, facts: Facts, tokenize: Tokenize, lexicon: Iterable[str] = ()) -> Table:
+def said_words(connection: Any, facts: Facts, tokenize: Tokenize | None, lexicon: Iterable[str] = ()) -> Table:
     """Rows customer_id, occurred_at, value: somebody wrote a word of the brand's, which are the labels and categories
-    of its products and `lexicon`. Writes the temporary table `preference_word` of the connection."""
-    words = brand_words(connection, facts.products, lexicon)
+    of its products and `lexicon`. No rows without `tokenize`. Writes the temporary table
+    `preference_word` of the connection."""
+    words = brand_words(connection, facts.products, lexicon) if tokenize else {}
     texts = facts.words.select("text").distinct()
     found: dict[str, list[str]] = {"text": [], "value": []}
-    if words:
+    if tokenize and words:
         # ibis 12 asks DuckDB 2 for batches by a name that it no longer has
         for batch in connection.con.sql(connection.compile(texts)).to_arrow_reader(_BATCH):
             for text, value in _spoken(batch.column("text"), words, tokenize):

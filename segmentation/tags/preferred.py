@@ -1,6 +1,6 @@
 """Preference tags judged: what segmentation/preference finds, for the values that have a tag."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -42,10 +42,6 @@ def judge_preferences(live: Live, ground: Ground, tokenize: Tokenize | None, wri
         live = replace(live, tags=live.tags + new, names=live.names | {tag.tag_id: tag.name for tag in new})
     ground.add(_verdict(found, _kept(connection, live.of(PreferenceTag))))
     return live
-
-
-def _no_words(texts: Sequence[str]) -> Sequence[Sequence[str]]:
-    return [()] * len(texts)
 
 
 def _kept(connection: Any, tags: list[LiveTag]) -> Table:

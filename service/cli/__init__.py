@@ -25,6 +25,7 @@ COMMANDS = {
     "simulator": "simulator",
     "db": "database",
     "import": "imports",
+    "product": "product",
     "segment": "segment",
     "predict": "predict",
     "demand": "demand",
