@@ -116,7 +116,7 @@ def _run_on(engine: Engine, orders: Path) -> dict[str, Any]:
     upgrade(engine)
     _fill(engine, orders)
     seconds = _seconds(
-        lambda: run_segments(engine, as_of=AS_OF, zone=ZONE, clock=lambda: datetime.now(UTC), cycle_days=30)
+        lambda: run_segments(engine, as_of=AS_OF, zone=ZONE, clock=lambda: datetime.now(UTC))
     )
     engine.dispose()
     return {"seconds": seconds}

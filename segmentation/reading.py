@@ -16,7 +16,7 @@ from sqlalchemy import URL, Connection, Engine
 
 from segmentation import sqlite_reader
 from segmentation.facts import SCHEMAS, Facts, keep
-from segmentation.sources import SHAPES, Source, arrow_type
+from segmentation.sources import CURRENT, SHAPES, Source, arrow_type
 from store.engine import is_sqlite, reading
 
 BATCH_ROWS = 200_000
@@ -26,6 +26,13 @@ Table = Any
 
 # Plain columns only: connectorx takes SQLite's types from their declarations, and an expression has none.
 ORDERS = "SELECT customer_id, ordered_at, total FROM sales_order WHERE status = 'paid'"
+
+# What was done to people, or undoes what they did, is no act of theirs.
+PASSIVE_KINDS = ("unfollow", "unsend", "delivery")
+ACTS = (
+    "SELECT customer_id, occurred_at FROM behaviour_event"  # noqa: S608 - our own words
+    f" WHERE customer_id IS NOT NULL AND kind NOT IN {PASSIVE_KINDS}"
+)
 
 _DUCK_TYPES = {
     "int64": "BIGINT",
@@ -55,6 +62,23 @@ def read_facts(connection: Any, engine: Engine, *names: str, customer_ids: Seque
     with _everybody(engine) if customer_ids is None else _few(engine, customer_ids) as rows_of:
         made = {name: _fact(connection, name, rows_of if name in wanted else None) for name in SCHEMAS}
     return Facts(**made)
+
+
+def read_current(connection: Any, engine: Engine, *, customer_ids: Sequence[int] | None = None) -> Table:
+    """What is stored of everybody's segments, or of a few customers': the columns of `segments` in Facts, and
+    `stored_at`, the text of when each was computed. To be read before the facts: whoever was computed anew since then
+    is told by it."""
+    moment = "strftime(make_timestamp(epoch_us(computed_at)), '%Y-%m-%d %H:%M:%S.%f')"
+    select = f"SELECT * EXCLUDE (computed_at), {moment} AS stored_at FROM incoming"  # noqa: S608 - our own words
+    reader = _everybody(engine) if customer_ids is None else _few(engine, customer_ids)
+    with reader as rows_of, rows_of(CURRENT) as rows:
+        return keep(connection, "current_segments", rows, select)
+
+
+def read_acts(connection: Any, engine: Engine) -> Table:
+    """All that people did, orders aside, as activity is judged by: customer_id, occurred_at."""
+    instant = "SELECT customer_id, make_timestamptz(epoch_us(occurred_at)) AS occurred_at"
+    return read_into(connection, "acts", engine, ACTS, instant)
 
 
 RowsOf = Callable[[Source], AbstractContextManager[Any]]

@@ -5,10 +5,13 @@ over from one whose lease is over. Results are then written in short transaction
 waiting; each writes some customers' segments together with their history. A crash in between leaves whole customers
 done and whole customers not yet done: the next run compares with what is stored and writes what is missing.
 Before each write a run makes sure that it still owns its row, so one that was taken over can't write any more.
+
+Meanwhile single customers go on being computed anew after a change (renew.py). A run never overwrites them: it leaves
+out whoever isn't stored any more as it was read, and they are computed once more when it is over.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -16,28 +19,28 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
-import ibis
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
-from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session
 
-from segmentation import nesl
-from segmentation.engine import Request, Segmented, compute, open_duckdb
-from segmentation.reading import read_into, read_orders
-from segmentation.rfm import Scoring
-from segmentation.writing import SEGMENTS, VALUES, RunStamp, write_changes
+from segmentation.backlog import forget_changes, seen_changes
+from segmentation.engine import Request, Segmented, compute, kept, open_duckdb
+from segmentation.reading import read_acts, read_current, read_into, read_orders
+from segmentation.results import differences, sizes, targets
+from segmentation.settings import SegmentSettings
+from segmentation.writing import RunStamp, Stamp, lock_history, write_changes
+from store.changes import note_changes
 from store.clock import Clock
 from store.engine import reading, table_of, transaction
 from store.errors import ExpectedError
-from store.models import SegmentRun
+from store.models import SegmentChange, SegmentRun, SegmentSizeOnDay
 from store.types import from_ten_thousandths
 
 LEASE = timedelta(minutes=5)
-CHUNK_CUSTOMERS = 10_000  # about 0.2 s of writing
+CHUNK_CUSTOMERS = 2_000  # written in one transaction, which SQLite's other writers wait for
 BREATH_SECONDS = 0.01  # between chunks, so that SQLite's other writers get the lock
-
-CUSTOMERS = "SELECT id FROM customer"
-CURRENT = f"SELECT customer_id, {', '.join(VALUES)} FROM customer_segment"  # noqa: S608 - names of columns
+CUSTOMERS = "SELECT id AS customer_id FROM customer"
 
 run_table = table_of(SegmentRun)
 Table = Any
@@ -63,46 +66,69 @@ class SegmentRunResult:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Computed:
+    """A population, or some customers, computed, on the DuckDB connection where it was."""
+
+    connection: Any
+    segments: Table  # as `segments` of Facts, a row for each of them
+    groups: Table  # customer_id and the five groups; who is missing is in none
+    segmented: Segmented
+    request: Request
+    stamp: Stamp
+
+
+Hold = Callable[[Session], None]  # makes sure, in a transaction that writes, that nobody has taken the work over
+Also = Callable[[Computed, Hold], None]  # what else is to be done for everybody while the run is ours, such as tags
+
+
 def run_segments(
     engine: Engine,
     *,
     as_of: date,
     zone: ZoneInfo,
     clock: Clock,
-    cycle_days: int | None = 30,
-    look_back_days: int | None = None,
-    scoring: Scoring | None = None,
+    settings: SegmentSettings | None = None,
+    also: Also | None = None,
 ) -> SegmentRunResult:
     """Compute every customer's segments as of the start of `as_of` in `zone` and store what differs.
 
-    `cycle_days` of None takes the cycle proposed from the orders. A run that finds the newest result to be of the
-    same day and settings and nothing to change leaves the database as it was. Writes in transactions of its own.
-    Raises SegmentRunBusy while another run is at work.
+    A run that finds the newest result to be of the same day and settings and nothing to change leaves the database as
+    it was. Whatever was noted as changed before it read is then done with. Writes in transactions of its own. Raises
+    SegmentRunBusy while another run is at work; what `also` raises, when the segments are stored.
     """
-    request = Request(as_of, zone, cycle_days, look_back_days, scoring or Scoring(), propose_cycle=True)
+    settings = settings or SegmentSettings()
+    seen = seen_changes(engine)
     with _claimed(engine, as_of, clock) as stamp, open_duckdb(zone) as connection:
-        segmented = _computed(connection, engine, request)
-        settings = settings_of(request, segmented)
-        target, differences = _differences(connection, engine, segmented, as_of)
-        people = int(connection.to_pyarrow(target.count()).as_py())
+        current = read_current(connection, engine)  # before the facts: see results.differences
+        request = settings.request(as_of, zone)
+        done = _computed(connection, engine, request, stamp)
+        rows = differences(connection, done.segments, current)
+        said = {**settings_of(request, done.segmented), "chosen": settings.as_dict()}
+        people = int(connection.to_pyarrow(done.segments.count()).as_py())
         former = _newest(engine)
-        if differences.num_rows == 0 and former and (former.as_of, former.settings) == (as_of, settings):
+        unchanged = rows.num_rows == 0 and former is not None and (former.as_of, former.settings) == (as_of, said)
+        changed = 0 if unchanged else _write(engine, stamp, rows, clock)
+        problem = _problem_of(also, done, lambda session: _hold(session, stamp.run_id, clock))
+        if unchanged:
             _forget(engine, stamp.run_id)
-            kept, changed = int(former.id), 0
         else:
-            changed = _write(engine, stamp, differences, clock)
-            _finish(engine, stamp.run_id, clock, settings, people, changed)
-            kept = stamp.run_id
-    return SegmentRunResult(
-        kept, people, changed, kept != stamp.run_id, segmented.cycle_days, segmented.proposed_cycle_days, settings
-    )
+            counts = {"customer_count": people, "change_count": changed, "settings": said}
+            _finish(engine, stamp, clock, sizes(connection, done.segments), counts)
+    if problem is not None:
+        raise problem
+    forget_changes(engine, seen)
+    run_id = int(former.id) if unchanged else stamp.run_id
+    cycles = (done.segmented.cycle_days, done.segmented.proposed_cycle_days)
+    return SegmentRunResult(run_id, people, changed, unchanged, *cycles, said)
 
 
 def settings_of(request: Request, segmented: Segmented) -> dict[str, Any]:
     """What made a result, as JSON holds it: cycle, look-back, zone, and per measure how it was scored, with which
-    cut points (days for R, decimals as text for M) and from which score it is high."""
+    cut points (days for R, decimals as text for M) and from which score it is high; and as `population` all that a
+    few customers are later measured by."""
     fixed = request.scoring.fixed_cuts()
-    cuts = segmented.cuts
+    cuts, population = segmented.cuts, segmented.population
     return {
         "cycle_days": segmented.cycle_days,
         "cycle": "proposed" if request.cycle_days is None else "set",
@@ -118,6 +144,7 @@ def settings_of(request: Request, segmented: Segmented) -> dict[str, Any]:
             }
             for name in ("r", "f", "m")
         },
+        "population": population.as_dict() if population else None,
     }
 
 
@@ -138,7 +165,7 @@ def _claimed(engine: Engine, as_of: date, clock: Clock) -> Iterator[RunStamp]:
         with transaction(engine) as session:
             stale = (run_table.c.state == "running") & (run_table.c.lease_until < now)
             session.execute(update(run_table).where(stale).values(state="failed"))
-            values = {**row, "customer_count": 0, "change_count": 0}
+            values = {**row, "customer_count": 0, "change_count": 0, "last_change_id": 0}
             run_id = int(session.execute(insert(run_table).values(values)).inserted_primary_key[0])  # type: ignore[attr-defined]
     except IntegrityError as error:
         raise SegmentRunBusy("another segment run is at work; try again when it has finished") from error
@@ -151,61 +178,77 @@ def _claimed(engine: Engine, as_of: date, clock: Clock) -> Iterator[RunStamp]:
         raise
 
 
-def _computed(connection: Any, engine: Engine, request: Request) -> Segmented:
+def _computed(connection: Any, engine: Engine, request: Request, stamp: RunStamp) -> Computed:
+    customers = read_into(connection, "customers", engine, CUSTOMERS)
+    orders, acts = read_orders(connection, engine), read_acts(connection, engine)
     try:
-        return compute(connection, read_orders(connection, engine), request)
+        # without other acts, and with all orders counting, the orders' own gaps are those of the acts
+        is_orders_only = request.look_back_days is None and int(connection.to_pyarrow(acts.count()).as_py()) == 0
+        segmented = compute(connection, orders, request, acts=None if is_orders_only else all_acts(orders, acts))
+        whole = kept(connection, "computed", segmented.table)
     except duckdb.OutOfRangeException as error:
         raise ExpectedError("the orders of one customer add up to more than can be stored") from error
+    segments = kept(connection, "target_segments", targets(customers, whole, request.as_of))
+    return Computed(connection, segments, whole, segmented, request, stamp)
 
 
-def _differences(connection: Any, engine: Engine, segmented: Segmented, as_of: date) -> tuple[Table, pa.Table]:
-    """What every customer should have (one row each), and the rows of those whose stored values differ, ascending,
-    with what is stored as `old_…`."""
-    customers = read_into(connection, "customers", engine, CUSTOMERS)
-    current = read_into(connection, "current_segments", engine, CURRENT)
-    found = segmented.table.mutate(
-        # by way of a timestamp: ibis takes the difference for a date already, DuckDB doesn't
-        last_ordered_on=(ibis.literal(as_of) - segmented.table.recency_days.as_interval("D"))
-        .cast("timestamp")
-        .cast("date")
-    )
-    target = customers.left_join(found, customers.id == found.customer_id)
-    state = target.nesl.fill_null("never")
-    target = target.mutate(nesl=state, nes=nesl.nes(state)).select("nes", "nesl", *VALUES[:-2], customer_id="id")
-    old = current.rename({f"old_{name}": name for name in current.columns})
-    joined = target.left_join(old, target.customer_id == old.old_customer_id)
-    same = [joined[name].identical_to(joined[f"old_{name}"]) for name in VALUES]
-    changed = joined.filter(~ibis.and_(*same)).order_by("customer_id")
-    is_move = ~ibis.and_(*[joined[name].identical_to(joined[f"old_{name}"]) for name in SEGMENTS])
-    changed = changed.mutate(is_move=is_move, last_ordered_on=changed.last_ordered_on.cast("string"))
-    wanted = ["customer_id", *VALUES, *(f"old_{name}" for name in SEGMENTS), "is_move"]
-    return target, connection.to_pyarrow(changed.select(*wanted))
+def all_acts(orders: Table, acts: Table) -> Table:
+    """What activity is judged by: orders and other acts."""
+    return orders.select("customer_id", occurred_at=orders.ordered_at).union(acts.select("customer_id", "occurred_at"))
 
 
-def _write(engine: Engine, stamp: RunStamp, differences: pa.Table, clock: Clock) -> int:
+def _write(engine: Engine, stamp: RunStamp, rows: pa.Table, clock: Clock) -> int:
     """Write the differences chunk by chunk; returns how many customers' segments changed."""
     changed = 0
-    for start in range(0, differences.num_rows, CHUNK_CUSTOMERS):
+    for start in range(0, rows.num_rows, CHUNK_CUSTOMERS):
         if start:
             time.sleep(BREATH_SECONDS)
         with transaction(engine) as session:
             _hold(session, stamp.run_id, clock)
-            changed += write_changes(session, stamp, differences.slice(start, CHUNK_CUSTOMERS))
+            written = write_changes(session, stamp, rows.slice(start, CHUNK_CUSTOMERS))
+            note_changes(session, written.overtaken, stamp.at, after_run_id=stamp.run_id)
+        changed += written.moved
     return changed
 
 
-def _hold(session: Any, run_id: int, clock: Clock, **values: Any) -> None:
+def _problem_of(also: Also | None, done: Computed, hold: Hold) -> Exception | None:
+    """Do what else is to be done; its failure is no reason to lose the segments, and is raised after they are in."""
+    try:
+        if also is not None:
+            also(done, hold)
+    except SegmentRunBusy:
+        raise
+    except Exception as error:
+        return error
+    return None
+
+
+def _hold(session: Session, run_id: int, clock: Clock, **values: Any) -> None:
     """Lengthen the lease and set `values`. Raises SegmentRunBusy when the run is no longer ours."""
     ours = (run_table.c.id == run_id) & (run_table.c.state == "running")
     values = {"lease_until": clock() + LEASE, **values}
-    if session.execute(update(run_table).where(ours).values(values)).rowcount != 1:
+    if session.execute(update(run_table).where(ours).values(values)).rowcount != 1:  # type: ignore[attr-defined]
         raise SegmentRunBusy("another segment run took over because this one was too slow; its results stand")
 
 
-def _finish(engine: Engine, run_id: int, clock: Clock, settings: dict[str, Any], people: int, changed: int) -> None:
+def _finish(
+    engine: Engine, stamp: RunStamp, clock: Clock, found: list[tuple[str, str, int, int]], counts: dict[str, Any]
+) -> None:
+    """Mark the run finished, with the sizes of the segments on its day. From here on single customers are measured by
+    this run's population."""
+    size, change = table_of(SegmentSizeOnDay), table_of(SegmentChange)
+    rows = [
+        {"as_of": stamp.as_of, "model": m, "segment": s, "customers": n, "value": from_ten_thousandths(v)}
+        for m, s, n, v in found
+    ]
     with transaction(engine) as session:
-        done = {"state": "finished", "finished_at": clock(), "settings": settings}
-        _hold(session, run_id, clock, **done, customer_count=people, change_count=changed)
+        lock_history(session)
+        newest = session.scalar(select(func.max(change.c.id))) or 0
+        done = {"state": "finished", "finished_at": clock(), "last_change_id": newest}
+        _hold(session, stamp.run_id, clock, **done, **counts)
+        session.execute(delete(size).where(size.c.as_of == stamp.as_of))
+        if rows:
+            session.execute(insert(size), rows)
 
 
 def _forget(engine: Engine, run_id: int) -> None:

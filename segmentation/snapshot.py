@@ -8,9 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
+from sqlalchemy import Engine
+
+from segmentation.engine import open_duckdb
 from segmentation.facts import SCHEMAS, Facts
-from segmentation.reading import empty_fact
+from segmentation.reading import empty_fact, read_facts
 from store.errors import NotFound
 
 POINTER = "newest"
@@ -50,6 +54,13 @@ def write_snapshot(connection: Any, facts: Facts, folder: Path, *, now: datetime
     pointer.replace(folder / POINTER)
     _tidy(folder)
     return generation
+
+
+def take_snapshot(engine: Engine, folder: Path, *, zone: ZoneInfo, now: datetime) -> Path:
+    """Write what the database of `engine` holds now as the newest generation; returns its folder."""
+    with open_duckdb(zone) as connection:
+        facts = read_facts(connection, engine, *(name for name in SCHEMAS if name not in NOT_KEPT))
+        return write_snapshot(connection, facts, folder, now=now)
 
 
 def read_snapshot(connection: Any, folder: Path) -> Facts:

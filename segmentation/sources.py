@@ -121,6 +121,11 @@ def segments(_engine: Engine) -> Select[Any]:
     return select(*(segment.c[name] for name in (*scores, "loyalty_percentile")), *money)
 
 
+def current(engine: Engine) -> Select[Any]:
+    """The same, with when each was computed."""
+    return segments(engine).add_columns(segment.c.computed_at)
+
+
 def changes(_engine: Engine) -> Select[Any]:
     """The history of segments."""
     names = ("id", "customer_id", "as_of", "changed_at", *(f"old_{name}" for name in MODEL_COLUMNS), *MODEL_COLUMNS)
@@ -159,6 +164,9 @@ class Shape:
     columns: Mapping[str, str] = field(default_factory=dict)
     rest: str = ""
     beside: Source | None = None
+
+
+CURRENT = Source(current, _owned(segment.c.customer_id))
 
 
 def _instant(column: str) -> str:

@@ -113,6 +113,11 @@ class Settings(BaseSettings):
         return (first, *others)
 
     @cached_property
+    def segment_defaults(self) -> dict[str, int | None]:
+        """What segments are computed by where the brand has chosen nothing (segmentation/settings.py)."""
+        return {"cycle": self.purchase_cycle_days, "look_back_days": self.segment_look_back_days}
+
+    @cached_property
     def snapshot_folder(self) -> Path:
         """Where the Parquet snapshot of the facts lies: beside SQLite's file unless SNAPSHOT_DIR says otherwise."""
         url = make_url(self.database_url)

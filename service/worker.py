@@ -7,7 +7,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,10 @@ from campaigns.target import UnknownTarget
 from segmentation.history import latest_run
 from segmentation.predict.checks import check_tags
 from segmentation.predict.run import latest_prediction_run, run_predictions
-from segmentation.run import run_segments
+from segmentation.renew import Ground, renew_changed, renew_everyone
+from segmentation.settings import SegmentSettings, changed_at, read_settings
+from segmentation.snapshot import take_snapshot
+from service.brand_words import tokenize_for_brand
 from service.channels import channel_ids
 from service.doors import bulk_door, line_doors
 from service.settings import Settings
@@ -105,23 +108,44 @@ def learn_from_runs(engine: Engine, clock: Clock) -> None:
 
 
 def renew_segments(engine: Engine, settings: Settings, clock: Clock) -> None:
-    """Compute the day's segments unless they are there: from SEGMENT_AT_HOUR on, at once when there never were any.
+    """Compute everybody's segments and tags unless they are there: each day from SEGMENT_AT_HOUR on, at once when there
+    never were any or the brand has chosen other settings; and leave a snapshot of the facts.
 
-    Looked at every minute, so that a worker that was down at that hour makes up for it.
+    As of tomorrow, so that everything up to now counts. Looked at every minute, so that a worker that was down at that
+    hour makes up for it.
     """
     now = clock().astimezone(settings.zone)
     with reading(engine) as session:
-        newest = latest_run(session)
-    if newest is not None and (newest.as_of >= now.date() or now.hour < settings.segment_at_hour):
+        newest, chosen_at = latest_run(session), changed_at(session)
+    is_there = newest is not None and newest.as_of > now.date() and "population" in newest.settings
+    is_early = newest is not None and "population" in newest.settings and now.hour < settings.segment_at_hour
+    is_outdated = newest is not None and chosen_at is not None and chosen_at > newest.started_at
+    if (is_there or is_early) and not is_outdated:
         return
-    run_segments(
-        engine,
-        as_of=now.date(),
-        zone=settings.zone,
-        cycle_days=settings.purchase_cycle_days,
-        look_back_days=settings.segment_look_back_days,
-        clock=clock,
-    )
+    renew_everyone(renewal_ground(engine, settings, clock), segment_settings(engine, settings))
+    take_snapshot(engine, settings.snapshot_folder, zone=settings.zone, now=clock())
+
+
+def renew_after_changes(engine: Engine, settings: Settings, clock: Clock) -> int:
+    """Put right the segments and tags of whoever's facts changed; returns how many customers."""
+    return renew_changed(renewal_ground(engine, settings, clock), segment_settings(engine, settings))
+
+
+def renewal_ground(engine: Engine, settings: Settings, clock: Clock) -> Ground:
+    """What renewals need, with the tokenizer that knows the brand's words, made when somebody's words are read."""
+
+    def tokenize(texts: Sequence[str]) -> Sequence[Sequence[str]]:
+        with reading(engine) as session:
+            terms = tokenize_for_brand(session)
+        return terms(texts)
+
+    return Ground(engine, settings.zone, clock, tokenize)
+
+
+def segment_settings(engine: Engine, settings: Settings) -> SegmentSettings:
+    """What segments are computed by now: the brand's choice over the environment."""
+    with reading(engine) as session:
+        return read_settings(session, settings.segment_defaults)
 
 
 def renew_predictions(engine: Engine, settings: Settings, clock: Clock) -> None:
@@ -164,6 +188,7 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
         Job("click events", IntervalTrigger(seconds=2), lambda: derive_from_clicks(engine, clock)),
         Job("profiles", IntervalTrigger(seconds=5), lambda: fetch_due_profiles(engine, doors, clock=clock)),
         Job("learning", IntervalTrigger(seconds=30), lambda: learn_from_runs(engine, clock)),
+        Job("changes", IntervalTrigger(seconds=1), lambda: renew_after_changes(engine, settings, clock)),
         Job("segments", IntervalTrigger(seconds=60), lambda: renew_segments(engine, settings, clock)),
         Job("predictions", IntervalTrigger(seconds=60), lambda: renew_predictions(engine, settings, clock)),
     ]

@@ -14,19 +14,26 @@ from sqlmodel import Session
 
 from store.engine import table_of
 from store.models import CustomerChange
-from store.types import UTCDateTime
+from store.types import BigId, UTCDateTime
 
 _log = table_of(CustomerChange)
 
 
-def note_changes(session: Session | Connection, customer_ids: Iterable[int] | Select[Any], now: datetime) -> None:
+def note_changes(
+    session: Session | Connection,
+    customer_ids: Iterable[int] | Select[Any],
+    now: datetime,
+    *,
+    after_run_id: int | None = None,
+) -> None:
     """Note that facts of these customers changed at `now` (aware UTC); a Select of one column of ids stays in the
-    database. Never commits."""
+    database. With `after_run_id` they are computed anew when that segment run is over. Never commits."""
     if isinstance(customer_ids, Select):
         wanted = customer_ids.distinct().subquery()
-        source = select(wanted.c[0], literal(now, UTCDateTime(timezone=True)))
-        session.execute(insert(_log).from_select(["customer_id", "noted_at"], source))
+        source = select(wanted.c[0], literal(now, UTCDateTime(timezone=True)), literal(after_run_id, BigId))
+        session.execute(insert(_log).from_select(["customer_id", "noted_at", "after_run_id"], source))
         return
-    rows = [{"customer_id": customer_id, "noted_at": now} for customer_id in sorted(set(customer_ids))]
+    noted = {"noted_at": now, "after_run_id": after_run_id}
+    rows = [{"customer_id": customer_id, **noted} for customer_id in sorted(set(customer_ids))]
     if rows:
         session.execute(insert(_log), rows)

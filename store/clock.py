@@ -1,7 +1,7 @@
 """Time comes in as an argument: a Clock is anything that, called, says the aware UTC time."""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 Clock = Callable[[], datetime]
@@ -15,3 +15,9 @@ def system_clock() -> datetime:
 def today(clock: Clock, zone: ZoneInfo) -> date:
     """The calendar day it is now in the brand's time zone."""
     return clock().astimezone(zone).date()
+
+
+def tomorrow(clock: Clock, zone: ZoneInfo) -> date:
+    """The day as of which everything up to now counts: what happens on a day counts from the day after it on, so that
+    whoever buys today is one day away from the purchase."""
+    return today(clock, zone) + timedelta(days=1)

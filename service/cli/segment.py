@@ -1,6 +1,7 @@
-"""`retarget segment`: compute segments, show them, or work on plain files."""
+"""`retarget segment`: compute segments, show them and who moved, choose their settings, or work on plain files."""
 
-from datetime import date, datetime
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,17 +13,23 @@ from rich.table import Table
 
 from segmentation.engine import Request
 from segmentation.files import segment_file
-from segmentation.history import latest_run, segment_sizes
-from segmentation.models import MODELS, segments_of
+from segmentation.history import history_of, last_computed, movements, segment_sizes, transitions
+from segmentation.models import MODELS, Segment, segments_of
+from segmentation.renew import renew_everyone
 from segmentation.rfm import Scoring
-from segmentation.run import run_segments
+from segmentation.settings import SegmentSettings, change_settings, chosen, read_settings, settings_from
+from segmentation.snapshot import take_snapshot
 from service.cli.context import open_database, print_json, settings_for_command
+from service.worker import renewal_ground, segment_settings
 from store.clock import system_clock, today
-from store.engine import reading
-from store.errors import BadInput
+from store.engine import reading, transaction
+from store.errors import BadInput, NotFound
+from store.models import Customer
 
 app = typer.Typer(
-    help="RFM and NESL segments: compute, show, or from plain files.", no_args_is_help=True, add_completion=False
+    help="RFM and NESL segments: compute, show, who moved, settings, or from plain files.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -32,11 +39,14 @@ RDays = Annotated[str | None, typer.Option(help="Four thresholds of R in days, a
 FOrders = Annotated[str | None, typer.Option(help="Four thresholds of F in orders, as 1,2,4,9; else quantiles.")]
 MAmount = Annotated[str | None, typer.Option(help="Four thresholds of M in money, as 500,1000,5000,10000.")]
 HighFrom = Annotated[int | None, typer.Option(help="Lowest score that is high, 2-5; else above the mean score.")]
+Model = Annotated[str, typer.Option(help=f"One of {', '.join(MODELS)}.")]
 
 
 @app.command("run")
 def run(
-    as_of: Annotated[str | None, typer.Option(help="Day to compute for, YYYY-MM-DD; today when left out.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Day to compute for, YYYY-MM-DD; tomorrow when left out: all up to now counts.")
+    ] = None,
     cycle: Cycle = None,
     look_back: LookBack = None,
     r_days: RDays = None,
@@ -45,16 +55,21 @@ def run(
     high_from: HighFrom = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute every customer's segments and store what changed, with history. Repeating it changes nothing."""
+    """Compute every customer's segments and tags and store what changed, with history. Repeating it changes nothing.
+    Options go before the brand's settings, for this run."""
     settings = settings_for_command()
-    result = run_segments(
-        open_database(settings),
-        as_of=day_option(as_of) if as_of else today(system_clock, settings.zone),
-        zone=settings.zone,
-        clock=system_clock,
-        cycle_days=_cycle(cycle, settings.purchase_cycle_days),
-        look_back_days=look_back or settings.segment_look_back_days,
-        scoring=_scoring(r_days, f_orders, m_amount, high_from),
+    engine = open_database(settings)
+    given: dict[str, Any] = {
+        "cycle": None if cycle is None else _cycle(cycle, 0) or "auto",
+        "look_back_days": look_back,
+    }
+    scoring = _scoring(r_days, f_orders, m_amount, high_from)
+    given |= {name: getattr(scoring, name) for name in ("r_days", "f_orders", "m_amount", "high_from")}
+    wanted = segment_settings(engine, settings).as_dict() | {k: v for k, v in given.items() if v is not None}
+    result = renew_everyone(
+        renewal_ground(engine, settings, system_clock),
+        settings_from(wanted),
+        as_of=day_option(as_of) if as_of else None,
     )
     if as_json:
         print_json(vars(result))
@@ -78,8 +93,9 @@ def show(
         segments_of(name)
     settings = settings_for_command()
     with reading(open_database(settings)) as session:
-        newest = latest_run(session)
+        computed = last_computed(session, system_clock())
         sizes = {name: segment_sizes(session, name) for name in names}
+    newest = computed.run
     if newest is None:
         raise BadInput("no segments have been computed yet; run `retarget segment run` first")
     assert newest.finished_at is not None
@@ -90,6 +106,7 @@ def show(
             for name, found in sizes.items()
         }
         head = {"run_id": newest.id, "as_of": newest.as_of, "finished_at": finished.isoformat()}
+        head |= {"waiting": computed.waiting.customers, "is_stuck": computed.is_stuck}
         print_json({**head, "settings": newest.settings, "models": segments})
         return
     console = Console()
@@ -97,6 +114,116 @@ def show(
         console.print(_table(name, found))
     console.print(f"run {newest.id} as of {newest.as_of}, computed {finished:%Y-%m-%d %H:%M} ({settings.timezone})")
     console.print(f"settings: {_settings_line(newest.settings)}")
+    if computed.waiting.customers:
+        console.print(f"{computed.waiting.customers} customers changed since and wait for the worker 等待重新計算")
+    if computed.is_stuck:
+        console.print("a computation has stopped without finishing; the worker takes it over 計算中斷，將自動接手")
+
+
+@app.command("moves")
+def moves(
+    model: Model,
+    from_: Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD; a week before --to.")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="Last day, YYYY-MM-DD; today when left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """How many customers went from which segment to which between the results for two days."""
+    segments_of(model)
+    settings = settings_for_command()
+    # results are as of the day after what counts: the end of a day is the start of the next
+    last = day_option(to, "--to") if to else today(system_clock, settings.zone)
+    first = day_option(from_, "--from") if from_ else last - timedelta(days=7)
+    if first > last:
+        raise BadInput(f"--from {first} must not be after --to {last}")
+    with reading(open_database(settings)) as session:
+        days = (first + timedelta(days=1), last + timedelta(days=1))
+        found = transitions(session, model, *days)
+    if as_json:
+        rows = [{"from": before, "to": after, "customers": count} for (before, after), count in found.items()]
+        print_json({"model": model, "from_day": first, "to_day": last, "transitions": rows})
+        return
+    Console().print(_matrix(model, found, f"{first} → {last}"))
+
+
+@app.command("movements")
+def feed(
+    model: Model,
+    after_id: Annotated[int, typer.Option(min=0, help="Read on from this id.")] = 0,
+    from_: Annotated[str | None, typer.Option("--from", help="Only those who leave this segment.")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="Only those who come into this segment.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Single customers who moved, in the order in which it was noticed; the last id is where to read on."""
+    names = [segment.name for segment in segments_of(model)]
+    for option, name in (("--from", from_), ("--to", to)):
+        if name is not None and name not in names:
+            raise BadInput(f"{option} {name!r} is no segment of {model}; they are {', '.join(names)}")
+    settings = settings_for_command()
+    with reading(open_database(settings)) as session:
+        found = movements(session, model, after_id=after_id, from_=from_, to=to, limit=limit)
+    if as_json:
+        print_json([vars(move) for move in found])
+        return
+    for move in found:
+        at = move.changed_at.astimezone(settings.zone)
+        typer.echo(f"{move.id}  {at:%Y-%m-%d %H:%M}  customer {move.customer_id}: {move.before} → {move.after}")
+
+
+@app.command("history")
+def history(
+    customer: Annotated[int, typer.Argument(help="The customer's id (ours, as `movements` and the console show it).")],
+    as_json: AsJson = False,
+) -> None:
+    """Which segments a customer was in, and since when."""
+    settings = settings_for_command()
+    with reading(open_database(settings)) as session:
+        if session.get(Customer, customer) is None:
+            raise NotFound(f"there is no customer {customer}")
+        found = history_of(session, customer)
+    if as_json:
+        print_json({name: [vars(move) for move in rows] for name, rows in found.items()})
+        return
+    for name, rows in found.items():
+        words = {segment.name: segment.chinese for segment in segments_of(name)}
+        steps = [f"{move.as_of} {words.get(move.after or '', '—')} {move.after or ''}" for move in rows]
+        typer.echo(f"{name}: {' → '.join(steps) or '—'}")
+
+
+@app.command("settings")
+def choose(
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(help="NAME=VALUE, lists with commas, as r_days=7,30,90,180; NAME= goes back to the default."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how the brand's segments are computed, or choose it. The worker takes a change up within a minute."""
+    settings = settings_for_command()
+    engine = open_database(settings)
+    if changes:
+        given = _changes(changes)
+        with transaction(engine) as session:
+            change_settings(
+                session, given, defaults=settings.segment_defaults, actor="command line", now=system_clock()
+            )
+    with reading(engine) as session:
+        own, now = chosen(session), read_settings(session, settings.segment_defaults)
+    if as_json:
+        print_json({"settings": now.as_dict(), "chosen": sorted(own)})
+        return
+    for name, value in now.as_dict().items():
+        shown = ",".join(map(str, value)) if isinstance(value, list) else "—" if value is None else value
+        typer.echo(f"{name} = {shown}{'  (chosen 品牌設定)' if name in own else ''}")
+
+
+@app.command("snapshot")
+def snapshot() -> None:
+    """Write the Parquet snapshot that previews read, now. The worker does it after each nightly run."""
+    settings = settings_for_command()
+    engine = open_database(settings)
+    folder = take_snapshot(engine, settings.snapshot_folder, zone=settings.zone, now=system_clock())
+    typer.echo(f"written to {folder}")
 
 
 @app.command("files")
@@ -111,15 +238,21 @@ def files(
     m_amount: MAmount = None,
     high_from: HighFrom = None,
     zone: Annotated[str | None, typer.Option(help="Time zone of the days; TIMEZONE when left out.")] = None,
+    models: Annotated[
+        str, typer.Option(help="core: RFM and NESL; all: also personal cycle, loyalty, activity and groups.")
+    ] = "core",
     as_json: AsJson = False,
 ) -> None:
     """Segments of a plain order file (CSV or Parquet), with no database."""
+    if models not in ("core", "all"):
+        raise BadInput(f"--models {models!r} must be core or all")
     request = Request(
         as_of=day_option(as_of),
         zone=zone_option(zone) if zone else settings_for_command().zone,
         cycle_days=_cycle(cycle, 30),
         look_back_days=look_back,
         scoring=_scoring(r_days, f_orders, m_amount, high_from),
+        models="all" if models == "all" else "core",
     )
     result = segment_file(orders, out, request)
     if as_json:
@@ -128,12 +261,12 @@ def files(
     typer.echo(f"{result.customer_count} customers written to {out} (purchase cycle: {result.cycle_days} days)")
 
 
-def day_option(text: str) -> date:
-    """The day of `--as-of`. Raises BadInput."""
+def day_option(text: str, option: str = "--as-of") -> date:
+    """The day of `option`. Raises BadInput."""
     try:
         return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a calendar day has no zone
     except ValueError as error:
-        raise BadInput(f"--as-of {text!r} is not a day such as 2026-11-02") from error
+        raise BadInput(f"{option} {text!r} is not a day such as 2026-11-02") from error
 
 
 def _cycle(text: str | None, default: int) -> int | None:
@@ -174,6 +307,18 @@ def _scoring(r_days: str | None, f_orders: str | None, m_amount: str | None, hig
     return Scoring(whole("--r-days", r_days), whole("--f-orders", f_orders), numbers("--m-amount", m_amount), high_from)
 
 
+def _changes(texts: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE as a mapping: lists split at commas where the setting is one, nothing as None."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise BadInput(f"{text!r} must be NAME=VALUE; the settings are {', '.join(SegmentSettings.model_fields)}")
+        is_list = name in ("r_days", "f_orders", "m_amount")
+        found[name] = None if value == "" else value.split(",") if is_list else value
+    return found
+
+
 def _table(model: str, sizes: list[Any]) -> Table:
     table = Table(title=model, title_justify="left")
     for heading in ("分群", "segment", "人數 customers", "消費額 value", "建議 advice"):
@@ -182,6 +327,21 @@ def _table(model: str, sizes: list[Any]) -> Table:
     for size in sizes:
         words = f"{size.segment.advice_chinese}\n{size.segment.advice}"
         table.add_row(size.segment.chinese, size.segment.name, f"{size.customers:,}", f"{size.value:,}", words)
+    return table
+
+
+def _matrix(model: str, found: dict[tuple[str | None, str | None], int], title: str) -> Table:
+    """Rows: before, columns: after; only segments that somebody is in."""
+    segments: list[Segment | None] = [*segments_of(model), None]
+    names = {before for before, _ in found} | {after for _, after in found}
+    there = [segment for segment in segments if (segment.name if segment else None) in names]
+    table = Table(title=f"{model}  {title}", title_justify="left")
+    table.add_column("從 from ＼ 到 to")
+    for segment in there:
+        table.add_column(f"{segment.chinese}\n{segment.name}" if segment else "—", justify="right")
+    for before in there:
+        counts = [found.get((before.name if before else None, after.name if after else None), 0) for after in there]
+        table.add_row(f"{before.chinese} {before.name}" if before else "—", *(f"{n:,}" if n else "" for n in counts))
     return table
 
 

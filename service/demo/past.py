@@ -11,13 +11,12 @@ import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
 
 from campaigns.schedule import Plan, create_campaign
-from segmentation.run import run_segments
+from segmentation.renew import renew_everyone
 from service.demo.copywriting import PastCampaign, past_campaigns
 from service.demo.stage import Stage
-from service.worker import tick_campaigns
+from service.worker import renewal_ground, segment_settings, tick_campaigns
 from simulator.orders import demo_orders
 from simulator.people import SpendingClass
-from store.clock import today
 from store.engine import transaction
 from store.imports import import_customers, import_orders
 
@@ -130,13 +129,7 @@ def take_orders(stage: Stage) -> int:
 
 
 def renew_segments(stage: Stage) -> None:
-    """All segments as of the clock's day, with the orders placed until then."""
+    """Everybody's segments and tags, with the orders placed until now."""
     take_orders(stage)
-    run_segments(
-        stage.engine,
-        as_of=today(stage.clock, stage.settings.zone),
-        zone=stage.settings.zone,
-        cycle_days=stage.settings.purchase_cycle_days,
-        look_back_days=stage.settings.segment_look_back_days,
-        clock=stage.clock,
-    )
+    ground = renewal_ground(stage.engine, stage.settings, stage.clock)
+    renew_everyone(ground, segment_settings(stage.engine, stage.settings))

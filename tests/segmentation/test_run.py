@@ -13,6 +13,7 @@ from sqlalchemy import Engine, delete, func, select, update
 from segmentation.history import latest_run, members, segment_at, segment_counts, segment_sizes
 from segmentation.models import MODELS
 from segmentation.run import LEASE, SegmentRunBusy, SegmentRunResult, run_segments
+from segmentation.settings import SegmentSettings, settings_from
 from store.engine import open_engine, reading, table_of, transaction
 from store.errors import NotFound
 from store.models import Customer, CustomerSegment, SalesOrder, SegmentChange, SegmentRun
@@ -30,7 +31,9 @@ def on(days_before: int, hour: int = 12) -> datetime:
 
 
 def run(engine: Engine, clock: StillClock, **options: Any) -> SegmentRunResult:
-    return run_segments(engine, **{"as_of": AS_OF, "zone": TAIPEI, "clock": clock, "cycle_days": 30, **options})
+    """A run as of AS_OF; options named like settings are settings."""
+    settings = settings_from({name: options.pop(name) for name in set(options) & set(SegmentSettings.model_fields)})
+    return run_segments(engine, **{"as_of": AS_OF, "zone": TAIPEI, "clock": clock, "settings": settings, **options})
 
 
 def add_customers(engine: Engine, *histories: list[tuple[int, str]]) -> list[int]:
@@ -67,7 +70,7 @@ def test_every_customer_gets_a_row_and_those_without_orders_are_never(engine: En
 
 
 def test_a_database_without_customers_or_orders_can_be_run(engine: Engine, clock: StillClock) -> None:
-    result = run(engine, clock, cycle_days=None)
+    result = run(engine, clock, cycle="auto")
     assert (result.customer_count, result.change_count, result.proposed_cycle_days) == (0, 0, None)
     add_customers(engine, [])
     assert run(engine, clock).customer_count == 1
@@ -86,8 +89,8 @@ def test_the_same_run_again_changes_nothing_and_returns_the_former(engine: Engin
 
 def test_the_same_day_with_another_setting_is_a_new_run(engine: Engine, clock: StillClock) -> None:
     (one,) = add_customers(engine, [(20, "10")])
-    run(engine, clock, cycle_days=30)
-    result = run(engine, clock, cycle_days=10)
+    run(engine, clock, cycle=30)
+    result = run(engine, clock, cycle=10)
     assert (result.unchanged, result.change_count) == (False, 1)
     assert stored(engine)[one].nesl == "S1"
 
@@ -154,7 +157,7 @@ def test_the_look_back_window_begins_at_the_start_of_its_first_day(engine: Engin
 
 def test_an_automatic_cycle_is_the_median_gap_and_is_written_down(engine: Engine, clock: StillClock) -> None:
     add_customers(engine, [(1, "1"), (8, "1"), (22, "1")], [(5, "1"), (14, "1")], [(2, "1")])
-    result = run(engine, clock, cycle_days=None)
+    result = run(engine, clock, cycle="auto")
     assert (result.cycle_days, result.proposed_cycle_days) == (9, 9)  # gaps 7, 14, 9
     with reading(engine) as session:
         newest = latest_run(session)
@@ -174,7 +177,7 @@ def test_sizes_values_and_members_follow_the_newest_run(engine: Engine, clock: S
         assert members(session, "nes", "S") == [poor]
         assert members(session, "nes", "never") == [idle]
         for model in MODELS:
-            assert sum(segment_counts(session, model).values()) == (3 if model in ("nesl", "nes") else 2)
+            assert sum(segment_counts(session, model).values()) == (2 if model.startswith("rf") else 3)
         with pytest.raises(NotFound, match="no model 'rfx'"):
             segment_counts(session, "rfx")
 
@@ -206,7 +209,7 @@ def test_a_run_that_was_taken_over_writes_nothing_more(engine: Engine, clock: St
             return super().__call__()
 
     with pytest.raises(SegmentRunBusy, match="took over"):
-        run(engine, LateClock(clock.now), cycle_days=1)
+        run(engine, LateClock(clock.now), cycle=1)
     assert [row.nesl for row in stored(engine).values()] == ["N"]
     assert count(engine, SegmentChange) == 1
 

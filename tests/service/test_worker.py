@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import orjson
 import pytest
@@ -12,6 +14,7 @@ from sqlalchemy import Engine, func, insert, select
 
 from campaigns.schedule import Plan, create_campaign
 from segmentation.history import latest_run
+from segmentation.snapshot import newest_snapshot
 from service.channels import channel_ids
 from service.settings import Settings
 from service.worker import Job, dispatching, jobs, renew_segments, run_job, tick_campaigns
@@ -32,11 +35,12 @@ def line() -> Iterator[SimulatorThread]:
 
 
 @pytest.fixture
-def settings(line: SimulatorThread) -> Settings:
+def settings(line: SimulatorThread, tmp_path: Path) -> Settings:
     options = ChannelOptions()
     return Settings(
         _env_file=None,  # type: ignore[call-arg]
         line_api_base=line.url,
+        snapshot_dir=tmp_path / "snapshot",
         line_channel_secret=options.secret,  # type: ignore[arg-type]
         line_channel_access_token=options.access_token,  # type: ignore[arg-type]
     )
@@ -99,7 +103,8 @@ def test_segments_are_computed_at_once_then_daily_from_their_hour(
     with reading(engine) as session:
         newest = latest_run(session)
     assert newest is not None
-    assert newest.as_of == clock().astimezone(settings.zone).date()
+    assert newest.as_of == clock().astimezone(settings.zone).date() + timedelta(days=1)
+    assert newest_snapshot(settings.snapshot_folder) is not None
 
 
 def test_every_job_of_the_table_runs_on_an_empty_database(

@@ -1,0 +1,56 @@
+"""The log of changed customers, as those read it who compute them anew: what waits, and what is done with."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Engine, delete, exists, func, or_, select
+from sqlmodel import Session
+
+from store.engine import reading, table_of, transaction
+from store.models import CustomerChange, SegmentRun
+
+DELETED_AT_ONCE = 5_000
+BREATH_SECONDS = 0.01  # between deletions, so that SQLite's other writers get the lock
+
+log, run = table_of(CustomerChange), table_of(SegmentRun)
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """How many customers wait to be computed anew, and since when; None: nobody waits."""
+
+    customers: int
+    oldest_at: datetime | None
+
+
+def may_be_done(now: datetime) -> ColumnElement[bool]:
+    """Of a row of the log: it doesn't wait for a run, or that run is over (or dead) at `now`."""
+    at_work = exists().where(run.c.id == log.c.after_run_id, run.c.state == "running", run.c.lease_until >= now)
+    return or_(log.c.after_run_id.is_(None), ~at_work.correlate(log))
+
+
+def backlog(session: Session, now: datetime) -> Backlog:
+    """Who waits, those who wait for a run aside."""
+    counts = select(func.count(log.c.customer_id.distinct()), func.min(log.c.noted_at)).where(may_be_done(now))
+    customers, oldest_at = session.execute(counts).one()
+    return Backlog(customers, oldest_at)
+
+
+def seen_changes(engine: Engine) -> list[int]:
+    """The ids of every row of the log there is. What is committed later isn't among them, even with a lower id, as can
+    happen on PostgreSQL."""
+    with reading(engine) as session:
+        return list(session.scalars(select(log.c.id)))
+
+
+def forget_changes(engine: Engine, ids: Sequence[int], hold: Callable[[Session], None] | None = None) -> None:
+    """Delete exactly these rows of the log, in short transactions; `hold` is called first in each of them."""
+    for start in range(0, len(ids), DELETED_AT_ONCE):
+        if start:
+            time.sleep(BREATH_SECONDS)
+        with transaction(engine) as session:
+            if hold is not None:
+                hold(session)
+            session.execute(delete(log).where(log.c.id.in_(ids[start : start + DELETED_AT_ONCE])))
