@@ -18,6 +18,8 @@ from crawlerdetect import CrawlerDetect
 from sqlalchemy import Engine, select, update
 from sqlmodel import Session
 
+from segmentation.tags.hand import TopicTap, put_on_by_taps
+from store.changes import note_changes
 from store.engine import insert_for, reading, table_of
 from store.errors import NotFound
 from store.journal import Journal
@@ -133,20 +135,23 @@ def record_tap(journal: Journal, tap: Tap, *, kind: ClickKind, user_agent: str, 
 
 
 def make_click_events(session: Session, *, now: datetime, limit: int = 2_000) -> int:
-    """Turn up to `limit` new clicks of known people into behaviour events; returns how many clicks were looked at.
+    """Turn up to `limit` new clicks of known people into behaviour events, and put the tags of their links' topics on;
+    returns how many clicks were looked at.
 
     Repeatable: the event's key is the click's id, so twice is once.
     """
-    click, run, campaign = table_of(Click), table_of(CampaignRun), table_of(Campaign)
+    click, run, campaign, link = table_of(Click), table_of(CampaignRun), table_of(Campaign), table_of(TrackedLink)
     rows = session.execute(
-        select(click, campaign.c.channel_id)
+        select(click, campaign.c.channel_id, run.c.campaign_id, link.c.topic)
         .join(run, run.c.id == click.c.run_id)
+        .join(link, link.c.id == click.c.link_id)
         .join(campaign, campaign.c.id == run.c.campaign_id)
         .where(~click.c.has_event)
         .order_by(click.c.id)
         .limit(limit)
         .with_for_update(of=click, skip_locked=True)
     ).all()
+    taps = [row for row in rows if row.kind == "person" and row.customer_id is not None]
     events = [
         {
             "event_key": f"click:{row.id}",
@@ -154,16 +159,23 @@ def make_click_events(session: Session, *, now: datetime, limit: int = 2_000) ->
             "kind": "click",
             "channel_id": row.channel_id,
             "customer_id": row.customer_id,
+            "topic": row.topic,
+            "campaign_id": row.campaign_id,
             "occurred_at": row.clicked_at,
             "received_at": now,
             "payload": {"link_id": row.link_id, "run_id": row.run_id},
         }
-        for row in rows
-        if row.kind == "person" and row.customer_id is not None
+        for row in taps
     ]
     if events:
         session.connection().execute(
             insert_for(session, BehaviourEvent).on_conflict_do_nothing(index_elements=["event_key"]), events
         )
+    put_on_by_taps(session, [_topic_tap(row) for row in taps if row.topic is not None], now)
+    note_changes(session, {row.customer_id for row in taps}, now)
     session.execute(update(click).where(click.c.id.in_([row.id for row in rows])).values(has_event=True))
     return len(rows)
+
+
+def _topic_tap(row: Any) -> TopicTap:
+    return TopicTap(row.customer_id, row.topic, row.link_id, row.campaign_id, row.clicked_at)

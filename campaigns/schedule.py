@@ -5,7 +5,8 @@ constraint on (campaign, scheduled time). States of a campaign: draft, scheduled
 failed; of a run: planned (its audience is being frozen), sending, paused, sent, cancelled, failed.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,7 @@ from sqlmodel import Session, col
 from campaigns.cron import next_firing
 from campaigns.message import check_messages, links_in
 from campaigns.target import parse_target
+from segmentation.tags.definitions import check_name
 from store.engine import insert_for, table_of
 from store.errors import BadInput, ExpectedError, NotFound
 from store.models import Campaign, CampaignRun, Channel, Delivery, SendBatch, TrackedLink
@@ -34,7 +36,8 @@ class WrongState(ExpectedError):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a marketer asks for. `at` (aware) is the first firing, or with `cron` the time from which it recurs."""
+    """What a marketer asks for. `at` (aware) is the first firing, or with `cron` the time from which it recurs.
+    `topics`: link of the content -> what it is about; who taps it gets the tag of that name."""
 
     name: str
     target: str
@@ -45,6 +48,7 @@ class Plan:
     cron: str | None = None
     theme: str | None = None
     conversion_days: int = 7
+    topics: Mapping[str, str] = field(default_factory=dict)
 
 
 def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: ZoneInfo, now: datetime) -> Campaign:
@@ -62,6 +66,8 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
         raise BadInput("a campaign needs a name")
     check_messages(plan.messages, way=plan.way)
     parse_target(session, plan.target)
+    links = links_in(plan.messages)
+    _check_topics(plan.topics, links)
     first = _first_firing(plan.at, plan.cron, zone=zone, now=now)
     campaign = Campaign(
         channel_id=channel_id,
@@ -80,10 +86,18 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
     session.add(campaign)
     session.flush()
     assert campaign.id is not None
-    for url in links_in(plan.messages):
-        session.add(TrackedLink(campaign_id=campaign.id, url=url))
+    for url in links:
+        session.add(TrackedLink(campaign_id=campaign.id, url=url, topic=plan.topics.get(url)))
     session.flush()
     return campaign
+
+
+def _check_topics(topics: Mapping[str, str], links: list[str]) -> None:
+    for url, topic in topics.items():
+        if url not in links:
+            known = f"its links are {', '.join(links)}" if links else "it has no links"
+            raise BadInput(f"the content has no link {url!r} to give a topic; {known}")
+        check_name(topic)
 
 
 def _first_firing(at: datetime | None, cron: str | None, *, zone: ZoneInfo, now: datetime) -> datetime | None:

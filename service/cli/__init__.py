@@ -27,6 +27,7 @@ COMMANDS = {
     "import": "imports",
     "product": "product",
     "segment": "segment",
+    "tag": "tag",
     "predict": "predict",
     "demand": "demand",
     "campaign": "campaign",

@@ -44,6 +44,9 @@ def create(
     cron: Annotated[str | None, typer.Option(help="Recur: five cron fields in the brand's zone, '0 10 * * 1'.")] = None,
     theme: Annotated[str | None, typer.Option(help="What it is about, for the keyword report.")] = None,
     channel: Annotated[str | None, typer.Option(help="Which LINE account, if there are several.")] = None,
+    topic: Annotated[
+        list[str] | None, typer.Option(help="URL=topic: who taps the link gets that tag; repeat it.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Plan a campaign. Without --at or --cron it stays a draft."""
@@ -59,6 +62,7 @@ def create(
         cron=cron,
         theme=theme,
         conversion_days=settings.conversion_days,
+        topics=_topics(topic or []),
     )
     named = channel_named(settings, channel)
     with opened_database(settings) as engine:
@@ -66,6 +70,17 @@ def create(
         with transaction(engine) as session:
             campaign = create_campaign(session, plan, channel_id=channel_id, zone=settings.zone, now=now)
         _print_state(campaign, as_json, settings.zone)
+
+
+def _topics(given: list[str]) -> dict[str, str]:
+    """Link -> topic. The last `=` divides: links have some of their own."""
+    found = {}
+    for words in given:
+        url, sign, topic = words.rpartition("=")
+        if not sign:
+            raise BadInput(f"--topic {words!r} must be a link and its topic, such as https://example.com/c=維他命 C")
+        found[url] = topic.strip()
+    return found
 
 
 def _content(text: str | None, path: Path | None) -> Any:

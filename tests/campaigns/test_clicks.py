@@ -9,11 +9,12 @@ from sqlalchemy import Engine, select, update
 from sqlmodel import Session
 
 from campaigns.clicks import Tap, TokenSigner, UnknownToken, kind_of_agent, make_click_events
+from segmentation.tags.history import tags_of
 from service.app import create_app
 from service.settings import Settings
 from store.engine import reading, table_of, transaction
 from store.journal import Journal
-from store.models import BehaviourEvent, CampaignRun, Click, TrackedLink
+from store.models import BehaviourEvent, CampaignRun, Click, CustomerChange, TrackedLink
 from tests.conftest import StillClock
 from tests.factories import LONG_AGO, make_campaign, make_channel, make_customer
 
@@ -178,3 +179,24 @@ def test_a_tap_that_cant_be_stored_still_leads_to_the_shop(links: Links) -> None
     journal.close()
     assert app.test_client().get(f"/r/{links.token()}", headers={"User-Agent": PHONE}).status_code == 302
     assert links.clicks() == []
+
+
+def test_a_tap_on_a_link_with_a_topic_puts_its_tag_on_and_says_so_in_the_event(links: Links, clock: StillClock) -> None:
+    with transaction(links.engine) as session:
+        session.execute(update(table_of(TrackedLink)).values(topic="維他命 C"))
+    links.get(links.token())
+    links.get(links.token())
+    links.get(links.token(), agent="curl/8")
+    for _ in range(2):  # the second time as after a crash between the event and its mark
+        with transaction(links.engine) as session:
+            session.execute(update(table_of(Click)).values(has_event=False))
+            make_click_events(session, now=clock())
+    with reading(links.engine) as session:
+        assert {(e.topic, e.customer_id) for e in _events(session)} == {("維他命 C", links.ids[2])}
+        campaign_id = session.get_one(TrackedLink, links.ids[0]).campaign_id
+        assert {e.campaign_id for e in _events(session)} == {campaign_id}
+        (put_on,) = tags_of(session, links.ids[2] or 0)
+        assert {change.customer_id for change in session.scalars(select(CustomerChange))} == {links.ids[2]}
+    assert (put_on.tag, put_on.source, put_on.until) == ("維他命 C", "link", None)
+    assert put_on.evidence["link_id"] == links.ids[0]
+    assert put_on.evidence["campaign_id"] == campaign_id

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 from typer.testing import CliRunner
 
 from campaigns import audience, schedule
@@ -15,9 +15,9 @@ from service.cli.campaign import app
 from service.settings import Settings
 from simulator.channels import ChannelOptions, Friend
 from simulator.server import Simulator, SimulatorThread
-from store.engine import open_engine, table_of, transaction
+from store.engine import open_engine, reading, table_of, transaction
 from store.errors import BadInput, ExpectedError, NotFound
-from store.models import Campaign, Channel, Customer, Delivery
+from store.models import Campaign, Channel, Customer, Delivery, TrackedLink
 from tests.factories import make_account, make_customer
 
 Retarget = Callable[..., Any]
@@ -174,3 +174,18 @@ def test_a_test_message_reaches_one_person_with_its_fields_filled_in(
         assert entry.messages[0]["text"] == "您好 小明"
         with pytest.raises(ExpectedError, match="400"):
             retarget("send-test", "1", "--to", "U" + "b" * 32)
+
+
+def test_links_are_given_topics_and_a_topic_for_no_link_is_refused(retarget: Retarget, database: Engine) -> None:
+    text = ("--text", "看看 https://shop.example/c?a=1 與 https://shop.example/d")
+    given = ("create", "--name", "n", "--to", "all", *text)
+    retarget(*given, "--topic", "https://shop.example/c?a=1=維他命 C", "--json")
+    with reading(database) as session:
+        topics = {link.url: link.topic for link in session.scalars(select(TrackedLink))}
+    assert topics == {"https://shop.example/c?a=1": "維他命 C", "https://shop.example/d": None}
+    with pytest.raises(BadInput, match=r"no link 'https.*/x' to give a topic"):
+        retarget(*given, "--topic", "https://shop.example/x=維他命 C")
+    with pytest.raises(BadInput, match="must be a link and its topic"):
+        retarget(*given, "--topic", "維他命 C")
+    with pytest.raises(BadInput, match="can't be a tag's name"):
+        retarget(*given, "--topic", "https://shop.example/d=a;b")
