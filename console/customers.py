@@ -1,13 +1,19 @@
-"""顧客: who they are; and one customer with segments, orders, events and deliveries."""
+"""顧客: who they are; and one customer with segments, tags, predictions, orders, events and deliveries."""
 
+from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, g, render_template, request
 from sqlalchemy import Engine, Select, or_, select
 from sqlmodel import Session
 
 from campaigns.results import effective_state, with_batch
+from console.evidence import Told, told
+from console.segments import TITLES
+from console.tag_words import Wording
+from segmentation.history import Movement, history_of
 from segmentation.models import MODELS, Segment
+from segmentation.predict.ltv import ltv_of
 from store.engine import reading, table_of
 from store.errors import NotFound
 from store.models import (
@@ -15,6 +21,7 @@ from store.models import (
     Campaign,
     CampaignRun,
     Customer,
+    CustomerPrediction,
     CustomerSegment,
     CustomerTag,
     Delivery,
@@ -24,6 +31,10 @@ from store.models import (
 )
 
 PAGE_ROWS = 50
+_HELD = tuple(
+    table_of(CustomerTag).c[name]
+    for name in ("since", "until", "strength", "source", "evidence", "off_evidence", "falls_off_on")
+)
 customer, account, segments = table_of(Customer), table_of(LineAccount), table_of(CustomerSegment)
 
 
@@ -53,6 +64,10 @@ def add_pages(blueprint: Blueprint, engine: Engine) -> None:
                 accounts=session.scalars(select(LineAccount).where(account.c.customer_id == customer_id)).all(),
                 tags=_tags(session, customer_id),
                 segments=session.get(CustomerSegment, customer_id),
+                titles=TITLES,
+                moves=_moves(session, customer_id),
+                prediction=session.get(CustomerPrediction, customer_id),
+                value=ltv_of(session, customer_id),
                 names=_names,
                 orders=_latest(session, SalesOrder, customer_id, "ordered_at"),
                 events=_latest(session, BehaviourEvent, customer_id, "occurred_at"),
@@ -86,12 +101,36 @@ def _names(model: str, value: str | None) -> Segment | None:
     return next((segment for segment in MODELS[model] if segment.name == value), None)
 
 
-def _tags(session: Session, customer_id: int) -> list[str]:
+@dataclass(frozen=True)
+class HeldTag:
+    """A tag that somebody has or had: why it was put on and, of a former one, why it came off."""
+
+    row: Any
+    why: list[Told]
+    why_off: list[Told]
+
+
+def _tags(session: Session, customer_id: int) -> list[HeldTag]:
+    """Those that are on by name, then those that came off, the newest first."""
     tag, held = table_of(Tag), table_of(CustomerTag)
-    on = select(tag.c.name).join(held, held.c.tag_id == tag.c.id)
-    return list(
-        session.scalars(on.where(held.c.customer_id == customer_id, held.c.until.is_(None)).order_by(tag.c.name))
-    )
+    found = select(Tag, *_HELD).join(held, held.c.tag_id == tag.c.id)
+    mine = found.where(held.c.customer_id == customer_id)
+    on = session.execute(mine.where(held.c.until.is_(None)).order_by(tag.c.name)).all()
+    off = session.execute(mine.where(held.c.until.is_not(None)).order_by(held.c.until.desc()).limit(PAGE_ROWS)).all()
+    wording = Wording(session, g.language)
+
+    def made(row: Any) -> HeldTag:
+        conditions = wording.conditions(row.Tag)
+        why_off = told(row.source, row.off_evidence, conditions, g.language) if row.off_evidence else []
+        return HeldTag(row, told(row.source, row.evidence, conditions, g.language), why_off)
+
+    return [made(row) for row in (*on, *off)]
+
+
+def _moves(session: Session, customer_id: int) -> list[tuple[str, Movement]]:
+    """(model, movement), the newest first."""
+    moves = [(model, move) for model, found in history_of(session, customer_id).items() for move in found]
+    return sorted(moves, key=lambda pair: -pair[1].id)[:PAGE_ROWS]
 
 
 def _latest(session: Session, model: Any, customer_id: int, moment: str) -> list[Any]:

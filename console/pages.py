@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 from flask import Blueprint, Response, g, render_template, request
 from sqlalchemy import Engine
 
-from console import campaigns, customers, keywords, overview, segments
+from console import campaigns, customers, demand, keywords, overview, predictions, segments, tags
 from console.access import require_access
-from console.words import LANGUAGES, REASONS, STATES, translate
+from console.model_settings import model_settings
+from console.words import DIMENSIONS, LANGUAGES, REASONS, STATES, TAG_WORDS, translate
 from segmentation.models import MODELS, Segment
 from store.clock import Clock
 from store.errors import NotFound
@@ -26,6 +27,9 @@ MENU = (
     ("console.show_overview", "總覽"),
     ("console.list_customers", "顧客"),
     ("console.show_segments", "分群"),
+    ("console.list_tags", "標籤"),
+    ("console.show_predictions", "預測"),
+    ("console.show_demand", "商品需求"),
     ("console.list_campaigns", "活動"),
     ("console.show_keywords", "關鍵字"),
 )
@@ -51,7 +55,10 @@ def create_console(
     require_access(blueprint, password=password, allow_without=allow_without)
     overview.add_pages(blueprint, engine, clock)
     customers.add_pages(blueprint, engine)
-    segments.add_pages(blueprint, engine)
+    segments.add_pages(blueprint, engine, clock)
+    tags.add_pages(blueprint, engine)
+    predictions.add_pages(blueprint, engine, clock)
+    demand.add_pages(blueprint, engine)
     campaigns.add_pages(blueprint, engine)
     keywords.add_pages(blueprint, engine, zone)
 
@@ -85,6 +92,9 @@ def create_console(
             "state": lambda name: translate(STATES[name], g.language) if name in STATES else name,
             "target_words": lambda target: _target_words(target, g.language),
             "segment_name": lambda segment: _segment_name(segment, g.language),
+            "tag_word": lambda name: translate(TAG_WORDS[name], g.language) if name in TAG_WORDS else name,
+            "dimension_words": DIMENSIONS,
+            "model_settings": lambda model, settings: model_settings(model, settings, g.language),
             "html_language": LANGUAGES[g.language],
             "language": g.language,
             "menu": MENU,
@@ -92,6 +102,7 @@ def create_console(
             "whole": lambda number: f"{number:,}",
             "money": _money,
             "percent": lambda share: f"{share:.1%}",
+            "number": lambda value, places: "–" if value is None else f"{value:,.{places}f}",
         }
 
     return blueprint

@@ -11,6 +11,7 @@ from segmentation.facts import MODEL_COLUMNS, SCHEMAS
 
 SCORES = ("last_ordered_on", "frequency", "monetary", "r", "f", "m")
 VALUES = (*SCORES, *MODEL_COLUMNS, "cycle_days", "loyalty", "loyalty_percentile", "paid_total")
+CELLS = "rf_cells"  # what SegmentSizeOnDay calls the model whose segments are the cells of R × F
 WITHOUT_ORDERS = {
     **dict.fromkeys(("nesl", "nes", "nesl_personal", "nes_personal"), "never"),
     "activity": "none",
@@ -54,12 +55,16 @@ def differences(connection: Any, target: Table, current: Table, *, everyone: boo
 
 
 def sizes(connection: Any, target: Table) -> list[tuple[str, str, int, int]]:
-    """(model, segment, customers, what they have paid in ten-thousandths) of every segment that has somebody."""
+    """(model, segment, customers, what they have paid in ten-thousandths) of every segment that has somebody, and of
+    every cell of R and F ("r5f1") as the model CELLS."""
+    scored = target.filter(target.rf11.notnull())
+    cells = ibis.literal("r") + scored.r.cast("string") + "f" + scored.f.cast("string")
+    by = {model: (target.filter(target[model].notnull()), target[model]) for model in MODEL_COLUMNS}
     found: list[tuple[str, str, int, int]] = []
-    for model in MODEL_COLUMNS:
-        counted = target.filter(target[model].notnull()).group_by(segment=target[model])
-        rows = connection.to_pyarrow(
-            counted.aggregate(customers=lambda t: t.count(), value=target.monetary.sum().fill_null(0).cast("int64"))
+    for model, (people, segment) in {**by, CELLS: (scored, cells)}.items():
+        counted = people.group_by(segment=segment).aggregate(
+            customers=lambda t: t.count(), value=lambda t: t.monetary.sum().fill_null(0).cast("int64")
         )
-        found += [(model, row["segment"], row["customers"], row["value"]) for row in rows.to_pylist()]
+        rows = connection.to_pyarrow(counted).to_pylist()
+        found += [(model, row["segment"], row["customers"], row["value"]) for row in rows]
     return found

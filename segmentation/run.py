@@ -24,11 +24,14 @@ from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
-from segmentation.backlog import forget_changes, seen_changes
+from segmentation.backlog import forget_seen, seen_changes
 from segmentation.engine import Request, Segmented, compute, kept, open_duckdb
+from segmentation.facts import MODEL_COLUMNS
+from segmentation.measures import all_acts
 from segmentation.reading import read_acts, read_current, read_into, read_orders
-from segmentation.results import differences, sizes, targets
+from segmentation.results import CELLS, differences, sizes, targets
 from segmentation.settings import SegmentSettings
+from segmentation.spark.engine import compute_database
 from segmentation.writing import RunStamp, Stamp, lock_history, write_changes
 from store.changes import note_changes
 from store.clock import Clock
@@ -38,6 +41,7 @@ from store.models import SegmentChange, SegmentRun, SegmentSizeOnDay
 from store.types import from_ten_thousandths
 
 LEASE = timedelta(minutes=5)
+COUNTED = (*MODEL_COLUMNS, CELLS)  # tags are counted by their own renewal
 CHUNK_CUSTOMERS = 2_000  # written in one transaction, which SQLite's other writers wait for
 BREATH_SECONDS = 0.01  # between chunks, so that SQLite's other writers get the lock
 CUSTOMERS = "SELECT id AS customer_id FROM customer"
@@ -90,11 +94,12 @@ def run_segments(
     clock: Clock,
     settings: SegmentSettings | None = None,
     also: Also | None = None,
+    spark: str | None = None,
 ) -> SegmentRunResult:
     """Compute every customer's segments as of the start of `as_of` in `zone` and store what differs.
 
     A run that finds the newest result to be of the same day and settings and nothing to change leaves the database as
-    it was. Whatever was noted as changed before it read is then done with. Writes in transactions of its own. Raises
+    it was. `spark` is the master of a cluster that computes; None: DuckDB, here. Whatever was noted as changed before it read is then done with. Writes in transactions of its own. Raises
     SegmentRunBusy while another run is at work; what `also` raises, when the segments are stored.
     """
     settings = settings or SegmentSettings()
@@ -102,7 +107,7 @@ def run_segments(
     with _claimed(engine, as_of, clock) as stamp, open_duckdb(zone) as connection:
         current = read_current(connection, engine)  # before the facts: see results.differences
         request = settings.request(as_of, zone)
-        done = _computed(connection, engine, request, stamp)
+        done = _computed(connection, engine, request, stamp, spark)
         rows = differences(connection, done.segments, current)
         said = {**settings_of(request, done.segmented), "chosen": settings.as_dict()}
         people = int(connection.to_pyarrow(done.segments.count()).as_py())
@@ -117,7 +122,7 @@ def run_segments(
             _finish(engine, stamp, clock, sizes(connection, done.segments), counts)
     if problem is not None:
         raise problem
-    forget_changes(engine, seen)
+    forget_seen(engine, seen)
     run_id = int(former.id) if unchanged else stamp.run_id
     cycles = (done.segmented.cycle_days, done.segmented.proposed_cycle_days)
     return SegmentRunResult(run_id, people, changed, unchanged, *cycles, said)
@@ -178,13 +183,13 @@ def _claimed(engine: Engine, as_of: date, clock: Clock) -> Iterator[RunStamp]:
         raise
 
 
-def _computed(connection: Any, engine: Engine, request: Request, stamp: RunStamp) -> Computed:
+def _computed(connection: Any, engine: Engine, request: Request, stamp: RunStamp, spark: str | None) -> Computed:
     customers = read_into(connection, "customers", engine, CUSTOMERS)
-    orders, acts = read_orders(connection, engine), read_acts(connection, engine)
     try:
-        # without other acts, and with all orders counting, the orders' own gaps are those of the acts
-        is_orders_only = request.look_back_days is None and int(connection.to_pyarrow(acts.count()).as_py()) == 0
-        segmented = compute(connection, orders, request, acts=None if is_orders_only else all_acts(orders, acts))
+        if spark is None:
+            segmented = _segmented(connection, engine, request)
+        else:
+            segmented = compute_database(connection, spark, engine.url, request)
         whole = kept(connection, "computed", segmented.table)
     except duckdb.OutOfRangeException as error:
         raise ExpectedError("the orders of one customer add up to more than can be stored") from error
@@ -192,9 +197,11 @@ def _computed(connection: Any, engine: Engine, request: Request, stamp: RunStamp
     return Computed(connection, segments, whole, segmented, request, stamp)
 
 
-def all_acts(orders: Table, acts: Table) -> Table:
-    """What activity is judged by: orders and other acts."""
-    return orders.select("customer_id", occurred_at=orders.ordered_at).union(acts.select("customer_id", "occurred_at"))
+def _segmented(connection: Any, engine: Engine, request: Request) -> Segmented:
+    orders, acts = read_orders(connection, engine), read_acts(connection, engine)
+    # without other acts, and with all orders counting, the orders' own gaps are those of the acts
+    is_orders_only = request.look_back_days is None and int(connection.to_pyarrow(acts.count()).as_py()) == 0
+    return compute(connection, orders, request, acts=None if is_orders_only else all_acts(orders, acts))
 
 
 def _write(engine: Engine, stamp: RunStamp, rows: pa.Table, clock: Clock) -> int:
@@ -246,7 +253,7 @@ def _finish(
         newest = session.scalar(select(func.max(change.c.id))) or 0
         done = {"state": "finished", "finished_at": clock(), "last_change_id": newest}
         _hold(session, stamp.run_id, clock, **done, **counts)
-        session.execute(delete(size).where(size.c.as_of == stamp.as_of))
+        session.execute(delete(size).where(size.c.as_of == stamp.as_of, size.c.model.in_(COUNTED)))
         if rows:
             session.execute(insert(size), rows)
 

@@ -1,6 +1,6 @@
 """Behaviour events of the brand's site or till from a file.
 
-Columns: `event_id`, `customer_id`, `kind` (product_view, page_view, cart_added, coupon_redeemed, search, …),
+Columns: `event_id`, `customer_id`, `kind` (product_view, page_view, add_to_cart, coupon_redeemed, search, …),
 `occurred_at`; optional `sku`, `topic` and `text` (words that were searched for). Every other column, and the text, is
 kept in the event's payload. An event is a fact: one that is stored stays as it is, whatever a later file says. A row
 that repeats another exactly counts once; rows of one event that disagree are refused together. A customer not seen

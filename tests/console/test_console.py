@@ -26,6 +26,7 @@ from store.models import (
     Delivery,
     MessageResult,
     SegmentRun,
+    SegmentSizeOnDay,
     Tag,
     TrackedLink,
 )
@@ -34,7 +35,16 @@ from tests.factories import make_account, make_campaign, make_channel, make_cust
 
 TAIPEI = ZoneInfo("Asia/Taipei")
 EVIL = "<script>alert(1)</script>"
-PAGES = ("/console/", "/console/customers", "/console/segments", "/console/campaigns", "/console/keywords")
+PAGES = (
+    "/console/",
+    "/console/customers",
+    "/console/segments",
+    "/console/tags",
+    "/console/predictions",
+    "/console/demand",
+    "/console/campaigns",
+    "/console/keywords",
+)
 
 
 def client_for(engine: Engine, clock: StillClock, *, password: str | None = None, allow: bool = True) -> FlaskClient:
@@ -72,6 +82,9 @@ def customer_id(engine: Engine, clock: StillClock) -> int:
         session.add_all([run, tag, link])
         times: dict[str, Any] = {"as_of": at.date(), "started_at": at, "lease_until": at, "finished_at": at}
         session.add(SegmentRun(**times, state="finished", customer_count=1, change_count=1))
+        for model, segment in (("rf_cells", "r5f1"), ("rf11", "new"), ("nesl", "N"), ("tag", "老客戶")):
+            size: dict[str, Any] = {"customers": 1, "value": Decimal("1234.50")}
+            session.add(SegmentSizeOnDay(as_of=at.date(), model=model, segment=segment, **size))
         session.flush()
         found = (anna.id or 0, run.id or 0)
         session.add(CustomerTag(tag_id=tag.id or 0, customer_id=found[0], since=at, source="import"))
@@ -129,6 +142,8 @@ def test_pages_show_the_figures_and_escape_what_people_wrote(client: FlaskClient
     texts = {address: page(client, address) for address in PAGES}
     texts["customer"] = page(client, f"/console/customers/{customer_id}")
     texts["campaign"] = page(client, "/console/campaigns/1")
+    texts["tag"] = page(client, "/console/tags/1")
+    texts["model"] = page(client, "/console/segments/nesl")
     for address, text in texts.items():
         assert "<script" not in text, address
         assert "secret words" not in text, address
@@ -153,7 +168,15 @@ def test_english_is_remembered(client: FlaskClient, customer_id: int) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["/console/customers/999", "/console/campaigns/999", "/console/customers/99999999999999999999", "/console/nothing"],
+    [
+        "/console/customers/999",
+        "/console/campaigns/999",
+        "/console/customers/99999999999999999999",
+        "/console/tags/999",
+        "/console/tags/99999999999999999999",
+        "/console/segments/rf99",
+        "/console/nothing",
+    ],
 )
 def test_what_does_not_exist_is_404(client: FlaskClient, address: str) -> None:
     assert client.get(address).status_code == 404

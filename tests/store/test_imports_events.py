@@ -88,7 +88,7 @@ def test_the_same_file_again_changes_nothing_and_notes_nobody(engine: Engine, im
     importer(text)
     before = stored(engine)
     forget_notes(engine)
-    again = importer(text.replace("search", "cart_added") + "3,b,search,2026-01-05\n")
+    again = importer(text.replace("search", "add_to_cart") + "3,b,search,2026-01-05\n")
     assert (again.added, again.changed, again.unchanged) == (1, 0, 2)
     after = stored(engine)
     assert after.pop("brand:3")[0] == "b"
@@ -118,13 +118,13 @@ def test_parquet_and_json_lines_keep_further_columns_typed(
     engine: Engine, importer: Importer, tmp_path: Path, clock: StillClock
 ) -> None:
     moment = datetime(2026, 1, 5, 0, 30, tzinfo=UTC)
-    rows = {"event_id": [7], "customer_id": [4], "kind": ["cart_added"], "occurred_at": [moment], "count": [2]}
+    rows = {"event_id": [7], "customer_id": [4], "kind": ["add_to_cart"], "occurred_at": [moment], "count": [2]}
     pq.write_table(pa.table(rows), tmp_path / "made.parquet")
     import_events(engine, tmp_path / "made.parquet", zone=TAIPEI, clock=clock)
     line = {"event_id": "8", "customer_id": "4", "kind": "search", "occurred_at": "2026-01-05", "hits": [1, {"a": 2}]}
     importer(json.dumps(line), name="e.jsonl")
     found = stored(engine)
-    assert found["brand:7"] == ("4", "cart_added", moment, None, None, {"count": 2})
+    assert found["brand:7"] == ("4", "add_to_cart", moment, None, None, {"count": 2})
     assert found["brand:8"][5] == {"hits": [1, {"a": 2}]}
 
 

@@ -1,0 +1,67 @@
+"""How many customers segments and tags had, day by day, from the sums that each whole computation keeps. Reads only;
+never counts customers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+
+from sqlalchemy import func, select
+from sqlmodel import Session
+
+from store.engine import table_of
+from store.models import SegmentSizeOnDay
+
+DAYS_SHOWN = 26  # days with sizes that a line shows, the newest
+WEEK = timedelta(days=7)
+
+size = table_of(SegmentSizeOnDay)
+
+
+@dataclass(frozen=True)
+class Size:
+    """Customers and what they had paid, on a day."""
+
+    customers: int
+    value: Decimal
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes of all segments of a model on its newest days: `days` ascending; `on` by day and segment."""
+
+    days: list[date]
+    on: Mapping[date, Mapping[str, Size]]
+
+    @property
+    def newest(self) -> Mapping[str, Size]:
+        """Of the newest day; empty when there is none."""
+        return self.on[self.days[-1]] if self.days else {}
+
+    def over_time(self, segment: str) -> list[int]:
+        """Customers in `segment` on each of `days`, 0 where it had none."""
+        return [self.on[day][segment].customers if segment in self.on[day] else 0 for day in self.days]
+
+    def a_week_before(self) -> Mapping[str, Size] | None:
+        """Of the newest day that is at least a week older than the newest; None when there is none."""
+        older = [day for day in self.days if day <= self.days[-1] - WEEK]
+        return self.on[older[-1]] if older else None
+
+
+def read_sizes(session: Session, model: str) -> Sizes:
+    """The newest DAYS_SHOWN days with sizes of `model` ("tag": of the tags, by name)."""
+    days = select(size.c.as_of).where(size.c.model == model).distinct().order_by(size.c.as_of.desc())
+    wanted = sorted(session.scalars(days.limit(DAYS_SHOWN)))
+    if not wanted:
+        return Sizes([], {})
+    rows = session.execute(select(size).where(size.c.model == model, size.c.as_of >= wanted[0]))
+    found: dict[date, dict[str, Size]] = {day: {} for day in wanted}
+    for row in rows:
+        found[row.as_of][row.segment] = Size(row.customers, row.value)
+    return Sizes(wanted, found)
+
+
+def days_with_sizes(session: Session) -> tuple[date, date] | None:
+    """The first and the newest day with sizes; None when there is none."""
+    first, last = session.execute(select(func.min(size.c.as_of), func.max(size.c.as_of))).one()
+    return (first, last) if first else None
