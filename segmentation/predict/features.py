@@ -10,6 +10,10 @@ from segmentation.predict.history import Floats, History, Known, known_at
 
 SMALLEST = 1e-9  # below it chances and expectations are taken for this, so that logarithms stay finite
 
+SUMS = 2  # the last so many columns of `features`
+# In mean orders: below these, amounts are taken for none, so that a few cents are no feature of their own.
+SMALLEST_SPEND, SMALLEST_SPEND_LATELY = 0.1, 0.01
+
 
 @dataclass(frozen=True)
 class Habits:
@@ -93,23 +97,25 @@ def chance_to_buy(view: View, days: int) -> Floats:
 
 def features(view: View, days: int) -> Floats:
     """One row per customer, for a window of `days` after the cut. The view's recent orders must be those of days // 2
-    before it."""
+    before it. The last SUMS columns are sums of money, which tell customers apart, but grow as a brand does."""
     known = view.known
     expected = np.maximum(expected_orders(view, days), SMALLEST)
     chance = np.clip(chance_to_buy(view, days), SMALLEST, 1 - SMALLEST)
     once = (known.purchase_days == 1).astype(np.float64)
     scale = abs(view.habits.money.mean) or 1.0  # money as multiples of the brand's mean order
-    worth = (np.maximum(known.spend, 0) / scale + 1) / (known.orders + 1)
+    spend = np.maximum(known.spend, 0) / scale
     return np.column_stack(
         [
             np.log(expected),
             np.log(chance / (1 - chance)),
             np.log(known.recency),
             np.log(known.orders),
-            np.log(worth),
+            np.log((spend + 1) / (known.orders + 1)),
             known.recency / known.tenure,
             np.log1p(known.recent),
             once,
             once * np.log(known.recency),
+            np.log(spend + SMALLEST_SPEND),
+            np.log(known.spend_lately / scale + SMALLEST_SPEND_LATELY),
         ]
     )

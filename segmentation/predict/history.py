@@ -62,6 +62,7 @@ class Known:
     recent: Ints  # orders of the last `recent_days` before the cut
     spend: Floats
     spend_squared: Floats  # sum of the squared amounts
+    spend_lately: Floats  # each purchase halved for every `recent_days` that it lies back; refunds left out
 
     @property
     def recency(self) -> Floats:
@@ -94,6 +95,7 @@ def known_at(history: History, cut: int, recent_days: int) -> Known:
         recent=np.bincount(at[day >= cut - recent_days], minlength=people),
         spend=_sums(at, amount, people),
         spend_squared=_sums(at, amount * amount, people),
+        spend_lately=_sums(at, np.maximum(amount, 0) * 0.5 ** ((cut - day) / max(recent_days, 1)), people),
     )
 
 

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
 
-from segmentation.predict.features import SMALLEST, Habits, View, expected_orders, features, view_at, view_of
+from segmentation.predict.features import SMALLEST, SUMS, Habits, View, expected_orders, features, view_at, view_of
 from segmentation.predict.history import Floats, History, Ints, Outcome, known_at, outcome_of
 from store.errors import ExpectedError
 
@@ -46,8 +46,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class Model:
-    """What was learned for a plan's horizon: the three regressions (scikit-learn's), the brand's habits on the day, and
-    `level`, by which the orders' regression is corrected as a whole."""
+    """What was learned for a plan's horizon: chances (`line` and `trees`) and orders (`rates`), as scikit-learn's
+    estimators, the brand's habits on the day, and `level`, by which all orders are multiplied to reach the total."""
 
     plan: Plan
     line: Any
@@ -113,9 +113,9 @@ def fit(history: History, as_of: int, horizon_days: int) -> Model:
         lesson = lesson_of(past, learned)
         near = view_at(past, as_of, learned.window_days // 2)
         line, trees = _classifiers(lesson)
-        rates: Any = make_pipeline(StandardScaler(), PoissonRegressor(alpha=1e-3, max_iter=1000))
-        rates.fit(lesson.features, lesson.orders)
-        return Model(learned, line, trees, rates, near.habits, _level(rates, lesson, near, learned))
+        rates = _regression(lesson.features, lesson.orders)
+        level = _total(lesson, near, learned) / _rates(rates, near, learned).sum()
+        return Model(learned, line, trees, rates, near.habits, float(level))
 
 
 def apply(model: Model, history: History) -> Prediction:
@@ -193,22 +193,28 @@ def _chances(model: Model, rows: Floats) -> Floats:
     return chances
 
 
-def _rates(regression: Any, view: View, learned: Plan) -> Floats:
-    """Orders over the horizon: a Poisson regression's prediction for a window, stretched to the horizon as BG/NBD
-    stretches its own."""
+def _regression(rows: Floats, orders: Ints) -> Any:
+    return make_pipeline(StandardScaler(), PoissonRegressor(alpha=1e-3, max_iter=1000)).fit(rows, orders)
+
+
+def _rates(regression: Any, view: View, learned: Plan, columns: int | None = None) -> Floats:
+    """Orders over the horizon: a Poisson regression's prediction for a window, from the first `columns` features (all
+    when None), stretched to the horizon as BG/NBD stretches its own."""
     window = np.maximum(expected_orders(view, learned.window_days), SMALLEST)
     horizon = np.maximum(expected_orders(view, learned.horizon_days), SMALLEST)
-    rates: Floats = regression.predict(features(view, learned.window_days)) * horizon / window
+    rates: Floats = regression.predict(features(view, learned.window_days)[:, :columns]) * horizon / window
     return rates
 
 
-def _level(regression: Any, lesson: Lesson, view: View, learned: Plan) -> float:
-    """What the regression's orders are multiplied by.
+def _total(lesson: Lesson, view: View, learned: Plan) -> float:
+    """Orders over the horizon of all learners together.
 
-    It knows customers better than BG/NBD does, but takes the windows it has seen for the rule, with their season;
-    BG/NBD knows that customers fall away. So their totals, BG/NBD's corrected by how far it was off in the windows,
-    are averaged (geometrically): measured, the two err to opposite sides.
+    The regression knows customers better than BG/NBD does, but takes the windows it has seen for the rule, with their
+    season; BG/NBD knows that customers fall away. So their totals, BG/NBD's corrected by how far it was off in the
+    windows, are averaged (geometrically): measured, the two err to opposite sides. The regression's is taken without
+    the sums of money, which drift from an early cut to a late one.
     """
     horizon = np.maximum(expected_orders(view, learned.horizon_days), SMALLEST)
     corrected = horizon.sum() * lesson.orders.sum() / lesson.bgnbd_orders.sum()
-    return float(np.sqrt(corrected / _rates(regression, view, learned).sum()))
+    steady = _regression(lesson.features[:, :-SUMS], lesson.orders)
+    return float(np.sqrt(corrected * _rates(steady, view, learned, -SUMS).sum()))
