@@ -150,7 +150,8 @@ def _all(
     joined = joined.outer_join(of_acts, "customer_id")
     joined = joined.mutate(customer_id=ibis.coalesce(joined.customer_id, joined.customer_id_right))
     people = kept(connection, POPULATION, joined.drop("customer_id_right"))
-    count, cuts = _cuts(connection, people.filter(people.frequency.notnull()), request, known)
+    scored = people.filter(people.frequency.notnull() | (people.unread > 0))  # unread: to be told of, not left out
+    count, cuts = _cuts(connection, scored, request, known)
     points = known.loyalty_points if known else _loyalty_points(connection, people)
     population = Population(cuts, cycle_days, usual, points)
     return Segmented(_with_all(people, request, population), count, cycle_days, proposed, cuts, population)

@@ -17,6 +17,7 @@ import duckdb
 import ibis
 
 from segmentation.engine import Request, Segmented, UnreadableRows, compute, open_duckdb
+from segmentation.models import MODELS
 from segmentation.rfm import UNITS
 from store.errors import BadInput
 from store.types import DECIMAL_PLACES
@@ -29,10 +30,7 @@ EXACT = r"^[+-]?(\d+(\.\d{0,4}0*)?|\.\d{1,4}0*)$"  # an amount of at most DECIMA
 PRINTED = r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$"  # a number as programs print binary floats
 FLOAT_NOISE = 1e-6  # what a printed float may be off by: 22.200000000000003 is 22.2, and 0.00001 stays refused
 EIGHT_DIGITS = r"^(\d{4})(\d{2})(\d{2})$"
-OUTPUT = (
-    *("customer_id", "recency_days", "frequency", "monetary", "r", "f", "m"),
-    *("rf4", "rf11", "rfm3", "rfm8", "nesl"),
-)
+MONEY = ("monetary", "paid_total")
 
 Table = Any
 Expression = Any
@@ -48,7 +46,8 @@ class FileResult:
 
 
 def segment_file(orders: Path, out: Path, request: Request) -> FileResult:
-    """Write one row per customer with a paid order in `orders` to `out` (columns OUTPUT, in no particular order).
+    """Write one row per customer with a paid order in `orders` to `out` (CORE_COLUMNS, and MORE_COLUMNS
+    when all models are asked for; in no particular order).
 
     The result appears whole or not at all. Raises BadInput for an unknown ending, a file that can't be read or is
     empty, a missing column, and the first row that can't be understood. The date and status of every row must be
@@ -60,7 +59,7 @@ def segment_file(orders: Path, out: Path, request: Request) -> FileResult:
         if result.people == 0 and file.connection.to_pyarrow(file.raw.count()).as_py() == 0:
             raise BadInput(f"{orders} has no orders: there is nothing below the header")
         with written_whole(out) as unfinished:
-            _write(file.connection, result, unfinished)
+            write_result(file.connection, result, unfinished)
     return FileResult(result.people, result.cycle_days, out)
 
 
@@ -80,7 +79,7 @@ def reading_orders(path: Path, zone: ZoneInfo) -> Iterator[OrderFile]:
     raises UnreadableRows when a row that it needs lacks a value, and that becomes a BadInput which names the row."""
     with open_duckdb(zone) as connection:
         raw = _open(connection, path)
-        paid = _paid_rows(raw)
+        paid = paid_rows(raw)
         try:
             has_lines = "order_id" in raw.columns and not _is_unique(connection, raw.order_id)
             yield OrderFile(connection, raw, paid, has_lines)
@@ -137,6 +136,12 @@ def _open(connection: Any, path: Path) -> Table:
     except duckdb.Error as error:
         found = _csv_fault(path) or f"{path} can't be read as {ending[1:]}: {_first_line(error)}"
         raise BadInput(found) from error
+    return known_columns(raw, str(path))
+
+
+def known_columns(raw: Table, path: str) -> Table:
+    """`raw` with its columns of KNOWN under these names, however they were spelt. Raises BadInput when one is
+    missing."""
     written = {name: name.strip().lower() for name in raw.columns}
     raw = raw.rename({small: name for name, small in written.items() if small != name and small in KNOWN})
     missing = [name for name in NEEDED if name not in raw.columns]
@@ -177,7 +182,7 @@ def _is_unique(connection: Any, column: Expression) -> bool:
     return bool(counts["rows"] == counts["ids"])
 
 
-def _paid_rows(raw: Table) -> Table:
+def paid_rows(raw: Table) -> Table:
     """The paid rows in the shape of `rfm.aggregates`; what can't be read is null, also the amount of a row whose
     status is unknown."""
     columns = {"customer_id": raw.customer_id, "ordered_at": _time(raw.ordered_at), "amount": _amount(raw.amount)}
@@ -243,19 +248,26 @@ def _units(exact: Expression) -> Expression:
 def _first_fault(connection: Any, raw: Table, path: Path) -> str:
     """What is wrong with the first row that can't be read. Rows are counted from 1 below the header."""
     connection.raw_sql("SET preserve_insertion_order = true")
-    status = _status(raw.status) if "status" in raw.columns else ibis.literal("paid")
-    checked = raw.mutate(
-        row=ibis.row_number() + 1,
-        fault=ibis.cases(
-            (raw.customer_id.isnull(), "customer_id"),
-            (_time(raw.ordered_at).isnull(), "ordered_at"),
-            (_amount(raw.amount).isnull(), "amount"),
-            (~status.isin(STATUSES) | status.isnull(), "status"),
-        ),
-    )
+    checked = raw.mutate(row=ibis.row_number() + 1, fault=fault_of(raw))
     first = checked.filter(checked.fault.notnull()).order_by("row").limit(1)
     found = connection.to_pyarrow(first).to_pylist()[0]
-    value, place = found[found["fault"]], f"{path}, row {found['row']}: {found['fault']}"
+    return fault_sentence(f"{path}, row {found['row']}", found["fault"], found[found["fault"]])
+
+
+def fault_of(raw: Table) -> Expression:
+    """The name of the first column of each row that can't be read; null for a good row."""
+    status = _status(raw.status) if "status" in raw.columns else ibis.literal("paid")
+    return ibis.cases(
+        (raw.customer_id.isnull(), "customer_id"),
+        (_time(raw.ordered_at).isnull(), "ordered_at"),
+        (_amount(raw.amount).isnull(), "amount"),
+        (~status.isin(STATUSES) | status.isnull(), "status"),
+    )
+
+
+def fault_sentence(place: str, fault: str, value: object) -> str:
+    """What is wrong with the value of the column `fault` at `place`."""
+    place = f"{place}: {fault}"
     if value is None or value == "":
         return f"{place} is empty"
     wanted = {
@@ -263,14 +275,25 @@ def _first_fault(connection: Any, raw: Table, path: Path) -> str:
         "amount": f"is not an amount of at most {DECIMAL_PLACES} decimal places",
         "status": f"is none of {', '.join(STATUSES)}",
     }
-    return f"{place} {str(value)!r} {wanted[found['fault']]}"
+    return f"{place} {str(value)!r} {wanted[fault]}"
 
 
-def _write(connection: Any, result: Segmented, out: Path) -> None:
+def write_result(connection: Any, result: Segmented, out: Path) -> None:
+    """Write those of `result`, on that DuckDB connection, who have an order that counts, to a .csv or .parquet."""
+    found = result.table.filter(result.table.frequency.notnull())
     # times a decimal 0.0001 keeps the amount exact; a division would make it a float
-    money = ibis.literal(Decimal(1) / UNITS, "decimal(5, 4)") * result.table.monetary
-    table = result.table.mutate(monetary=money)
+    unit = ibis.literal(Decimal(1) / UNITS, "decimal(5, 4)")
+    table = found.mutate(**{name: unit * found[name] for name in MONEY if name in found.columns})
     if ending_of(out) == ".csv":
-        connection.to_csv(table.select(*OUTPUT), out, header=True)
-    else:
-        connection.to_parquet(table.select(*OUTPUT), out, parquet_version="v2")
+        connection.to_csv(table, out, header=True)
+        return
+    enums = ", ".join(
+        f"CAST({model} AS ENUM ({', '.join(repr(segment.name) for segment in segments)})) AS {model}"
+        for model, segments in MODELS.items()
+        if model in table.columns
+    )
+    # as enums the names are written as the dictionary that they are, not looked up row by row; they are read as text
+    rows = f"SELECT * REPLACE ({enums}) FROM ({connection.compile(table)})"
+    connection.raw_sql(
+        f"COPY ({rows}) TO '{str(out).replace(chr(39), chr(39) * 2)}' (FORMAT parquet, PARQUET_VERSION v2)"
+    )

@@ -122,10 +122,15 @@ def aggregates(
     )
 
 
+@ibis.udf.agg.builtin(name="sum", signature=((dt.int64,), dt.Decimal(38, 0)))
+def wide_sum(values):  # type: ignore[no-untyped-def]
+    """The engine's own sum of 64 bits, typed as wide as DuckDB makes it (128 bits): ibis takes it for 64 bits and would
+    leave out the cast that brings it back."""
+
+
 def whole_sum(amount: Expression, where: Expression | None = None) -> Expression:
-    """The sum of int64 as int64. DuckDB sums 64 bits in 128: back to 64, failing rather than wrapping beyond 9.2e14 of
-    money."""
-    return amount.sum(where=where).cast("decimal(38, 0)").cast("int64")
+    """The sum of int64 as int64, failing rather than wrapping beyond 9.2e14 of money; null for no rows."""
+    return wide_sum(amount, where=where).cast("int64")
 
 
 def better(population: Table) -> dict[str, Expression]:

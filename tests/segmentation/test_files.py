@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from segmentation.engine import Request
-from segmentation.files import OUTPUT, segment_file
+from segmentation.engine import CORE_COLUMNS, MORE_COLUMNS, Request
+from segmentation.files import segment_file
 from segmentation.rfm import Scoring
 from store.errors import BadInput
 from tests.segmentation.reference import Order, cycle_of, segment
@@ -43,11 +43,11 @@ def read_rows(path: Path) -> dict[Any, dict[str, Any]]:
     """customer_id -> the other columns, numbers as numbers, whichever the format."""
     if path.suffix == ".parquet":
         table = pq.read_table(path)
-        assert tuple(table.column_names) == OUTPUT
+        assert tuple(table.column_names) == CORE_COLUMNS
         return {row.pop("customer_id"): row for row in table.to_pylist()}
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        assert tuple(reader.fieldnames or ()) == OUTPUT
+        assert tuple(reader.fieldnames or ()) == CORE_COLUMNS
         rows: dict[Any, dict[str, Any]] = {row.pop("customer_id"): dict(row) for row in reader}
     for row in rows.values():
         row.update({name: int(row[name]) for name in NUMBERS}, monetary=Decimal(row["monetary"]))
