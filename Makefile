@@ -1,16 +1,20 @@
 # Everything a person or CI runs. Needs Python 3.11+, make and a package index; each target sets up what it needs.
 PYTHON ?= python3
 VENV := .venv
+SPARK_VENV := .venv-spark
 BIN := $(VENV)/bin
 PACKAGES := bot segmentation campaigns keywords service console simulator store benchmarks
 
-.PHONY: demo test check bench format lock clean
+.PHONY: demo test test-spark check bench format lock clean
 
 demo: $(VENV)/.runtime  ## the whole loop with a simulated LINE, no account needed
 	$(BIN)/retarget demo
 
 test: $(VENV)/.dev  ## all tests, on SQLite and on a PostgreSQL that the tests start
 	$(BIN)/python -m pytest
+
+test-spark: $(SPARK_VENV)/.dev  ## segments on a Spark cluster of two workers that the tests start
+	$(SPARK_VENV)/bin/python -m pytest tests/spark
 
 check: $(VENV)/.dev  ## lint, format, strict types, house tests
 	$(BIN)/ruff check .
@@ -30,6 +34,8 @@ lock: $(VENV)/.dev  ## renew the locked dependencies from pyproject.toml
 		--upgrade pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		pyproject.toml --extra spark --group dev -c requirements-dev.lock -o requirements-spark.lock
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say make PYTHON=...")'
@@ -45,5 +51,11 @@ $(VENV)/.dev: $(BIN)/python requirements-dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@ $(VENV)/.runtime
 
+$(SPARK_VENV)/.dev: $(VENV)/.dev requirements-spark.lock
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(SPARK_VENV)
+	$(BIN)/uv pip install --quiet --python $(SPARK_VENV)/bin/python --require-hashes -r requirements-spark.lock
+	$(BIN)/uv pip install --quiet --python $(SPARK_VENV)/bin/python --no-deps -e .
+	touch $@
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(SPARK_VENV) .mypy_cache .ruff_cache .pytest_cache

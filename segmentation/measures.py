@@ -17,6 +17,11 @@ def day_of(at: Expression) -> Expression:
     return at if at.type().is_date() else at.date()
 
 
+def all_acts(orders: Table, acts: Table) -> Table:
+    """What activity is judged by: orders and other acts."""
+    return orders.select("customer_id", occurred_at=orders.ordered_at).union(acts.select("customer_id", "occurred_at"))
+
+
 def whole_orders(rows: Table, as_of: date, zone: ZoneInfo, look_back_days: int | None) -> Table:
     """Rows of a customer with the same `order_id` joined to one order, as `rfm.aggregates` with `lines` counts them:
     its time is the latest row's, `amount` the sum of all rows and `counted_amount` of those in the look-back window.

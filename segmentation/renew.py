@@ -23,13 +23,15 @@ from segmentation.engine import Segmented, compute, kept, open_duckdb
 from segmentation.facts import Facts
 from segmentation.history import latest_run
 from segmentation.leases import Held, leased
+from segmentation.measures import all_acts
 from segmentation.population import Population
 from segmentation.preference.words import Tokenize
 from segmentation.reading import PASSIVE_KINDS, read_current, read_facts
 from segmentation.results import differences, targets
-from segmentation.run import Computed, Hold, SegmentRunResult, all_acts, run_segments, run_table
+from segmentation.run import Computed, Hold, SegmentRunResult, run_segments, run_table
 from segmentation.settings import SegmentSettings, settings_from
 from segmentation.tags.assign import renew_tags
+from segmentation.tags.catalogue import create_group_tags
 from segmentation.tags.needs import needed_facts
 from segmentation.writing import Stamp, write_changes
 from store.changes import note_changes
@@ -55,6 +57,7 @@ class Ground:
     zone: ZoneInfo
     clock: Clock
     tokenize: Tokenize | None = None
+    spark: str | None = None  # the master of a cluster that computes everybody; None: DuckDB, here
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,22 @@ def renew_everyone(ground: Ground, settings: SegmentSettings, *, as_of: date | N
     """Compute everybody's segments and tags as of `as_of`; tomorrow when left out, so that everything up to now counts.
     Raises what `run_segments` does."""
     as_of = as_of or tomorrow(ground.clock, ground.zone)
+    with transaction(ground.engine) as session:
+        create_group_tags(session, ground.clock())
 
     def tags(done: Computed, hold: Hold) -> None:
         facts = read_facts(done.connection, ground.engine, *_facts_of_tags(ground.engine))
         _renew_tags(ground, done.connection, replace(facts, segments=done.segments), done, hold)
 
-    return run_segments(ground.engine, as_of=as_of, zone=ground.zone, clock=ground.clock, settings=settings, also=tags)
+    return run_segments(
+        ground.engine,
+        as_of=as_of,
+        zone=ground.zone,
+        clock=ground.clock,
+        settings=settings,
+        also=tags,
+        spark=ground.spark,
+    )
 
 
 def renew_changed(ground: Ground, settings: SegmentSettings) -> int:

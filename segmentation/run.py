@@ -99,8 +99,9 @@ def run_segments(
     """Compute every customer's segments as of the start of `as_of` in `zone` and store what differs.
 
     A run that finds the newest result to be of the same day and settings and nothing to change leaves the database as
-    it was. `spark` is the master of a cluster that computes; None: DuckDB, here. Whatever was noted as changed before it read is then done with. Writes in transactions of its own. Raises
-    SegmentRunBusy while another run is at work; what `also` raises, when the segments are stored.
+    it was. Whatever was noted as changed before it read is then done with. `spark` is the master of a cluster that
+    computes; None: DuckDB, here. Writes in transactions of its own. Raises SegmentRunBusy while another run is at work;
+    what `also` raises, when the segments are stored.
     """
     settings = settings or SegmentSettings()
     seen = seen_changes(engine)

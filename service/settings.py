@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     purchase_cycle_days: Annotated[int, Field(ge=1)] = 30
     segment_look_back_days: int | None = None
     snapshot_dir: Path | None = None
+    segment_engine: Annotated[str, Field(pattern=r"^(duckdb|spark://\S+)$")] = "duckdb"
     segment_at_hour: Annotated[int, Field(ge=0, le=23)] = 3
     conversion_days: Annotated[int, Field(ge=1)] = 7
 
@@ -97,6 +98,11 @@ class Settings(BaseSettings):
     def zone(self) -> ZoneInfo:
         """The brand's time zone."""
         return ZoneInfo(self.timezone)
+
+    @property
+    def spark_master(self) -> str | None:
+        """The Spark cluster that computes everybody's segments; None: DuckDB, here."""
+        return None if self.segment_engine == "duckdb" else self.segment_engine
 
     @cached_property
     def channels(self) -> tuple[ChannelSettings, ...]:

@@ -139,7 +139,7 @@ def renewal_ground(engine: Engine, settings: Settings, clock: Clock) -> Ground:
             terms = tokenize_for_brand(session)
         return terms(texts)
 
-    return Ground(engine, settings.zone, clock, tokenize)
+    return Ground(engine, settings.zone, clock, tokenize, settings.spark_master)
 
 
 def segment_settings(engine: Engine, settings: Settings) -> SegmentSettings:

@@ -94,7 +94,7 @@ def test_no_file_is_named_for_nothing_and_none_is_too_long() -> None:
 
 
 def test_locked_dependencies_name_no_host() -> None:
-    for name in ("requirements.lock", "requirements-dev.lock"):
+    for name in ("requirements.lock", "requirements-dev.lock", "requirements-spark.lock"):
         text = (ROOT / name).read_text(encoding="utf-8")
         assert "--hash=sha256:" in text
         assert "://" not in text

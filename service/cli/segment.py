@@ -19,6 +19,7 @@ from segmentation.renew import renew_everyone
 from segmentation.rfm import Scoring
 from segmentation.settings import SegmentSettings, change_settings, chosen, read_settings, settings_from
 from segmentation.snapshot import take_snapshot
+from segmentation.spark.files import segment_files
 from service.cli.context import open_database, print_json, settings_for_command
 from service.worker import renewal_ground, segment_settings
 from store.clock import system_clock, today
@@ -228,7 +229,7 @@ def snapshot() -> None:
 
 @app.command("files")
 def files(
-    orders: Annotated[Path, typer.Option(help="Orders: customer_id, ordered_at, amount [, order_id] [, status].")],
+    orders: Annotated[str, typer.Option(help="Orders: customer_id, ordered_at, amount [, order_id] [, status].")],
     as_of: Annotated[str, typer.Option(help="Day to compute for, YYYY-MM-DD; orders on it or later don't count.")],
     out: Annotated[Path, typer.Option(help="Result, one row per customer; .csv or .parquet.")],
     cycle: Cycle = "30",
@@ -238,6 +239,9 @@ def files(
     m_amount: MAmount = None,
     high_from: HighFrom = None,
     zone: Annotated[str | None, typer.Option(help="Time zone of the days; TIMEZONE when left out.")] = None,
+    engine: Annotated[
+        str, typer.Option(help="duckdb, or a Spark cluster as spark://host:7077, which reads --orders itself.")
+    ] = "duckdb",
     models: Annotated[
         str, typer.Option(help="core: RFM and NESL; all: also personal cycle, loyalty, activity and groups.")
     ] = "core",
@@ -254,7 +258,10 @@ def files(
         scoring=_scoring(r_days, f_orders, m_amount, high_from),
         models="all" if models == "all" else "core",
     )
-    result = segment_file(orders, out, request)
+    if engine == "duckdb":
+        result = segment_file(Path(orders), out, request)
+    else:
+        result = segment_files(engine, orders, out, request)
     if as_json:
         print_json(vars(result))
         return

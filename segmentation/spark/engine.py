@@ -1,0 +1,64 @@
+"""The computation of segmentation/engine.py on a Spark cluster, with the same expressions and the same result.
+
+What comes out, a row for each customer, is brought here into DuckDB, so that whatever is done with a result is the same
+for both engines.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+from sqlalchemy import URL
+
+from segmentation import engine, rfm
+from segmentation.engine import Request, Segmented
+from segmentation.facts import keep
+from segmentation.measures import all_acts
+from segmentation.spark.database import ACTS, ORDERS, open_database
+from segmentation.spark.parquet import read_orders
+from segmentation.spark.quantiles import quantiles
+from segmentation.spark.session import SparkConnection, Table, open_spark
+
+RESULT = "from_spark"
+
+
+def compute_parquet(duck: Any, master: str, orders: str, request: Request) -> Segmented:
+    """As `engine.compute`, of the Parquet files at `orders`, on the cluster at `master`; the result's table is one of
+    the DuckDB connection `duck`. Raises BadInput for files that can't be used, SparkFailed."""
+    with open_spark(master) as spark, read_orders(spark, orders, request.zone) as paid:
+        return _brought(duck, spark, engine.compute(spark, paid, request, lines="order_id" in paid.columns))
+
+
+def compute_database(duck: Any, master: str, url: URL, request: Request) -> Segmented:
+    """As `compute_parquet`, of the orders and acts in the operational database at `url`."""
+    with open_spark(master) as spark, open_database(spark, url) as database:
+        spark.prepare(request.zone, database.count(ORDERS) + database.count(ACTS))
+        orders, acts = database.read(ORDERS), database.read(ACTS)
+        return _brought(duck, spark, engine.compute(spark, orders, request, acts=all_acts(orders, acts)))
+
+
+def _brought(duck: Any, spark: SparkConnection, segmented: Segmented) -> Segmented:
+    schema = segmented.table.schema().to_pyarrow()
+    batches = (pa.Table.from_batches([batch]).cast(schema).to_batches() for batch in spark.batches(segmented.table))
+    rows = pa.RecordBatchReader.from_batches(schema, (part for parts in batches for part in parts))
+    return replace(segmented, table=keep(duck, RESULT, rows))
+
+
+@engine.kept.register
+def kept(spark: SparkConnection, name: str, rows: Table) -> Table:
+    """`rows`, kept on the cluster."""
+    return spark.keep(name, spark.frame(rows))
+
+
+@engine.cut_points.register
+def cut_points(spark: SparkConnection, people: Table) -> dict[str, Any]:
+    """As `rfm.cut_points`, exactly, without bringing a population into order."""
+    values = rfm.better(people)
+    ends = {f"{name}_{end}": getattr(values[name], end)() for name in rfm.MEASURES for end in ("min", "max")}
+    found = spark.to_pyarrow(people.aggregate(people=people.count(), unread=people.unread.sum(), **ends)).to_pylist()[0]
+    count = found["people"]
+    if count and not found["unread"]:
+        for name in rfm.MEASURES:
+            column = people.select(value=values[name])
+            found[name] = quantiles(spark, column, found[f"{name}_min"], found[f"{name}_max"], count)
+    return dict(found)
