@@ -19,21 +19,23 @@ from sqlmodel import Session
 
 from segmentation.facts import Facts, keep
 from segmentation.preference.words import Tokenize
-from segmentation.tags.current import read_current
-from segmentation.tags.definitions import GroupTag, MeasureTag, line_of
+from segmentation.tags.current import keep_moment, read_current
+from segmentation.tags.definitions import MeasureTag, line_of
 from segmentation.tags.hand import take_off_ended
 from segmentation.tags.lines import drawn
-from segmentation.tags.live import LiveTag, live_tags
+from segmentation.tags.live import Live, LiveTag, live_tags
 from segmentation.tags.measures import MEASURES, measured
 from segmentation.tags.preferred import judge_preferences
-from segmentation.tags.ruled import Ground, judge_rules
+from segmentation.tags.program import Program, Programs, Writing
+from segmentation.tags.ruled import Ground, judge_measures, judge_rules
 from segmentation.tags.sizes import sizes_after, store_outcome
-from segmentation.tags.verdicts import Verdict, differences, of_group, of_measure
 from segmentation.tags.writing import SCHEMA, write_differences
 from store.engine import reading, transaction
 
-CHUNK_ROWS = 10_000  # about 70 ms of writing on SQLite
+CHUNK_ROWS = 6_000  # about 70 ms of writing on SQLite
 BREATH_SECONDS = 0.01  # between chunks, so that SQLite's other writers get the lock
+
+_programs = Programs()
 
 Table = Any
 Hold = Callable[[Session], None]
@@ -85,25 +87,15 @@ def renew_tags(
         live = live_tags(session)
     current = read_current(connection, engine, customer_ids)
     found = keep(connection, "tag_difference", SCHEMA.empty_table())
-
-    def add(verdict: Verdict) -> None:
-        rows = connection.compile(differences(verdict, current))
-        connection.con.execute(f"INSERT INTO tag_difference BY NAME {rows}")
-
     if is_whole:
         live = replace(live, tags=[_drawn(connection, facts, tag, as_of) for tag in live.tags])
-    for tag in live.of(GroupTag):
-        add(of_group(facts, groups, tag, as_of, cycle_days))
-    for tag in live.of(MeasureTag):
-        verdict = of_measure(facts, tag, as_of, is_foreseen=cycle_days is not None)
-        if verdict is not None:
-            add(verdict)
-    ground = Ground(connection, facts, current, found, add, as_of, zone, now, cycle_days)
-    live = judge_preferences(live, ground, tokenize, writing if is_whole else None)
-    judge_rules(live, ground)
+    at_once = Writing(connection, Program())
+    ground = Ground(facts, current, found, keep_moment(connection, now), as_of, zone, cycle_days, at_once)
+    live = judge_preferences(live, ground, tokenize, now, writing if is_whole else None)
+    _judge(live, ground, groups)
     changes = _write(connection, writing, now)
     if is_whole:
-        sizes = sizes_after(connection, current, found, facts.segments, now)
+        sizes = sizes_after(connection, current, found, facts.segments, ground.moment)
         with writing() as session:
             store_outcome(session, live, sizes, as_of, now)
     return changes
@@ -116,6 +108,25 @@ def held_transaction(engine: Engine, hold: Hold | None) -> Iterator[Session]:
         if hold is not None:
             hold(session)
         yield session
+
+
+def _judge(live: Live, ground: Ground, groups: Table) -> None:
+    """Add the differences of all tags but those of preferences, by the statements of a former renewal if there are
+    any."""
+    connection = ground.writing.connection
+    given = [*vars(ground.facts).values(), groups, ground.now, ground.found, ground.moment]
+    tags = tuple((tag.tag_id, tag.name, tag.source, repr(tag.definition), tag.cut) for tag in live.tags)
+    rules = repr(sorted(live.rules.items(), key=lambda item: item[0]))
+    days = (ground.as_of, ground.zone.key, ground.cycle_days)
+    key = (days, tags, rules, tuple(live.names.items()), tuple(connection.compile(table) for table in given))
+
+    def write(statements: Writing) -> None:
+        before = dict(live.problems)
+        judge_measures(live, replace(ground, writing=statements), groups)
+        judge_rules(live, replace(ground, writing=statements))
+        statements.program.problems.update({k: v for k, v in live.problems.items() if before.get(k) != v})
+
+    live.problems.update(_programs.run(connection, key, write).problems)
 
 
 def _drawn(connection: Any, facts: Facts, tag: LiveTag, as_of: date) -> LiveTag:

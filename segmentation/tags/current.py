@@ -1,6 +1,7 @@
 """What is on now: current rows of tags from the database into DuckDB, and what they will be after the differences."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import ibis
@@ -54,8 +55,9 @@ def read_current(connection: Any, engine: Engine, customer_ids: Sequence[int] | 
     return keep(connection, "tag_now", pa.table(arrays, schema=schema))
 
 
-def after(now: Table, differences: Table, moment: Any) -> Table:
-    """`now` with the differences found so far (see writing.py) carried out at `moment`; ids of new rows are null."""
+def after(now: Table, differences: Table, moment: Table) -> Table:
+    """`now` with the differences found so far (see writing.py) carried out at `moment` (one row, `at`); ids of new rows
+    are null."""
     changed = differences.select("id", "action", new_strength="strength", new_day=differences.falls_off_on.cast("date"))
     kept = now.left_join(changed, now.id == changed.id)
     kept = kept.filter(kept.action.isnull() | (kept.action == "keep"))
@@ -65,5 +67,10 @@ def after(now: Table, differences: Table, moment: Any) -> Table:
         falls_off_on=is_kept.ifelse(kept.new_day, kept.falls_off_on),
     ).select(SCHEMA.names)
     put = differences.filter(differences.action == "put")
-    new = put.mutate(since=ibis.literal(moment, SCHEMA["since"]), falls_off_on=put.falls_off_on.cast("date"))
+    new = put.cross_join(moment).mutate(since=moment.at, falls_off_on=put.falls_off_on.cast("date"))
     return stays.union(new.select(SCHEMA.names))
+
+
+def keep_moment(connection: Any, moment: datetime) -> Table:
+    """The one-row table `tag_moment` of `after`."""
+    return keep(connection, "tag_moment", pa.table({"at": pa.array([moment], SCHEMA.to_pyarrow().field("since").type)}))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
@@ -18,13 +19,15 @@ from segmentation.tags.verdicts import Verdict
 Table = Any
 
 
-def judge_preferences(live: Live, ground: Ground, tokenize: Tokenize | None, writing: Callable[[], Any] | None) -> Live:
+def judge_preferences(
+    live: Live, ground: Ground, tokenize: Tokenize | None, now: datetime, writing: Callable[[], Any] | None
+) -> Live:
     """Add the differences of preference tags. With `writing` (a transaction, of whole renewals) tags are first made for
-    the values that enough people prefer. Returns `live` with those."""
+    the values that enough people prefer, at `now`. Returns `live` with those."""
     tags = live.of(PreferenceTag)
     if not live.has_preferences or (writing is None and not tags):
         return live
-    connection = ground.connection
+    connection = ground.writing.connection
     current = ground.now.inner_join(_kept(connection, tags), "tag_id").select("customer_id", "dimension", "value")
     found = preferences(
         connection,
@@ -37,7 +40,7 @@ def judge_preferences(live: Live, ground: Ground, tokenize: Tokenize | None, wri
     if writing is not None:
         wanted = wanted_values(connection, live.preferences)
         with writing() as session:
-            made = create_preference_tags(session, wanted, ground.moment)
+            made = create_preference_tags(session, wanted, now)
         new = [LiveTag(int(t.id or 0), t.name, t.source, PreferenceTag(**t.definition)) for t in made]
         live = replace(live, tags=live.tags + new, names=live.names | {tag.tag_id: tag.name for tag in new})
     ground.add(_verdict(found, _kept(connection, live.of(PreferenceTag))))

@@ -1,24 +1,24 @@
-"""Rule tags judged: layer by layer, all rules of a layer in one pass over the facts."""
+"""Tags judged by what is known of each customer; rule tags layer by layer, all rules of a layer in one pass over the
+facts."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import ibis
-import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 
-from segmentation.engine import kept
-from segmentation.facts import Facts, keep
+from segmentation.facts import Facts
 from segmentation.rules.compile import Compiled, compile_rules
 from segmentation.tags.current import after
-from segmentation.tags.definitions import RuleTag
+from segmentation.tags.definitions import GroupTag, MeasureTag, RuleTag
 from segmentation.tags.foreseen import first_day_without, leaves_of
 from segmentation.tags.intervals import Future, daily_measures
 from segmentation.tags.live import Live, LiveTag
+from segmentation.tags.program import Writing
 from segmentation.tags.rule_tags import WholeRule, untangled, whole_rule
-from segmentation.tags.verdicts import Verdict, judged, told
+from segmentation.tags.verdicts import Verdict, differences, judged, of_group, of_measure, told
 from store.errors import BadInput
 
 Table = Any
@@ -27,18 +27,31 @@ Expression = Any
 
 @dataclass(frozen=True)
 class Ground:
-    """What rule tags are judged on: `now` all that is on, `found` the differences found so far (writing.py), which
-    `add` adds to; `cycle_days` as in `intervals.Future`."""
+    """What tags are judged on: `now` all that is on, `found` the differences found so far (writing.py), `moment` as in
+    `current.after`, `cycle_days` as in `intervals.Future`. Statements go through `writing`."""
 
-    connection: Any
     facts: Facts
     now: Table
     found: Table
-    add: Callable[[Verdict], None]
+    moment: Table
     as_of: date
     zone: ZoneInfo
-    moment: datetime
     cycle_days: int | None
+    writing: Writing
+
+    def add(self, verdict: Verdict) -> None:
+        """Add what has to change by a verdict to the differences."""
+        self.writing.add("tag_difference", differences(verdict, self.now))
+
+
+def judge_measures(live: Live, ground: Ground, groups: Table) -> None:
+    """Add the differences of the tags of groups and measures."""
+    for tag in live.of(GroupTag):
+        ground.add(of_group(ground.facts, groups, tag, ground.as_of, ground.cycle_days))
+    for tag in live.of(MeasureTag):
+        verdict = of_measure(ground.facts, tag, ground.as_of, is_foreseen=ground.cycle_days is not None)
+        if verdict is not None:
+            ground.add(verdict)
 
 
 def judge_rules(live: Live, ground: Ground) -> None:
@@ -63,7 +76,7 @@ def _judge_layer(rules: dict[LiveTag, WholeRule], live: Live, ground: Ground) ->
     compiled = compile_rules(
         {key: part for tag, rule in rules.items() for key, part in _parts(tag, rule).items()}, ground.as_of, ground.zone
     )
-    measured = kept(ground.connection, "rule_measured", compiled.measured(facts))
+    measured = ground.writing.keep("rule_measured", compiled.measured(facts))
     verdicts = {tag: _verdict(tag, compiled, measured, ground.as_of) for tag in rules}
     days = _foreseen(verdicts, rules, Future(facts, measured, compiled, measured, on, {}, ground.cycle_days), ground)
     for tag, verdict in verdicts.items():
@@ -76,12 +89,12 @@ def _parts(tag: LiveTag, rule: WholeRule) -> dict[str, Any]:
 
 def _tags_on(names: Iterable[str], live: Live, ground: Ground) -> Table:
     """The tags of these names that are on once the differences found so far are carried out: current.SCHEMA, `tag`."""
-    wanted = {tag_id: name for tag_id, name in live.names.items() if name in names}
-    table = pa.table({"named_id": pa.array(wanted, pa.int64()), "tag": pa.array(wanted.values(), pa.string())})
-    names_of = keep(ground.connection, "tag_name", table)
-    now, found = (rows.semi_join(names_of, rows.tag_id == names_of.named_id) for rows in (ground.now, ground.found))
+    wanted = [(tag_id, name) for tag_id, name in live.names.items() if name in names]
+    ids = [tag_id for tag_id, _ in wanted]
+    now, found = (rows.filter(rows.tag_id.isin(ids)) for rows in (ground.now, ground.found))
     rows = after(now, found, ground.moment)
-    return rows.inner_join(names_of, rows.tag_id == names_of.named_id).drop("named_id")
+    name = rows.tag_id.cases(*wanted) if wanted else ibis.null("string")
+    return ground.writing.keep("tag_on", rows.mutate(tag=name))
 
 
 def _verdict(tag: LiveTag, compiled: Compiled, measured: Table, as_of: date) -> Verdict:
@@ -106,18 +119,18 @@ def _foreseen(
 ) -> dict[LiveTag, Table]:
     """For each tag whose end can be known a kept table `customer_id, falls_off_on`, of those whom it falls off."""
     held = [_held(verdict, ground.now) for verdict in verdicts.values()]
-    holders = kept(ground.connection, "rule_holder", ibis.union(*held))
+    holders = ground.writing.keep("rule_holder", ibis.union(*held))
     everyone = holders.select("customer_id").distinct()
     keeps = {tag: future.compiled.rules[f"keeps{tag.tag_id}"] for tag in rules}
     leaves = list(dict.fromkeys(leaf for rule in keeps.values() for leaf in leaves_of(rule)))
     daily = daily_measures(future.facts, everyone, future.compiled, leaves)
-    daily = {name: kept(ground.connection, f"rule_daily_{name}", rows) for name, rows in daily.items()}
+    daily = {name: ground.writing.keep(f"rule_daily_{name}", rows) for name, rows in daily.items()}
     found = {}
     for tag, rule in keeps.items():
         mine = replace(future, holders=holders.filter(holders.tag_id == tag.tag_id).select("customer_id"), daily=daily)
         days = first_day_without(rule, mine)
         if days is not None:
-            found[tag] = kept(ground.connection, f"rule_day_{tag.tag_id}", days)
+            found[tag] = ground.writing.keep(f"rule_day_{tag.tag_id}", days)
     return found
 
 

@@ -20,7 +20,7 @@ TAG_MODEL = "tag"  # what SegmentSizeOnDay calls the model whose segments are ta
 tag, size = table_of(Tag), table_of(SegmentSizeOnDay)
 
 
-def sizes_after(connection: Any, now: Table, found: Table, segments: Table, moment: datetime) -> list[dict[str, Any]]:
+def sizes_after(connection: Any, now: Table, found: Table, segments: Table, moment: Table) -> list[dict[str, Any]]:
     """`tag_id, customers, value` (what they have paid, ten-thousandths) of each tag that somebody has."""
     on = after(now, found, moment)
     paid = segments.select(paid_id="customer_id", paid="paid_total")
