@@ -1,0 +1,460 @@
+"""Segments, tags, predictions and demand on the console's pages: what the computations stored is what is shown."""
+
+import re
+from datetime import date, timedelta
+from decimal import Decimal
+from html import unescape
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import Engine, select
+
+from console import create_console
+from console.charts import HEIGHT, MARGIN, WIDTH, spark
+from console.counts import EXACT_UP_TO, Count, count_rows
+from console.evidence import told
+from console.movement import moved
+from console.sizes import read_sizes
+from console.words import DIMENSIONS, ENGLISH, EVIDENCE, TAG_WORDS
+from segmentation.demand.growing import Group
+from segmentation.demand.run import Demand, keep_demand
+from segmentation.demand.shortage import COLUMNS, measured
+from segmentation.history import transitions
+from segmentation.models import MODELS
+from segmentation.renew import Ground, renew_everyone
+from segmentation.settings import SegmentSettings
+from segmentation.tags.catalogue import create_tag
+from segmentation.tags.hand import put_on, take_off
+from segmentation.tags.measures import MEASURES
+from store.engine import reading, table_of, transaction
+from store.models import (
+    Customer,
+    CustomerPrediction,
+    CustomerTag,
+    Lease,
+    OrderLine,
+    PredictionRun,
+    Product,
+    SegmentRun,
+    SegmentSizeOnDay,
+    Tag,
+    TagCheck,
+)
+from tests.conftest import StillClock
+from tests.factories import make_customer, make_order
+
+TAIPEI = ZoneInfo("Asia/Taipei")
+FIRST, LAST = date(2026, 9, 1), date(2026, 11, 1)
+
+
+@pytest.fixture
+def client(engine: Engine, clock: StillClock) -> FlaskClient:
+    app = Flask(__name__)
+    app.register_blueprint(create_console(engine, zone=TAIPEI, clock=clock, allow_without=True))
+    return app.test_client()
+
+
+def page(client: FlaskClient, address: str) -> str:
+    answer = client.get(address)
+    assert answer.status_code == 200, address
+    return answer.get_data(as_text=True)
+
+
+def cells(text: str, name: str) -> list[str]:
+    """The cells of the first table row whose first cell begins with `name`, as a reader sees them."""
+    for row in re.findall(r"<tr[^>]*>(.*?)</tr>", text, re.DOTALL):
+        found = [unescape(" ".join(re.sub(r"<[^>]+>", " ", p).split())) for p in re.split(r"</t[dh]>", row)[:-1]]
+        if found and found[0].startswith(name):
+            return found
+    raise AssertionError(f"no row of {name}")
+
+
+def compute(engine: Engine, clock: StillClock, day: date) -> None:
+    renew_everyone(Ground(engine, TAIPEI, clock), SegmentSettings(), as_of=day)
+
+
+@pytest.fixture
+def shop(engine: Engine, clock: StillClock) -> dict[str, int]:
+    """30 people whose orders spread over a year, some of whom become customers between the two days that are computed;
+    a rule tag, a measure tag, a predictive one and one by hand. Returns tag ids by name."""
+    now = clock()
+    with transaction(engine) as session:
+        session.add(Product(sku="S", name="洗髮精", labels=["去屑"], categories=["洗髮"]))
+        for n in range(30):
+            who = make_customer(session, member_id=f"M{n:02}", city="台中市" if n % 2 else "台北市")
+            for k in range(n % 5):
+                at = now - timedelta(days=5 + 11 * k + 9 * n)
+                order = make_order(session, who, ordered_at=at, total=Decimal(100 * (n + 1)))
+                one: dict[str, Any] = {"quantity": Decimal(1), "unit_price": Decimal(100 * (n + 1))}
+                session.add(OrderLine(sales_order_id=order.id or 0, line_number=1, sku="S", **one))
+        rule = {"type": "all", "of": [{"type": "orders", "measure": "count", "at_least": 3}]}
+        top = {"measure": "paid_total", "top_percent": 10}
+        tags = [
+            create_tag(session, "老客戶", source="rule", definition={"when": rule}, now=now),
+            create_tag(session, "大戶", source="measure", definition=top, now=now),
+            create_tag(session, "會買", source="measure", definition={"measure": "p_buy", "at_least": "0.5"}, now=now),
+            create_tag(session, "講座", now=now),
+        ]
+        put_on(session, "講座", [1, 2], actor="小陳", now=now, note="五月場", today=date(2026, 11, 2))
+        ids = {tag.name: tag.id or 0 for tag in tags}
+    compute(engine, clock, FIRST)
+    clock.advance(hours=1)
+    compute(engine, clock, LAST)
+    return ids
+
+
+def test_who_moved_is_what_replaying_the_whole_history_says(engine: Engine, shop: dict[str, int]) -> None:
+    with reading(engine) as session:
+        for model in MODELS:
+            sizes = read_sizes(session, model)
+            assert sizes.days == [FIRST, LAST]
+            found = moved(session, model, FIRST, LAST, sizes.on[FIRST]).counts
+            assert found is not None
+            replayed = transitions(session, model, FIRST, LAST)
+            assert {pair: count for pair, count in found.items() if count} == replayed, model
+            assert any(before != after for before, after in replayed)
+
+
+def test_the_matrix_is_shown_with_the_share_of_each_row(
+    client: FlaskClient, engine: Engine, shop: dict[str, int]
+) -> None:
+    with reading(engine) as session:
+        counts = transitions(session, "nesl", FIRST, LAST)
+    text = page(client, "/console/segments/nesl")
+    matrix = text[text.index('class="matrix"') :]
+    order = [segment.name for segment in MODELS["nesl"]]
+    for before in MODELS["nesl"]:
+        row = cells(matrix, before.chinese)[1:]
+        whole = sum(count for (was, _), count in counts.items() if was == before.name)
+        wanted = [counts.get((before.name, after), 0) for after in order]
+        assert row == [f"{count} {count / whole:.1%}" if count else "·" for count in wanted]
+
+
+def test_days_that_were_not_computed_fall_back_to_the_newest_two(client: FlaskClient, shop: dict[str, int]) -> None:
+    plain = page(client, "/console/segments/rf11")
+    for asked in ("from=1999-01-01&to=2030-01-01", "from=x&to=y", f"from={LAST}&to={FIRST}", f"from={FIRST}"):
+        assert page(client, f"/console/segments/rf11?{asked}") == plain
+    assert f"{FIRST} ＼ {LAST}" in plain
+
+
+def test_one_day_of_results_has_no_movement_yet(client: FlaskClient, engine: Engine, clock: StillClock) -> None:
+    with transaction(engine) as session:
+        make_order(session, make_customer(session), ordered_at=clock() - timedelta(days=90))
+    compute(engine, clock, LAST)
+    assert "要有兩天的結果才能比較" in page(client, "/console/segments/nes")
+
+
+def test_every_model_is_shown_with_its_settings_sizes_and_advice(
+    client: FlaskClient, engine: Engine, shop: dict[str, int]
+) -> None:
+    text = page(client, "/console/segments")
+    for model, segments in MODELS.items():
+        part = text[text.index(f'id="{model}"') :]
+        part = part[: part.index("</table>")]
+        with reading(engine) as session:
+            newest = read_sizes(session, model).newest
+        for segment in segments:
+            found = cells(part, segment.chinese)
+            assert found[1] == str(newest[segment.name].customers if segment.name in newest else 0), segment
+            assert segment.advice_chinese in part
+        assert "設定" in part
+    with reading(engine) as session:
+        run = session.scalars(select(SegmentRun).order_by(table_of(SegmentRun).c.id.desc())).first()
+        assert run is not None
+    points = " · ".join(str(point) for point in run.settings["scores"]["r"]["cut_points"])
+    assert f"R 切點 {points} 天（分位數）" in text
+    assert "購買週期 30 天 · 自訂" in text
+    assert "百分位 50" in text
+    assert cells(text, "回頭客")[1] == str(len(holders(engine, "回頭客")))
+    grid = re.findall(r"<b>([\d,]+)</b>", text)
+    assert len(grid) == 25
+    assert sum(map(int, grid)) == sum(size.customers for size in sizes_of(engine, "rf11").values())
+
+
+def sizes_of(engine: Engine, model: str) -> Any:
+    with reading(engine) as session:
+        return read_sizes(session, model).newest
+
+
+def holders(engine: Engine, name: str) -> list[int]:
+    with reading(engine) as session:
+        tag = session.scalars(select(Tag).where(table_of(Tag).c.name == name)).one()
+        held = table_of(CustomerTag)
+        found = select(held.c.customer_id).where(held.c.tag_id == tag.id, held.c.until.is_(None))
+        return sorted(session.scalars(found))
+
+
+def test_a_computation_that_has_died_is_told(client: FlaskClient, engine: Engine, clock: StillClock) -> None:
+    lease: dict[str, Any] = {
+        "holder": "dead",
+        "taken_at": clock() - timedelta(hours=1),
+        "lease_until": clock() - timedelta(minutes=50),
+    }
+    with transaction(engine) as session:
+        session.add(Lease(name="changes", **lease))
+    assert "計算卡住了" in page(client, "/console/segments")
+    assert "is stuck" in page(client, "/console/?lang=en")
+    with transaction(engine) as session:
+        session.execute(table_of(Lease).update().values(lease_until=clock() + timedelta(minutes=1)))
+    assert "is stuck" not in page(client, "/console/segments")
+
+
+def test_tags_are_listed_with_people_and_the_weeks_change(
+    client: FlaskClient, engine: Engine, shop: dict[str, int]
+) -> None:
+    text = page(client, "/console/tags")
+    count = len(holders(engine, "老客戶"))
+    former = before(engine, "老客戶")
+    assert count > former
+    assert cells(text, "老客戶")[1:6] == ["模型推得", "固定", "規則", str(count), f"+{count - former}"]
+    assert cells(text, "講座")[1:5] == ["事實", "固定", "手動", "2"]
+    with transaction(engine) as session:
+        session.execute(table_of(Tag).update().where(table_of(Tag).c.name == "大戶").values(problem="壞了 <b>"))
+        session.execute(table_of(Tag).update().where(table_of(Tag).c.name == "講座").values(is_active=False))
+    text = page(client, "/console/tags?lang=en")
+    assert cells(text, "大戶")[-1] == "Can't be computed"
+    assert cells(text, "講座")[-1] == "Switched off"
+    assert "壞了 &lt;b&gt;" in page(client, f"/console/tags/{shop['大戶']}")
+
+
+def before(engine: Engine, name: str) -> int:
+    with reading(engine) as session:
+        sizes = read_sizes(session, "tag")
+        assert sizes.days == [FIRST, LAST]
+        return sizes.on[FIRST][name].customers
+
+
+def test_a_tag_says_what_puts_it_on_and_why_each_has_it(
+    client: FlaskClient, engine: Engine, shop: dict[str, int]
+) -> None:
+    rich = page(client, f"/console/tags/{shop['大戶']}")
+    assert "累計消費額 最高的 10%（≥ " in rich
+    [cut] = re.findall(r"最高的 10%（≥ ([\d,.]+)）", rich)
+    people = holders(engine, "大戶")
+    assert f'customers/{people[0]}"' in rich
+    assert f"<b>線</b> {cut}" in rich
+    hand = page(client, f"/console/tags/{shop['講座']}?lang=en")
+    assert "<b>By</b> 小陳" in hand
+    assert "<b>Note</b> 五月場" in hand
+    assert "Put on by people" in hand
+    group = page(client, f"/console/tags/{tag_ids(engine)['回頭客']}?lang=zh")
+    assert "三張以上訂單" in group
+
+
+def tag_ids(engine: Engine) -> dict[str, int]:
+    with reading(engine) as session:
+        return {tag.name: tag.id or 0 for tag in session.scalars(select(Tag))}
+
+
+def test_the_people_of_a_tag_are_paged_by_key(client: FlaskClient, engine: Engine, clock: StillClock) -> None:
+    with transaction(engine) as session:
+        ids = [make_customer(session, member_id=f"P{n:03}").id or 0 for n in range(45)]
+        create_tag(session, "全部", now=clock())
+        put_on(session, "全部", ids, actor="me", now=clock(), today=date(2026, 11, 2))
+    seen: list[str] = []
+    address = "/console/tags/1"
+    for _ in range(4):
+        text = page(client, address)
+        seen += re.findall(r">(P\d{3})<", text)
+        following = re.findall(r'rel="next" href="([^"]+)"', text)
+        if not following:
+            break
+        address = following[0]
+    assert seen == [f"P{n:03}" for n in range(45)]
+
+
+def test_how_often_a_predictive_tag_was_right_is_shown(
+    client: FlaskClient, engine: Engine, clock: StillClock, shop: dict[str, int]
+) -> None:
+    address = f"/console/tags/{shop['會買']}"
+    assert "還沒有一段期間走完" in page(client, address)
+    days: dict[str, Any] = {"as_of": date(2026, 9, 1), "until": date(2026, 10, 1), "computed_at": clock()}
+    none: dict[str, Any] = {"as_of": date(2026, 8, 1), "until": date(2026, 9, 1), "computed_at": clock()}
+    with transaction(engine) as session:
+        session.add(TagCheck(tag_id=shop["會買"], people=200, tagged=40, happened=50, hits=30, **days))
+        session.add(TagCheck(tag_id=shop["會買"], people=200, tagged=0, happened=0, hits=0, **none))
+    text = page(client, address)
+    assert cells(text, "2026-09-01 –")[1:] == ["200", "40", "50", "30", "75.0%", "60.0%"]
+    assert cells(text, "2026-08-01 –")[-2:] == ["–", "–"]
+    assert "說中了多少" not in page(client, f"/console/tags/{shop['老客戶']}")
+
+
+def test_a_customers_page_has_segments_history_tags_and_predictions(
+    client: FlaskClient, engine: Engine, clock: StillClock, shop: dict[str, int]
+) -> None:
+    who = holders(engine, "老客戶")[-1]
+    with transaction(engine) as session:
+        made = clock()
+        run = PredictionRun(as_of=LAST, state="finished", cycle_days=30, started_at=made, lease_until=made)
+        session.add(run)
+        session.flush()
+        money: dict[str, Any] = {"spend_90": Decimal("120.50"), "spend_365": Decimal(400)}
+        chances: dict[str, Any] = {"p_buy": 0.42, "churn_risk": 0.1, "expected_orders": 0.7}
+        session.add(CustomerPrediction(customer_id=who, run_id=run.id or 0, **chances, **money))
+    text = page(client, f"/console/customers/{who}")
+    for shown in ("42.0%", "10.0%", "0.70", "120.50", "400", "分群的歷史", "個人購買週期", "百分位", "老客戶"):
+        assert shown in text, shown
+    other = page(client, "/console/customers/1")
+    assert "五月場" in other
+    assert "這位顧客沒有預測" in other
+
+
+def test_a_tag_that_came_off_says_when_and_why(client: FlaskClient, engine: Engine, clock: StillClock) -> None:
+    with transaction(engine) as session:
+        who = make_customer(session, member_id="x").id or 0
+        create_tag(session, "講座", now=clock())
+        put_on(session, "講座", [who], actor="me", now=clock(), today=date(2026, 11, 2))
+        take_off(session, "講座", [who], actor="小林", now=clock() + timedelta(days=1), note="誤加")
+    text = page(client, f"/console/customers/{who}")
+    assert "已取下 2026-11-03 12:00" in text
+    assert "誤加" in text
+
+
+def test_predictions_show_their_quality_beside_others_or_why_there_are_none(
+    client: FlaskClient, engine: Engine, clock: StillClock
+) -> None:
+    way = {"rmse_orders": 1.5, "rmse_spend": 20.0, "orders_ratio": 0.98, "buyers_ratio": None, "spend_ratio": 1.1}
+    band = {"customers": 10, "predicted": 0.25, "actual": 0.3}
+    held: dict[str, Any] = {"as_of": "2026-09-01", "days": 30, "customers": 100, "buyers": 20, "orders": 31}
+    for name, auc in (("learned", 0.8123), ("bgnbd", 0.79), ("rfm_score", None)):
+        held[name] = {"auc": auc, **way, "calibration": [band]}
+    quality = {
+        "buy": {"horizon_days": 30, "problem": None, "held_back": held},
+        "spend_365": {"horizon_days": 365, "problem": "too few orders <b>"},
+    }
+    times: dict[str, Any] = {"started_at": clock(), "lease_until": clock(), "finished_at": clock()}
+    with transaction(engine) as session:
+        session.add(PredictionRun(as_of=LAST, state="finished", cycle_days=30, quality=quality, **times))
+    text = page(client, "/console/predictions")
+    assert cells(text, "本系統")[1:] == ["0.812", "1.500", "–", "0.98", "20.0", "1.10"]
+    assert cells(text, "BG/NBD")[1] == "0.790"
+    assert cells(text, "RFM 分數")[1] == "–"
+    assert "too few orders &lt;b&gt;" in text
+    with transaction(engine) as session:
+        session.add(PredictionRun(as_of=LAST, state="off", problem="only 3 customers", cycle_days=30, **times))
+    text = page(client, "/console/predictions?lang=en")
+    assert "Predictions are off" in text
+    assert "only 3 customers" in text
+    late: dict[str, Any] = {"started_at": clock() - timedelta(hours=2), "lease_until": clock() - timedelta(hours=1)}
+    with transaction(engine) as session:
+        session.add(PredictionRun(as_of=LAST, state="running", cycle_days=30, **late))
+    assert "is stuck" in page(client, "/console/predictions")
+
+
+def test_demand_shows_what_is_short_and_which_words_no_product_answers(
+    client: FlaskClient, engine: Engine, clock: StillClock
+) -> None:
+    rows = {
+        "group": ["all", "all", "nesl=E"],
+        "dimension": ["label", "category", "topic"],
+        "value": ["頭皮養護", "洗髮", "<b>"],
+        "people": [80, 90, 30],
+        "group_people": [100, 100, 40],
+        "voices": [70.0, 20.0, 30.0],
+        "products": [1, 15, 0],
+        "looked_share": [0.7, 0.2, 0.5],
+        **{f"{name}_share": [None, None, 0.25] for name in ("clicked", "asked", "bought")},
+    }
+    short = measured(pa.table(rows), 20).select(list(COLUMNS))
+    words = pa.table({"group": ["all"], "word": ["生髮水"], "people": [12]})
+    groups = [Group("all", 100, 100), Group("nesl=E", 20, 40), Group("tag:<i>", 0, 30)]
+    keep_demand(engine, Demand(LAST, 90, 20, groups, short, words), clock)
+    text = page(client, "/console/demand")
+    found = cells(text, "頭皮養護")
+    assert found[0] == "頭皮養護 標籤（商品）"
+    assert found[1:4] == ["80", "69.8%", "1 5.0%"]
+    assert found[5].startswith("× 9.8")
+    assert found[6:8] == ["70.0%", "–"]
+    assert "洗髮" not in text, "what is not short is not listed"
+    assert "生髮水" in text
+    assert "活躍狀態（NESL） · 主力客" in text
+    assert "20 → 40" in text
+    assert "<b>&" not in text
+    assert "&lt;i&gt;" in text
+    assert "沒有明顯缺少的商品" in text
+
+
+# --- parts -----------------------------------------------------------------------------------------------------
+
+
+def test_a_line_begins_at_zero_and_keeps_inside_the_drawing() -> None:
+    drawn = spark([0, 5, 10])
+    places = [tuple(map(float, place.split(","))) for place in drawn.points.split()]
+    assert places == [(MARGIN, HEIGHT - MARGIN), (WIDTH / 2, HEIGHT / 2), (WIDTH - MARGIN, MARGIN)]
+    assert (drawn.first, drawn.last, drawn.change) == (0, 10, 10)
+    assert spark([]).points == spark([7]).points == ""
+    assert "nan" not in spark([0, 0]).points
+
+
+def test_few_rows_are_counted_and_many_estimated(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    with transaction(engine) as session:
+        for _ in range(7):
+            make_customer(session)
+    table = table_of(Customer)
+    with reading(engine) as session:
+        assert count_rows(session, table) == Count(7)
+        assert count_rows(session, table, table.c.id > 5) == Count(2)
+    monkeypatch.setattr("console.counts.EXACT_UP_TO", 3)
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.exec_driver_sql("ANALYZE customer")
+    with reading(engine) as session:
+        assert count_rows(session, table) == Count(7, is_exact=False)
+        assert count_rows(session, table, table.c.id > 1) == Count(3, is_exact=False, is_least=True)
+    assert EXACT_UP_TO == 200_000
+
+
+def test_too_many_changes_are_not_read_for_a_page(
+    client: FlaskClient, engine: Engine, shop: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.movement.MOST_CHANGES", 0)
+    assert "這兩天之間的變動太多" in page(client, "/console/segments/nesl")
+
+
+def test_sizes_over_a_week_need_a_day_that_is_a_week_older(engine: Engine) -> None:
+    days = [LAST - timedelta(days=back) for back in (0, 6, 7, 20)]
+    with transaction(engine) as session:
+        for place, day in enumerate(days):
+            session.add(SegmentSizeOnDay(as_of=day, model="tag", segment="a", customers=10 - place, value=Decimal(0)))
+    with reading(engine) as session:
+        sizes = read_sizes(session, "tag")
+    assert sizes.days == sorted(days)
+    former = sizes.a_week_before()
+    assert former is not None
+    assert former["a"].customers == 8
+    assert sizes.over_time("a") == [7, 8, 9, 10]
+    assert sizes.over_time("gone") == [0, 0, 0, 0]
+
+
+def test_a_preference_is_told_by_its_score_line_and_signals() -> None:
+    evidence = {
+        "dimension": "label",
+        "value": "染護",
+        "score": 0.7,
+        "share": 0.15,
+        "on": 1.5,
+        "off": 0.75,
+        "off_by": "score",
+        "ahead": "頭皮養護",
+        "signals": [{"source": "order", "day": "2026-09-02", "order_id": 9, "sku": "S17", "weight": 0.5656}],
+    }
+    facts = {fact.name: fact.value for fact in told("preference", evidence, {}, "zh")}
+    assert facts == {
+        "分數": "0.7（取下的線 0.75）",
+        "佔比": "15%",
+        "現在更在意": "頭皮養護",
+        "2026-09-02": "買了 S17 +0.57",
+    }
+    facts = {fact.name: fact.value for fact in told("preference", {**evidence, "off_by": None}, {}, "en")}
+    assert facts["Score"] == "0.7（put on from 1.5）"
+    assert told("hand", None, {}, "zh") == []
+
+
+def test_every_word_of_tags_and_evidence_has_english() -> None:
+    for words in (TAG_WORDS, DIMENSIONS, EVIDENCE):
+        assert set(words.values()) <= set(ENGLISH)
+    assert {measure.chinese for measure in MEASURES.values()} <= set(ENGLISH)
+    assert set(MEASURES) <= set(EVIDENCE)
