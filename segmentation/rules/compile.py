@@ -127,7 +127,11 @@ def _joined(facts: Facts, columns: Mapping[Rule, str], as_of: AsOf) -> Table:
 
     segments, predictions = needed_columns(list(columns), as_of)
     tables = {
-        "events": event_measures(facts, of(Events), as_of),
+        # Events of one kind in one group-by: each event is counted once, and met by the measures of its kind only.
+        **{
+            f"events_{place}": event_measures(facts, {m: n for m, n in of(Events).items() if m.kinds == kinds}, as_of)
+            for place, kinds in enumerate(dict.fromkeys(m.kinds for m in of(Events)))
+        },
         "orders": order_measures(facts, of(Orders), as_of),
         "lines": line_measures(facts, of(Orders), as_of),
         "tags": tag_measures(facts, of(Tagged)),

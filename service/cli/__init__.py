@@ -27,6 +27,7 @@ COMMANDS = {
     "import": "imports",
     "product": "product",
     "segment": "segment",
+    "rule": "rule",
     "tag": "tag",
     "predict": "predict",
     "demand": "demand",

@@ -1,0 +1,47 @@
+"""How many customers a rule matches, before it is saved: one query, usually over the Parquet snapshot. Reads only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import ibis
+
+from segmentation.facts import Facts
+from segmentation.rules.compile import NOTHING, matching
+from segmentation.rules.references import References
+from segmentation.rules.types import Rule
+
+UNSAVED = "counted"
+
+
+@dataclass(frozen=True)
+class MatchCount:
+    """Customers that match, of all."""
+
+    matching: int
+    customers: int
+
+
+def count_matching(
+    connection: Any, facts: Facts, rule: Rule, as_of: date, zone: ZoneInfo, references: References = NOTHING
+) -> MatchCount:
+    """The customers of `facts` for whom `rule` holds as of the start of `as_of`. Raises RuleError for circles and
+    unknown saved rules."""
+    return count_each(connection, facts, {UNSAVED: rule}, as_of, zone, references)[UNSAVED]
+
+
+def count_each(
+    connection: Any,
+    facts: Facts,
+    rules: Mapping[str, Rule],
+    as_of: date,
+    zone: ZoneInfo,
+    references: References = NOTHING,
+) -> dict[str, MatchCount]:
+    """The same for several rules by their keys (see `matching`), in one pass over the facts."""
+    matched = matching(facts, rules, as_of, zone, references=references)
+    sums = {f"n{place}": ibis.coalesce(matched[key].sum(), 0) for place, key in enumerate(rules)}
+    row = connection.to_pyarrow(matched.aggregate(people=matched.count(), **sums)).to_pylist()[0]
+    return {key: MatchCount(row[f"n{place}"], row["people"]) for place, key in enumerate(rules)}
