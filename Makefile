@@ -14,7 +14,7 @@ test: $(VENV)/.dev  ## all tests, on SQLite and on a PostgreSQL that the tests s
 	$(BIN)/python -m pytest
 
 test-spark: $(SPARK_VENV)/.dev  ## segments on a Spark cluster of two workers that the tests start
-	$(SPARK_VENV)/bin/python -m pytest tests/spark
+	$(SPARK_VENV)/bin/python -m pytest tests/spark --durations=8
 
 check: $(VENV)/.dev  ## lint, format, strict types, house tests
 	$(BIN)/ruff check .

