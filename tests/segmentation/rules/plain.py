@@ -1,0 +1,355 @@
+"""Rules read slowly and plainly, one customer at a time: what the compiler is held against. Random rules and facts."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import strategies as st
+
+from segmentation.rules.types import (
+    Age,
+    AllOf,
+    AnyOf,
+    Attribute,
+    Birthday,
+    Bounds,
+    Clicks,
+    Events,
+    InSegment,
+    Measure,
+    Moved,
+    NotOf,
+    Orders,
+    Products,
+    Rule,
+    Tagged,
+    Window,
+)
+from tests.segmentation.rules.people import TAIPEI, Rows
+
+AS_OF = date(2028, 3, 2)
+Tables = dict[str, Rows]
+
+
+def holds(rule: Rule, one: int, tables: Tables) -> bool:
+    """Whether `rule` holds for the customer `one` as of AS_OF."""
+    match rule:
+        case AllOf():
+            return all(holds(part, one, tables) for part in rule.of)
+        case AnyOf():
+            return any(holds(part, one, tables) for part in rule.of)
+        case NotOf():
+            return not holds(rule.of, one, tables)
+        case Orders():
+            return _orders(rule, one, tables)
+        case Events():
+            return within(len(_events(rule, rule.kinds, rule.products, one, tables)), rule)
+        case Clicks():
+            return within(len(_events(rule, ("click",), None, one, tables)), rule)
+        case Moved():
+            return any(_is_move(rule, row) for row in _of(tables, "changes", one))
+        case InSegment():
+            return _segment(rule, one, tables) in rule.in_
+        case Tagged():
+            return any(_tag_fits(rule, row) for row in _of(tables, "tags", one))
+        case Measure():
+            row = next(iter(_of(tables, "segments", one)), {})
+            value = row.get(rule.name)
+            if rule.name == "recency_days":
+                last = row.get("last_ordered_on")
+                value = None if last is None else (AS_OF - last).days
+            elif rule.name == "paid_total":
+                value = Decimal(value or 0) / 10_000
+            return within(value, rule)
+    return _about_the_person(rule, next(row for row in tables["customers"] if row["customer_id"] == one))
+
+
+def within(value: Any, bounds: Bounds) -> bool:
+    """Whether a value (None: unknown) keeps the limits."""
+    if value is None:
+        return False
+    return (
+        (bounds.at_least is None or value >= bounds.at_least)
+        and (bounds.at_most is None or value <= bounds.at_most)
+        and (bounds.more_than is None or value > bounds.more_than)
+        and (bounds.less_than is None or value < bounds.less_than)
+    )
+
+
+def inside(window: Window | None, day: date) -> bool:
+    """Whether a day counts."""
+    if day >= AS_OF:
+        return False
+    if window is None:
+        return True
+    if window.last_days is not None:
+        return day >= AS_OF - timedelta(days=window.last_days)
+    return (window.from_ is None or day >= window.from_) and (window.until is None or day < window.until)
+
+
+def _day(moment: datetime) -> date:
+    return moment.astimezone(TAIPEI).date()
+
+
+def _of(tables: Tables, name: str, one: int) -> Rows:
+    return [row for row in tables[name] if row["customer_id"] == one]
+
+
+def _fits(products: Products | None, sku: str | None, tables: Tables) -> bool:
+    if products is None:
+        return True
+    if products.skus and sku not in products.skus:
+        return False
+    row = next((row for row in tables["products"] if row["sku"] == sku), None)
+    if row is None:
+        return not (products.categories or products.labels or products.name_contains)
+    return (
+        set(products.categories or ()) <= set(row["categories"])
+        and set(products.labels or ()) <= set(row["labels"])
+        and (products.name_contains or "").lower() in row["name"].lower()
+    )
+
+
+def _events(rule: Any, kinds: Any, products: Products | None, one: int, tables: Tables) -> Rows:
+    return [
+        row
+        for row in _of(tables, "events", one)
+        if row["kind"] in kinds
+        and inside(rule.window, _day(row["occurred_at"]))
+        and (rule.topics is None or row["topic"] in rule.topics)
+        and _fits(products, row["sku"], tables)
+    ]
+
+
+def _orders(rule: Orders, one: int, tables: Tables) -> bool:
+    orders = [row for row in _of(tables, "orders", one) if inside(rule.window, _day(row["ordered_at"]))]
+    lines = [
+        row
+        for row in _of(tables, "lines", one)
+        if inside(rule.window, _day(row["ordered_at"])) and _fits(rule.products, row["sku"], tables)
+    ]
+    if rule.products is None:
+        total = Decimal(sum(row["amount"] for row in orders)) / 10_000
+    else:
+        orders = [row for row in orders if row["order_id"] in {line["order_id"] for line in lines}]
+        costs = (row["quantity"] * row["unit_price"] - row["discount"] * 10_000 for row in lines)
+        total = Decimal(sum(costs)) / 10**8
+    days = sorted({_day(row["ordered_at"]) for row in orders})
+    if rule.on is not None:
+        return bool(days) and inside(rule.on, days[0] if rule.measure == "first" else days[-1])
+    values = {
+        "count": len(orders),
+        "sum": total,
+        "average": total / len(orders) if orders else None,
+        "quantity": Decimal(sum(row["quantity"] for row in lines)) / 10_000,
+        "days": len(days),
+        "first": (AS_OF - days[0]).days if days else None,
+        "last": (AS_OF - days[-1]).days if days else None,
+    }
+    return within(values[rule.measure], rule)
+
+
+def _is_move(rule: Moved, row: dict[str, Any]) -> bool:
+    old, new = row["old_nesl"], row["nesl"]
+    is_asked = (rule.from_ is None or old in rule.from_) and (rule.to is None or new in rule.to)
+    return old != new and is_asked and inside(rule.window, row["as_of"] - timedelta(days=1))
+
+
+def _segment(rule: InSegment, one: int, tables: Tables) -> str | None:
+    if rule.days_ago is None and rule.on is None:
+        return next((row["nesl"] for row in _of(tables, "segments", one)), None)
+    day = rule.on or AS_OF - timedelta(days=rule.days_ago or 0)
+    known = [row for row in _of(tables, "changes", one) if row["as_of"] <= min(day, AS_OF)]
+    newest = max(known, key=lambda row: (row["as_of"], row["id"]), default={"nesl": None})
+    segment: str | None = newest["nesl"]
+    return segment
+
+
+def _tag_fits(rule: Tagged, row: dict[str, Any]) -> bool:
+    days = (AS_OF - _day(row["since"])).days
+    return (
+        row["tag"] == rule.name
+        and (rule.days is None or within(days, rule.days))
+        and (rule.strength is None or within(row["strength"], rule.strength))
+    )
+
+
+def _about_the_person(rule: Rule, customer: dict[str, Any]) -> bool:
+    today = AS_OF - timedelta(days=1)
+    born = customer["birthday"]
+    if isinstance(rule, Attribute):
+        value = customer["city"]
+        if rule.exists is not None:
+            return (value is not None) == rule.exists
+        return value is not None and value == rule.is_
+    if born is None or born > today:
+        return False
+    if isinstance(rule, Age):
+        return within(today.year - born.year - ((today.month, today.day) < (born.month, born.day)), rule)
+    assert isinstance(rule, Birthday)
+    ahead = (today + timedelta(days=days) for days in range(rule.within_days + 1))
+    return any(_is_birthday(born, day) for day in ahead)
+
+
+def _is_birthday(born: date, day: date) -> bool:
+    if (born.month, born.day) == (2, 29) and day.year % 4:
+        return (day.month, day.day) == (2, 28)
+    return (day.month, day.day) == (born.month, born.day)
+
+
+# --- random facts and rules; few different values, so that much falls on the boundaries ------------------------------
+
+IDS = st.integers(1, 4)
+DAYS = st.dates(date(2028, 2, 25), date(2028, 3, 4))
+SKUS = st.sampled_from(["A", "B", "C", "gone"])
+NESL = st.sampled_from(["N", "E", "S1"])
+MOMENTS = st.builds(
+    lambda day, offset: datetime(day.year, day.month, day.day, tzinfo=TAIPEI).astimezone(UTC) + offset,
+    DAYS,
+    st.sampled_from([timedelta(0), timedelta(hours=12), timedelta(hours=24, microseconds=-1)]),
+)
+PRODUCTS: Rows = [
+    {"sku": "A", "name": "Toner", "categories": ["c1", "c2"], "labels": ["l1"]},
+    {"sku": "B", "name": "toner B", "categories": ["c1"], "labels": []},
+    {"sku": "C", "name": "x", "categories": [], "labels": ["l1", "l2"]},
+]
+
+
+def _rows(size: int, **columns: Any) -> st.SearchStrategy[Rows]:
+    return st.lists(st.fixed_dictionaries(columns), max_size=size)
+
+
+@st.composite
+def facts(draw: st.DrawFn) -> Tables:
+    """Customers 1 to 4 with everything."""
+    born = st.none() | st.sampled_from([date(1992, 2, 29), date(1993, 3, 1), date(1993, 3, 2), date(2028, 3, 1)])
+    customers = [
+        {"customer_id": one, "birthday": draw(born), "city": draw(st.sampled_from([None, "台中市", "x"]))}
+        for one in range(1, 5)
+    ]
+    bought = draw(_rows(8, customer_id=IDS, ordered_at=MOMENTS, amount=st.integers(-2, 3)))
+    orders = [{**row, "order_id": number} for number, row in enumerate(bought)]
+    lines = [
+        {
+            **{name: order[name] for name in ("customer_id", "order_id", "ordered_at")},
+            "sku": draw(SKUS),
+            "quantity": draw(st.sampled_from([5_000, 10_000, 20_000])),
+            "unit_price": draw(st.sampled_from([0, 10_000, 15_000])),
+            "discount": draw(st.sampled_from([0, 1])),
+        }
+        for order in orders
+        for _ in range(draw(st.integers(0, 2)))
+    ]
+    kinds = st.sampled_from(["product_view", "page_view", "click"])
+    topics = st.sampled_from([None, "t1", "t2"])
+    changes = draw(_rows(6, customer_id=IDS, as_of=DAYS, old_nesl=st.none() | NESL, nesl=NESL))
+    named = {"customer_id": IDS, "tag": st.sampled_from(["vip", "new"]), "since": MOMENTS}
+    tags = draw(_rows(5, **named, strength=st.sampled_from([0.25, 0.5])))
+    last = st.none() | DAYS
+    segments = draw(_rows(4, customer_id=IDS, nesl=NESL, last_ordered_on=last, r=st.none() | st.integers(1, 5)))
+    return {
+        "customers": customers,
+        "products": PRODUCTS,
+        "orders": orders,
+        "lines": lines,
+        "events": draw(_rows(14, customer_id=IDS, kind=kinds, occurred_at=MOMENTS, sku=st.none() | SKUS, topic=topics)),
+        "changes": [{**row, "id": number} for number, row in enumerate(changes)],
+        "tags": list({(row["customer_id"], row["tag"]): row for row in tags}.values()),
+        "segments": list({row["customer_id"]: {**row, "paid_total": row["r"]} for row in segments}.values()),
+    }
+
+
+@st.composite
+def _limits(draw: st.DrawFn, *, low: int = 0, high: int = 5, places: int = 0) -> dict[str, Decimal]:
+    values = sorted(draw(st.lists(st.decimals(low, high, places=places), min_size=2, max_size=2)))
+    below = draw(st.sampled_from([None, "at_least", "more_than"]))
+    above = draw(st.sampled_from([None, "at_most", "less_than"] if below else ["at_most", "less_than"]))
+    if values[0] == values[1] and below and above:
+        below, above = "at_least", "at_most"
+    given = {below: values[0], above: values[1]}
+    return {name: value for name, value in given.items() if name is not None}
+
+
+def _windows() -> st.SearchStrategy[Window | None]:
+    last = st.builds(Window, last_days=st.integers(1, 7))
+    between = st.builds(
+        lambda day, length: Window(from_=day, until=day + timedelta(days=length)), DAYS, st.integers(1, 5)
+    )
+    return st.none() | last | between | st.builds(Window, from_=DAYS) | st.builds(Window, until=DAYS)
+
+
+def _names(*names: str) -> st.SearchStrategy[Any]:
+    return st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True).map(tuple)
+
+
+_products = st.sampled_from(
+    [
+        Products(skus=("A", "gone")),
+        Products(categories=("c1",)),
+        Products(categories=("c1", "c2"), labels=("l1",)),
+        Products(labels=("l1",), skus=("C", "B")),
+        Products(name_contains="TONER"),
+    ]
+)
+
+
+@st.composite
+def _conditions(draw: st.DrawFn) -> Rule:
+    kind = draw(st.sampled_from([Orders, Orders, Events, Events, Clicks, Attribute, Age, Birthday, "state"]))
+    if kind is Orders:
+        measure = draw(st.sampled_from(["count", "sum", "average", "quantity", "days", "first", "last"]))
+        chosen: dict[str, Any] = {"measure": measure, "window": draw(_windows())}
+        chosen["products"] = draw(st.none() | _products)
+        on = draw(_windows()) if measure in ("first", "last") else None
+        if on is not None:
+            return Orders(on=on, **chosen)
+        places = {"sum": 4, "average": 4, "quantity": 1}.get(measure, 0)
+        high = 5 if chosen["products"] or places != 4 else draw(st.sampled_from([5, 0]))
+        return Orders(**chosen, **draw(_limits(high=high, low=-1 if places == 4 else 0, places=places)))
+    if kind in (Events, Clicks):
+        asked: dict[str, Any] = {"window": draw(_windows()), "topics": draw(st.none() | _names("t1", "t2"))}
+        asked |= draw(_limits())
+        if kind is Clicks:
+            return Clicks(**asked)
+        kinds = draw(_names("product_view", "page_view", "click", "nothing"))
+        return Events(kinds=kinds, products=draw(st.none() | _products), **asked)
+    if kind is Attribute:
+        return Attribute(name="city", **draw(st.sampled_from([{"is_": "台中市"}, {"exists": True}, {"exists": False}])))
+    if kind is Age:
+        return Age(**draw(_limits(low=0, high=37)))
+    return Birthday(within_days=draw(st.integers(0, 366))) if kind is Birthday else draw(_states())
+
+
+@st.composite
+def _states(draw: st.DrawFn) -> Rule:
+    kind = draw(st.sampled_from([InSegment, Moved, Tagged, Measure]))
+    segments = _names("N", "E", "S1")
+    if kind is InSegment:
+        when = draw(st.sampled_from(["now", "on", "ago"]))
+        on = draw(DAYS) if when == "on" else None
+        ago = draw(st.integers(1, 6)) if when == "ago" else None
+        return InSegment(model="nesl", in_=draw(segments), on=on, days_ago=ago)
+    if kind is Moved:
+        start, end = draw(st.sampled_from([("N", "E"), (None, "E"), ("E", None), ("S1", "N")]))
+        where = {"from_": start and (start,), "to": end and (end,)}
+        return Moved(model="nesl", **where, window=draw(_windows()))
+    if kind is Tagged:
+        days, strength = draw(st.none() | _limits(high=7)), draw(st.none() | _limits(high=1, places=2))
+        limits = {"days": days and Bounds(**days), "strength": strength and Bounds(**strength)}
+        return Tagged(name=draw(st.sampled_from(["vip", "new"])), **limits)
+    name = draw(st.sampled_from(["recency_days", "r", "paid_total"]))
+    places = 4 if name == "paid_total" else 0
+    return Measure(name=name, **draw(_limits(high=0 if places and draw(st.booleans()) else 5, places=places)))
+
+
+def rules() -> st.SearchStrategy[Any]:
+    """Random rules, nested."""
+    return st.recursive(
+        _conditions(),
+        lambda inner: st.one_of(
+            st.lists(inner, min_size=1, max_size=3).map(lambda parts: AllOf(of=tuple(parts))),
+            st.lists(inner, min_size=1, max_size=3).map(lambda parts: AnyOf(of=tuple(parts))),
+            inner.map(lambda part: NotOf(of=part)),
+        ),
+        max_leaves=6,
+    )

@@ -1,0 +1,69 @@
+"""The compiler against the plain reading, over random rules and facts."""
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segmentation.rules.compile import compile_rules, matching
+from segmentation.rules.reading import conditions, read_rule
+from segmentation.rules.types import AllOf, AnyOf, NotOf, Rule, to_builtins
+from tests.segmentation.rules import plain
+from tests.segmentation.rules.people import TAIPEI, facts_with
+
+MANY = settings(max_examples=60, deadline=None)
+
+
+@given(plain.facts(), st.lists(plain.rules(), min_size=1, max_size=8))
+@MANY
+def test_all_rules_in_one_pass_say_what_the_plain_reading_says(tables: plain.Tables, rules: list[Rule]) -> None:
+    asked = {f"rule_{place}": rule for place, rule in enumerate(rules)}
+    with facts_with(**tables) as (connection, facts):
+        table = matching(facts, asked, plain.AS_OF, TAIPEI, with_evidence=True)
+        rows = connection.to_pyarrow(table).to_pylist()
+    assert sorted(row["customer_id"] for row in rows) == [1, 2, 3, 4]
+    for row in rows:
+        for key, rule in asked.items():
+            assert row[key] is plain.holds(rule, row["customer_id"], tables), (row["customer_id"], to_builtins(rule))
+            leaves = {path for path, part in conditions(rule) if not isinstance(part, AllOf | AnyOf | NotOf)}
+            assert json.loads(row[f"{key}_evidence"]).keys() == leaves
+
+
+@given(plain.facts(), st.lists(plain.rules(), min_size=2, max_size=4))
+@settings(max_examples=15, deadline=None)
+def test_one_pass_says_what_rule_by_rule_and_customer_by_customer_say(tables: plain.Tables, rules: list[Rule]) -> None:
+    asked = {f"rule_{place}": rule for place, rule in enumerate(rules)}
+    with facts_with(**tables) as (connection, facts):
+        whole = _rows(connection, matching(facts, asked, plain.AS_OF, TAIPEI))
+        for key, rule in asked.items():
+            alone = _rows(connection, matching(facts, {key: rule}, plain.AS_OF, TAIPEI))
+            assert {one: row[key] for one, row in alone.items()} == {one: row[key] for one, row in whole.items()}
+    only_one = {
+        name: rows if name == "products" else [row for row in rows if row["customer_id"] == 1]
+        for name, rows in tables.items()
+    }
+    with facts_with(**only_one) as (connection, facts):
+        assert _rows(connection, matching(facts, asked, plain.AS_OF, TAIPEI)) == {1: whole[1]}
+
+
+def _rows(connection: Any, table: Any) -> dict[int, dict[str, Any]]:
+    return {row["customer_id"]: row for row in connection.to_pyarrow(table).to_pylist()}
+
+
+@given(plain.rules())
+@settings(deadline=None)
+def test_a_rule_written_as_json_is_read_back_the_same(rule: Rule) -> None:
+    assert read_rule(to_builtins(rule)) == rule
+    assert read_rule(json.dumps(to_builtins(rule), ensure_ascii=False)) == rule
+
+
+def test_equal_measures_share_a_column() -> None:
+    window = {"last_days": 30}
+    views = {"type": "events", "kinds": ["click"], "window": window}
+    given_rules = {
+        "a": read_rule({**views, "at_least": 1}),
+        "b": read_rule({"type": "not", "of": {**views, "more_than": 5}}),
+        "c": read_rule({"type": "clicks", "window": window, "at_most": 2}),
+    }
+    assert len(compile_rules(given_rules, plain.AS_OF, TAIPEI).columns) == 1
