@@ -180,11 +180,11 @@ def _decidable(session: Session, label: str, skus: Sequence[str] | None) -> dict
         .order_by(product.c.sku)
     )
     if skus is None:
-        keyed = dict(session.execute(statement.where(product_label.c.state == "proposed")).tuples().all())
+        keyed = {row.id: row.sku for row in session.execute(statement.where(product_label.c.state == "proposed"))}
         if not keyed:
             raise NotFound(f"the label {label!r} isn't proposed for any product")
         return keyed
-    keyed = {key: sku for key, sku in session.execute(statement).tuples() if sku in skus}
+    keyed = {row.id: row.sku for row in session.execute(statement) if row.sku in skus}
     for sku in skus:
         if sku not in keyed.values():
             raise NotFound(f"the label {label!r} was never proposed for the product {sku!r}")

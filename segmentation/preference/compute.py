@@ -56,13 +56,14 @@ def preferences(
     if tokenize is None:
         now_on = now_on.filter(now_on.dimension != WORD)
     said = said_words(connection, facts, tokenize, lexicon)
-    signals = all_signals(facts, said, settings)
-    scored = _kept(connection, "preference_score", scores(signals, now_on, as_of, settings))
+    # A view: worked out twice by DuckDB, which costs less than keeping every signal, but written only once by Ibis.
+    signals = _made(connection, "VIEW", "preference_signal", all_signals(facts, said, settings))
+    scored = _made(connection, "TABLE", "preference_score", scores(signals, now_on, as_of, settings))
     told = with_evidence(decayed(signals, as_of, settings), scored, settings)
-    return _kept(connection, "preference", told.select(*PREFERENCES.names).cast(PREFERENCES))
+    return _made(connection, "TABLE", "preference", told.select(*PREFERENCES.names).cast(PREFERENCES))
 
 
-def _kept(connection: Any, name: str, rows: Table) -> Table:
-    """The expression's result as the temporary table `name`, in place of one that was there."""
-    connection.con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {connection.compile(rows)}")
+def _made(connection: Any, kind: str, name: str, rows: Table) -> Table:
+    """The expression as the temporary TABLE or VIEW `name`, in place of one that was there."""
+    connection.con.execute(f"CREATE OR REPLACE TEMP {kind} {name} AS {connection.compile(rows)}")
     return connection.table(name)
