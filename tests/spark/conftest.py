@@ -17,6 +17,13 @@ import pytest
 from segmentation.spark.session import SparkConnection, open_spark, spark_java
 
 SECONDS_TO_START = 120
+ALLOWED = (
+    # Ibis 12 calls a function of DuckDB's that DuckDB 2 calls deprecated
+    r"ignore:fetch_arrow_table\(\) is deprecated:DeprecationWarning",
+    # py4j and PySpark leave their sockets to the garbage collector
+    "ignore:unclosed.*socket:ResourceWarning",
+    "ignore:Exception ignored in.*socket:pytest.PytestUnraisableExceptionWarning",
+)
 # What an operator would write for machines as small as these.
 CONFIGURATION = """
 spark.driver.host 127.0.0.1
@@ -24,6 +31,9 @@ spark.driver.bindAddress 127.0.0.1
 spark.driver.memory 512m
 spark.executor.memory 512m
 spark.sql.shuffle.partitions 3
+spark.locality.wait 0
+spark.driver.extraJavaOptions -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
+spark.executor.extraJavaOptions -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
 """
 
 
@@ -31,10 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
-            # Ibis 12 calls a function of DuckDB's that DuckDB 2 calls deprecated
-            item.add_marker(
-                pytest.mark.filterwarnings(r"ignore:fetch_arrow_table\(\) is deprecated:DeprecationWarning")
-            )
+            for warning in ALLOWED:
+                item.add_marker(pytest.mark.filterwarnings(warning))
 
 
 @dataclass

@@ -13,6 +13,7 @@ import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 
 from segmentation.engine import Request, compute, open_duckdb
 from segmentation.files import segment_file
+from segmentation.spark import engine as _registered  # noqa: F401 - what Spark keeps and counts in its own way
 from segmentation.spark.parquet import read_orders
 from segmentation.spark.session import SparkConnection, open_spark
 from tests.spark.conftest import Cluster, NewCluster
