@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from console.rule_words import told_of
 from console.words import EVIDENCE, translate
+from segmentation.rules.types import Rule
 
 
 @dataclass(frozen=True)
@@ -18,13 +20,13 @@ class Told:
     value: str
 
 
-def told(source: str, evidence: Mapping[str, Any] | None, conditions: Mapping[str, str], language: str) -> list[Told]:
-    """The facts of `evidence` as its `source` (of the CustomerTag) wrote it. `conditions`: of a rule tag, the path of
-    each condition -> its words. Empty for no evidence."""
+def told(source: str, evidence: Mapping[str, Any] | None, conditions: Mapping[str, Rule], language: str) -> list[Told]:
+    """The facts of `evidence` as its `source` (of the CustomerTag) wrote it; empty for none. `conditions`: of a rule
+    tag, path -> condition."""
     if not evidence:
         return []
     if source == "rule":
-        return _of_rule(evidence, conditions)
+        return _of_rule(evidence, conditions, language)
     if source == "preference":
         return _of_preference(evidence, language)
     facts = dict(evidence)
@@ -33,9 +35,13 @@ def told(source: str, evidence: Mapping[str, Any] | None, conditions: Mapping[st
     return [_fact(name, value, language) for name, value in facts.items() if name not in ("as_of", "group")]
 
 
-def _of_rule(evidence: Mapping[str, Any], conditions: Mapping[str, str]) -> list[Told]:
+def _of_rule(evidence: Mapping[str, Any], conditions: Mapping[str, Rule], language: str) -> list[Told]:
+    """What was found for each condition; where the rule has changed since, by the condition's path."""
     found = evidence.get("found") or {}
-    return [Told(conditions.get(path, path), _text(value)) for path, value in found.items()]
+    return [
+        Told(*told_of(conditions[path], value, language)) if path in conditions else Told(path, _text(value))
+        for path, value in found.items()
+    ]
 
 
 def _of_preference(evidence: Mapping[str, Any], language: str) -> list[Told]:

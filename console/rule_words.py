@@ -1,51 +1,41 @@
-"""Rules of rule tags as they are shown: by name where they are saved ones, else as they are written."""
+"""Rules of rule tags in the marketer's words."""
 
 from collections.abc import Mapping
+from typing import Any, Literal
 
-import msgspec
-from sqlalchemy import select
 from sqlmodel import Session
 
 from console.words import translate
-from segmentation.rules.reading import conditions, read_rule
+from segmentation.rules.reading import conditions
+from segmentation.rules.saved import load_rules
 from segmentation.rules.types import AllOf, AnyOf, NotOf, Rule
+from segmentation.rules.wording import found_words, sentence
 from segmentation.tags.definitions import RuleTag
-from store.engine import table_of
-from store.models import Rule as SavedRule
-
-saved = table_of(SavedRule)
+from segmentation.tags.rule_tags import whole_rule
 
 
 def rule_sentence(session: Session, definition: RuleTag, language: str) -> str:
     """What puts the tag on, and what takes it off where that is a rule of its own. Raises BadInput for a rule that
-    can't be read."""
-
-    def told(name: str | None, written: dict[str, object] | None) -> str | None:
-        rule = _rule(session, name, written)
-        if rule is None:
-            return f"{translate('規則', language)} {name}" if name else None
-        words = _words(rule)
-        return f"{translate('規則', language)} {name}: {words}" if name else words
-
-    puts = told(definition.rule, definition.when) or "–"
-    takes = told(definition.until_rule, definition.until)
-    return puts if takes is None else f"{puts} · {translate('直到', language)} {takes}"
+    can't be read or is not there."""
+    whole = whole_rule(definition, load_rules(session))
+    puts = sentence(whole.on, known(language))
+    return (
+        puts if whole.off is None else f"{puts} · {translate('直到', language)} {sentence(whole.off, known(language))}"
+    )
 
 
-def conditions_of(session: Session, definition: RuleTag) -> Mapping[str, str]:
-    """Path -> the words of each condition that evidence can tell of. Raises BadInput as `rule_sentence`."""
-    rule = _rule(session, definition.rule, definition.when)
-    if rule is None:
-        return {}
-    return {path: _words(part) for path, part in conditions(rule) if not isinstance(part, AllOf | AnyOf | NotOf)}
+def conditions_of(session: Session, definition: RuleTag) -> Mapping[str, Rule]:
+    """Path -> each condition that evidence of the tag can tell of, in the rule that puts it on. Raises BadInput as
+    `rule_sentence`."""
+    puts = whole_rule(definition, load_rules(session)).puts
+    return {path: part for path, part in conditions(puts) if not isinstance(part, AllOf | AnyOf | NotOf)}
 
 
-def _rule(session: Session, name: str | None, written: dict[str, object] | None) -> Rule | None:
-    """A saved rule, or one that is written out; None for neither, or when there is none of that name."""
-    if name is not None:
-        written = session.scalar(select(saved.c.definition).where(saved.c.name == name))
-    return None if written is None else read_rule(dict(written))
+def told_of(condition: Rule, found: Any, language: str) -> tuple[str, str]:
+    """(what the condition asks, what was found), in words."""
+    return sentence(condition, known(language)), found_words(condition, found, known(language))
 
 
-def _words(rule: Rule) -> str:
-    return msgspec.json.encode(rule).decode()
+def known(language: str) -> Literal["zh", "en"]:
+    """The console's language as rules know it."""
+    return "en" if language == "en" else "zh"

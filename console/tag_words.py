@@ -7,6 +7,7 @@ from sqlmodel import Session
 
 from console.rule_words import conditions_of, rule_sentence
 from console.words import DIMENSIONS, translate
+from segmentation.rules.types import Rule
 from segmentation.tags.definitions import GroupTag, MeasureTag, PreferenceTag, RuleTag, read_definition
 from segmentation.tags.measures import MEASURES
 from store.errors import BadInput
@@ -36,8 +37,8 @@ class Wording:
         except BadInput as problem:
             return str(problem)
 
-    def conditions(self, tag: Tag) -> Mapping[str, str]:
-        """Path -> words of each condition of a rule tag's rule; empty for other tags and rules that can't be read."""
+    def conditions(self, tag: Tag) -> Mapping[str, Rule]:
+        """Path -> each condition of a rule tag's rule; empty for other tags and rules that can't be read."""
         if tag.source != "rule":
             return {}
         try:

@@ -26,6 +26,8 @@ from segmentation.demand.shortage import COLUMNS, measured
 from segmentation.history import transitions
 from segmentation.models import MODELS
 from segmentation.renew import Ground, renew_everyone
+from segmentation.rules.reading import read_rule
+from segmentation.rules.wording import sentence
 from segmentation.settings import SegmentSettings
 from segmentation.tags.catalogue import create_tag
 from segmentation.tags.hand import put_on, take_off
@@ -48,6 +50,7 @@ from tests.conftest import StillClock
 from tests.factories import make_customer, make_order
 
 TAIPEI = ZoneInfo("Asia/Taipei")
+RULE: dict[str, Any] = {"type": "all", "of": [{"type": "orders", "measure": "count", "at_least": 3}]}
 FIRST, LAST = date(2026, 9, 1), date(2026, 11, 1)
 
 
@@ -91,10 +94,9 @@ def shop(engine: Engine, clock: StillClock) -> dict[str, int]:
                 order = make_order(session, who, ordered_at=at, total=Decimal(100 * (n + 1)))
                 one: dict[str, Any] = {"quantity": Decimal(1), "unit_price": Decimal(100 * (n + 1))}
                 session.add(OrderLine(sales_order_id=order.id or 0, line_number=1, sku="S", **one))
-        rule = {"type": "all", "of": [{"type": "orders", "measure": "count", "at_least": 3}]}
         top = {"measure": "paid_total", "top_percent": 10}
         tags = [
-            create_tag(session, "老客戶", source="rule", definition={"when": rule}, now=now),
+            create_tag(session, "老客戶", source="rule", definition={"when": RULE}, now=now),
             create_tag(session, "大戶", source="measure", definition=top, now=now),
             create_tag(session, "會買", source="measure", definition={"measure": "p_buy", "at_least": "0.5"}, now=now),
             create_tag(session, "講座", now=now),
@@ -237,6 +239,11 @@ def test_a_tag_says_what_puts_it_on_and_why_each_has_it(
     people = holders(engine, "大戶")
     assert f'customers/{people[0]}"' in rich
     assert f"<b>線</b> {cut}" in rich
+    ruled = page(client, f"/console/tags/{shop['老客戶']}")
+    asked = sentence(read_rule(RULE), "zh")
+    assert f'class="sentence">{asked}<' in ruled
+    assert f"<b>{sentence(read_rule(RULE['of'][0]), 'zh')}</b> 3" in ruled
+    assert f"<b>{sentence(read_rule(RULE['of'][0]), 'zh')}</b> 4" in ruled
     hand = page(client, f"/console/tags/{shop['講座']}?lang=en")
     assert "<b>By</b> 小陳" in hand
     assert "<b>Note</b> 五月場" in hand
@@ -281,6 +288,22 @@ def test_how_often_a_predictive_tag_was_right_is_shown(
     assert cells(text, "2026-09-01 –")[1:] == ["200", "40", "50", "30", "75.0%", "60.0%"]
     assert cells(text, "2026-08-01 –")[-2:] == ["–", "–"]
     assert "說中了多少" not in page(client, f"/console/tags/{shop['老客戶']}")
+
+
+def test_a_saved_rule_that_was_changed_since_still_shows_its_evidence(
+    client: FlaskClient, engine: Engine, clock: StillClock, shop: dict[str, int]
+) -> None:
+    other = {"type": "segment", "model": "nesl", "in": ["N"]}
+    with transaction(engine) as session:
+        tag = table_of(Tag)
+        changed = tag.update().where(tag.c.name == "老客戶")
+        session.execute(changed.values(definition={"when": {"type": "all", "of": [other]}}))
+    assert "新客" in page(client, f"/console/tags/{shop['老客戶']}")
+    with transaction(engine) as session:
+        session.execute(changed.values(definition={"rule": "不在了"}))
+    text = page(client, f"/console/tags/{shop['老客戶']}")
+    assert "不在了" in text
+    assert "$.of[0]" in text, "what was found is told by its path where its condition is gone"
 
 
 def test_a_customers_page_has_segments_history_tags_and_predictions(
