@@ -40,15 +40,12 @@ def why(
     asked: list[Rule] = []
     _collect(rule, references, asked)
     compiled = compile_rules({str(place): part for place, part in enumerate(asked)}, as_of, zone, references)
-    measured = connection.create_table("asked_for", compiled.measured(_of(facts, customer_id)), temp=True)
-    try:
-        columns = {f"holds_{key}": compiled.holds(measured, key) for key in compiled.rules}
-        for key, part in compiled.rules.items():
-            if not isinstance(part, AllOf | AnyOf | NotOf):
-                columns[f"found_{key}"] = shown(part, measured, compiled.columns[measure_of(part)])
-        rows = connection.to_pyarrow(measured.select(**columns)).to_pylist()
-    finally:
-        connection.drop_table("asked_for")
+    measured = compiled.measured(_of(facts, customer_id))
+    columns = {f"holds_{key}": compiled.holds(measured, key) for key in compiled.rules}
+    for key, part in compiled.rules.items():
+        if not isinstance(part, AllOf | AnyOf | NotOf):
+            columns[f"found_{key}"] = shown(part, measured, compiled.columns[measure_of(part)])
+    rows = connection.to_pyarrow(measured.select(**columns)).to_pylist()
     if not rows:
         raise NotFound(f"there is no customer {customer_id}")
     return _told(rule, "$", references, rows[0], iter(range(len(asked))))

@@ -99,16 +99,17 @@ def _check_bounds(bounds: Bounds) -> None:
         raise Wrong(field, f"{high} lies below the lower limit {low}, so that nobody could match")
 
 
-def _must_be_bounded(bounds: Bounds, *, whole: bool) -> None:
-    """A limit must be there; of what is counted it is a whole number from 0."""
+def _must_be_bounded(bounds: Bounds, *, whole: bool, field: str = "") -> None:
+    """A limit must be there; of what is counted it is a whole number from 0. `field`: where `bounds` stand, if they are
+    not the condition itself."""
     if not bounds.is_bounded:
-        raise Wrong("", "needs a limit: at_least, at_most, more_than or less_than")
+        raise Wrong(field, "needs a limit: at_least, at_most, more_than or less_than")
     if not whole:
         return
     for name in ("at_least", "at_most", "more_than", "less_than"):
         value = getattr(bounds, name)
         if value is not None and (value != int(value) or value < 0):
-            raise Wrong(name, "must be a whole number from 0, because it limits a count")
+            raise Wrong(f"{field}.{name}".lstrip("."), "must be a whole number from 0, because it limits a count")
 
 
 class Window(Base, frozen=True, kw_only=True):
@@ -258,9 +259,9 @@ class Tagged(Base, frozen=True, kw_only=True, tag="tag"):
 
     def __post_init__(self) -> None:
         if self.days is not None:
-            _must_be_bounded(self.days, whole=True)
+            _must_be_bounded(self.days, whole=True, field="days")
         if self.strength is not None:
-            _must_be_bounded(self.strength, whole=False)
+            _must_be_bounded(self.strength, whole=False, field="strength")
 
 
 class InSegment(Base, frozen=True, kw_only=True, tag="segment"):
