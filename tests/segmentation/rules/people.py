@@ -12,7 +12,6 @@ from segmentation.engine import open_duckdb
 from segmentation.facts import SCHEMAS, Facts, facts_of
 from segmentation.rules.compile import matching
 from segmentation.rules.reading import read_rule
-from segmentation.rules.references import References
 from segmentation.rules.types import Rule
 
 TAIPEI = ZoneInfo("Asia/Taipei")
@@ -45,11 +44,11 @@ def facts_with(**tables: Rows) -> Iterator[tuple[Any, Facts]]:
         yield connection, facts_of(connection, **arrow)
 
 
-def who(rule: Rule | dict[str, Any], as_of: date, *, references: References | None = None, **tables: Rows) -> set[int]:
+def who(rule: Rule | dict[str, Any], as_of: date, **tables: Rows) -> set[int]:
     """The ids of the customers who match."""
     asked = read_rule(rule) if isinstance(rule, dict) else rule
     with facts_with(**tables) as (connection, facts):
-        table = matching(facts, {"it": asked}, as_of, TAIPEI, references=references or References())
+        table = matching(facts, {"it": asked}, as_of, TAIPEI)
         rows = connection.to_pyarrow(table).to_pylist()
     assert [row["it"] for row in rows if row["it"] is None] == []
     assert len(rows) == len(tables["customers"])

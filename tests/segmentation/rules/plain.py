@@ -23,6 +23,7 @@ from segmentation.rules.types import (
     Orders,
     Products,
     Rule,
+    Score,
     Tagged,
     Window,
 )
@@ -219,10 +220,11 @@ def facts() -> st.SearchStrategy[Tables]:
 
 
 def _facts(random: Random) -> Tables:
-    pick, one = random.choice, lambda: random.choice(PEOPLE)
+    pick = random.choice
     born = (None, date(1992, 2, 29), date(1993, 3, 1), date(1993, 3, 2), date(2028, 3, 1), date(2028, 3, 2))
     bought = [
-        {"customer_id": one(), "ordered_at": _moment(random), "amount": pick((-1, 0, 5_000, 10_000))} for _ in range(20)
+        {"customer_id": pick(PEOPLE), "ordered_at": _moment(random), "amount": pick((-1, 0, 5_000, 10_000))}
+        for _ in range(20)
     ]
     orders = [{**row, "order_id": number} for number, row in enumerate(bought)]
     lines = [
@@ -238,7 +240,7 @@ def _facts(random: Random) -> Tables:
     ]
     events = [
         {
-            "customer_id": one(),
+            "customer_id": pick(PEOPLE),
             "kind": pick(("product_view", "click")),
             "occurred_at": _moment(random),
             "sku": pick((None, *SKUS)),
@@ -249,7 +251,7 @@ def _facts(random: Random) -> Tables:
     changes = [
         {
             "id": number,
-            "customer_id": one(),
+            "customer_id": pick(PEOPLE),
             "as_of": _day_in(random),
             "old_nesl": pick((None, *NESL)),
             "nesl": pick(NESL),
@@ -342,8 +344,12 @@ def _conditions(draw: st.DrawFn) -> Rule:
         on = draw(_windows()) if measure in ("first", "last") else None
         if on is not None:
             return Orders(on=on, **chosen)
-        values = {"sum": AMOUNTS, "average": AMOUNTS, "quantity": ("0", "0.5", "1", "1.5")}.get(measure, ())
-        return Orders(**chosen, **draw(_limits(*values)))
+        values: tuple[str, ...] = ()
+        if measure in ("sum", "average"):
+            values = AMOUNTS
+        elif measure == "quantity":
+            values = ("0", "0.5", "1", "1.5")
+        return Orders(**{**chosen, **draw(_limits(*values))})
     if kind in (Events, Clicks):
         asked: dict[str, Any] = {"window": draw(_windows()), "topics": draw(st.none() | _names("t1", "t2"))}
         asked |= draw(_limits())
@@ -352,7 +358,8 @@ def _conditions(draw: st.DrawFn) -> Rule:
         kinds = draw(_names("product_view", "click", "nothing"))
         return Events(kinds=kinds, products=draw(st.none() | _products), **asked)
     if kind is Attribute:
-        return Attribute(name="city", **draw(st.sampled_from([{"is_": "台中市"}, {"exists": True}, {"exists": False}])))
+        tests: list[dict[str, Any]] = [{"is_": "台中市"}, {"exists": True}, {"exists": False}]
+        return Attribute(name="city", **draw(st.sampled_from(tests)))
     if kind is Age:
         return Age(**draw(_limits("0", "34", "35", "36")))
     return Birthday(within_days=draw(st.integers(0, 366))) if kind is Birthday else draw(_states())
@@ -369,13 +376,14 @@ def _states(draw: st.DrawFn) -> Rule:
         return InSegment(model="nesl", in_=draw(segments), on=on, days_ago=ago)
     if kind is Moved:
         start, end = draw(st.sampled_from([("N", "E"), (None, "E"), ("E", None), ("S1", "N")]))
-        where = {"from_": start and (start,), "to": end and (end,)}
+        where: dict[str, Any] = {"from_": start and (start,), "to": end and (end,)}
         return Moved(model="nesl", **where, window=draw(_windows()))
     if kind is Tagged:
         days, strength = draw(st.none() | _limits("1", "3", "5")), draw(st.none() | _limits("0.25", "0.5"))
-        limits = {"days": days and Bounds(**days), "strength": strength and Bounds(**strength)}
+        limits: dict[str, Any] = {"days": days and Bounds(**days), "strength": strength and Bounds(**strength)}
         return Tagged(name=draw(st.sampled_from(["vip", "new"])), **limits)
-    name = draw(st.sampled_from(["recency_days", "r", "paid_total"]))
+    scores: list[Score] = ["recency_days", "r", "paid_total"]
+    name = draw(st.sampled_from(scores))
     return Measure(name=name, **draw(_limits(*AMOUNTS if name == "paid_total" else ("1", "2", "3"))))
 
 

@@ -193,7 +193,7 @@ def test_amounts_beyond_64_bits_of_line_units_stay_exact() -> None:
     ],
 )
 def test_birthdays(birthday: date, today: date, days: int) -> None:
-    customers = [{"customer_id": 1, "birthday": birthday}, {"customer_id": 2}]
+    customers: Rows = [{"customer_id": 1, "birthday": birthday}, {"customer_id": 2}]
     day = today + timedelta(days=1)
     assert who({"type": "birthday", "within_days": days}, day, customers=customers) == {1}
     if days:
@@ -319,7 +319,7 @@ def test_a_change_in_another_model_is_no_move() -> None:
     ],
 )
 def test_measures(measure: dict[str, Any], found: set[int]) -> None:
-    segments = [
+    segments: Rows = [
         {
             "customer_id": 1,
             "last_ordered_on": date(2026, 1, 1),
@@ -330,7 +330,7 @@ def test_measures(measure: dict[str, Any], found: set[int]) -> None:
         },
         {"customer_id": 2},
     ]
-    predictions = [{"customer_id": 1, "p_buy": 0.25, "spend_90": 29_999}]
+    predictions: Rows = [{"customer_id": 1, "p_buy": 0.25, "spend_90": 29_999}]
     rule = {"type": "measure", **measure}
     facts: dict[str, Rows] = {"customers": people(1, 2, 3), "segments": segments, "predictions": predictions}
     assert who(rule, date(2026, 1, 11), **facts) == found

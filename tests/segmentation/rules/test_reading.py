@@ -141,7 +141,7 @@ def test_rules_that_double_at_every_step_are_refused_without_being_written_out()
 
 def fits(value: Any, schema: dict[str, Any], defs: dict[str, Any]) -> bool:
     """Whether `value` fits a JSON Schema, of the words that ours uses; KeyError for another word."""
-    checks = {
+    checks: dict[str, Any] = {
         "$ref": lambda want: fits(value, defs[want.rsplit("/", 1)[1]], defs),
         "anyOf": lambda want: any(fits(value, each, defs) for each in want),
         "enum": lambda want: value in want,
