@@ -17,7 +17,7 @@ from segmentation.models import segments_of
 from store.engine import table_of
 from store.models import SegmentChange, SegmentRun
 
-MOST_CHANGES = 400_000  # read for a page: a fraction of a second
+MOST_CHANGES = 300_000  # read for a page: 0.2 s for 200,000
 
 change, run = table_of(SegmentChange), table_of(SegmentRun)
 
