@@ -43,9 +43,9 @@ def with_evidence(decayed: Table, scored: Table, settings: PreferenceSettings) -
     - for what came off: `off_by`, the threshold that it fell below (score or share), and `ahead`, the value of the
       dimension that stands highest with the customer now where that is another one; else null.
     """
-    best = scored.value.first(order_by=[scored.score.desc(), scored.value]).over(
-        group_by=[scored.customer_id, scored.dimension]
-    )
+    # rounded, so that equal scores are equal however they were added up
+    standing = [scored.score.round(6).desc(), scored.value]
+    best = scored.value.first().over(group_by=[scored.customer_id, scored.dimension], order_by=standing)
     ranked = scored.mutate(best=ibis.ifelse(scored.score.max().over(group_by=[*KEY[:2]]) > 0, best, None))
     wanted = ranked.filter(ranked.is_on | ranked.was_on)
     rows = wanted.left_join(_strongest(decayed, wanted), list(KEY)).drop(

@@ -99,4 +99,7 @@ def by_line(rows: Table, settings: PreferenceSettings, name: str, *, of_dimensio
             common.append((rows.dimension == dimension, number))
         elif not of_dimension:
             own.append(((rows.dimension == dimension) & (rows.value == value), number))
+    used = {float(getattr(line, name)) for key, line in settings.lines.items() if not (of_dimension and "=" in key)}
+    if len(used) == 1:  # most often so of the half-life, which is asked for with every signal
+        return ibis.literal(used.pop())
     return ibis.cases(*own, *common)

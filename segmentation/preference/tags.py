@@ -32,9 +32,10 @@ def wanted_values(connection: Any, settings: PreferenceSettings) -> list[tuple[s
     """The (dimension, value) that deserve a tag by the newest `preferences` on this connection, which must have been
     of the whole population: at least `least_people` have it, and at most `most_share` of those known in the
     dimension."""
-    known = connection.table("preference_score")
-    people = known.group_by("dimension").aggregate(known=known.customer_id.nunique())
-    held = known.filter(known.is_on)
+    parts = connection.table("preference_known")
+    people = parts.group_by("dimension").aggregate(known=parts.people.sum())
+    found = connection.table("preference")
+    held = found.filter(found.is_on)
     on = held.group_by(["dimension", "value"]).aggregate(people=held.count())
     joined = on.inner_join(people, "dimension")
     enough = (joined.people >= settings.least_people) & (joined.people <= joined.known * settings.most_share)

@@ -16,6 +16,7 @@ from segmentation.preference.promotions import price_signals, promotion_signals
 from segmentation.preference.scores import CURRENT
 from segmentation.preference.settings import PreferenceSettings, settings_of
 from segmentation.preference.signals import bought, looked_at, product_values, topics
+from segmentation.preference.tags import wanted_values
 from segmentation.preference.words import said_words
 from store.errors import BadInput
 
@@ -249,6 +250,44 @@ def test_evidence_holds_the_five_signals_that_count_most(duck: Any) -> None:
     assert [signal["order_id"] for signal in evidence["signals"]] == [0, 6, 1, 2, 3]
     assert evidence["score"] == pytest.approx(row["score"], abs=1e-4)
     assert evidence["off_by"] is None
+
+
+def test_parts_of_the_population_and_a_customer_alone_give_the_same_rows(duck: Any) -> None:
+    people = range(1, 30)
+    orders = [order(100 * who + n, 100, customer_id=who) for who in people for n in range(who % 4)]
+    lines = [
+        {**line(one["order_id"], "AB"[one["order_id"] % 2], 100), "customer_id": one["customer_id"]} for one in orders
+    ]
+    words = [
+        {"customer_id": who, "occurred_at": NOON + timedelta(days=n), "text": "染護"} for who in people for n in (0, 1)
+    ]
+    current = [{"customer_id": who, "dimension": "label", "value": "抗油"} for who in people if who % 3 == 0]
+
+    def found(chosen: Sequence[int], part_rows: int) -> list[dict[str, Any]]:
+        tables = {"orders": orders, "lines": lines, "words": words}
+        mine = {name: [row for row in rows if row["customer_id"] in chosen] for name, rows in tables.items()}
+        known = facts(duck, products=[product("A", ["染護"]), product("B", ["去屑"])], **mine)
+        rows = preferences(
+            duck,
+            known,
+            as_of=date(2026, 3, 10),
+            settings=PreferenceSettings(least_people=2, most_share=1),
+            current=pa.Table.from_pylist([c for c in current if c["customer_id"] in chosen], CURRENT.to_pyarrow()),
+            tokenize=lambda texts: [[text] for text in texts],
+            part_rows=part_rows,
+        )
+        told = duck.to_pyarrow(rows.mutate(score=rows.score.round(9), share=rows.share.round(9))).to_pylist()
+        return sorted(told, key=lambda row: (row["customer_id"], row["dimension"], row["value"]))
+
+    whole = found(people, 10**6)
+    wanted = wanted_values(duck, PreferenceSettings(least_people=2, most_share=1))
+    assert ("label", "染護") in wanted
+    assert {row["is_on"] for row in whole} == {True, False}
+    ahead = {row["customer_id"]: json.loads(row["evidence"])["ahead"] for row in whole if not row["is_on"]}
+    assert (ahead[6], ahead[12]) == ("去屑", None)  # of two that stand alike the first by name; who bought nothing
+    assert found(people, 7) == whole
+    assert wanted_values(duck, PreferenceSettings(least_people=2, most_share=1)) == wanted
+    assert [row for who in people for row in found([who], 10**6)] == whole
 
 
 def test_settings_are_taken_over_the_defaults_dimension_before_value() -> None:
