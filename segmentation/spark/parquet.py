@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from segmentation.engine import UnreadableRows
 from segmentation.files import fault_of, fault_sentence, known_columns, paid_rows
-from segmentation.spark.session import SparkConnection, Table
+from segmentation.spark.session import SparkConnection, Table, cause_of
 from store.errors import BadInput
 
 FILE, ROW = "file_of_row", "row_in_file"
@@ -23,15 +23,16 @@ def read_orders(spark: SparkConnection, path: str, zone: ZoneInfo) -> Iterator[T
     `order_id`, where there is that column, being one order). Raises BadInput for files that can't be read, are empty
     or lack a column; the block raises UnreadableRows when a row that it needs lacks a value, and that becomes a
     BadInput which names the row."""
-    from pyspark.errors import AnalysisException, SparkRuntimeException
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors import PySparkException
     from pyspark.sql import functions
 
     address = path if "://" in path else Path(path).resolve().as_uri()
     try:
         files = spark.session.read.parquet(address)
         count = files.count()
-    except (AnalysisException, SparkRuntimeException) as error:
-        raise BadInput(f"{path} can't be read as Parquet: {str(error).splitlines()[0]}") from error
+    except (Py4JJavaError, PySparkException) as error:
+        raise BadInput(f"{path} can't be read as Parquet: {cause_of(error)}") from error
     if count == 0:
         raise BadInput(f"{path} has no orders")
     spark.prepare(zone, count)

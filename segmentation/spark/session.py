@@ -121,7 +121,10 @@ def open_spark(master: str) -> Iterator[SparkConnection]:
         raise BadInput(
             "Spark is not installed here: install the extra with pip install 'line-retargeting[spark]'"
         ) from error
-    with tempfile.TemporaryDirectory(prefix="spark-java-") as folder, _environment(JAVA_HOME=str(spark_java(Path(folder)))):
+    with (
+        tempfile.TemporaryDirectory(prefix="spark-java-") as folder,
+        _environment(JAVA_HOME=str(spark_java(Path(folder)))),
+    ):
         builder = SparkSession.builder.master(master).appName("retarget segments")
         for name, value in {**RESULT_DEPENDS_ON, **QUIET}.items():
             builder = builder.config(name, value)
@@ -141,7 +144,7 @@ def _told(failures: tuple[type[Exception], ...], master: str) -> Iterator[None]:
     try:
         yield
     except failures as error:
-        raise SparkFailed(f"Spark at {master}: {_first_line(error)}") from error
+        raise SparkFailed(f"Spark at {master}: {cause_of(error)}") from error
 
 
 @contextmanager
@@ -171,8 +174,12 @@ def _stop(session: Any) -> None:
     SparkContext._gateway = SparkContext._jvm = None
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
+def cause_of(error: Exception) -> str:
+    """The first line of what went wrong at the bottom of an error of Spark's."""
+    java = getattr(error, "java_exception", None)  # of py4j, where PySpark has no name of its own for the error
+    while java is not None and java.getCause() is not None:
+        java = java.getCause()
+    text = str(error if java is None else java.getMessage()).strip()
     return text.splitlines()[0] if text else type(error).__name__
 
 

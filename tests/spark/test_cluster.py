@@ -60,7 +60,8 @@ def test_a_worker_killed_in_the_middle_leaves_the_result_right(new_cluster: NewC
     assert left == 2  # this process and the worker that is left
     with open_duckdb(TAIPEI) as duck:
         duck.con.register("found", rows)
-        wanted = f"(SELECT * REPLACE ((monetary * 10000)::BIGINT AS monetary) FROM '{tmp_path / 'wanted.parquet'}')"
+        money = ", ".join(f"({name} * 10000)::BIGINT AS {name}" for name in ("monetary", "paid_total"))
+        wanted = f"(SELECT * REPLACE ({money}) FROM '{tmp_path / 'wanted.parquet'}')"
         names = ", ".join(rows.column_names)
         pair = f"SELECT {names} FROM {{}} EXCEPT SELECT {names} FROM {{}}"
         assert duck.con.execute(pair.format(wanted, "found")).fetchall() == []

@@ -1,8 +1,9 @@
 """A run of the operational database by way of the cluster stores what a run without it would, on both databases."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import Engine, text
 import segmentation.spark.database as database
 from segmentation.run import run_segments
 from store.clock import system_clock
-from store.engine import reading, transaction
+from store.engine import open_engine, reading, transaction
 from store.models import BehaviourEvent
 from tests.factories import make_customer, make_order
 from tests.spark.conftest import Cluster
@@ -40,7 +41,7 @@ def _fill(engine: Engine) -> None:
         for number, kind in enumerate(["message", "unfollow", "click", "page_view"] * 20):
             at = first + timedelta(days=number * 5)
             customer = None if number % 13 == 0 else customers[(number * 7) % 30].id
-            names = {"event_key": f"e{number}", "source": "line", "kind": kind, "payload": {}}
+            names: dict[str, Any] = {"event_key": f"e{number}", "source": "line", "kind": kind, "payload": {}}
             session.add(BehaviourEvent(**names, customer_id=customer, occurred_at=at, received_at=at))
 
 
@@ -63,9 +64,11 @@ def test_a_run_on_the_cluster_stores_what_a_run_here_does(engine: Engine, cluste
     assert _stored(engine) == stored
 
 
-def test_a_first_run_on_the_cluster_without_any_order(engine: Engine, cluster: Cluster) -> None:
+def test_a_first_run_on_the_cluster_without_any_order(new_database_url: Callable[[str], str], cluster: Cluster) -> None:
+    engine = open_engine(new_database_url("sqlite"))
     with transaction(engine) as session:
         make_customer(session)
     found = run_segments(engine, as_of=date(2026, 6, 1), zone=TAIPEI, clock=system_clock, spark=cluster.master)
     assert found.customer_count == 1
     assert [row["nesl"] for row in _stored(engine)] == ["never"]
+    engine.dispose()

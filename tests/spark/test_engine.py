@@ -1,6 +1,6 @@
 """The same models on the cluster and in DuckDB, to the last row: what the two engines could see differently."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -30,7 +30,7 @@ Both = Callable[..., tuple[pa.Table, pa.Table]]
 
 
 @pytest.fixture
-def both(spark: SparkConnection) -> Iterator[Both]:
+def both(spark: SparkConnection) -> Both:
     """Call with orders and a request: the results of DuckDB and of Spark, each by customer; what is said of the whole
     population is compared here."""
 
@@ -108,7 +108,11 @@ def test_core_models_of_lines_with_ties_look_back_thresholds_and_amounts_of_a_tr
     request = Request(date(2026, 9, 1), NEW_YORK, None, look_back_days=400)
     for scoring in (
         Scoring(),
-        Scoring(r_days=(7, 30, 90, 180), f_orders=(1, 2, 4, 9), m_amount=(Decimal(0), Decimal(99), 1250, 10**12)),
+        Scoring(
+            r_days=(7, 30, 90, 180),
+            f_orders=(1, 2, 4, 9),
+            m_amount=(Decimal(0), Decimal(99), Decimal(1250), Decimal(10**12)),
+        ),
     ):
         wanted, found = both(orders, replace(request, scoring=scoring), lines=True)
         assert wanted.num_rows > 300
