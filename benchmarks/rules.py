@@ -1,7 +1,8 @@
 """Rules at scale: twenty rules in one pass against one, and the count of a rule before it is saved.
 
 The facts lie as Parquet in the order of a snapshot (events by kind and time). Both clocks are told: that of the
-processor, of all threads together, says how much work it is; the wall clock, how long somebody waits on the machine as it is.
+processor, of all threads together, says how much work it is; the wall clock, how long somebody waits on the machine as
+it is.
 """
 
 import time
