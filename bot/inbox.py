@@ -17,6 +17,7 @@ from sqlmodel import Session
 from bot.accounts import AccountKey, Known, find_or_make, record_follows, record_wishes
 from bot.events import LineEvent, read_body, without_words
 from bot.replies import ReplyTexts, answer_to, expires_at
+from store.changes import note_changes
 from store.clock import Clock
 from store.engine import insert_for, is_sqlite, table_of, transaction
 from store.models import BehaviourEvent, Channel, Reply, WebhookBody
@@ -97,6 +98,8 @@ def _process(session: Session, body_ids: Sequence[int], now: datetime, texts: Re
     record_wishes(session, new.values(), known, now)
     _remove_unsent_words(session, new.values())
     _owe_replies(session, new, ids, now, texts)
+    acted = {known[e.channel_id, e.line_user_id].customer_id for e in new.values() if e.line_user_id}
+    note_changes(session, acted, now)
     _finish(session, claimed)
     return len(claimed)
 

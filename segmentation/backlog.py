@@ -38,11 +38,23 @@ def backlog(session: Session, now: datetime) -> Backlog:
     return Backlog(customers, oldest_at)
 
 
-def seen_changes(engine: Engine) -> list[int]:
-    """The ids of every row of the log there is. What is committed later isn't among them, even with a lower id, as can
-    happen on PostgreSQL."""
+def seen_changes(engine: Engine) -> list[tuple[int, int]]:
+    """The ids of every row of the log there is, as ranges without a gap, (first, last). What is committed later isn't
+    among them, even with a lower id, as can happen on PostgreSQL."""
+    numbered = select(log.c.id, (log.c.id - func.row_number().over(order_by=log.c.id)).label("island")).subquery()
+    ranges = select(func.min(numbered.c.id), func.max(numbered.c.id)).group_by(numbered.c.island)
     with reading(engine) as session:
-        return list(session.scalars(select(log.c.id)))
+        return sorted((first, last) for first, last in session.execute(ranges))
+
+
+def forget_seen(engine: Engine, seen: Sequence[tuple[int, int]]) -> None:
+    """Delete exactly the rows that `seen_changes` saw, in short transactions."""
+    for first, last in seen:
+        for start in range(first, last + 1, DELETED_AT_ONCE):
+            end = min(start + DELETED_AT_ONCE - 1, last)
+            with transaction(engine) as session:
+                session.execute(delete(log).where(log.c.id.between(start, end)))
+            time.sleep(BREATH_SECONDS)
 
 
 def forget_changes(engine: Engine, ids: Sequence[int], hold: Callable[[Session], None] | None = None) -> None:

@@ -98,18 +98,21 @@ def renew_changed(ground: Ground, settings: SegmentSettings) -> int:
     """Compute anew whoever waits in the log; returns how many customers were computed, 0 when nobody waits, or another
     process is at it, or nobody has ever been computed. With more than MOST_SINGLE waiting, everybody is, by
     `settings`."""
+    if not 0 < (waiting := _waiting(ground)) <= MOST_SINGLE:
+        return renew_everyone(ground, settings).customer_count if waiting else 0
+    renewed = 0
+    with leased(ground.engine, LEASE_NAME, LEASE, ground.clock) as held:
+        while held is not None and 0 < _waiting(ground) <= MOST_SINGLE and (part := _next_slice(ground)) is not None:
+            renewed += _renew_slice(ground, held, part)
+    return renewed
+
+
+def _waiting(ground: Ground) -> int:
+    """How many customers wait; 0 as long as there is no population to measure them by."""
     with reading(ground.engine) as session:
         waiting = backlog(session, ground.clock()).customers
         newest = latest_run(session) if waiting else None
-    if newest is None or not newest.settings.get("population"):
-        return 0
-    if waiting > MOST_SINGLE:
-        return renew_everyone(ground, settings).customer_count
-    renewed = 0
-    with leased(ground.engine, LEASE_NAME, LEASE, ground.clock) as held:
-        while held is not None and (part := _next_slice(ground)) is not None:
-            renewed += _renew_slice(ground, held, part)
-    return renewed
+    return waiting if newest and newest.settings.get("population") else 0
 
 
 def _next_slice(ground: Ground) -> Slice | None:

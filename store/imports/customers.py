@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 
+from store.changes import note_changes
 from store.clock import Clock, today
 from store.engine import table_of, transaction
 from store.errors import BadInput
@@ -155,6 +156,8 @@ def _write_chunk(
     changed |= _update(connection, [one for one in good if one.stored])
     changed |= _bind_accounts(connection, good, channel_id)
     changed |= _put_tags(connection, good, now)
+    renewed = changed | {one.member_id for one in new}
+    note_changes(connection, [g.customer_id for g in good if g.customer_id and g.member_id in renewed], now)
     changed -= {one.member_id for one in new}
     report.added += len(new)
     report.changed += len(changed)

@@ -11,6 +11,7 @@ objects with those four). An empty optional cell leaves what is stored.
 - A customer not seen before is made, with `customer_id` as the member id.
 """
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,6 +22,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Select,
     and_,
     delete,
     exists,
@@ -31,6 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from store.changes import note_changes
 from store.clock import Clock
 from store.engine import table_of, transaction
 from store.imports.checks import checked_file, fill_refusals, refuse
@@ -218,7 +221,7 @@ def _write(
             with connection.begin():
                 stage(connection, staged, orders)
                 stage(connection, staged_line, lines)
-                added, changed = _write_chunk(connection, clock)
+                added, changed = _write_chunk(connection, clock())
             report.added += added
             report.changed += changed
             report.unchanged += orders.num_rows - added - changed
@@ -230,14 +233,15 @@ def _chunk_of(duck: duckdb.DuckDBPyConnection, table: str, chunk: int) -> pa.Tab
     return duck.sql(f"SELECT * EXCLUDE chunk FROM {table} WHERE chunk = {chunk}").to_arrow_table()  # noqa: S608
 
 
-def _write_chunk(connection: Connection, clock: Clock) -> tuple[int, int]:
-    """(orders added, orders changed) by the staged chunk."""
+def _write_chunk(connection: Connection, now: datetime) -> tuple[int, int]:
+    """(orders added, orders changed) by the staged chunk; whose they are is noted as changed."""
     members = select(staged.c.member_id).distinct().subquery()
     unknown = select(members.c.member_id).where(~exists().where(customer.c.member_id == members.c.member_id))
-    insert_new(connection, customer, unknown, attributes={}, created_at=clock(), refusal_changed_ms=0)
+    insert_new(connection, customer, unknown, attributes={}, created_at=now, refusal_changed_ms=0)
     known = select(order.c.id).where(order.c.order_id == staged.c.order_id).scalar_subquery()
     connection.execute(update(staged).values(stored_id=known, lines_differ=0))
     connection.execute(update(staged).where(_lines_differ()).values(lines_differ=1))
+    former = set(connection.execute(_former_owners()).scalars())
     changed = set(connection.execute(_update_orders()).scalars())
     changed |= set(connection.execute(select(staged.c.stored_id).where(staged.c.lines_differ == 1)).scalars())
     outdated = select(staged.c.stored_id).where(staged.c.lines_differ == 1)
@@ -273,7 +277,18 @@ def _write_chunk(connection: Connection, clock: Clock) -> tuple[int, int]:
         .where(to_write)
     )
     insert_new(connection, line, lines)
+    bought = select(customer.c.id).join(staged, staged.c.member_id == customer.c.member_id)
+    note_changes(connection, bought.where(staged.c.stored_id.is_(None)), now)
+    owners = connection.execute(select(order.c.customer_id).where(order.c.id.in_(changed))).scalars()
+    note_changes(connection, former | set(owners), now)
     return added, len(changed)
+
+
+def _former_owners() -> Select[Any]:
+    """The customers of stored orders that the staged ones give to somebody else."""
+    joined = select(order.c.customer_id).join(staged, staged.c.stored_id == order.c.id)
+    joined = joined.join(customer, customer.c.member_id == staged.c.member_id)
+    return joined.where(order.c.customer_id != customer.c.id)
 
 
 def _update_orders() -> ReturningUpdate[Any]:

@@ -5,6 +5,7 @@ the usual spellings), `url`. An empty optional cell leaves what is stored. A row
 once; rows of one SKU that disagree are refused together.
 """
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,20 +14,24 @@ import duckdb
 from sqlalchemy import Engine, bindparam, insert, select, update
 from sqlmodel import Session
 
+from store.changes import note_changes
 from store.clock import Clock
 from store.engine import table_of, transaction
 from store.imports.checks import checked_file, fill_refusals, refuse_repeats
 from store.imports.files import Layout, Progress, half_of
 from store.imports.report import ImportReport
 from store.imports.staging import CHUNK
-from store.models import AuditEntry, Product
+from store.models import AuditEntry, OrderLine, Product, SalesOrder
 from store.types import from_ten_thousandths
+
+SORTS = ("categories", "labels")  # what rules and preferences know a product by
+MOST_BUYERS = 20_001  # noted of one chunk: so many waiting make a whole renewal, and that is of everybody
 
 LAYOUT = Layout(required=("sku", "name"), optional=("description", "categories", "labels", "price", "in_stock", "url"))
 YES = ("1", "true", "yes", "y", "t", "是", "有")
 NO = ("0", "false", "no", "n", "f", "否", "無")
 
-product = table_of(Product)
+product, order, line = table_of(Product), table_of(SalesOrder), table_of(OrderLine)
 
 
 def import_products(
@@ -47,7 +52,7 @@ def import_products(
     with checked_file(path, LAYOUT, zone, half_of(progress, 0)) as (duck, _columns, report):
         _check(duck)
         fill_refusals(duck, report, refused_path)
-        _write(engine, duck, report, half_of(progress, 1))
+        _write(engine, duck, clock, report, half_of(progress, 1))
     with transaction(engine) as session:
         session.add(AuditEntry(at=clock(), actor=actor, action="import products", detail=report.counts()))
     return report
@@ -75,7 +80,9 @@ def _check(duck: duckdb.DuckDBPyConnection) -> None:
     refuse_repeats(duck, key="sku", called="sku")
 
 
-def _write(engine: Engine, duck: duckdb.DuckDBPyConnection, report: ImportReport, progress: Progress | None) -> None:
+def _write(
+    engine: Engine, duck: duckdb.DuckDBPyConnection, clock: Clock, report: ImportReport, progress: Progress | None
+) -> None:
     cursor = duck.cursor().execute(
         "SELECT sku, name, description, categories, labels, price, in_stock, url, count(*) OVER () FROM ready"
         " ORDER BY row"
@@ -88,13 +95,13 @@ def _write(engine: Engine, duck: duckdb.DuckDBPyConnection, report: ImportReport
             if "price" in values:
                 values["price"] = from_ten_thousandths(values["price"])
         with transaction(engine) as session:
-            _write_chunk(session, given, report)
+            _write_chunk(session, given, report, clock())
         done += len(rows)
         if progress:
             progress(done, rows[0][-1])
 
 
-def _write_chunk(session: Session, given: list[dict[str, Any]], report: ImportReport) -> None:
+def _write_chunk(session: Session, given: list[dict[str, Any]], report: ImportReport, now: datetime) -> None:
     skus = [values["sku"] for values in given]
     found = session.execute(select(product).where(product.c.sku.in_(skus))).mappings()
     stored = {row["sku"]: dict(row) for row in found}
@@ -121,6 +128,14 @@ def _write_chunk(session: Session, given: list[dict[str, Any]], report: ImportRe
             statement.values({name: bindparam(f"new_{name}", type_=product.c[name].type) for name in columns}),
             [{"key": row["key"], **{f"new_{name}": row[name] for name in columns}} for row in changed],
         )
+    _note_buyers(session, [row["key"] for row in changed if any(row[n] != stored[row["key"]][n] for n in SORTS)], now)
     report.added += len(new)
     report.changed += len(changed)
     report.unchanged += len(given) - len(new) - len(changed)
+
+
+def _note_buyers(session: Session, skus: list[str], now: datetime) -> None:
+    """Note whoever bought articles that are now of another sort."""
+    bought = select(order.c.customer_id).join(line, line.c.sales_order_id == order.c.id).where(line.c.sku.in_(skus))
+    if skus:
+        note_changes(session, bought.distinct().limit(MOST_BUYERS), now)

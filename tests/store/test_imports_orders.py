@@ -20,7 +20,7 @@ from sqlmodel import select
 from store.engine import open_engine, reading, table_of, transaction
 from store.errors import BadInput
 from store.imports import ImportReport, import_orders
-from store.models import AuditEntry, Customer, OrderLine, SalesOrder
+from store.models import AuditEntry, Customer, CustomerChange, OrderLine, SalesOrder
 from tests.conftest import StillClock
 from tests.factories import make_customer
 
@@ -334,7 +334,7 @@ def _write_orders(path: Path, some: list[Any]) -> Path:
 
 def _emptied(engine: Engine) -> Engine:
     with transaction(engine) as session:
-        for model in (OrderLine, SalesOrder, Customer):
+        for model in (CustomerChange, OrderLine, SalesOrder, Customer):
             session.execute(delete(table_of(model)))
     return engine
 
