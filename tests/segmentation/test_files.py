@@ -20,6 +20,7 @@ from segmentation.files import segment_file
 from segmentation.rfm import Scoring
 from store.errors import BadInput
 from tests.segmentation.reference import Order, cycle_of, segment
+from tests.segmentation.reference_all import Settings, segment_all
 
 TAIPEI = ZoneInfo("Asia/Taipei")
 AS_OF = date(2024, 3, 1)  # the day after a leap day
@@ -125,6 +126,29 @@ def test_a_large_random_population_agrees_with_the_reference(tmp_path: Path) -> 
         for _ in range(6000)
     ]
     assert computed(tmp_path, orders) == segment(orders, AS_OF, TAIPEI)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_every_model_is_written_on_request_for_those_with_an_order_that_counts(tmp_path: Path, ending: str) -> None:
+    orders = [Order("a", noon(days), Decimal("1.5"), f"o{days}") for days in (1, 8, 15, 400)]
+    orders += [Order("a", noon(8), Decimal("-0.0001"), "o8"), Order("gone", noon(401), Decimal(9))]
+    out = tmp_path / f"all.{ending}"
+    segment_file(write_csv(tmp_path / "o.csv", orders), out, Request(AS_OF, TAIPEI, look_back_days=90, models="all"))
+    if ending == "csv":
+        with out.open(newline="", encoding="utf-8") as file:
+            written: list[dict[str, Any]] = list(csv.DictReader(file))
+    else:
+        written = pq.read_table(out).to_pylist()
+    (row,) = written
+    expected = segment_all(orders, AS_OF, TAIPEI, Settings(look_back=90))["a"]
+    assert tuple(row) == (*CORE_COLUMNS, *MORE_COLUMNS)
+    assert row["customer_id"] == "a"
+    for name, value in expected.items():
+        if ending == "csv" and isinstance(value, bool):
+            assert row[name] == str(value).lower(), name
+        else:
+            assert type(value)(row[name]) == value, name  # type: ignore[call-arg]
+    assert Decimal(row["paid_total"]) == Decimal("5.9999")
 
 
 def test_one_customer_alone_scores_one_everywhere_and_is_never_high(tmp_path: Path) -> None:
