@@ -125,7 +125,6 @@ def test_two_writers_end_and_renew_the_same_rows_once(engine: Engine) -> None:
     wanted: list[dict[str, Any]] = [
         {"action": "take", "id": on_now[ids[0]], "evidence": '{"gone": true}'},
         {"action": "keep", "id": on_now[ids[1]], "strength": 0.5, "falls_off_on": "2026-12-01", "evidence": '{"x": 1}'},
-        {"action": "put", "tag_id": tag_id, "customer_id": ids[2], "strength": 1.0, "source": "rule", "evidence": "{}"},
         put | {"customer_id": ids[2]},
         put | {"customer_id": 999_999},
     ]
