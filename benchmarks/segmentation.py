@@ -115,9 +115,7 @@ def measure_database(kind: str, orders: Path) -> dict[str, Any]:
 def _run_on(engine: Engine, orders: Path) -> dict[str, Any]:
     upgrade(engine)
     _fill(engine, orders)
-    seconds = _seconds(
-        lambda: run_segments(engine, as_of=AS_OF, zone=ZONE, clock=lambda: datetime.now(UTC))
-    )
+    seconds = _seconds(lambda: run_segments(engine, as_of=AS_OF, zone=ZONE, clock=lambda: datetime.now(UTC)))
     engine.dispose()
     return {"seconds": seconds}
 

@@ -293,7 +293,7 @@ def write_result(connection: Any, result: Segmented, out: Path) -> None:
         if model in table.columns
     )
     # as enums the names are written as the dictionary that they are, not looked up row by row; they are read as text
-    rows = f"SELECT * REPLACE ({enums}) FROM ({connection.compile(table)})"
+    rows = f"SELECT * REPLACE ({enums}) FROM ({connection.compile(table)})"  # noqa: S608 - our own names
     connection.raw_sql(
         f"COPY ({rows}) TO '{str(out).replace(chr(39), chr(39) * 2)}' (FORMAT parquet, PARQUET_VERSION v2)"
     )

@@ -241,9 +241,7 @@ def test_targets_choose_by_segment_and_by_tags_that_are_on(town: Town) -> None:
     with transaction(town.engine) as session:
         champion, lost, tagged, untagged = (make_customer(session).id or 0 for _ in range(4))
         for who, rf11, rfm8 in ((champion, "champions", "important_value"), (lost, "lost", "ordinary_win_back")):
-            session.add(
-                CustomerSegment(customer_id=who, rf11=rf11, rfm8=rfm8, nesl="E", nes="E", computed_at=LONG_AGO)
-            )
+            session.add(CustomerSegment(customer_id=who, rf11=rf11, rfm8=rfm8, nesl="E", nes="E", computed_at=LONG_AGO))
         tag = Tag(name="染護", created_at=LONG_AGO)
         session.add(tag)
         session.flush()
