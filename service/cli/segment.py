@@ -20,7 +20,7 @@ from segmentation.rfm import Scoring
 from segmentation.settings import SegmentSettings, change_settings, chosen, read_settings, settings_from
 from segmentation.snapshot import take_snapshot
 from segmentation.spark.files import segment_files
-from service.cli.context import open_database, print_json, settings_for_command
+from service.cli.context import opened_database, print_json, settings_for_command
 from service.worker import renewal_ground, segment_settings
 from store.clock import system_clock, today
 from store.engine import reading, transaction
@@ -59,19 +59,16 @@ def run(
     """Compute every customer's segments and tags and store what changed, with history. Repeating it changes nothing.
     Options go before the brand's settings, for this run."""
     settings = settings_for_command()
-    engine = open_database(settings)
     given: dict[str, Any] = {
         "cycle": None if cycle is None else _cycle(cycle, 0) or "auto",
         "look_back_days": look_back,
     }
     scoring = _scoring(r_days, f_orders, m_amount, high_from)
     given |= {name: getattr(scoring, name) for name in ("r_days", "f_orders", "m_amount", "high_from")}
-    wanted = segment_settings(engine, settings).as_dict() | {k: v for k, v in given.items() if v is not None}
-    result = renew_everyone(
-        renewal_ground(engine, settings, system_clock),
-        settings_from(wanted),
-        as_of=day_option(as_of) if as_of else None,
-    )
+    day = day_option(as_of) if as_of else None
+    with opened_database(settings) as engine:
+        wanted = segment_settings(engine, settings).as_dict() | {k: v for k, v in given.items() if v is not None}
+        result = renew_everyone(renewal_ground(engine, settings, system_clock), settings_from(wanted), as_of=day)
     if as_json:
         print_json(vars(result))
         return
@@ -93,7 +90,7 @@ def show(
     for name in names:
         segments_of(name)
     settings = settings_for_command()
-    with reading(open_database(settings)) as session:
+    with opened_database(settings) as engine, reading(engine) as session:
         computed = last_computed(session, system_clock())
         sizes = {name: segment_sizes(session, name) for name in names}
     newest = computed.run
@@ -136,7 +133,7 @@ def moves(
     first = day_option(from_, "--from") if from_ else last - timedelta(days=7)
     if first > last:
         raise BadInput(f"--from {first} must not be after --to {last}")
-    with reading(open_database(settings)) as session:
+    with opened_database(settings) as engine, reading(engine) as session:
         days = (first + timedelta(days=1), last + timedelta(days=1))
         found = transitions(session, model, *days)
     if as_json:
@@ -161,7 +158,7 @@ def feed(
         if name is not None and name not in names:
             raise BadInput(f"{option} {name!r} is no segment of {model}; they are {', '.join(names)}")
     settings = settings_for_command()
-    with reading(open_database(settings)) as session:
+    with opened_database(settings) as engine, reading(engine) as session:
         found = movements(session, model, after_id=after_id, from_=from_, to=to, limit=limit)
     if as_json:
         print_json([vars(move) for move in found])
@@ -178,7 +175,7 @@ def history(
 ) -> None:
     """Which segments a customer was in, and since when."""
     settings = settings_for_command()
-    with reading(open_database(settings)) as session:
+    with opened_database(settings) as engine, reading(engine) as session:
         if session.get(Customer, customer) is None:
             raise NotFound(f"there is no customer {customer}")
         found = history_of(session, customer)
@@ -201,15 +198,13 @@ def choose(
 ) -> None:
     """Show how the brand's segments are computed, or choose it. The worker takes a change up within a minute."""
     settings = settings_for_command()
-    engine = open_database(settings)
-    if changes:
-        given = _changes(changes)
-        with transaction(engine) as session:
-            change_settings(
-                session, given, defaults=settings.segment_defaults, actor="command line", now=system_clock()
-            )
-    with reading(engine) as session:
-        own, now = chosen(session), read_settings(session, settings.segment_defaults)
+    given, defaults = _changes(changes or ()), settings.segment_defaults
+    with opened_database(settings) as engine:
+        if given:
+            with transaction(engine) as session:
+                change_settings(session, given, defaults=defaults, actor="command line", now=system_clock())
+        with reading(engine) as session:
+            own, now = chosen(session), read_settings(session, defaults)
     if as_json:
         print_json({"settings": now.as_dict(), "chosen": sorted(own)})
         return
@@ -222,8 +217,8 @@ def choose(
 def snapshot() -> None:
     """Write the Parquet snapshot that previews read, now. The worker does it after each nightly run."""
     settings = settings_for_command()
-    engine = open_database(settings)
-    folder = take_snapshot(engine, settings.snapshot_folder, zone=settings.zone, now=system_clock())
+    with opened_database(settings) as engine:
+        folder = take_snapshot(engine, settings.snapshot_folder, zone=settings.zone, now=system_clock())
     typer.echo(f"written to {folder}")
 
 

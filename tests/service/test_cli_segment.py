@@ -1,13 +1,53 @@
-"""`retarget segment`: what its tables show."""
+"""`retarget segment`: what its tables show, and what a program gets, on both databases."""
 
 import io
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
+import pytest
 from rich.console import Console
+from sqlalchemy import Engine
+from typer.testing import CliRunner
 
 from segmentation.history import SegmentSize
 from segmentation.models import RF11
-from service.cli.segment import _table
+from service.cli.segment import _table, app
+from service.settings import Settings
+from store.engine import transaction
+from store.errors import BadInput, NotFound
+from tests.factories import make_customer, make_order
+
+Retarget = Callable[..., Any]
+
+
+@pytest.fixture
+def retarget(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Retarget:
+    """Call with the words after `retarget segment`: standard output, parsed when it is asked for as JSON. Raises what
+    the command raises."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> Any:
+        result = CliRunner().invoke(app, list(words))
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout) if "--json" in words else result.stdout
+
+    return run
+
+
+def buy(engine: Engine, days_ago: int, customer_id: int | None = None) -> int:
+    with transaction(engine) as session:
+        customer = make_customer(session, **({"id": customer_id} if customer_id else {}))
+        make_order(session, customer, ordered_at=datetime.now(UTC) - timedelta(days=days_ago), total=Decimal(10))
+        return customer.id or 0
 
 
 def test_advice_is_shown_whole_in_a_narrow_terminal() -> None:
@@ -15,3 +55,54 @@ def test_advice_is_shown_whole_in_a_narrow_terminal() -> None:
     sizes = [SegmentSize(segment, 23_570, Decimal("1234567.89")) for segment in RF11]
     Console(file=shown, width=80).print(_table("rf11", sizes))
     assert "…" not in shown.getvalue()
+
+
+def test_what_was_bought_today_counts_and_is_one_day_away(engine: Engine, retarget: Retarget) -> None:
+    buy(engine, 0)
+    with pytest.raises(BadInput, match="no segments have been computed"):
+        retarget("show")
+    result = retarget("run", "--json")
+    assert (result["customer_count"], result["change_count"]) == (1, 1)
+    shown = retarget("show", "--model", "nesl", "--json")
+    assert {row["name"]: row["customers"] for row in shown["models"]["nesl"]}["N"] == 1
+    assert shown["settings"]["scores"]["r"]["cut_points"] == [1, 1, 1, 1]
+    assert (shown["waiting"], shown["is_stuck"]) == (0, False)
+    assert retarget("run", "--json")["unchanged"] is True
+
+
+def test_moves_are_a_matrix_a_feed_and_a_customers_history(engine: Engine, retarget: Retarget) -> None:
+    who = buy(engine, 40)
+    today = datetime.now(UTC).date()
+    retarget("run", "--as-of", str(today - timedelta(days=20)))
+    retarget("run")
+    span = ("--from", str(today - timedelta(days=15)), "--to", str(today + timedelta(days=1)))
+    matrix = retarget("moves", "--model", "nesl", *span, "--json")
+    assert matrix["transitions"] == [{"from": "N", "to": "S1", "customers": 1}]
+    assert "瞌睡客" in retarget("moves", "--model", "nesl", *span)
+    feed = retarget("movements", "--model", "nesl", "--to", "S1", "--json")
+    assert [(move["customer_id"], move["before"], move["after"]) for move in feed] == [(who, "N", "S1")]
+    assert retarget("movements", "--model", "nesl", "--after-id", str(feed[-1]["id"]), "--json") == []
+    assert [move["after"] for move in retarget("history", str(who), "--json")["nesl"]] == ["N", "S1"]
+    assert "新客 N → " in retarget("history", str(who))
+    for words, said in (
+        (("moves", "--model", "nothing"), "no model"),
+        (("moves", "--model", "nesl", "--from", "2026-02-30"), "--from"),
+        (("moves", "--model", "nesl", "--from", "2026-02-03", "--to", "2026-02-01"), "must not be after"),
+        (("movements", "--model", "nesl", "--to", "champions"), "no segment of nesl"),
+        (("history", "999"), "no customer 999"),
+    ):
+        with pytest.raises((BadInput, NotFound), match=said):
+            retarget(*words)
+
+
+def test_settings_are_chosen_shown_and_taken_up_by_the_next_run(engine: Engine, retarget: Retarget) -> None:
+    buy(engine, 20)
+    assert "cycle = 30" in retarget("settings")
+    changed = retarget("settings", "cycle=10", "f_orders=1,2,3,4", "--json")
+    assert (changed["settings"]["cycle"], changed["chosen"]) == (10, ["cycle", "f_orders"])
+    settings = retarget("run", "--json")["settings"]
+    assert (settings["cycle_days"], settings["scores"]["f"]["cut_points"]) == (10, [1, 2, 3, 4])
+    assert retarget("run", "--cycle", "60", "--json")["settings"]["cycle_days"] == 60
+    assert retarget("settings", "cycle=", "--json")["chosen"] == ["f_orders"]
+    with pytest.raises(BadInput, match="NAME=VALUE"):
+        retarget("settings", "cycle")
