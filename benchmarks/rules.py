@@ -43,17 +43,17 @@ def run(scale: str) -> list[Figure]:
         [_best(folder, {k: r}) for k, r in rules.items()],
     )
     is_full = scale == "full"
-    ratio, separately = many[0] / one[0], sum(cpu for cpu, _ in alone)
+    ratio, separately = many[1] / one[1], sum(wall for _, wall in alone)
     work, preview = _best(folder, {"preview": previewed()})
     return [
         Figure(
-            "20 rules in one pass, processor",
-            *(many[0], "s", "one rule over every event", one[0], ratio),
+            "20 rules in one pass, wall clock",
+            *(many[1], "s", "one rule over every event", one[1], ratio),
             goal="ratio at most 2",
             met=ratio <= MANY_GOAL if is_full else None,
         ),
-        Figure("the same 20", many[0], "s", "one after the other", separately, many[0] / separately),
-        Figure("20 rules in one pass, wall clock", many[1], "s", "one rule over every event", one[1], many[1] / one[1]),
+        Figure("the same 20", many[1], "s", "one after the other", separately, many[1] / separately),
+        Figure("20 rules in one pass, processor", many[0], "s", "one rule over every event", one[0], many[0] / one[0]),
         Figure("count preview of a rule, wall clock", preview, "s", goal="below 1 s", met=preview < PREVIEW_GOAL),
         Figure("the same, processor", work, "s"),
     ]
