@@ -186,7 +186,7 @@ def test_the_day_said_is_the_day_on_which_a_daily_renewal_takes_it_off(seed: int
     random = Random(seed)
     given = rows_of(random)
     tags = tags_of(random)
-    written = [some_rule(random) for _ in range(15)] + [leaf(random) for _ in range(15)]
+    written = [some_rule(random) for _ in range(12)] + [leaf(random) for _ in range(12)]
     rules = {f"rule{place}": read_rule(rule) for place, rule in enumerate(written)}
     with open_duckdb(TAIPEI) as connection:
         held: dict[str, dict[int, date | None]] = {}
@@ -209,7 +209,7 @@ def test_the_day_said_is_the_day_on_which_a_daily_renewal_takes_it_off(seed: int
             near = {who: said[who] if said.get(who, FOREVER) <= AS_OF + DAYS_AHEAD * DAY else None for who in expected}
             assert near == expected, json.dumps(written[int(key[4:])], ensure_ascii=False)
             ended += sum(day is not None for day in expected.values())
-        assert ended > 100  # the facts are such that there is something to foresee
+        assert ended > 50  # the facts are such that there is something to foresee
 
 
 @pytest.mark.parametrize(
