@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 import ibis
+import sqlglot
 
 from segmentation.engine import Request, Segmented, UnreadableRows, compute, open_duckdb
 from segmentation.models import MODELS
@@ -287,13 +288,19 @@ def write_result(connection: Any, result: Segmented, out: Path) -> None:
     if ending_of(out) == ".csv":
         connection.to_csv(table, out, header=True)
         return
-    enums = ", ".join(
-        f"CAST({model} AS ENUM ({', '.join(repr(segment.name) for segment in segments)})) AS {model}"
-        for model, segments in MODELS.items()
-        if model in table.columns
-    )
-    # as enums the names are written as the dictionary that they are, not looked up row by row; they are read as text
-    rows = f"SELECT * REPLACE ({enums}) FROM ({connection.compile(table)})"  # noqa: S608 - our own names
-    connection.raw_sql(
-        f"COPY ({rows}) TO '{str(out).replace(chr(39), chr(39) * 2)}' (FORMAT parquet, PARQUET_VERSION v2)"
-    )
+    names = sorted({segment.name for segments in MODELS.values() for segment in segments})
+    connection.raw_sql(f"CREATE OR REPLACE TYPE segment AS ENUM ({', '.join(map(repr, names))})")
+    target = str(out).replace("'", "''")
+    connection.raw_sql(f"COPY ({_with_enums(connection, table)}) TO '{target}' (FORMAT parquet, PARQUET_VERSION v2)")
+
+
+def _with_enums(connection: Any, table: Table) -> str:
+    """The query of `table` with names of segments as DuckDB's enums, which are written as the dictionary that they are,
+    not looked up row by row; they are read as text."""
+    query = connection.compiler.to_sqlglot(table)
+    for branch in query.find_all(sqlglot.exp.If, sqlglot.exp.Case):
+        place = "true" if isinstance(branch, sqlglot.exp.If) else "default"
+        value = branch.args.get(place)
+        if isinstance(value, sqlglot.exp.Literal) and value.is_string:
+            branch.set(place, sqlglot.exp.cast(value, sqlglot.exp.DataType.build("segment", udt=True)))
+    return str(query.sql(dialect="duckdb"))
