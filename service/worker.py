@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
+from sqlmodel import Session
 
 from bot.inbox import process_inbox
 from bot.profiles import fetch_due_profiles
@@ -25,6 +26,7 @@ from campaigns.clicks import TokenSigner, make_click_events
 from campaigns.results import count_message_results, store_message_results
 from campaigns.sending import Dispatch, Rates
 from campaigns.target import UnknownTarget
+from segmentation.demand.run import find_demand, keep_demand, newest_demand
 from segmentation.history import latest_run
 from segmentation.predict.checks import check_tags
 from segmentation.predict.run import latest_prediction_run, run_predictions
@@ -36,9 +38,9 @@ from service.channels import channel_ids
 from service.doors import bulk_door, line_doors
 from service.settings import Settings
 from store.clock import Clock, system_clock
-from store.engine import insert_for, reading, transaction
+from store.engine import insert_for, reading, table_of, transaction
 from store.errors import ExpectedError
-from store.models import Heartbeat
+from store.models import Heartbeat, Product, SegmentRun
 
 log = structlog.get_logger()
 
@@ -153,14 +155,34 @@ def renew_predictions(engine: Engine, settings: Settings, clock: Clock) -> None:
     due; nothing when that is done. Looked at every minute, as segments are."""
     today = clock().astimezone(settings.zone).date()
     with reading(engine) as session:
-        segments, newest = latest_run(session), latest_prediction_run(session)
-    if segments is None or segments.finished_at is None or (newest is not None and newest.as_of >= today):
-        return
-    if segments.finished_at.astimezone(settings.zone).date() < today:
+        segments, newest = _segments_of(session, today, settings), latest_prediction_run(session)
+    if segments is None or (newest is not None and newest.as_of >= today):
         return
     cycle_days = int(segments.settings["cycle_days"])
     run_predictions(engine, as_of=today, zone=settings.zone, clock=clock, cycle_days=cycle_days)
     check_tags(engine, today=today, zone=settings.zone, clock=clock, cycle_days=cycle_days)
+
+
+def renew_demand(engine: Engine, settings: Settings, clock: Clock) -> None:
+    """Once the day's segments are there: hold what growing groups want against the catalogue, if there is one; nothing
+    when that is done. Looked at every minute, as segments are."""
+    today, product = clock().astimezone(settings.zone).date(), table_of(Product)
+    with reading(engine) as session:
+        newest = newest_demand(session)
+        if _segments_of(session, today, settings) is None or (newest is not None and newest.as_of >= today):
+            return
+        if session.execute(select(product.c.id).where(product.c.in_stock.is_not(False)).limit(1)).first() is None:
+            return
+        tokenize = tokenize_for_brand(session)
+    keep_demand(engine, find_demand(engine, zone=settings.zone, clock=clock, tokenize=tokenize), clock)
+
+
+def _segments_of(session: Session, today: date, settings: Settings) -> SegmentRun | None:
+    """The newest segment run, if it was finished today; what builds on the day's segments waits for it."""
+    newest = latest_run(session)
+    if newest is None or newest.finished_at is None:
+        return None
+    return newest if newest.finished_at.astimezone(settings.zone).date() >= today else None
 
 
 def reply_texts(settings: Settings) -> ReplyTexts:
@@ -191,6 +213,7 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
         Job("changes", IntervalTrigger(seconds=1), lambda: renew_after_changes(engine, settings, clock)),
         Job("segments", IntervalTrigger(seconds=60), lambda: renew_segments(engine, settings, clock)),
         Job("predictions", IntervalTrigger(seconds=60), lambda: renew_predictions(engine, settings, clock)),
+        Job("demand", IntervalTrigger(seconds=60), lambda: renew_demand(engine, settings, clock)),
     ]
 
 

@@ -1,21 +1,16 @@
 """`retarget demand`: what growing groups of customers want, against what the catalogue has."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Engine, select
 
-from keywords.tokenizer import Tokenizer
-from keywords.vocabulary import terms_of
 from segmentation.demand.run import DEFAULT_DAYS, GROWTH_DAYS, as_json, find_demand, keep_demand
-from segmentation.preference.words import Tokenize
+from service.brand_words import tokenize_for_brand
 from service.cli.context import opened_database, print_json, settings_for_command
 from store.clock import system_clock
-from store.engine import reading, table_of
-from store.models import Product
+from store.engine import reading
 
 SHOWN = 10  # rows of each group, for people
 
@@ -41,11 +36,13 @@ def demand(
     what is short, and words that no product answers. Kept for the console unless --group is given."""
     settings = settings_for_command()
     with opened_database(settings) as engine:
+        with reading(engine) as session:
+            tokenize = tokenize_for_brand(session)
         found = find_demand(
             engine,
             zone=settings.zone,
             clock=system_clock,
-            tokenize=tokenizer_of(engine),
+            tokenize=tokenize,
             days=days,
             growth_days=growth_days,
             only=group or (),
@@ -59,19 +56,6 @@ def demand(
     console = Console()
     for one in report["groups"]:
         _print(console, one, report["products"])
-
-
-def tokenizer_of(engine: Engine) -> Tokenize:
-    """The keyword tokenizer, which knows the labels and categories of the catalogue as words."""
-    product: Any = table_of(Product)
-    with reading(engine) as session:
-        rows = session.execute(select(product.c.labels, product.c.categories)).all()
-    tokenizer = Tokenizer({word for row in rows for words in row for word in words})
-
-    def tokenize(texts: Sequence[str]) -> list[list[str]]:
-        return [terms_of(tokenizer.tokenize(text)) for text in texts]
-
-    return tokenize
 
 
 def _print(console: Console, group: dict[str, Any], products: int) -> None:

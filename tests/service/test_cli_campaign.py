@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from sqlalchemy import Engine, select, update
 from typer.testing import CliRunner
 
@@ -19,27 +20,12 @@ from store.engine import open_engine, reading, table_of, transaction
 from store.errors import BadInput, ExpectedError, NotFound
 from store.models import Campaign, Channel, Customer, Delivery, TrackedLink
 from tests.factories import make_account, make_customer
-
-Retarget = Callable[..., Any]
+from tests.service.conftest import Retarget
 
 
 @pytest.fixture
-def retarget(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Retarget:
-    """Call with the words after `retarget campaign`: standard output, parsed when it is asked for as JSON. Raises
-    what the command raises."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> Any:
-        result = CliRunner().invoke(app, list(words))
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == 0, result.output
-        return json.loads(result.stdout) if "--json" in words else result.stdout
-
-    return run
+def retarget(command_line: Callable[[typer.Typer], Retarget]) -> Retarget:
+    return command_line(app)
 
 
 @pytest.fixture

@@ -1,46 +1,27 @@
 """`retarget segment`: what its tables show, and what a program gets, on both databases."""
 
 import io
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 import pytest
+import typer
 from rich.console import Console
 from sqlalchemy import Engine
-from typer.testing import CliRunner
 
 from segmentation.history import SegmentSize
 from segmentation.models import RF11
 from service.cli.segment import _table, app
-from service.settings import Settings
 from store.engine import transaction
 from store.errors import BadInput, NotFound
 from tests.factories import make_customer, make_order
-
-Retarget = Callable[..., Any]
+from tests.service.conftest import Retarget
 
 
 @pytest.fixture
-def retarget(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Retarget:
-    """Call with the words after `retarget segment`: standard output, parsed when it is asked for as JSON. Raises what
-    the command raises."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> Any:
-        result = CliRunner().invoke(app, list(words))
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == 0, result.output
-        return json.loads(result.stdout) if "--json" in words else result.stdout
-
-    return run
+def retarget(command_line: Callable[[typer.Typer], Retarget]) -> Retarget:
+    return command_line(app)
 
 
 def buy(engine: Engine, days_ago: int, customer_id: int | None = None) -> int:

@@ -3,44 +3,28 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+import typer
 from sqlalchemy import Engine
-from typer.testing import CliRunner
 
 from segmentation.rules.reading import RuleError
 from segmentation.tags.catalogue import TagExists
 from segmentation.tags.definitions import InvalidTag
 from segmentation.tags.hand import ComputedTag
 from service.cli.tag import app
-from service.settings import Settings
 from store.engine import open_engine, transaction
 from store.errors import BadInput, NotFound
 from tests.factories import make_customer, make_order
 from tests.segmentation.tags.renewal import on, renew
+from tests.service.conftest import Retarget
 
-Retarget = Callable[..., Any]
 FREQUENT = {"type": "orders", "measure": "count", "at_least": 2}
 
 
 @pytest.fixture
-def retarget(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Retarget:
-    """Call with the words after `retarget tag`: standard output, parsed when it is asked for as JSON. Raises what the
-    command raises."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> Any:
-        result = CliRunner().invoke(app, list(words))
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == 0, result.output
-        return json.loads(result.stdout) if "--json" in words else result.stdout
-
-    return run
+def retarget(command_line: Callable[[typer.Typer], Retarget]) -> Retarget:
+    return command_line(app)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,13 +17,23 @@ from segmentation.history import latest_run
 from segmentation.snapshot import newest_snapshot
 from service.channels import channel_ids
 from service.settings import Settings
-from service.worker import Job, dispatching, jobs, renew_segments, run_job, tick_campaigns
+from service.worker import Job, dispatching, jobs, renew_demand, renew_segments, run_job, tick_campaigns
 from simulator.channels import ChannelOptions, Friend
 from simulator.faults import Fault, FaultKind
 from simulator.server import Simulator, SimulatorThread
 from store.engine import reading, table_of, transaction
 from store.errors import ExpectedError
-from store.models import BehaviourEvent, Campaign, Channel, Heartbeat, Reply, SegmentRun, WebhookBody
+from store.models import (
+    BehaviourEvent,
+    Campaign,
+    Channel,
+    DemandReport,
+    Heartbeat,
+    Product,
+    Reply,
+    SegmentRun,
+    WebhookBody,
+)
 from tests.conftest import StillClock
 from tests.factories import make_account, make_customer, make_order
 
@@ -105,6 +115,28 @@ def test_segments_are_computed_at_once_then_daily_from_their_hour(
     assert newest is not None
     assert newest.as_of == clock().astimezone(settings.zone).date() + timedelta(days=1)
     assert newest_snapshot(settings.snapshot_folder) is not None
+
+
+def test_demand_is_looked_at_once_a_day_when_there_is_a_catalogue_and_the_segments_are_done(
+    engine: Engine, clock: StillClock, settings: Settings
+) -> None:
+    def reports() -> list[date]:
+        renew_demand(engine, settings, clock)
+        with reading(engine) as session:
+            return list(session.scalars(select(table_of(DemandReport).c.as_of).order_by(table_of(DemandReport).c.id)))
+
+    with transaction(engine) as session:
+        make_order(session, make_customer(session))
+    renew_segments(engine, settings, clock)
+    assert reports() == []  # no catalogue
+    with transaction(engine) as session:
+        session.add(Product(sku="1", name="頭皮養護洗髮精", labels=["頭皮養護"]))
+    assert reports() == [date(2026, 11, 2)]
+    assert reports() == [date(2026, 11, 2)]
+    clock.advance(days=1)
+    assert reports() == [date(2026, 11, 2)]  # the day's segments come first
+    renew_segments(engine, settings, clock)
+    assert reports() == [date(2026, 11, 2), date(2026, 11, 3)]
 
 
 def test_every_job_of_the_table_runs_on_an_empty_database(
