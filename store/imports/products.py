@@ -2,7 +2,8 @@
 
 Columns: `sku`, `name`; optional `description`, `categories` and `labels` ("a;b"), `price`, `in_stock` (yes or no in
 the usual spellings), `url`. An empty optional cell leaves what is stored. A row that repeats another exactly counts
-once; rows of one SKU that disagree are refused together.
+once; rows of one SKU that disagree are refused together. A label that a person approved here stays, whatever the file
+says: whoever wrote the file has not seen it.
 """
 
 from datetime import datetime
@@ -21,7 +22,7 @@ from store.imports.checks import checked_file, fill_refusals, refuse_repeats
 from store.imports.files import Layout, Progress, half_of
 from store.imports.report import ImportReport
 from store.imports.staging import CHUNK
-from store.models import AuditEntry, OrderLine, Product, SalesOrder
+from store.models import AuditEntry, OrderLine, Product, ProductLabel, SalesOrder
 from store.types import from_ten_thousandths
 
 SORTS = ("categories", "labels")  # what rules and preferences know a product by
@@ -32,6 +33,7 @@ YES = ("1", "true", "yes", "y", "t", "是", "有")
 NO = ("0", "false", "no", "n", "f", "否", "無")
 
 product, order, line = table_of(Product), table_of(SalesOrder), table_of(OrderLine)
+product_label = table_of(ProductLabel)
 
 
 def import_products(
@@ -105,6 +107,11 @@ def _write_chunk(session: Session, given: list[dict[str, Any]], report: ImportRe
     skus = [values["sku"] for values in given]
     found = session.execute(select(product).where(product.c.sku.in_(skus))).mappings()
     stored = {row["sku"]: dict(row) for row in found}
+    approved = _approved_labels(session, skus)
+    for values in given:
+        if "labels" in values:
+            missing = [label for label in approved.get(values["sku"], ()) if label not in values["labels"]]
+            values["labels"] = [*values["labels"], *missing]
     empty: dict[str, Any] = {
         "description": None,
         "categories": [],
@@ -132,6 +139,20 @@ def _write_chunk(session: Session, given: list[dict[str, Any]], report: ImportRe
     report.added += len(new)
     report.changed += len(changed)
     report.unchanged += len(given) - len(new) - len(changed)
+
+
+def _approved_labels(session: Session, skus: list[str]) -> dict[str, list[str]]:
+    """SKU -> the labels that a person approved for it."""
+    statement = (
+        select(product.c.sku, product_label.c.label)
+        .join(product_label, product_label.c.product_id == product.c.id)
+        .where(product.c.sku.in_(skus), product_label.c.state == "approved")
+        .order_by(product_label.c.label)
+    )
+    found: dict[str, list[str]] = {}
+    for sku, label in session.execute(statement):
+        found.setdefault(sku, []).append(label)
+    return found
 
 
 def _note_buyers(session: Session, skus: list[str], now: datetime) -> None:

@@ -23,6 +23,7 @@ from store.models import (
     Delivery,
     LineAccount,
     Product,
+    ProductLabel,
     SalesOrder,
     Tag,
 )
@@ -222,6 +223,31 @@ def test_more_customers_than_one_chunk(engine: Engine, importer: Importer) -> No
     assert importer(text).added == 5_001
     report = importer(text.replace("n5000", "new"))
     assert (report.changed, report.unchanged) == (1, 5_000)
+
+
+def test_a_label_that_a_person_approved_outlives_the_next_file(
+    engine: Engine, tmp_path: Path, clock: StillClock
+) -> None:
+    def importer(labels: str) -> ImportReport:
+        (tmp_path / "p.csv").write_text(f"sku,name,labels\n1,洗髮精,{labels}\n", encoding="utf-8")
+        return import_products(engine, tmp_path / "p.csv", zone=TAIPEI, clock=clock)
+
+    def labels() -> list[str]:
+        with reading(engine) as session:
+            return session.exec(select(Product)).one().labels
+
+    importer("抗油")
+    with transaction(engine) as session:
+        article = session.exec(select(Product)).one()
+        article.labels = ["抗油", "去屑"]
+        for label, state in (("去屑", "approved"), ("染護", "rejected"), ("香氛", "proposed")):
+            session.add(ProductLabel(product_id=article.id or 0, label=label, state=state, proposed_at=clock()))
+    assert importer("抗油").unchanged == 1
+    assert labels() == ["抗油", "去屑"]
+    assert importer("染護").changed == 1
+    assert labels() == ["染護", "去屑"]
+    assert importer("去屑").changed == 1
+    assert labels() == ["去屑"]
 
 
 def test_products_arrive_change_and_stay(engine: Engine, tmp_path: Path, clock: StillClock) -> None:
