@@ -256,15 +256,17 @@ def settle(session: Session, *, now: datetime) -> list[int]:
         _skip_rest(session, run_id)
     unsent = exists().where(batch.c.run_id == run.c.id, batch.c.state.in_(("due", "claimed")))
     over = (run.c.state == "sending", ~unsent)
-    # The campaigns first, as whoever pauses or fires does: a state changes under its campaign's lock.
+    # The campaigns first, as whoever pauses or fires does: a state changes under its campaign's lock. Then only the runs
+    # of those: one that is over since would bring a campaign that isn't locked, out of order.
     campaign = table_of(Campaign)
-    session.execute(
+    locked = session.scalars(
         select(campaign.c.id)
         .where(campaign.c.id.in_(select(run.c.campaign_id).where(*over)))
         .order_by(campaign.c.id)
         .with_for_update()
-    )
-    sent = list(session.scalars(update(run).where(*over).values(state="sent").returning(run.c.id)))
+    ).all()
+    of_these = run.c.campaign_id.in_(locked)
+    sent = list(session.scalars(update(run).where(*over, of_these).values(state="sent").returning(run.c.id)))
     closed = [*cancelled, *sent]
     if closed:
         session.execute(update(run).where(run.c.id.in_(closed)).values(finished_at=now))
