@@ -3,7 +3,7 @@
 from flask import Blueprint, render_template, request
 from sqlalchemy import Engine, func, select
 
-from campaigns.results import STATES, campaign_results, run_results, runs_of
+from campaigns.results.runs import STATES, campaign_results, run_results, runs_of
 from store.engine import reading, table_of
 from store.errors import NotFound
 from store.models import Campaign, CampaignRun

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from bot.webhook import WebhookIntake
-from campaigns.clicks import LinkBook, TokenSigner, kind_of_request, record_tap
+from campaigns.links.clicks import LinkBook, TokenSigner, kind_of_request, record_tap
 from console import create_console
 from service.channels import webhook_keys
 from service.event_door import add_event_door

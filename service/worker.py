@@ -21,11 +21,12 @@ from sqlmodel import Session
 from bot.inbox import process_inbox
 from bot.profiles import fetch_due_profiles
 from bot.replies import ReplyTexts, send_due_replies
-from campaigns import audience, schedule
-from campaigns.clicks import TokenSigner, make_click_events
-from campaigns.results import count_message_results, store_message_results
-from campaigns.sending import Dispatch, Rates
-from campaigns.target import UnknownTarget
+from campaigns.audience import freezing
+from campaigns.audience.target import UnknownTarget
+from campaigns.links.clicks import TokenSigner, make_click_events
+from campaigns.planning import schedule
+from campaigns.results.runs import count_message_results, store_message_results
+from campaigns.sending.dispatch import Dispatch, Rates
 from segmentation.demand.run import find_demand, keep_demand, newest_demand
 from segmentation.history import latest_run
 from segmentation.predict.checks import check_tags
@@ -64,7 +65,7 @@ def tick_campaigns(engine: Engine, settings: Settings, clock: Clock) -> int:
     """
     with transaction(engine) as session:
         made = schedule.fire_due(session, zone=settings.zone, now=clock())
-        planned = audience.planned_runs(session)
+        planned = freezing.planned_runs(session)
     broken = [error for run_id in planned if (error := _freeze(engine, run_id, clock)) is not None]
     with transaction(engine) as session:
         closed = schedule.settle(session, now=clock())
@@ -82,7 +83,7 @@ def _freeze(engine: Engine, run_id: int, clock: Clock) -> Exception | None:
         is_more = True
         while is_more:
             with transaction(engine) as session:
-                is_more = audience.freeze_slice(session, run_id, now=clock())
+                is_more = freezing.freeze_slice(session, run_id, now=clock())
             time.sleep(BREATH_SECONDS)
     except UnknownTarget as error:
         with transaction(engine) as session:

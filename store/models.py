@@ -535,7 +535,7 @@ class SendBatch(Row, table=True):
 
 
 class Delivery(Row, table=True):
-    """One recipient of one run. State `chosen` of a multicast follows its batch (see campaigns/results.py)."""
+    """One recipient of one run. State `chosen` of a multicast follows its batch (see campaigns/results/runs.py)."""
 
     __table_args__ = (Index(None, "run_id", "batch_number"), Index(None, "customer_id", "run_id"))
 
@@ -578,7 +578,7 @@ class Click(Row, table=True):
 class MessageResult(Row, table=True):
     """What one message brought from one segment: the unit that keyword effects are learned from. Rebuildable.
 
-    Written by campaigns/results.py, read by keywords/report.py.
+    Written by campaigns/results/runs.py, read by keywords/report.py.
     """
 
     run_id: int = _ref("campaign_run.id", primary_key=True)

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
-from campaigns import schedule
-from campaigns.message import compile_content
-from campaigns.results import campaign_results, runs_of
-from campaigns.schedule import Plan, campaign_by_id, create_campaign
+from campaigns.content.message import compile_content
+from campaigns.planning import schedule
+from campaigns.planning.schedule import Plan, campaign_by_id, create_campaign
+from campaigns.results.runs import campaign_results, runs_of
 from service.channels import channel_ids, channel_named
 from service.cli.context import opened_database, print_json, settings_for_command
 from service.settings import Settings

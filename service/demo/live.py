@@ -15,8 +15,8 @@ from decimal import Decimal
 
 import numpy as np
 
-from campaigns.results import RunResults, campaign_results
-from campaigns.schedule import Plan, campaign_by_id, create_campaign
+from campaigns.planning.schedule import Plan, campaign_by_id, create_campaign
+from campaigns.results.runs import RunResults, campaign_results
 from keywords.learning import learn
 from keywords.messages import stored_messages
 from keywords.suggestion import suggest

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
 
-from campaigns.schedule import Plan, create_campaign
+from campaigns.planning.schedule import Plan, create_campaign
 from segmentation.renew import renew_everyone
 from service.demo.copywriting import PastCampaign, past_campaigns
 from service.demo.stage import Stage

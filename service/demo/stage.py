@@ -19,7 +19,7 @@ from werkzeug.test import Client
 
 from bot.inbox import process_inbox
 from bot.replies import send_due_replies
-from campaigns.sending import Dispatch
+from campaigns.sending.dispatch import Dispatch
 from service.app import build
 from service.channels import channel_ids
 from service.doors import line_doors

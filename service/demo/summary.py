@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from sqlalchemy import func, select
 from sqlmodel import Session
 
-from campaigns.results import RunResults, campaign_results, results_of
+from campaigns.results.runs import RunResults, campaign_results, results_of
 from keywords.report import TermRow, make_report
 from keywords.tokenizer import Tokenizer
 from segmentation.history import segment_counts

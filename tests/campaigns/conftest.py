@@ -15,11 +15,12 @@ import pytest
 from sqlalchemy import Engine, insert, select
 
 from bot.line import BulkDoor
-from campaigns import audience, schedule
-from campaigns.clicks import TokenSigner
-from campaigns.results import RunResults, campaign_results
-from campaigns.schedule import Plan
-from campaigns.sending import Dispatch, Rates
+from campaigns.audience import freezing
+from campaigns.links.clicks import TokenSigner
+from campaigns.planning import schedule
+from campaigns.planning.schedule import Plan
+from campaigns.results.runs import RunResults, campaign_results
+from campaigns.sending.dispatch import Dispatch, Rates
 from simulator.channels import ChannelOptions, Friend
 from simulator.faults import Fault, FaultKind
 from simulator.server import Simulator, SimulatorThread
@@ -67,12 +68,12 @@ class Shop:
         """Fire, freeze and settle, as the worker's job does; returns the runs made."""
         with transaction(self.engine) as session:
             made = schedule.fire_due(session, zone=ZONE, now=self.clock())
-            planned = audience.planned_runs(session)
+            planned = freezing.planned_runs(session)
         for run_id in planned:
             is_more = True
             while is_more:
                 with transaction(self.engine) as session:
-                    is_more = audience.freeze_slice(session, run_id, now=self.clock())
+                    is_more = freezing.freeze_slice(session, run_id, now=self.clock())
         with transaction(self.engine) as session:
             schedule.settle(session, now=self.clock())
         return made

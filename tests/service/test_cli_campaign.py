@@ -10,8 +10,9 @@ import typer
 from sqlalchemy import Engine, select, update
 from typer.testing import CliRunner
 
-from campaigns import audience, schedule
-from campaigns.claims import Outcome, record_outcomes
+from campaigns.audience import freezing
+from campaigns.planning import schedule
+from campaigns.sending.claims import Outcome, record_outcomes
 from service.cli.campaign import app
 from service.settings import Settings
 from simulator.channels import ChannelOptions, Friend
@@ -76,7 +77,7 @@ def test_a_run_in_progress_is_shown_as_it_stands(retarget: Retarget, database: E
         session.get_one(Customer, customers[2].id).marketing_refused_at = customers[2].created_at
         now = session.get_one(Campaign, 1).created_at
         (run_id,) = schedule.fire_due(session, zone=settings.zone, now=now)
-        while audience.freeze_slice(session, run_id, now=now):
+        while freezing.freeze_slice(session, run_id, now=now):
             pass
         record_outcomes(session, run_id, [Outcome(customers[0].id or 0, "accepted", sent_at=now)])
     shown = retarget("show", "1", "--json")

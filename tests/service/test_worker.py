@@ -12,7 +12,7 @@ import pytest
 from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import Engine, func, insert, select
 
-from campaigns.schedule import Plan, create_campaign
+from campaigns.planning.schedule import Plan, create_campaign
 from segmentation.history import latest_run
 from segmentation.snapshot import newest_snapshot
 from service.channels import channel_ids

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 from sqlalchemy import Engine, insert, select
 
-from campaigns import schedule
-from campaigns.audience import BUCKETS, SLICE, bucket_of, freeze_slice
+from campaigns.audience.freezing import BUCKETS, SLICE, bucket_of, freeze_slice
+from campaigns.planning import schedule
 from store.engine import reading, table_of, transaction
 from store.imports.merging import merge_customers
 from store.models import (

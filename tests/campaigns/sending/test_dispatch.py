@@ -8,8 +8,8 @@ from typing import NoReturn
 import pytest
 from sqlalchemy import select, update
 
-from campaigns import schedule
-from campaigns.claims import claim_batches
+from campaigns.planning import schedule
+from campaigns.sending.claims import claim_batches
 from simulator.channels import Friend
 from simulator.faults import FaultKind
 from store.engine import reading, table_of, transaction

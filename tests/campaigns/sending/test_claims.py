@@ -8,8 +8,17 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from campaigns import schedule
-from campaigns.claims import Claimed, Outcome, claim_batches, let_go, record_batch, record_outcomes, renew, split_batch
+from campaigns.planning import schedule
+from campaigns.sending.claims import (
+    Claimed,
+    Outcome,
+    claim_batches,
+    let_go,
+    record_batch,
+    record_outcomes,
+    renew,
+    split_batch,
+)
 from store.engine import reading, table_of, transaction
 from store.models import Delivery, SendBatch
 from tests.campaigns.conftest import PLAIN, ZONE, Shop

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.message import (
+from campaigns.content.message import (
     MAX_TEXT,
     InvalidMessage,
     NotRenderable,

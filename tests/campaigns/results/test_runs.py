@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
-from campaigns.results import (
+from campaigns.results.runs import (
     Bought,
     campaign_results,
     count_message_results,

@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import exists, or_, select, update
 from sqlmodel import Session, col
 
-from campaigns.cron import next_firing
-from campaigns.message import check_messages, links_in
-from campaigns.target import parse_target
+from campaigns.audience.target import parse_target
+from campaigns.content.message import check_messages, links_in
+from campaigns.planning.cron import next_firing
 from segmentation.tags.definitions import check_name
 from store.engine import insert_for, table_of
 from store.errors import BadInput, ExpectedError, NotFound
@@ -182,7 +182,7 @@ def _fire(session: Session, campaign: Campaign, *, zone: ZoneInfo, now: datetime
 
 
 def audience_is_frozen(session: Session, run: CampaignRun, *, now: datetime) -> None:
-    """A run whose whole audience stands in delivery rows may be sent. Called by campaigns/audience.py."""
+    """A run whose whole audience stands in delivery rows may be sent. Called by campaigns/audience/freezing.py."""
     run.frozen_at = now
     if run.state == "planned":
         run.state = "sending"
@@ -256,8 +256,8 @@ def settle(session: Session, *, now: datetime) -> list[int]:
         _skip_rest(session, run_id)
     unsent = exists().where(batch.c.run_id == run.c.id, batch.c.state.in_(("due", "claimed")))
     over = (run.c.state == "sending", ~unsent)
-    # The campaigns first, as whoever pauses or fires does: a state changes under its campaign's lock. Then only the runs
-    # of those: one that is over since would bring a campaign that isn't locked, out of order.
+    # The campaigns first, as whoever pauses or fires does: a state changes under its campaign's lock. Then only the
+    # runs of those: one that is over since would bring a campaign that isn't locked, out of order.
     campaign = table_of(Campaign)
     locked = session.scalars(
         select(campaign.c.id)

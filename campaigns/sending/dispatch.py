@@ -18,8 +18,10 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from campaigns import schedule
-from campaigns.claims import (
+from campaigns.content.message import Content, NotRenderable, compile_content
+from campaigns.links.clicks import TokenSigner
+from campaigns.planning import schedule
+from campaigns.sending.claims import (
     KEY_LIFE,
     Claimed,
     Outcome,
@@ -33,9 +35,7 @@ from campaigns.claims import (
     runs_to_stop,
     split_batch,
 )
-from campaigns.clicks import TokenSigner
-from campaigns.message import Content, NotRenderable, compile_content
-from campaigns.pace import Pacer
+from campaigns.sending.pace import Pacer
 from store.clock import Clock
 from store.engine import reading, transaction
 from store.models import CampaignRun

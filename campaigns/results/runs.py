@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import BigInteger, and_, case, delete, distinct, exists, func, literal, or_, select, type_coerce
 from sqlmodel import Session
 
-from campaigns.message import words_of
+from campaigns.content.message import words_of
 from store.engine import insert_for, is_sqlite, table_of
 from store.errors import NotFound
 from store.models import (

@@ -12,7 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from bot.line import Answer
-from campaigns.claims import claim_batches
+from campaigns.sending.claims import claim_batches
 from simulator.faults import FaultKind
 from store.clock import system_clock
 from store.engine import reading, transaction

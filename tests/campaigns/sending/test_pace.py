@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from campaigns.pace import Pacer, hold_back, lease
+from campaigns.sending.pace import Pacer, hold_back, lease
 from store.engine import transaction
 from tests.factories import make_channel
 

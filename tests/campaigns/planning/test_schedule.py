@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import Engine, func, select, update
 from sqlmodel import Session
 
-from campaigns import audience, schedule
-from campaigns.cron import next_firing
-from campaigns.schedule import Plan, WrongState, create_campaign, schedule_draft
+from campaigns.audience import freezing
+from campaigns.planning import schedule
+from campaigns.planning.cron import next_firing
+from campaigns.planning.schedule import Plan, WrongState, create_campaign, schedule_draft
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput, NotFound
 from store.models import Campaign, CampaignRun, Channel, Delivery, SendBatch, TrackedLink
@@ -38,10 +39,10 @@ def create(engine: Engine, clock: StillClock, zone: ZoneInfo = TAIPEI, **fields:
 def tick(engine: Engine, clock: StillClock, zone: ZoneInfo = TAIPEI) -> list[int]:
     with transaction(engine) as session:
         made = schedule.fire_due(session, zone=zone, now=clock())
-        planned = audience.planned_runs(session)
+        planned = freezing.planned_runs(session)
     for run_id in planned:
         with transaction(engine) as session:
-            while audience.freeze_slice(session, run_id, now=clock()):
+            while freezing.freeze_slice(session, run_id, now=clock()):
                 pass
     with transaction(engine) as session:
         schedule.settle(session, now=clock())

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine, select, update
 from sqlmodel import Session
 
-from campaigns.clicks import Tap, TokenSigner, UnknownToken, kind_of_agent, make_click_events
+from campaigns.links.clicks import Tap, TokenSigner, UnknownToken, kind_of_agent, make_click_events
 from segmentation.tags.history import tags_of
 from service.app import create_app
 from service.settings import Settings

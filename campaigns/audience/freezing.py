@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import String, and_, case, cast, func, insert, literal, null, select, true
 from sqlmodel import Session
 
-from campaigns.schedule import audience_is_frozen
-from campaigns.target import matches, parse_target
+from campaigns.audience.target import matches, parse_target
+from campaigns.planning.schedule import audience_is_frozen
 from store.engine import insert_for, is_sqlite, table_of
 from store.models import Campaign, CampaignRun, Customer, CustomerSegment, Delivery, LineAccount, SendBatch
 

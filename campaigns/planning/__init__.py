@@ -1,0 +1,1 @@
+"""When campaigns fire, and what state they are in."""

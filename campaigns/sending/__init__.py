@@ -1,0 +1,1 @@
+"""Sending once: claim, commit, call, record."""
