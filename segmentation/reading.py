@@ -1,11 +1,8 @@
 """The operational database's facts into DuckDB: everybody's in bulk (Arrow batches by connectorx, never a row in
 Python), or a few customers' by the indexes."""
 
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,9 +11,9 @@ import connectorx
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 from sqlalchemy import URL, Connection, Engine
 
-from segmentation import sqlite_reader
 from segmentation.facts import SCHEMAS, Facts, keep
 from segmentation.sources import CURRENT, SHAPES, Source, arrow_type
+from segmentation.sqlite_batches import sqlite_batches
 from store.engine import is_sqlite, reading
 
 BATCH_ROWS = 200_000
@@ -157,23 +154,12 @@ def read_into(connection: Any, table: str, engine: Engine, query: str, select: s
 
 @contextmanager
 def _batches(url: URL, query: str) -> Iterator[pa.RecordBatchReader]:
-    """The rows of `query` as Arrow batches. SQLite is read by a process of its own: see sqlite_reader.py."""
+    """The rows of `query` as Arrow batches. SQLite is read by a process of its own: see sqlite_batches.py."""
     if url.get_backend_name() != "sqlite":
         yield connectorx.read_sql(address(url), query, return_type="arrow_stream", batch_size=BATCH_ROWS)
         return
-    command = [sys.executable, "-m", sqlite_reader.__name__, address(url), query, str(BATCH_ROWS)]
-    with tempfile.TemporaryFile() as complaints:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints) as reader:  # noqa: S603 - our own
-            assert reader.stdout is not None
-            batches = None
-            with suppress(pa.ArrowInvalid):  # it died: what it said is told below
-                batches = pa.ipc.open_stream(reader.stdout)
-            if batches is not None:
-                yield batches
-        if reader.returncode != 0:
-            complaints.seek(0)
-            said = complaints.read().decode(errors="replace").strip().splitlines()
-            raise RuntimeError(f"the database could not be read: {said[-1] if said else 'the reader was killed'}")
+    with sqlite_batches(address(url), query, BATCH_ROWS) as batches:
+        yield batches
 
 
 def address(url: URL) -> str:
