@@ -103,6 +103,13 @@ def test_a_push_is_accepted_with_lines_request_id(line: SimulatorThread) -> None
     assert list(entry.to) == [AMY]
 
 
+def test_a_call_is_counted_under_its_unit(line: SimulatorThread) -> None:
+    key = str(uuid.uuid4())
+    assert bulk(line.url, lambda door: door.push(AMY, TEXT, key, "r1_vA"), TOKEN, 5).outcome == "accepted"
+    assert bulk(line.url, lambda door: door.multicast([BEN], TEXT, str(uuid.uuid4()), "r1_vB"), TOKEN, 5).request_id
+    assert [entry.unit for entry in line.platform.channels[0].ledger.entries] == ["r1_vA", "r1_vB"]
+
+
 def test_a_repeat_with_the_same_key_is_accepted_under_the_first_request(line: SimulatorThread) -> None:
     key = str(uuid.uuid4())
     first, second = push(line.url, key=key), push(line.url, key=key)
