@@ -1,0 +1,105 @@
+"""What the brand has chosen for all its campaigns: checked, stored, audited, and read whenever one fires.
+
+Stored is only what was chosen, as one row of BrandSetting; what was not follows the defaults here.
+"""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from sqlalchemy import select
+from sqlmodel import Session
+
+from campaigns.planning.quiet import QuietHours
+from campaigns.planning.workdays import Workdays, check_country
+from store.engine import insert_for, table_of
+from store.errors import BadInput
+from store.models import AuditEntry, BrandSetting
+
+NAME = "campaigns"  # its row of BrandSetting
+
+setting = table_of(BrandSetting)
+
+
+def _as_quiet_hours(words: str) -> str:
+    try:
+        return str(QuietHours.from_words(words))
+    except BadInput as error:
+        raise ValueError(str(error)) from error
+
+
+def _known_country(code: str) -> str:
+    try:
+        check_country(code)
+    except BadInput as error:
+        raise ValueError(str(error)) from error
+    return code
+
+
+class CampaignSettings(BaseModel):
+    """The brand's rules for every campaign."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quiet_hours: Annotated[str, AfterValidator(_as_quiet_hours)] | None = None  # "22:00-08:00"; None: none
+    country: Annotated[str, AfterValidator(_known_country)] = "TW"  # whose holidays and make-up workdays hold
+    holidays: tuple[date, ...] = ()  # days off of the brand's own
+    workdays: tuple[date, ...] = ()  # days that it works although the country doesn't
+
+    def quiet(self) -> QuietHours | None:
+        """The quiet hours; None when there are none."""
+        return None if self.quiet_hours is None else QuietHours.from_words(self.quiet_hours)
+
+    def calendar(self) -> Workdays:
+        """The brand's working days."""
+        return Workdays(self.country, frozenset(self.holidays), frozenset(self.workdays))
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON holds it: days as text."""
+        return self.model_dump(mode="json")
+
+
+def settings_from(values: Mapping[str, Any]) -> CampaignSettings:
+    """The settings with these values, the rest being defaults. Raises BadInput that names the wrong one."""
+    try:
+        return CampaignSettings.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(CampaignSettings.model_fields)
+            raise BadInput(f"there is no setting {name!r}; the settings are {known}") from error
+        raise BadInput(f"the setting {name} can't be {values.get(name)!r}: {first['msg']}") from error
+
+
+def read_settings(session: Session) -> CampaignSettings:
+    """What holds now."""
+    return settings_from(chosen(session))
+
+
+def chosen(session: Session) -> dict[str, Any]:
+    """Only what the brand has chosen, by name."""
+    return dict(session.scalar(select(setting.c.value).where(setting.c.name == NAME)) or {})
+
+
+def change_settings(session: Session, changes: Mapping[str, Any], *, actor: str, now: datetime) -> CampaignSettings:
+    """Choose `changes` (a value of None: back to the default), note it in the audit trail, and return what then holds.
+    The next firing takes it up. Raises BadInput, with nothing changed."""
+    settings_from({name: value for name, value in changes.items() if value is not None or name not in _names()})
+    wanted = {name: value for name, value in {**chosen(session), **changes}.items() if value is not None}
+    made = settings_from(wanted)
+    stored = {name: value for name, value in made.as_dict().items() if name in wanted}
+    row = {"value": stored, "updated_at": now, "updated_by": actor}
+    session.execute(
+        insert_for(session, BrandSetting)
+        .values(name=NAME, **row)
+        .on_conflict_do_update(index_elements=["name"], set_=row)
+    )
+    detail = {"changed": sorted(changes)}
+    session.add(AuditEntry(at=now, actor=actor, action="change campaign settings", detail=detail))
+    return made
+
+
+def _names() -> set[str]:
+    return set(CampaignSettings.model_fields)
