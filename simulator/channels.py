@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
 
+from simulator.audiences import Audiences
+from simulator.coupons import Coupons
+from simulator.interactions import Interactions
 from simulator.ledger import Accepted, Ledger
+from simulator.narrowcasts import Narrowcast
 from simulator.rates import EVERYTHING_ELSE, LINE_RATES, Meter, Rate
 
 RETRY_KEY_KEPT = timedelta(hours=24)  # "Retrying an API request"
@@ -44,6 +48,7 @@ class ChannelOptions:
 
     `unknown_in_multicast`: LINE's reference contradicts itself on an id unknown to the channel in a multicast:
     "strict" refuses the whole batch with 400, "lenient" answers 200 and leaves that person out.
+    `audience_seconds`: how long an upload to an audience takes; `narrowcast_seconds`: from acceptance to the sending.
     """
 
     name: str = "main"
@@ -54,6 +59,8 @@ class ChannelOptions:
     quota: int | None = None
     unknown_in_multicast: Literal["strict", "lenient"] = "strict"
     rates: dict[str, Rate] = field(default_factory=dict)
+    audience_seconds: float = 2.0
+    narrowcast_seconds: float = 2.0
 
 
 class Channel:
@@ -64,6 +71,10 @@ class Channel:
         self.friends: dict[str, Friend] = {}
         self.ledger = Ledger()
         self.units: dict[str, dict[str, int]] = {}  # month -> unit name -> requests
+        self.audiences = Audiences(options.audience_seconds)
+        self.narrowcasts: dict[str, Narrowcast] = {}  # request id -> narrowcast
+        self.interactions = Interactions()
+        self.coupons = Coupons()
         self._monotonic = monotonic
         self._rates = LINE_RATES | options.rates
         self._meters: dict[str, Meter] = {}
@@ -94,9 +105,17 @@ class Channel:
         """Messages counted in the quota this calendar month."""
         return self._used[_month(now)]
 
+    def room(self, now: datetime) -> int | None:
+        """Messages left in this month's quota after what narrowcasts under way have reserved; None for no limit."""
+        if self.options.quota is None:
+            return None
+        reserved = sum(n.reserved for n in self.narrowcasts.values() if n.success_count is None)
+        return max(0, self.options.quota - self.used(now) - reserved)
+
     def has_room_for(self, count: int, now: datetime) -> bool:
         """Whether `count` more messages fit in this month's quota."""
-        return self.options.quota is None or count == 0 or self.used(now) + count <= self.options.quota
+        room = self.room(now)
+        return room is None or count <= room
 
     def count_messages(self, count: int, now: datetime) -> None:
         """Add to this month's use."""

@@ -12,8 +12,8 @@ import orjson
 from aiohttp import web
 
 from simulator.channels import Channel, Friend
-from simulator.endpoints import answer, read_body, refuse
 from simulator.faults import Fault, FaultPlan
+from simulator.http import answer, read_body, refuse
 from simulator.life import Life
 from simulator.platform import Platform
 from simulator.population import truth
@@ -85,6 +85,7 @@ class Control:
 
     async def _ledger(self, request: web.Request) -> Any:
         channel = self._channel(request)
+        self._platform.send_narrowcasts()
         with self._platform.lock:
             summary = channel.ledger.summary()
             summary["rates"] = channel.rates_seen()

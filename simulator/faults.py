@@ -17,11 +17,13 @@ class FaultKind(StrEnum):
     ERROR_500_AFTER_ACCEPT = "error_500_after_accept"
     ERROR_429 = "error_429"
     LATENCY = "latency"
+    FAILS_AFTER_ACCEPT = "fails_after_accept"  # a narrowcast: accepted, and then its sending fails at LINE
 
 
 @dataclass(slots=True)
 class Fault:
-    """One rule. `endpoint` "*" means every sending endpoint; `count` None means for ever; `seconds` is how long a
+    """One rule. `endpoint` "*" means every sending endpoint; others are named one by one, such as "audience_add".
+    `count` None means for ever; `seconds` is how long a
     timeout holds the connection or a latency waits."""
 
     endpoint: str
@@ -68,10 +70,11 @@ class FaultPlan:
         if seed is not None:
             self._random = random.Random(seed)
 
-    def choose(self, endpoint: str) -> Fault | None:
+    def choose(self, endpoint: str, *, is_sending: bool = True) -> Fault | None:
         """The first rule that strikes this request, used up by one; None when all goes well."""
         for fault in self._faults:
-            if fault.endpoint not in ("*", endpoint) or fault.count == 0:
+            is_meant = fault.endpoint == endpoint or (fault.endpoint == "*" and is_sending)
+            if not is_meant or fault.count == 0:
                 continue
             if fault.probability < 1 and self._random.random() >= fault.probability:
                 continue

@@ -1,7 +1,7 @@
 """What was accepted, kept for ever: who was sent which request when, so that a test can tell once from twice."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ import orjson
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """One accepted request. `to` are the recipients named (or all followers, for a broadcast), in order, each once;
-    `delivered` those of them that follow the account and so see it."""
+    `delivered` those of them that follow the account and so see it. Of a narrowcast both are empty until it is sent."""
 
     request_id: str
     endpoint: str
@@ -53,6 +53,17 @@ class Ledger:
         self._by_request[accepted.request_id] = accepted
         if accepted.retry_key is not None:
             self._per_key[accepted.retry_key] += 1
+        self._count(accepted)
+
+    def complete(self, request_id: str, to: tuple[str, ...], delivered: tuple[str, ...], at: datetime) -> Accepted:
+        """A narrowcast accepted before was sent at `at` to these; the entry as it stands now."""
+        before = self._by_request[request_id]
+        after = self._by_request[request_id] = replace(before, to=to, delivered=delivered, at=at)
+        self.entries[self.entries.index(before)] = after
+        self._count(after)
+        return after
+
+    def _count(self, accepted: Accepted) -> None:
         content = hash(orjson.dumps(accepted.messages))
         self._per_user.update(accepted.to)
         self._per_content.update((line_user_id, content) for line_user_id in accepted.to)

@@ -81,7 +81,7 @@ class Life:
             for line_user_id in accepted.delivered:
                 for action in self.population.react(line_user_id, accepted.messages, accepted.at):
                     sooner = accepted.at + (action.at - accepted.at) / self.time_scale
-                    self._push(replace(action, at=sooner))
+                    self._push(replace(action, at=sooner, request_id=accepted.request_id))
 
     def add(self, actions: Iterable[Action]) -> None:
         """Let these happen at their times."""
@@ -107,8 +107,9 @@ class Life:
     def apply(self, action: Action) -> list[Event]:
         """Do what an action changes inside the simulator; the webhook events that it makes, none or one.
 
-        A purchase is recorded, a block or follow changes the friendship. Taps and previews change nothing here: they
-        are requests to the service. Someone who has blocked the account can't write to it.
+        A purchase is recorded, a block or follow changes the friendship, an opening or a tap counts in LINE's figures
+        (the tap itself is a request to the service, as a preview is). Someone who has blocked the account can't write
+        to it.
         """
         self.performed[action.kind.value] = self.performed.get(action.kind.value, 0) + 1
         who, at = action.line_user_id, action.at
@@ -121,6 +122,11 @@ class Life:
             return self.follow(who, at)
         elif action.kind is ActionKind.SAY:
             return self.say(who, action.text, at)
+        elif action.kind is ActionKind.PRESS:
+            return self.press(who, action.text, at)
+        elif action.kind in (ActionKind.OPEN, ActionKind.TAP) and action.request_id:
+            url = action.url if action.kind is ActionKind.TAP else None
+            self._platform.note(action.request_id, who, at, channel=self._channel, url=url)
         return []
 
     def follow(self, line_user_id: str, at: datetime) -> list[Event]:
@@ -141,10 +147,19 @@ class Life:
 
     def say(self, line_user_id: str, words: str, at: datetime) -> list[Event]:
         """Write in the chat; the event, or none for one who doesn't follow."""
-        friend = self._channel.friends.get(line_user_id)
-        if friend is None or not friend.is_following:
+        if not self._is_following(line_user_id):
             return []
         return [webhooks.text(line_user_id, at, self._reply_token(line_user_id), words)]
+
+    def press(self, line_user_id: str, data: str, at: datetime) -> list[Event]:
+        """Press a postback button; the event, or none for one who doesn't follow."""
+        if not self._is_following(line_user_id):
+            return []
+        return [webhooks.postback(line_user_id, at, self._reply_token(line_user_id), data)]
+
+    def _is_following(self, line_user_id: str) -> bool:
+        friend = self._channel.friends.get(line_user_id)
+        return friend is not None and friend.is_following
 
     def purchases_after(self, number: int) -> list[Purchase]:
         """The purchases made after the first `number` of them, in the order they were made."""

@@ -1,6 +1,6 @@
 """The rules of LINE's sending endpoints over the state of its channels: what is accepted, refused and delivered.
 
-Knows no HTTP: `simulator/server.py` gives it parsed bodies and headers. Thread-safe. The clock (aware UTC) decides
+Knows no HTTP: `simulator/endpoints.py` gives it parsed bodies and headers. Thread-safe. The clock (aware UTC) decides
 about retry keys, reply tokens and months; rates go by a monotonic clock, since those limits are about real seconds.
 """
 
@@ -10,13 +10,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from simulator import refusals
 from simulator.channels import Channel, ChannelOptions, Friend
 from simulator.checks import check_messages
 from simulator.ledger import Accepted
+from simulator.narrowcasts import Narrowcast, target_of, up_to_remaining_quota
 from simulator.refusals import Refusal
 
 MAX_RECIPIENTS = 500
@@ -27,7 +28,7 @@ UNITS_A_PAGE = 100
 
 _USER_ID = re.compile(r"U[0-9a-f]{32}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_UNIT = re.compile(r"[a-zA-Z0-9_]{1,30}")
+UNIT_NAME = re.compile(r"[a-zA-Z0-9_]{1,30}")
 
 Body = dict[str, Any]
 Listener = Callable[[Channel, Accepted], None]
@@ -95,15 +96,12 @@ class Platform:
                 raise Refusal(429, refusals.RATE_EXCEEDED)
 
     def send(self, channel: Channel, endpoint: str, body: Body, retry_key: str | None, request_id: str) -> Accepted:
-        """Accept one request of `endpoint` (push, multicast, narrowcast, broadcast, reply) or raise its Refusal.
+        """Accept one request of `endpoint` (push, multicast, broadcast, reply) or raise its Refusal.
 
         Nothing is sent to anyone when it is refused. Whoever blocked the account is accepted and not delivered to.
         """
         with self.lock:
-            self._check_retry_key(channel, endpoint, retry_key)
-            details = check_messages(body.get("messages"))
-            if details:
-                raise refusals.invalid_body(details)
+            self._check(channel, endpoint, body, retry_key)
             unit = self._unit_of(endpoint, body)
             now = self.clock()
             to = self._recipients(channel, endpoint, body, now)
@@ -114,15 +112,71 @@ class Platform:
                 channel.count_messages(len(delivered), now)
             if unit is not None and not channel.count_unit(unit, now, MAX_UNITS_A_MONTH):
                 unit = None  # the 1,001st name of a month is dropped silently and the message still goes
-            messages = body["messages"]
-            sent = [{"id": str(next(self._message_ids)), "quoteToken": uuid.uuid4().hex} for _ in messages]
-            accepted = Accepted(request_id, endpoint, retry_key, now, to, delivered, messages, unit, sent)
-            channel.ledger.record(accepted)
-            if retry_key is not None:
-                channel.keep_retry_key(retry_key, accepted)
+            sent = [{"id": str(next(self._message_ids)), "quoteToken": uuid.uuid4().hex} for _ in body["messages"]]
+            accepted = Accepted(request_id, endpoint, retry_key, now, to, delivered, body["messages"], unit, sent)
+            self._accept(channel, accepted)
         if delivered and self.on_delivered is not None:
             self.on_delivered(channel, accepted)
         return accepted
+
+    def accept_narrowcast(
+        self, channel: Channel, body: Body, retry_key: str | None, request_id: str, *, is_to_fail: bool = False
+    ) -> None:
+        """Accept a narrowcast, to be sent later, or raise its Refusal. Its whole target is reserved in the quota until
+        then. `is_to_fail`: it will fail at LINE and reach nobody."""
+        with self.lock:
+            self._check(channel, "narrowcast", body, retry_key)
+            now = self.clock()
+            target = target_of(body, channel.audiences, self._following(channel), now)
+            room = channel.room(now)
+            if room is not None and up_to_remaining_quota(body):
+                target = target[:room]
+            if not channel.has_room_for(len(target), now):
+                raise Refusal(429, refusals.QUOTA_EXCEEDED)
+            ends_at = now + timedelta(seconds=channel.options.narrowcast_seconds)
+            channel.narrowcasts[request_id] = Narrowcast(request_id, now, ends_at, target, len(target), is_to_fail)
+            accepted = Accepted(request_id, "narrowcast", retry_key, now, (), (), body["messages"], None, [])
+            self._accept(channel, accepted)
+
+    def send_narrowcasts(self) -> None:
+        """Send the narrowcasts whose time has come. Called by whoever looks, and by the server's own clock."""
+        with self.lock:
+            now = self.clock()
+            sent = [
+                (channel, self._send_narrowcast(channel, narrowcast))
+                for channel in self.channels
+                for narrowcast in channel.narrowcasts.values()
+                if narrowcast.success_count is None and narrowcast.ends_at <= now
+            ]
+        for channel, accepted in sent:
+            if accepted.delivered and self.on_delivered is not None:
+                self.on_delivered(channel, accepted)
+
+    def _send_narrowcast(self, channel: Channel, narrowcast: Narrowcast) -> Accepted:
+        to = () if narrowcast.is_to_fail else narrowcast.target
+        delivered = tuple(user for user in to if (f := channel.friends.get(user)) is not None and f.is_following)
+        narrowcast.success_count = len(delivered)
+        channel.count_messages(len(delivered), narrowcast.ends_at)
+        return channel.ledger.complete(narrowcast.request_id, to, delivered, narrowcast.ends_at)
+
+    def note(self, request_id: str, line_user_id: str, at: datetime, *, channel: Channel, url: str | None) -> None:
+        """A person saw a message of a request or, with `url`, tapped a link of it."""
+        with self.lock:
+            accepted = channel.ledger.by_request_id(request_id)
+            if accepted is not None:
+                channel.interactions.note(accepted, line_user_id, at, url)
+
+    @staticmethod
+    def _accept(channel: Channel, accepted: Accepted) -> None:
+        channel.ledger.record(accepted)
+        if accepted.retry_key is not None:
+            channel.keep_retry_key(accepted.retry_key, accepted)
+
+    def _check(self, channel: Channel, endpoint: str, body: Body, retry_key: str | None) -> None:
+        self._check_retry_key(channel, endpoint, retry_key)
+        if details := check_messages(body.get("messages")):
+            raise refusals.invalid_body(details)
+        channel.coupons.check(body["messages"])
 
     def _check_retry_key(self, channel: Channel, endpoint: str, retry_key: str | None) -> None:
         if retry_key is None:
@@ -149,7 +203,7 @@ class Platform:
             raise refusals.invalid_body(
                 [{"message": "Size must be between 0 and 1", "property": "customAggregationUnits"}]
             )
-        if not _UNIT.fullmatch(units[0]):
+        if not UNIT_NAME.fullmatch(units[0]):
             raise refusals.invalid_body([{"message": "Invalid unit name", "property": "customAggregationUnits[0]"}])
         return units[0]
 
@@ -169,17 +223,11 @@ class Platform:
             if whom is None:
                 raise Refusal(400, refusals.INVALID_REPLY_TOKEN)
             return (whom,)
-        if body.get("recipient") or body.get("filter"):
-            # a look-alike that ignored them would send to everyone: refuse what isn't simulated
-            raise Refusal(400, "The simulator has no audiences and no demographics: leave out recipient and filter")
-        everyone = tuple(user for user, friend in channel.friends.items() if friend.is_following)
-        limit = body.get("limit") if endpoint == "narrowcast" else None
-        if limit is None:
-            return everyone
-        most = limit.get("max") if isinstance(limit, dict) else None
-        if most is not None and (not isinstance(most, int) or most < 1):
-            raise refusals.invalid_property("limit/max")
-        return everyone[:most]
+        return self._following(channel)
+
+    @staticmethod
+    def _following(channel: Channel) -> tuple[str, ...]:
+        return tuple(user for user, friend in channel.friends.items() if friend.is_following)
 
     @staticmethod
     def _batch(channel: Channel, to: Any) -> tuple[str, ...]:
@@ -209,7 +257,7 @@ class Platform:
         return page("userIds", everyone, start, limit)
 
 
-def page(name: str, values: list[str], start: str | None, limit: int) -> dict[str, Any]:
+def page(name: str, values: list[Any], start: str | None, limit: int) -> dict[str, Any]:
     """Values from `start` (a token given before, or None), with `next` when more follow. Refusal 400 if it is bad."""
     try:
         first = int(start, 16) if start else 0

@@ -1,15 +1,15 @@
 """A population that reads messages and acts: taps, buys, chats, goes quiet, blocks. The same seed gives the same lives.
 
-A tap is decided by log-odds: base + spending class + the person's habit + hour + liked theme + hidden effects of the
-words found (`simulator/words.py`) - fatigue. Every draw comes from a stream named by the person and the number of the
-message they got, so the order of calls between different people changes nothing.
+A tap (of a link or a postback button) is decided by log-odds: base + spending class + the person's habit + hour +
+liked theme + hidden effects of the words found (`simulator/words.py`) - fatigue. Every draw comes from a stream named
+by the person and the number of the message they got, so the order of calls between different people changes nothing.
 """
 
 import math
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -39,6 +39,7 @@ CHAT_PROBABILITY = 0.004
 REFUSAL_SHARE = 0.3  # of those fed up: say so instead of blocking
 PREVIEW_PROBABILITY = 0.06
 SECOND_TAP_PROBABILITY = 0.08
+OPEN_PROBABILITY = 0.65  # of those who neither tap nor write nor leave, who have seen it anyway
 MEAN_MINUTES_TO_SEE = 25.0
 PURCHASE_AFTER_TAP = {
     SpendingClass.NONE: 0.06,
@@ -53,13 +54,16 @@ WEEK = timedelta(days=7)
 _URL = re.compile(r"https?://[^\s<>\"'，。！、）]+")
 _READ_KEYS = ("text", "altText", "title", "label")
 _LINK_KEYS = ("uri", "linkUri")
+_BUTTON_KEY = "data"  # of a postback action
 _MONDAY = datetime(2001, 1, 1, tzinfo=UTC)
 
 
 class ActionKind(StrEnum):
     """What a person, or a robot on their behalf, does."""
 
+    OPEN = "open"  # the message comes into view in the chat
     TAP = "tap"
+    PRESS = "press"  # a button that sends a postback
     PREVIEW = "preview"  # a robot fetches the link
     BUY = "buy"
     SAY = "say"
@@ -69,7 +73,8 @@ class ActionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing done at a time (aware UTC): `url` of a tap or preview, `text` said, `order_id` and `amount` bought."""
+    """One thing done at a time (aware UTC): `url` of a tap or preview, `text` said (or, pressed, sent by the button),
+    `order_id` and `amount` bought. `request_id`: which message made them do it, when Life knows."""
 
     at: datetime
     kind: ActionKind
@@ -79,6 +84,7 @@ class Action:
     text: str = ""
     order_id: str = ""
     amount: Decimal = Decimal(0)
+    request_id: str = ""
 
 
 def truth() -> dict[str, float]:
@@ -97,6 +103,12 @@ def read(messages: Sequence[dict[str, Any]]) -> tuple[str, list[str]]:
             links += _URL.findall(value)
             words.append(_URL.sub(" ", value))
     return "\n".join(words), list(dict.fromkeys(links))
+
+
+def buttons_of(messages: Sequence[dict[str, Any]]) -> list[str]:
+    """What the postback buttons of LINE messages send, in order, each once."""
+    found = (value for key, value in _strings(messages) if key == _BUTTON_KEY)
+    return list(dict.fromkeys(found))
 
 
 def _strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
@@ -151,29 +163,40 @@ class Population:
         draw = stream(self.seed, "message", line_user_id, number)
         fatigue = self._fatigue(line_user_id, at)
         text, links = read(messages)
+        buttons = buttons_of(messages)
         seen_at = self._seen_at(person, at, draw)
         will_tap, will_preview, will_talk, will_leave = draw.random(4)
         actions: list[Action] = []
         if links and will_preview < PREVIEW_PROBABILITY:
             actions.append(_act(person, at + timedelta(seconds=1), ActionKind.PREVIEW, url=links[0]))
-        if links and will_tap < self.tap_probability(person, text, at, fatigue):
-            actions += self._tap(person, links, seen_at, number, draw)
+        if (links or buttons) and will_tap < self.tap_probability(person, text, at, fatigue):
+            actions += self._tap(person, links, buttons, seen_at, number, draw)
         if will_leave < BLOCK_PROBABILITY * math.exp(0.5 * fatigue):
             actions += _leave(person, seen_at + timedelta(minutes=1), draw)
         elif will_talk < CHAT_PROBABILITY:
             words = CHAT_PHRASES[draw.integers(len(CHAT_PHRASES))]
             actions.append(_act(person, seen_at + timedelta(minutes=2), ActionKind.SAY, text=words))
+        if any(a.kind is not ActionKind.PREVIEW for a in actions) or draw.random() < OPEN_PROBABILITY:
+            actions.insert(0, _act(person, seen_at, ActionKind.OPEN))
         return sorted(actions, key=lambda action: action.at)
 
     def _tap(
-        self, person: Person, links: list[str], at: datetime, number: int, draw: np.random.Generator
+        self,
+        person: Person,
+        links: list[str],
+        buttons: list[str],
+        at: datetime,
+        number: int,
+        draw: np.random.Generator,
     ) -> list[Action]:
-        link = links[draw.integers(len(links))]
-        actions = [_act(person, at, ActionKind.TAP, url=link)]
+        chosen = int(draw.integers(len(links) + len(buttons)))
+        actions = [
+            _act(person, at, ActionKind.TAP, url=links[chosen])
+            if chosen < len(links)
+            else _act(person, at, ActionKind.PRESS, text=buttons[chosen - len(links)])
+        ]
         if draw.random() < SECOND_TAP_PROBABILITY:
-            actions.append(
-                _act(person, at + timedelta(minutes=float(draw.exponential(30.0))), ActionKind.TAP, url=link)
-            )
+            actions.append(replace(actions[0], at=at + timedelta(minutes=float(draw.exponential(30.0)))))
         if draw.random() < PURCHASE_AFTER_TAP[person.spending_class]:
             later = at + timedelta(minutes=3) + timedelta(days=float(draw.exponential(MEAN_DAYS_TO_PURCHASE)))
             actions.append(_buy(person, later, f"T{number}", draw))

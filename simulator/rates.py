@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 PER_SECOND = 1.0
+PER_MINUTE = 60.0
 PER_HOUR = 3600.0
 
 
@@ -26,6 +27,13 @@ LINE_RATES = {
     "multicast": Rate(200, PER_SECOND),
     "narrowcast": Rate(60, PER_HOUR),
     "broadcast": Rate(60, PER_HOUR),
+    "insight_request": Rate(60, PER_HOUR),
+    "insight_unit": Rate(60, PER_HOUR),
+    **dict.fromkeys(
+        ("audience_create", "audience_add", "audience_get", "audience_list", "audience_delete", "audience_rename"),
+        Rate(60, PER_MINUTE),
+    ),
+    **dict.fromkeys(("coupon_create", "coupon_get", "coupon_list", "coupon_close"), Rate(200, PER_SECOND)),
 }
 
 

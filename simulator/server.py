@@ -12,14 +12,16 @@ from aiohttp import web
 
 from simulator.channels import ChannelOptions, Friend
 from simulator.control import Control
-from simulator.endpoints import MAX_BODY_BYTES, Endpoints, line_errors
+from simulator.endpoints import Endpoints
 from simulator.faults import FaultPlan
+from simulator.http import MAX_BODY_BYTES, line_errors
 from simulator.life import Life
 from simulator.platform import Platform, utc_now
 from simulator.population import Population
 from simulator.webhooks import Event, WebhookSender
 
 START_SECONDS = 10.0
+NARROWCASTS_EVERY_SECONDS = 0.2
 
 
 class Simulator:
@@ -75,7 +77,8 @@ class Simulator:
         return app
 
     async def _live(self, _: web.Application) -> AsyncIterator[None]:
-        lives = [self.life.run(self.tell)] if self.is_live else []
+        lives = [self._send_narrowcasts()]
+        lives += [self.life.run(self.tell)] if self.is_live else []
         lives += [self.life.live_on()] if self._has_ordinary_life else []
         tasks = [asyncio.create_task(life) for life in lives]
         yield
@@ -84,6 +87,11 @@ class Simulator:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self.sender is not None:
             await self.sender.close()
+
+    async def _send_narrowcasts(self) -> None:
+        while True:
+            self.platform.send_narrowcasts()
+            await asyncio.sleep(NARROWCASTS_EVERY_SECONDS)
 
     async def serve(self, host: str, port: int, on_start: Callable[[int], None], stop: asyncio.Event) -> None:
         """Serve until `stop` is set; `on_start` is told the port once connections are accepted. Raises OSError."""

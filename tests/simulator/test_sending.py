@@ -11,7 +11,6 @@ from linebot.v3.messaging import (
     ApiException,
     BroadcastRequest,
     MulticastRequest,
-    NarrowcastRequest,
     PushMessageRequest,
     ReplyMessageRequest,
     TextMessage,
@@ -190,23 +189,9 @@ def test_too_many_requests_are_refused_in_lines_words_and_counted(serve: MakeSer
     assert post(server, "/v2/bot/message/multicast", {"to": [AMY], "messages": []}).status_code == 400  # its own bucket
 
 
-def test_broadcast_and_narrowcast_reach_followers_only_and_narrowcast_reports_progress(server: SimulatorThread) -> None:
-    client = line_client(server)
-    client.broadcast(BroadcastRequest(messages=[TextMessage(text="大家好")]))
-    answer = client.narrowcast_with_http_info(NarrowcastRequest(messages=[TextMessage(text="大家好")]))
-    assert answer.status_code == 202
-    assert [entry["delivered"] for entry in ledger(server)["entries"]] == [[AMY, BEN]] * 2
-    progress = client.get_narrowcast_progress(answer.headers["x-line-request-id"])
-    assert (progress.phase, progress.success_count) == ("succeeded", 2)
-    assert get(server, "/v2/bot/message/progress/narrowcast?requestId=none").status_code == 404
-
-
-def test_what_narrowcast_can_not_simulate_is_refused_rather_than_sent_to_all(server: SimulatorThread) -> None:
-    body = {"messages": [{"type": "text", "text": "x"}], "recipient": {"type": "audience", "audienceGroupId": 1}}
-    assert post(server, "/v2/bot/message/narrowcast", body).status_code == 400
-    limited = {"messages": [{"type": "text", "text": "x"}], "limit": {"max": 1}}
-    assert post(server, "/v2/bot/message/narrowcast", limited).status_code == 202
-    assert ledger(server)["delivered"] == 1
+def test_a_broadcast_reaches_followers_only(server: SimulatorThread) -> None:
+    line_client(server).broadcast(BroadcastRequest(messages=[TextMessage(text="大家好")]))
+    assert [entry["delivered"] for entry in ledger(server)["entries"]] == [[AMY, BEN]]
 
 
 def test_units_are_counted_and_the_1001st_name_of_a_month_is_dropped_silently(
