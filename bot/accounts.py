@@ -12,7 +12,7 @@ from sqlalchemy import Boolean, and_, bindparam, delete, func, insert, or_, sele
 from sqlmodel import Session
 
 from bot.events import LineEvent
-from bot.replies import wish_of
+from bot.wishes import wish_of
 from store.engine import insert_for, table_of
 from store.models import AuditEntry, Channel, Customer, LineAccount
 from store.types import UTCDateTime

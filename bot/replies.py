@@ -5,19 +5,18 @@ A reply has no retry key at LINE, so it is never repeated: after a crash it coun
 Source: Messaging API reference, "Send reply message > Reply token".
 """
 
-import unicodedata
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
-from urllib.parse import parse_qs
+from typing import Any, Protocol
 
 from sqlalchemy import Engine, select, update
 from sqlmodel import Session
 
 from bot.events import LineEvent
 from bot.line import LineError
+from bot.wishes import wish_of
 from store.clock import Clock
 from store.engine import is_sqlite, table_of, transaction
 from store.models import Reply
@@ -25,35 +24,6 @@ from store.models import Reply
 TOKEN_LIFE = timedelta(seconds=50)  # LINE: one minute from receipt; ten seconds are left for the call
 TOKEN_LAST_USE = timedelta(minutes=19)  # LINE: redelivered tokens die 20 minutes after the event
 CALLS_AT_ONCE = 32  # 100 a second when LINE takes 0.3 s: many answers fall due at once, and none may be late
-
-Wish = Literal["refuse", "resume"]
-
-# Whole messages that refuse or resume marketing, after `_normalised`. A word inside a sentence is not a refusal:
-# 取消訂單 cancels an order. Personal data act, art. 20: on refusal marketing stops at once.
-_REFUSALS = frozenset(
-    (
-        *(
-            "取消",
-            "取消訂閱",
-            "取消订阅",
-            "退訂",
-            "退订",
-            "停止",
-            "停止訂閱",
-            "停止發送",
-            "停止傳送",
-            "拒收",
-            "拒絕行銷",
-        ),
-        *("不要再傳", "不要再傳了", "別再傳", "別再傳了", "請勿再傳", "不要再發", "不要再發了", "不要再发"),
-        *("unsubscribe", "stop", "stopall", "optout", "cancel"),
-    )
-)
-_RESUMPTIONS = frozenset(
-    ("訂閱", "订阅", "恢復訂閱", "恢复订阅", "重新訂閱", "恢復通知", "subscribe", "resume", "optin")
-)
-_POLITE_BEFORE = ("請", "请", "please")
-_POLITE_AFTER = ("謝謝", "谢谢", "thanks", "thankyou")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +45,6 @@ class ReplyDoor(Protocol):
 # --- what is owed ----------------------------------------------------------------------------------------------
 
 
-def wish_of(event: LineEvent) -> Wish | None:
-    """Whether a person asks, in a chat with the account alone, for marketing to stop or to come again."""
-    if not event.is_one_to_one or event.line_user_id is None:
-        return None
-    if event.postback_data is not None:
-        actions = parse_qs(event.postback_data).get("action", [])
-        return "refuse" if actions == ["refuse"] else "resume" if actions == ["resume"] else None
-    words = _normalised(event.text or "")
-    return "refuse" if words in _REFUSALS else "resume" if words in _RESUMPTIONS else None
-
-
 def answer_to(event: LineEvent, texts: ReplyTexts) -> list[dict[str, Any]]:
     """The message objects owed for an event; empty list: none is."""
     wish = wish_of(event)
@@ -101,18 +60,6 @@ def answer_to(event: LineEvent, texts: ReplyTexts) -> list[dict[str, Any]]:
 def expires_at(event: LineEvent) -> datetime:
     """Until when the event's reply token may be used (exclusive)."""
     return min(event.received_at + TOKEN_LIFE, event.occurred_at + TOKEN_LAST_USE)
-
-
-def _normalised(text: str) -> str:
-    """Letters and digits in one width and case, marks of politeness taken off. A question mark stays: it asks."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    words = "".join(c for c in folded if c.isalnum() or c == "?")
-    for before in _POLITE_BEFORE:
-        if words not in _REFUSALS:  # 請勿再傳 begins with 請
-            words = words.removeprefix(before)
-    for after in _POLITE_AFTER:
-        words = words.removesuffix(after)
-    return words
 
 
 # --- sending ---------------------------------------------------------------------------------------------------

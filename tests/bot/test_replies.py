@@ -2,15 +2,14 @@
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
-from bot.events import read_event
 from bot.line import LineError
-from bot.replies import send_due_replies, wish_of
+from bot.replies import send_due_replies
 from store.models import Customer, Reply
 from tests.bot.conftest import PERSON, Chat
 
@@ -34,77 +33,6 @@ def send(chat: Chat, door: Door, engine: Engine | None = None) -> int:
 
 def states(chat: Chat) -> list[str]:
     return [row.state for row in chat.rows(Reply, "id")]
-
-
-def wish(kind: str, **content: Any) -> str | None:
-    raw = {"type": kind, "source": {"type": "user", "userId": PERSON}, **content}
-    return wish_of(read_event(raw, 1, datetime(2026, 11, 2, tzinfo=UTC)))
-
-
-REFUSALS = [
-    "取消",
-    " 取消！ ",
-    "「取消」",
-    "退訂",
-    "不要再傳",
-    "不要 再傳了。",
-    "停止",
-    "請停止",
-    "請勿再傳",
-    "取消，謝謝",
-    "取消🙏",
-    "STOP",
-    "Stop.",
-    "ＳＴＯＰ",
-    "unsubscribe",
-    "Please unsubscribe",
-]
-NO_WISHES = [
-    "取消訂單",
-    "我要取消昨天的訂單",
-    "怎麼取消",
-    "取消?",
-    "取消？",
-    "停止營業了嗎",
-    "stop by the shop",
-    "nonstop",
-    "訂閱了什麼",
-    "請",
-    "謝謝",
-    "",
-    "！",
-    "不要再傳錯尺寸",
-]
-
-
-@pytest.mark.parametrize("words", REFUSALS)
-def test_words_of_refusal(words: str) -> None:
-    assert wish("message", message={"id": "1", "type": "text", "text": words}) == "refuse"
-
-
-@pytest.mark.parametrize("words", ["訂閱", "請恢復訂閱", "Subscribe!", "訂閱，謝謝"])
-def test_words_of_resumption(words: str) -> None:
-    assert wish("message", message={"id": "1", "type": "text", "text": words}) == "resume"
-
-
-@pytest.mark.parametrize("words", NO_WISHES)
-def test_words_that_are_neither(words: str) -> None:
-    assert wish("message", message={"id": "1", "type": "text", "text": words}) is None
-
-
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        ("action=refuse", "refuse"),
-        ("action=resume", "resume"),
-        ("x=1&action=refuse", "refuse"),
-        ("action=refuse2", None),
-        ("refuse", None),
-        ("action=refuse&action=resume", None),
-    ],
-)
-def test_postbacks_of_the_menu(data: str, expected: str | None) -> None:
-    assert wish("postback", postback={"data": data}) == expected
 
 
 def test_group_talk_is_no_refusal(chat: Chat) -> None:
