@@ -3,6 +3,7 @@
 from flask import Blueprint, render_template, request
 from sqlalchemy import Engine, func, select
 
+from campaigns.planning.schedule import variants_of
 from campaigns.results.runs import STATES, campaign_results, run_results, runs_of
 from store.engine import reading, table_of
 from store.errors import NotFound
@@ -39,7 +40,9 @@ def add_pages(blueprint: Blueprint, engine: Engine) -> None:
                 "console/campaign.html",
                 campaign=one,
                 texts=[
-                    message.get("text") or message.get("altText") or message.get("type") for message in one.messages
+                    message.get("text") or message.get("altText") or message.get("type")
+                    for variant in variants_of(session, campaign_id)
+                    for message in variant.messages
                 ],
                 results=campaign_results(session, campaign_id),
                 runs=runs,

@@ -1,5 +1,6 @@
 """The blueprint of the console: its pages, words, number and time formats, and headers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -90,7 +91,7 @@ def create_console(
             "t": lambda text: translate(text, g.language),
             "reason_words": lambda why: translate(REASONS[why], g.language) if why in REASONS else why or "–",
             "state": lambda name: translate(STATES[name], g.language) if name in STATES else name,
-            "target_words": lambda target: _target_words(target, g.language),
+            "audience_words": lambda audience: _audience_words(audience, g.language),
             "segment_name": lambda segment: _segment_name(segment, g.language),
             "tag_word": lambda name: translate(TAG_WORDS[name], g.language) if name in TAG_WORDS else name,
             "dimension_words": DIMENSIONS,
@@ -112,12 +113,20 @@ def _segment_name(segment: Segment, language: str) -> str:
     return segment.name.replace("_", " ") if language == "en" else segment.chinese
 
 
+def _audience_words(audience: Mapping[str, list[str]], language: str) -> str:
+    """A campaign's audience (Campaign.audience) in the marketer's words."""
+    wanted = " + ".join(_target_words(target, language) for target in audience["any_of"])
+    return " − ".join([wanted, *(_target_words(target, language) for target in audience["none_of"])])
+
+
 def _target_words(target: str, language: str) -> str:
-    """A campaign's target (all, tag:NAME or MODEL=SEGMENT) in the marketer's words; as written when it is unknown."""
+    """A target (all, tag:NAME, list:NAME or MODEL=SEGMENT) in the marketer's words; as written when it is unknown."""
     if target == "all":
         return translate("所有人", language)
     if target.startswith("tag:"):
         return f"{translate('標籤', language)} {target.removeprefix('tag:')}"
+    if target.startswith("list:"):
+        return f"{translate('名單', language)} {target.removeprefix('list:')}"
     model, _, name = target.partition("=")
     found = next((segment for segment in MODELS.get(model, ()) if segment.name == name), None)
     return f"{model.upper()} · {_segment_name(found, language)}" if found else target

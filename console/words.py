@@ -27,6 +27,7 @@ ENGLISH = {
     "生日": "Birthday",
     "語言": "Language",
     "標籤": "Tags",
+    "名單": "List",
     "拒絕行銷": "Refused marketing",
     "追蹤中": "Following",
     "未追蹤": "Not following",

@@ -91,7 +91,7 @@ def _local(moment: datetime, zone: ZoneInfo) -> datetime:
 def stored_messages(
     session: Session, zone: ZoneInfo, *, theme: str | None = None, segment: str | None = None
 ) -> Messages:
-    """All stored results, or those of one theme or segment; a run is a message. May be empty. Reads only."""
+    """All stored results, or those of one theme or segment; a run's variant is a message. May be empty. Reads only."""
     query = select(
         MessageResult.run_id,
         CampaignRun.campaign_id,
@@ -102,14 +102,16 @@ def stored_messages(
         MessageResult.channel,
         MessageResult.recipients,
         MessageResult.clicks,
+        MessageResult.variant_id,
     ).join(CampaignRun, col(CampaignRun.id) == col(MessageResult.run_id))  # type: ignore[call-overload]
     if theme is not None:
         query = query.where(MessageResult.theme == theme)
     if segment is not None:
         query = query.where(MessageResult.segment == segment)
-    rows = session.exec(query.order_by(MessageResult.run_id, MessageResult.segment)).all()
+    rows = session.exec(query.order_by(MessageResult.run_id, MessageResult.variant_id, MessageResult.segment)).all()
     names = ("message_id", "campaign_id", "text", "segment", "sent_at", "theme", "channel")
     columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    columns["message_id"] = [f"{row[0]}:{row[9]}" for row in rows]
     recipients = np.array([row[7] for row in rows], dtype=np.float64)
     clicks = np.array([row[8] for row in rows], dtype=np.float64)
     return _gather(columns, recipients, clicks, zone)

@@ -145,6 +145,8 @@ class Reply(Row, table=True):
     expires_at: datetime = Field(sa_type=UTCDateTime)
     state: str = Field(default="due", index=True)  # due | sending | sent | expired | failed | unknown
     problem: str | None = Field(default=None, sa_type=Text)
+    run_id: int | None = Field(default=None, sa_type=BigId)  # the campaign's run that rides along; null: none
+    customer_id: int | None = Field(default=None, sa_type=BigId)  # whose delivery of that run; null with it
 
 
 class SalesOrder(Row, table=True):
@@ -461,11 +463,12 @@ class DemandReport(Row, table=True):
 
 
 class Campaign(Row, table=True):
-    """Content, target, schedule and policy. The schedule is these columns; the heartbeat only looks at them."""
+    """Audience, schedule and policy; its content is in its steps' variants. The schedule is these columns; the
+    heartbeat only looks at them."""
 
     __table_args__ = (
         CheckConstraint("holdout_percent >= 0 AND holdout_percent < 1000000", name="holdout"),  # in ten-thousandths
-        CheckConstraint("way IN ('push', 'multicast')", name="way"),
+        CheckConstraint("way IN ('push', 'multicast', 'narrowcast')", name="way"),
     )
 
     id: int | None = _key()
@@ -474,44 +477,167 @@ class Campaign(Row, table=True):
     state: str = Field(default="draft", index=True)  # draft scheduled sending sent paused cancelled failed
     resume_state: str | None = None  # where `resume` goes back to; null unless paused
     problem: str | None = Field(default=None, sa_type=Text)  # why it paused or failed by itself
-    target: str  # all | MODEL=SEGMENT | tag:NAME
-    messages: list[dict[str, Any]] = _json(list)  # 1-5 LINE message objects with {{ fields }}
+    audience: dict[str, Any] = _json(dict)  # see campaigns/audience/target.py
     way: str
     theme: str | None = None  # for the keyword report
     holdout_percent: Decimal = Field(default=Decimal(5), sa_type=Decimal4)
     conversion_days: int = 7
-    cron: str | None = None  # null: fires once
+    priority: int = 0  # when several claim one person, the highest goes first
+    is_capped: bool = True  # the brand's frequency caps hold for it
+    keeps_quiet_hours: bool = True  # the brand's quiet hours hold for it
+    at_best_hour: bool = False  # each person at the hour at which they tap most
+    reply_first_minutes: int | None = None  # so long each person's next free reply is waited for; null: pushed at once
+    experiment: dict[str, Any] | None = Field(default=None, sa_type=JSON(none_as_null=True))  # null: a fixed split
+    cron: str | None = None  # null: fires once, or by its trigger
+    trigger: dict[str, Any] | None = Field(default=None, sa_type=JSON(none_as_null=True))  # null: by time alone
+    trigger_after_id: int = Field(default=0, sa_type=BigId)  # how far the trigger's feed has been read
+    goal: dict[str, Any] | None = Field(default=None, sa_type=JSON(none_as_null=True))  # a rule; who fits it leaves
     next_fire_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)  # null: nothing to come
     created_at: datetime = Field(sa_type=UTCDateTime)
 
 
+class CampaignStep(Row, table=True):
+    """One message of a campaign in its place; most campaigns have one step."""
+
+    campaign_id: int = _ref("campaign.id", primary_key=True)
+    step_number: int = Field(primary_key=True)  # from 1
+    wait_minutes: int = 0  # after the step before, or after entering
+    condition: dict[str, Any] | None = Field(default=None, sa_type=JSON(none_as_null=True))  # a rule; null: everybody
+
+
+class Variant(Row, table=True):
+    """One version of what a step says. One alone is simply the content."""
+
+    __table_args__ = (UniqueConstraint("campaign_id", "step_number", "name"),)
+
+    id: int | None = _key()
+    campaign_id: int = _ref("campaign.id")
+    step_number: int = 1
+    name: str = "A"
+    weight: float = 1.0  # its part of the people, beside those of the others
+    messages: list[dict[str, Any]] = _json(list)  # 1-5 LINE message objects with {{ fields }}
+    languages: dict[str, list[dict[str, Any]]] = _json(dict)  # language ("en") -> messages for those who speak it
+
+
+class CustomerList(Row, table=True):
+    """People put on a list by hand, by import or from a result: an audience that doesn't move by itself."""
+
+    id: int | None = _key()
+    name: str = Field(unique=True)
+    origin: dict[str, Any] = _json(dict)  # where it came from: a file, a run and what was asked of it
+    created_at: datetime = Field(sa_type=UTCDateTime)
+
+
+class CustomerListMember(Row, table=True):
+    """Who is on a list."""
+
+    list_id: int = _ref("customer_list.id", primary_key=True)
+    customer_id: int = _ref("customer.id", primary_key=True, index=True)
+
+
+class Enrolment(Row, table=True):
+    """Somebody on the way through a campaign that is entered person by person: by a trigger, or step after step."""
+
+    __table_args__ = (
+        UniqueConstraint("campaign_id", "customer_id", "entry_key"),
+        Index(
+            "ix_enrolment_due",
+            "campaign_id",
+            "step_number",
+            "due_at",
+            sqlite_where=text("state = 'waiting'"),
+            postgresql_where=text("state = 'waiting'"),
+        ),
+    )
+
+    id: int | None = _key()
+    campaign_id: int = _ref("campaign.id")
+    customer_id: int = _ref("customer.id", index=True)
+    entry_key: str  # what made them enter, such as "segment_change:17": twice is once
+    entered_at: datetime = Field(sa_type=UTCDateTime)
+    step_number: int = 1  # the step that is due next
+    due_at: datetime = Field(sa_type=UTCDateTime)
+    run_id: int | None = Field(default=None, sa_type=BigId)  # the run that took up the step; null: waiting
+    state: str = "waiting"  # waiting | taken (by run_id) | finished | left
+    reason: str | None = None  # why they left: goal, condition, refused, cancelled …; null otherwise
+
+
 class TrackedLink(Row, table=True):
-    """A link of a campaign's content. Tokens carry its id, never its address: no open redirect."""
+    """A link of a campaign's content, or of a code that hangs in a shop. Tokens carry its id, never its address: no
+    open redirect."""
 
     __table_args__ = (UniqueConstraint("campaign_id", "url"),)
 
     id: int | None = _key()
-    campaign_id: int = _ref("campaign.id")
+    campaign_id: int | None = _ref("campaign.id", nullable=True)  # null: a shop's code
     url: str = Field(sa_type=Text)
+    name: str | None = Field(default=None, unique=True)  # of a shop's code; null: a campaign's link
     topic: str | None = None  # what it is about: a tap puts the tag of this name on; null: nothing
 
 
 class CampaignRun(Row, table=True):
-    """One firing of a campaign: exactly one per scheduled time, by the constraint."""
+    """One firing of a campaign's step: exactly one per scheduled time, by the constraint."""
 
-    __table_args__ = (UniqueConstraint("campaign_id", "scheduled_for"),)
+    __table_args__ = (UniqueConstraint("campaign_id", "step_number", "scheduled_for"),)
 
     id: int | None = _key()
     campaign_id: int = _ref("campaign.id")
+    step_number: int = 1
     scheduled_for: datetime = Field(sa_type=UTCDateTime)
     state: str = Field(default="planned", index=True)  # planned sending paused sent cancelled failed
-    messages: list[dict[str, Any]] = _json(list)  # frozen with the audience, like the next three
+    variants: list[dict[str, Any]] = _json(list)  # frozen: variant_id, name, weight, messages, languages of each
     way: str
     link_ids: dict[str, int] = _json(dict)  # url -> TrackedLink.id
+    by_enrolment: bool = False  # its audience: the enrolments that it took; else the campaign's audience
+    reply_until: datetime | None = Field(default=None, sa_type=UTCDateTime)  # free replies are waited for; null: none
+    members_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # rules stand in run_member; null: not yet
     fired_at: datetime = Field(sa_type=UTCDateTime)
     frozen_up_to: int = Field(default=0, sa_type=BigId)  # customers up to this id are in the audience or not for good
     frozen_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: the audience is still being frozen
     finished_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: not over yet
+
+
+class RunMember(Row, table=True):
+    """Who fits a rule of a run's audience, found once when it fires: rules can't be asked inside the database."""
+
+    run_id: int = _ref("campaign_run.id", primary_key=True)
+    target: str = Field(primary_key=True)  # the target's words
+    customer_id: int = _ref("customer.id", primary_key=True)
+
+
+class Narrowcast(Row, table=True):
+    """How far a run that is sent by narrowcast has come at LINE, which tells counts, never people."""
+
+    run_id: int = _ref("campaign_run.id", primary_key=True)
+    state: str = "planned"  # planned uploading ready sending succeeded failed unknown
+    audience_group_id: int | None = Field(default=None, sa_type=BigId)  # LINE's; null until made
+    uploaded_up_to: int = Field(default=0, sa_type=BigId)  # customers up to this id are in LINE's audience
+    retry_key: str  # made before the first attempt
+    first_attempt_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: never tried
+    request_id: str | None = None  # of the accepted request; null until then
+    checked_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: progress not asked yet
+    counts: dict[str, Any] = _json(dict)  # LINE's target, success and failure counts
+    problem: str | None = Field(default=None, sa_type=Text)
+
+
+class UnitStatistic(Row, table=True):
+    """LINE's own figures of a run's variant, by aggregation unit or by a narrowcast's request. Aggregates: LINE never
+    tells who. Null figures: LINE hides what fewer than 20 people did; null is not zero."""
+
+    __table_args__ = (UniqueConstraint("channel_id", "month", "unit"),)
+
+    id: int | None = _key()
+    channel_id: int = _ref("channel.id")
+    run_id: int = _ref("campaign_run.id", index=True)
+    variant_id: int | None = _ref("variant.id", nullable=True)  # null: all variants (a narrowcast)
+    unit: str | None = None  # the name sent with each call; null: by request id
+    month: str  # 2026-11: LINE counts units by calendar month
+    due_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)  # next look; null: no more
+    fetched_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: not yet
+    delivered: int | None = None
+    opened: int | None = None  # unique impressions
+    clicked: int | None = None  # unique clicks
+    detail: dict[str, Any] = _json(dict)  # LINE's answer, links and bubbles
 
 
 class SendBatch(Row, table=True):
@@ -522,7 +648,10 @@ class SendBatch(Row, table=True):
     run_id: int = _ref("campaign_run.id", primary_key=True)
     batch_number: int = Field(primary_key=True)
     recipient_count: int
-    state: str = "due"  # due claimed done | multicast also: accepted failed unknown split
+    variant_id: int | None = Field(default=None, sa_type=BigId)  # null: several, or not chosen yet
+    language: str | None = None  # multicast: whose version the body is; null: the plain one
+    wave: int = 0  # 0 goes at once; later ones wait for what the first teaches (state waiting)
+    state: str = "due"  # waiting due claimed done | multicast also: accepted failed unknown split
     retry_key: str | None = None  # multicast only; a push has its own on the delivery
     claimed_by: str | None = None  # null unless claimed, like the next
     lease_until: datetime | None = Field(default=None, sa_type=UTCDateTime)
@@ -542,11 +671,13 @@ class Delivery(Row, table=True):
     run_id: int = _ref("campaign_run.id", primary_key=True)
     customer_id: int = _ref("customer.id", primary_key=True)
     line_user_id: str | None = None  # null: skipped for want of an account
+    variant_id: int | None = Field(default=None, sa_type=BigId)  # null: skipped, or not chosen yet (a later wave)
     segment: str | None = None  # the person's rfm8 segment when the audience was frozen; null: none then
     state: str  # chosen held_out skipped accepted failed unknown
     reason: str | None = None  # why skipped, failed or unknown
     batch_number: int | None = None  # null: held out or skipped
     retry_key: str | None = None  # push only, made before the first attempt
+    by_reply: bool = False  # it went, or is going, with a free reply
     first_attempt_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # set when an attempt is in doubt
     sent_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     request_id: str | None = None
@@ -567,10 +698,11 @@ class Click(Row, table=True):
 
     id: int | None = _key()
     link_id: int = _ref("tracked_link.id")
-    run_id: int = _ref("campaign_run.id")
-    customer_id: int | None = _ref("customer.id", nullable=True)  # null: a multicast link, the same for everyone
+    run_id: int | None = _ref("campaign_run.id", nullable=True)  # null: a shop's code
+    customer_id: int | None = _ref("customer.id", nullable=True)  # for whom the link was made; null: for everyone
+    tapped_by_id: int | None = _ref("customer.id", nullable=True)  # who tapped, proven by LIFF; null: not proven
     clicked_at: datetime = Field(sa_type=UTCDateTime)
-    kind: str  # person | preview | robot
+    kind: str  # person | forward (a person, but not the one it was made for) | preview | robot
     user_agent: str = Field(sa_type=Text)
     has_event: bool = False  # a behaviour event was made of it, or none is due (robots, links without a person)
 
@@ -582,6 +714,7 @@ class MessageResult(Row, table=True):
     """
 
     run_id: int = _ref("campaign_run.id", primary_key=True)
+    variant_id: int = _ref("variant.id", primary_key=True)
     segment: str = Field(primary_key=True)  # the recipients' rfm8 when the audience was frozen; "none" without one
     theme: str | None = None
     channel: str
@@ -589,6 +722,33 @@ class MessageResult(Row, table=True):
     sent_at: datetime = Field(sa_type=UTCDateTime)
     recipients: int  # accepted by LINE
     clicks: int  # unique people among them who tapped
+
+
+class RunOrder(Row, table=True):
+    """A paid order of somebody in a run (reached or held out) inside the run's window: what lift is counted from. An
+    order may stand under several runs. Rebuildable, like OrderCredit."""
+
+    __table_args__ = (Index(None, "sales_order_id"),)
+
+    run_id: int = _ref("campaign_run.id", primary_key=True)
+    sales_order_id: int = _ref("sales_order.id", primary_key=True)
+    customer_id: int = _ref("customer.id")
+    amount: Decimal = Field(sa_type=Decimal4)
+
+
+class OrderCredit(Row, table=True):
+    """Which one message an order is credited to, over all campaigns: by the last tap, or by the last delivery."""
+
+    __table_args__ = (Index(None, "run_id", "basis"),)
+
+    sales_order_id: int = _ref("sales_order.id", primary_key=True)
+    basis: str = Field(primary_key=True)  # tap | delivery
+    run_id: int = _ref("campaign_run.id")
+    customer_id: int = _ref("customer.id")
+    variant_id: int | None = _ref("variant.id", nullable=True)  # null: the delivery had none
+    amount: Decimal = Field(sa_type=Decimal4)
+    since: datetime = Field(sa_type=UTCDateTime)  # of the tap or the delivery
+    ordered_at: datetime = Field(sa_type=UTCDateTime)
 
 
 class SendPace(Row, table=True):

@@ -7,7 +7,17 @@ from typing import Any
 
 from sqlmodel import Session
 
-from store.models import Campaign, Channel, Customer, LineAccount, SalesOrder
+from campaigns.planning.schedule import variants_of
+from store.models import (
+    Campaign,
+    CampaignRun,
+    CampaignStep,
+    Channel,
+    Customer,
+    LineAccount,
+    SalesOrder,
+    Variant,
+)
 
 _numbers = itertools.count(1)
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -62,8 +72,7 @@ def make_campaign(session: Session, channel: Channel, **fields: Any) -> Campaign
         **{
             "channel_id": channel.id,
             "name": f"campaign {next(_numbers)}",
-            "target": "all",
-            "messages": [{"type": "text", "text": "您好 {{ name }}"}],
+            "audience": {"any_of": ["all"], "none_of": []},
             "way": "push",
             "created_at": LONG_AGO,
             **fields,
@@ -71,4 +80,37 @@ def make_campaign(session: Session, channel: Channel, **fields: Any) -> Campaign
     )
     session.add(campaign)
     session.flush()
+    assert campaign.id is not None
+    session.add(CampaignStep(campaign_id=campaign.id, step_number=1))
+    session.flush()
+    make_variant(session, campaign)
     return campaign
+
+
+def make_variant(session: Session, campaign: Campaign, **fields: Any) -> Variant:
+    variant = Variant(
+        **{"campaign_id": campaign.id, "messages": [{"type": "text", "text": "您好 {{ name }}"}], **fields}
+    )
+    session.add(variant)
+    session.flush()
+    return variant
+
+
+def make_run(session: Session, campaign: Campaign, **fields: Any) -> CampaignRun:
+    """A run of the campaign's first step, with its variants frozen."""
+    variants = [v for v in variants_of(session, campaign.id or 0) if v.step_number == 1]
+    names = ("name", "weight", "messages", "languages")
+    frozen = [{"variant_id": v.id, **{name: getattr(v, name) for name in names}} for v in variants]
+    run = CampaignRun(
+        **{
+            "campaign_id": campaign.id,
+            "scheduled_for": LONG_AGO,
+            "fired_at": LONG_AGO,
+            "variants": frozen,
+            "way": campaign.way,
+            **fields,
+        }
+    )
+    session.add(run)
+    session.flush()
+    return run

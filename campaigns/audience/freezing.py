@@ -7,17 +7,19 @@ may freeze one run together, and a crash goes on where the last slice was commit
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, and_, case, cast, func, insert, literal, null, select, true
+from sqlalchemy import String, and_, case, cast, false, func, insert, literal, null, select, true
 from sqlmodel import Session
 
-from campaigns.audience.target import matches, parse_target
+from campaigns.audience.target import Audience, condition_of
 from campaigns.planning.schedule import audience_is_frozen
 from store.engine import insert_for, is_sqlite, table_of
 from store.models import Campaign, CampaignRun, Customer, CustomerSegment, Delivery, LineAccount, SendBatch
+from store.types import BigId
 
 BATCH_SIZE = 500  # recipients: LINE's limit of one multicast ("Send multicast message")
 SLICE = 4_000  # customers looked at in one transaction, about 70 ms: SQLite's webhook waits that long
 BUCKETS = 10_000  # the stable hash has hundredths of a percent
+VARIANT_SALT = 1_000_003  # apart from the salts of holdouts, which are campaigns' ids
 _PRIME = 2_147_483_647  # 2**31 - 1: products of two residues stay inside 64 bits in both databases
 
 
@@ -30,6 +32,17 @@ def bucket_of(customer_id: Any, salt: int) -> Any:
     mixed = (customer_id % _PRIME * 48_271 + (salt * 69_621 + 12_345) % _PRIME) % _PRIME
     mixed = (mixed * mixed % _PRIME + mixed * 16_807 + salt) % _PRIME
     return mixed * 39_373 % _PRIME % BUCKETS
+
+
+def variant_place(run: CampaignRun, customer_id: Any) -> Any:
+    """SQL for the place, from 0, in `run.variants` of the one that a customer gets: by a stable hash, so that the same
+    person has the same variant in every run of the step, independent of who is held out."""
+    weights = [variant["weight"] for variant in run.variants]
+    ends = [round(sum(weights[: n + 1]) / sum(weights) * BUCKETS) for n in range(len(weights) - 1)]
+    if not ends:
+        return literal(0)
+    bucket = bucket_of(customer_id, VARIANT_SALT + run.campaign_id * 97 + run.step_number)
+    return case(*((bucket < end, place) for place, end in enumerate(ends)), else_=len(ends))
 
 
 def freeze_slice(session: Session, run_id: int, *, now: datetime, size: int = SLICE) -> bool:
@@ -91,31 +104,39 @@ def _insert_deliveries(session: Session, run: CampaignRun, campaign: Campaign, l
             segment.c.rfm8.label("segment"),
             reason.label("reason"),
             case((reason.is_not(None), "skipped"), (held_out, "held_out"), else_="chosen").label("state"),
+            variant_place(run, customer.c.id).label("variant_place"),
         )
         .select_from(customer)
         .outerjoin(account, account.c.id == reachable)
         .outerjoin(segment, segment.c.customer_id == customer.c.id)
-        .where(customer.c.id > low, customer.c.id <= high, matches(parse_target(session, campaign.target)))
+        .where(customer.c.id > low, customer.c.id <= high, condition_of(session, Audience.from_json(campaign.audience)))
         .cte("person")
     )
-    place = func.row_number().over(partition_by=person.c.state, order_by=person.c.customer_id)
+    # One call of a multicast has one body: its batches hold one variant each, with numbers taken in turns.
+    bodies = len(run.variants) if run.way == "multicast" else 1
+    body = person.c.variant_place if bodies > 1 else literal(0)
+    place = func.row_number().over(partition_by=[person.c.state, body], order_by=person.c.customer_id)
     first_batch = session.scalar(
         select(func.coalesce(func.max(table_of(SendBatch).c.batch_number), 0) + 1).where(
             table_of(SendBatch).c.run_id == run.id
         )
     )
     is_chosen = person.c.state == "chosen"
+    variant_id = case({n: v["variant_id"] for n, v in enumerate(run.variants)}, value=person.c.variant_place)
     rows = select(
         literal(run.id),
         person.c.customer_id,
         person.c.line_user_id,
+        case((is_chosen, variant_id)),
         person.c.segment,
         person.c.state,
         person.c.reason,
-        case((is_chosen, literal(first_batch) + (place - 1) // BATCH_SIZE)),
+        case((is_chosen, literal(first_batch) + (place - 1) // BATCH_SIZE * bodies + body)),
         case((is_chosen, _new_key(session)), else_=null()) if run.way == "push" else cast(null(), String),
+        false(),
     )
-    names = ["run_id", "customer_id", "line_user_id", "segment", "state", "reason", "batch_number", "retry_key"]
+    names = ["run_id", "customer_id", "line_user_id", "variant_id", "segment", "state", "reason", "batch_number"]
+    names += ["retry_key", "by_reply"]
     # SQLite can't tell ON CONFLICT from a join's ON without a WHERE. A conflict: someone frozen in an earlier slice was
     # merged into this customer meanwhile, and so is in the run already.
     statement = insert_for(session, Delivery).from_select(names, rows.where(true()), include_defaults=False)
@@ -131,6 +152,8 @@ def _insert_batches(session: Session, run: CampaignRun) -> Any:
             literal(run.id),
             delivery.c.batch_number,
             func.count(),
+            func.min(delivery.c.variant_id) if run.way == "multicast" else cast(null(), BigId),
+            literal(0),
             literal("due"),
             literal(0),
             _new_key(session) if run.way == "multicast" else cast(null(), String),
@@ -139,7 +162,9 @@ def _insert_batches(session: Session, run: CampaignRun) -> Any:
         .group_by(delivery.c.batch_number)
     )
     return insert(batch).from_select(
-        ["run_id", "batch_number", "recipient_count", "state", "attempts", "retry_key"], rows, include_defaults=False
+        ["run_id", "batch_number", "recipient_count", "variant_id", "wave", "state", "attempts", "retry_key"],
+        rows,
+        include_defaults=False,
     )
 
 

@@ -1,31 +1,26 @@
-"""When campaigns fire and what state they are in. The sole writer of a campaign's and a run's state.
+"""When campaigns fire and what state they are in. The sole writer of a campaign's and a run's state, once made.
 
 The schedule is a row (`Campaign.next_fire_at`); whoever ticks, however many there are, one run comes of it, by the
 constraint on (campaign, scheduled time). States of a campaign: draft, scheduled, sending, sent, paused, cancelled,
 failed; of a run: planned (its audience is being frozen), sending, paused, sent, cancelled, failed.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import exists, or_, select, update
 from sqlmodel import Session, col
 
-from campaigns.audience.target import parse_target
-from campaigns.content.message import check_messages, links_in
 from campaigns.planning.cron import next_firing
-from segmentation.tags.definitions import check_name
 from store.engine import insert_for, table_of
 from store.errors import BadInput, ExpectedError, NotFound
-from store.models import Campaign, CampaignRun, Channel, Delivery, SendBatch, TrackedLink
+from store.models import Campaign, CampaignRun, Channel, Delivery, SendBatch, TrackedLink, Variant
 
 # A one-time message that comes more than a day late is no longer what the marketer meant; a recurring one has a next.
 MISSED_ONCE = timedelta(hours=24)
 MISSED_RECURRING = timedelta(hours=1)
+FIRST_STEP = 1
 
 
 class WrongState(ExpectedError):
@@ -34,74 +29,9 @@ class WrongState(ExpectedError):
     http_status = 409
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a marketer asks for. `at` (aware) is the first firing, or with `cron` the time from which it recurs.
-    `topics`: link of the content -> what it is about; who taps it gets the tag of that name."""
-
-    name: str
-    target: str
-    messages: list[dict[str, Any]]
-    at: datetime | None
-    way: str = "push"
-    holdout_percent: Decimal = Decimal(5)
-    cron: str | None = None
-    theme: str | None = None
-    conversion_days: int = 7
-    topics: Mapping[str, str] = field(default_factory=dict)
-
-
-def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: ZoneInfo, now: datetime) -> Campaign:
-    """Check a plan and store it: scheduled when it has a time, else a draft.
-
-    Raises BadInput (UnknownTarget, InvalidMessage …) and writes nothing when anything in it is wrong.
-    """
-    if plan.way not in ("push", "multicast"):
-        raise BadInput(f"{plan.way!r} is not a way to send: say push or multicast")
-    if not (plan.holdout_percent.is_finite() and 0 <= plan.holdout_percent < 100):
-        raise BadInput(f"holdout must be at least 0 and below 100 percent, got {plan.holdout_percent}")
-    if plan.holdout_percent != round(plan.holdout_percent, 2):
-        raise BadInput(f"holdout has at most two decimal places, got {plan.holdout_percent}")
-    if not plan.name.strip():
-        raise BadInput("a campaign needs a name")
-    check_messages(plan.messages, way=plan.way)
-    parse_target(session, plan.target)
-    links = links_in(plan.messages)
-    _check_topics(plan.topics, links)
-    first = _first_firing(plan.at, plan.cron, zone=zone, now=now)
-    campaign = Campaign(
-        channel_id=channel_id,
-        name=plan.name,
-        state="scheduled" if first else "draft",
-        target=plan.target,
-        messages=plan.messages,
-        way=plan.way,
-        theme=plan.theme,
-        holdout_percent=plan.holdout_percent,
-        conversion_days=plan.conversion_days,
-        cron=plan.cron,
-        next_fire_at=first,
-        created_at=now,
-    )
-    session.add(campaign)
-    session.flush()
-    assert campaign.id is not None
-    for url in links:
-        session.add(TrackedLink(campaign_id=campaign.id, url=url, topic=plan.topics.get(url)))
-    session.flush()
-    return campaign
-
-
-def _check_topics(topics: Mapping[str, str], links: list[str]) -> None:
-    for url, topic in topics.items():
-        if url not in links:
-            known = f"its links are {', '.join(links)}" if links else "it has no links"
-            raise BadInput(f"the content has no link {url!r} to give a topic; {known}")
-        check_name(topic)
-
-
-def _first_firing(at: datetime | None, cron: str | None, *, zone: ZoneInfo, now: datetime) -> datetime | None:
-    """When a campaign fires first: `at`, or with `cron` its first time from then on; None for neither."""
+def first_firing(at: datetime | None, cron: str | None, *, zone: ZoneInfo, now: datetime) -> datetime | None:
+    """When a campaign fires first: `at`, or with `cron` its first time from then on; None for neither. Raises BadInput
+    for a time more than a day ago."""
     if cron:
         return next_firing(cron, zone, max(at or now, now) - timedelta(microseconds=1))  # that very time counts
     if at and now - at > MISSED_ONCE:
@@ -116,7 +46,7 @@ def schedule_draft(
     campaign = campaign_by_id(session, campaign_id, for_update=True)
     if campaign.state != "draft":
         raise WrongState(f"campaign {campaign_id} is {campaign.state}, not a draft")
-    first = _first_firing(at, cron, zone=zone, now=now)
+    first = first_firing(at, cron, zone=zone, now=now)
     if first is None:
         raise BadInput("say when: a time, or a cron expression")
     campaign.state, campaign.cron, campaign.next_fire_at = "scheduled", cron, first
@@ -157,28 +87,52 @@ def _fire(session: Session, campaign: Campaign, *, zone: ZoneInfo, now: datetime
         return None
     link = table_of(TrackedLink)
     links = session.execute(select(link.c.url, link.c.id).where(link.c.campaign_id == campaign.id)).all()
+    assert campaign.id is not None
     run_id: int | None = session.execute(
         insert_for(session, CampaignRun)
         .values(
             campaign_id=campaign.id,
+            step_number=FIRST_STEP,
             scheduled_for=scheduled_for,
             state="planned",
-            messages=campaign.messages,
+            variants=_frozen_variants(session, campaign.id, FIRST_STEP),
             way=campaign.way,
             link_ids={row.url: row.id for row in links},
+            by_enrolment=False,
             fired_at=now,
             frozen_up_to=0,
         )
-        .on_conflict_do_nothing(index_elements=["campaign_id", "scheduled_for"])
+        .on_conflict_do_nothing(index_elements=["campaign_id", "step_number", "scheduled_for"])
         .returning(table_of(CampaignRun).c.id)
     ).scalar()
     campaign.state, campaign.problem = "sending", None
     session.add(campaign)
     session.flush()
     if (reason := session.get_one(Channel, campaign.channel_id).stopped_reason) is not None:
-        assert campaign.id is not None  # it would wait unseen; paused, it says why, and `resume` opens the channel
+        # It would wait unseen; paused, it says why, and `resume` opens the channel.
         pause(session, campaign.id, problem=reason)
     return run_id
+
+
+def variants_of(session: Session, campaign_id: int) -> list[Variant]:
+    """All variants of a campaign, by step and id."""
+    mine = select(Variant).where(col(Variant.campaign_id) == campaign_id)
+    return list(session.scalars(mine.order_by(col(Variant.step_number), col(Variant.id))))
+
+
+def _frozen_variants(session: Session, campaign_id: int, step_number: int) -> list[dict[str, Any]]:
+    """The step's variants as they are now, for CampaignRun.variants: later edits don't touch a run."""
+    return [
+        {
+            "variant_id": variant.id,
+            "name": variant.name,
+            "weight": variant.weight,
+            "messages": variant.messages,
+            "languages": variant.languages,
+        }
+        for variant in variants_of(session, campaign_id)
+        if variant.step_number == step_number
+    ]
 
 
 def audience_is_frozen(session: Session, run: CampaignRun, *, now: datetime) -> None:

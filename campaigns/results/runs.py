@@ -246,7 +246,7 @@ def _plus_days(session: Session, moment: Any, days: Any) -> Any:
 
 @dataclass(frozen=True)
 class CountedMessages:
-    """What `count_message_results` found: the runs looked at, and a row of MessageResult for each of their segments."""
+    """What `count_message_results` found: the runs looked at, and rows of MessageResult for their variants."""
 
     run_ids: list[int]
     rows: list[dict[str, Any]]
@@ -263,7 +263,7 @@ def count_message_results(session: Session, *, now: datetime) -> CountedMessages
     is_fresh = run.c.fired_at >= now - timedelta(days=LEARNING_DAYS)
     is_missing = ~exists().where(result.c.run_id == run.c.id)
     runs = session.execute(
-        select(run.c.id, run.c.messages, run.c.fired_at, campaign.c.theme, channel.c.name)
+        select(run.c.id, run.c.variants, run.c.fired_at, campaign.c.theme, channel.c.name)
         .join(campaign, campaign.c.id == run.c.campaign_id)
         .join(channel, channel.c.id == campaign.c.channel_id)
         .where(
@@ -277,7 +277,7 @@ def count_message_results(session: Session, *, now: datetime) -> CountedMessages
 
 
 def _message_rows(session: Session, runs: Mapping[int, Any]) -> list[dict[str, Any]]:
-    """The rows of all these runs (run id -> messages, fired_at, theme, name), counted in one query."""
+    """The rows of all these runs (run id -> variants, fired_at, theme, name), counted in one query."""
     delivery, click = table_of(Delivery), table_of(Click)
     tapped = (
         select(click.c.run_id, click.c.customer_id)
@@ -287,22 +287,28 @@ def _message_rows(session: Session, runs: Mapping[int, Any]) -> list[dict[str, A
     )
     segment = func.coalesce(delivery.c.segment, "none").label("segment_name")
     is_same = and_(tapped.c.run_id == delivery.c.run_id, tapped.c.customer_id == delivery.c.customer_id)
-    counts = session.execute(
+    counts = session.execute(  # in order: two workers that write the rows then wait in one direction only
         select(
-            delivery.c.run_id, segment, func.count().label("recipients"), func.count(tapped.c.customer_id).label("n")
+            delivery.c.run_id,
+            delivery.c.variant_id,
+            segment,
+            func.count().label("recipients"),
+            func.count(tapped.c.customer_id).label("n"),
         )
         .select_from(delivery.outerjoin(tapped, is_same))
         .where(delivery.c.run_id.in_(runs), delivery.c.state == "accepted")
-        .group_by(delivery.c.run_id, segment)
-        .order_by(delivery.c.run_id, segment)  # two workers that write them then wait in one direction only
+        .group_by(delivery.c.run_id, delivery.c.variant_id, segment)
+        .order_by(delivery.c.run_id, delivery.c.variant_id, segment)
     ).all()
+    said = {v["variant_id"]: words_of(v["messages"]) for row in runs.values() for v in row.variants}
     return [
         {
             "run_id": count.run_id,
+            "variant_id": count.variant_id,
             "segment": count.segment_name,
             "theme": runs[count.run_id].theme,
             "channel": runs[count.run_id].name,
-            "message_text": words_of(runs[count.run_id].messages),
+            "message_text": said[count.variant_id],
             "sent_at": runs[count.run_id].fired_at,
             "recipients": count.recipients,
             "clicks": count.n,
@@ -318,5 +324,5 @@ def store_message_results(session: Session, counted: CountedMessages) -> None:
     if counted.rows:
         rows = insert_for(session, MessageResult)
         fresh = {name: rows.excluded[name] for name in ("recipients", "clicks")}
-        statement = rows.on_conflict_do_update(index_elements=["run_id", "segment"], set_=fresh)
+        statement = rows.on_conflict_do_update(index_elements=["run_id", "variant_id", "segment"], set_=fresh)
         session.connection().execute(statement, counted.rows)

@@ -28,6 +28,7 @@ class Claimed:
     batch_number: int
     channel_id: int
     way: str
+    variant_id: int | None
     retry_key: str | None
     attempts: int
     doubt_since: datetime | None
@@ -44,6 +45,7 @@ class Recipient:
 
     customer_id: int
     line_user_id: str
+    variant_id: int
     retry_key: str | None
     doubt_since: datetime | None
     fields: dict[str, Any]
@@ -87,6 +89,7 @@ def claim_batches(
             batch.c.batch_number,
             campaign.c.channel_id,
             run.c.way,
+            batch.c.variant_id,
             batch.c.retry_key,
             batch.c.attempts,
             batch.c.first_attempt_at,
@@ -153,6 +156,7 @@ def recipients_of(session: Session, claimed: Claimed) -> list[Recipient]:
         select(
             delivery.c.customer_id,
             delivery.c.line_user_id,
+            delivery.c.variant_id,
             delivery.c.retry_key,
             delivery.c.first_attempt_at,
             customer.c.name,
@@ -173,7 +177,12 @@ def recipients_of(session: Session, claimed: Claimed) -> list[Recipient]:
     ).all()
     return [
         Recipient(
-            row.customer_id, row.line_user_id, row.retry_key, row.first_attempt_at or claimed.doubt_since, _fields(row)
+            row.customer_id,
+            row.line_user_id,
+            row.variant_id,
+            row.retry_key,
+            row.first_attempt_at or claimed.doubt_since,
+            _fields(row),
         )
         for row in rows
     ]
@@ -319,6 +328,8 @@ def split_batch(session: Session, claimed: Claimed, worker: str, keys: Sequence[
                 run_id=claimed.run_id,
                 batch_number=number,
                 recipient_count=len(half),
+                variant_id=claimed.variant_id,
+                wave=0,
                 state="due",
                 attempts=0,
                 retry_key=key,

@@ -85,7 +85,7 @@ class Rates:
 class _Run:
     """What this worker keeps of a run that it is sending."""
 
-    content: Content
+    contents: Mapping[int, Content]  # variant id -> what it says
     link_ids: Mapping[str, int]
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -224,7 +224,8 @@ class Dispatch:
     def _open_run(self, run_id: int) -> _Run:
         with reading(self._engine) as session:
             run = session.get_one(CampaignRun, run_id)
-            return _Run(compile_content(run.messages), run.link_ids)
+            contents = {variant["variant_id"]: compile_content(variant["messages"]) for variant in run.variants}
+            return _Run(contents, run.link_ids)
 
     async def _give_up_old(self, claimed: Claimed, recipients: list[Recipient]) -> list[Recipient]:
         """Those in doubt for longer than a retry key lives become unknown: repeating could be sending twice."""
@@ -275,7 +276,8 @@ class Dispatch:
     async def _push_one(self, claimed: Claimed, run: _Run, recipient: Recipient, outcomes: list[Outcome]) -> None:
         assert recipient.retry_key is not None
         try:
-            messages = run.content(recipient.fields, self._tracker(claimed.run_id, run, recipient.customer_id))
+            track = self._tracker(claimed.run_id, run, recipient.customer_id)
+            messages = run.contents[recipient.variant_id](recipient.fields, track)
         except NotRenderable as error:
             outcomes.append(Outcome(recipient.customer_id, "failed", str(error)))
             return
@@ -319,7 +321,7 @@ class Dispatch:
             await self._batch_is(claimed, "unknown", problem="in doubt for longer than a retry key lives")
             return
         try:
-            messages = run.content({}, self._tracker(claimed.run_id, run, None))
+            messages = run.contents[recipients[0].variant_id]({}, self._tracker(claimed.run_id, run, None))
         except NotRenderable as error:  # tracked links are longer than what they stand for
             await self._batch_is(claimed, "failed", problem=str(error))
             return

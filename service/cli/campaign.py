@@ -14,9 +14,11 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
+from campaigns.audience.target import Audience
 from campaigns.content.message import compile_content
 from campaigns.planning import schedule
-from campaigns.planning.schedule import Plan, campaign_by_id, create_campaign
+from campaigns.planning.plan import Plan, create_campaign, one_step
+from campaigns.planning.schedule import campaign_by_id, variants_of
 from campaigns.results.runs import campaign_results, runs_of
 from service.channels import channel_ids, channel_named
 from service.cli.context import opened_database, print_json, settings_for_command
@@ -35,7 +37,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program."
 @app.command()
 def create(
     name: Annotated[str, typer.Option(help="What marketers call it.")],
-    to: Annotated[str, typer.Option(help="Whom: all, MODEL=SEGMENT (rf11=champions) or tag:NAME.")],
+    to: Annotated[
+        list[str],
+        typer.Option(help="Whom: all, MODEL=SEGMENT (rf11=champions), tag:NAME or list:NAME; repeated: any of these."),
+    ],
+    without: Annotated[list[str] | None, typer.Option(help="Whom to leave out, in the same words; repeat it.")] = None,
     text: Annotated[str | None, typer.Option(help="One text message; may hold links and {{ name }} fields.")] = None,
     messages: Annotated[Path | None, typer.Option(help="A JSON file with 1 to 5 LINE messages (text or flex).")] = None,
     way: Annotated[str, typer.Option(help="push: fields and personal links; multicast: one body for 500.")] = "push",
@@ -54,8 +60,8 @@ def create(
     now = system_clock()
     plan = Plan(
         name=name,
-        target=to,
-        messages=_content(text, messages),
+        audience=Audience(tuple(to), tuple(without or ())),
+        steps=one_step(_content(text, messages)),
         at=_moment(at, settings.zone, now),
         way=way,
         holdout_percent=_percent(holdout),
@@ -135,7 +141,7 @@ def list_campaigns(as_json: AsJson = False) -> None:
     table = Table("id", "name", "state", "to", "way", "next", "problem")
     for c in found:
         when = f"{c.next_fire_at.astimezone(settings.zone):%Y-%m-%d %H:%M}" if c.next_fire_at else ""
-        table.add_row(str(c.id), c.name, c.state, c.target, c.way, when, c.problem or "")
+        table.add_row(str(c.id), c.name, c.state, str(Audience.from_json(c.audience)), c.way, when, c.problem or "")
     Console().print(table)
 
 
@@ -144,7 +150,7 @@ def _described(campaign: Campaign) -> dict[str, Any]:
         "id": campaign.id,
         "name": campaign.name,
         "state": campaign.state,
-        "to": campaign.target,
+        "to": str(Audience.from_json(campaign.audience)),
         "way": campaign.way,
         "cron": campaign.cron,
         "next_fire_at": campaign.next_fire_at.isoformat() if campaign.next_fire_at else None,
@@ -234,7 +240,8 @@ def send_test(
     with opened_database(settings) as engine, reading(engine) as session:
         campaign = campaign_by_id(session, campaign_id)
         channel_name = session.get_one(Channel, campaign.channel_id).name
-    messages = compile_content(campaign.messages)({"name": name, "display_name": name}, lambda url: url)
+        content = variants_of(session, campaign_id)[0].messages
+    messages = compile_content(content)({"name": name, "display_name": name}, lambda url: url)
     answer = asyncio.run(_push_once(settings, channel_name, to, messages))
     if answer.outcome != "accepted":
         raise ExpectedError(f"LINE did not take the test message: {answer.problem or answer.outcome}")

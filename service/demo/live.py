@@ -15,7 +15,9 @@ from decimal import Decimal
 
 import numpy as np
 
-from campaigns.planning.schedule import Plan, campaign_by_id, create_campaign
+from campaigns.audience.target import Audience
+from campaigns.planning.plan import Plan, create_campaign, one_step
+from campaigns.planning.schedule import campaign_by_id
 from campaigns.results.runs import RunResults, campaign_results
 from keywords.learning import learn
 from keywords.messages import stored_messages
@@ -108,8 +110,8 @@ def run_live(stage: Stage, text: str, progress: Progress) -> tuple[int, RunResul
     now = system_clock()
     plan = Plan(
         name=f"{LIVE_THEME}・現場 live",
-        target=LIVE_TARGET,
-        messages=[{"type": "text", "text": text}],
+        audience=Audience((LIVE_TARGET,)),
+        steps=one_step([{"type": "text", "text": text}]),
         at=now + timedelta(seconds=SECONDS_AHEAD),
         theme=LIVE_THEME,
         holdout_percent=Decimal(10),

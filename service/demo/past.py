@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
 
-from campaigns.planning.schedule import Plan, create_campaign
+from campaigns.audience.target import Audience
+from campaigns.planning.plan import Plan, create_campaign, one_step
 from segmentation.renew import renew_everyone
 from service.demo.copywriting import PastCampaign, past_campaigns
 from service.demo.stage import Stage
@@ -104,8 +105,8 @@ def send_past(stage: Stage, campaign: PastCampaign, at: datetime) -> None:
     stage.clock.put(at)
     plan = Plan(
         name=campaign.name,
-        target=campaign.target,
-        messages=[{"type": "text", "text": campaign.text}],
+        audience=Audience((campaign.target,)),
+        steps=one_step([{"type": "text", "text": campaign.text}]),
         at=at,
         theme=campaign.theme,
         holdout_percent=Decimal(5),

@@ -16,9 +16,10 @@ from sqlalchemy import Engine, insert, select
 
 from bot.line import BulkDoor
 from campaigns.audience import freezing
+from campaigns.audience.target import Audience
 from campaigns.links.clicks import TokenSigner
 from campaigns.planning import schedule
-from campaigns.planning.schedule import Plan
+from campaigns.planning.plan import Plan, create_campaign, one_step
 from campaigns.results.runs import RunResults, campaign_results
 from campaigns.sending.dispatch import Dispatch, Rates
 from simulator.channels import ChannelOptions, Friend
@@ -57,10 +58,11 @@ class Shop:
 
     def plan(self, **fields: Any) -> int:
         """Schedule a campaign for now; returns its id."""
-        given = {"name": "test", "target": "all", "messages": LINKED, "holdout_percent": Decimal(0), **fields}
-        plan = Plan(**{"at": self.clock(), **given})
+        content = fields.pop("messages", LINKED)
+        given = {"name": "test", "audience": Audience(("all",)), "holdout_percent": Decimal(0), **fields}
+        plan = Plan(**{"at": self.clock(), "steps": one_step(content), **given})
         with transaction(self.engine) as session:
-            campaign = schedule.create_campaign(session, plan, channel_id=self.channel_id, zone=ZONE, now=self.clock())
+            campaign = create_campaign(session, plan, channel_id=self.channel_id, zone=ZONE, now=self.clock())
             assert campaign.id is not None
             return campaign.id
 

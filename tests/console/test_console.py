@@ -18,7 +18,6 @@ from keywords.report import TermRow
 from store.engine import table_of, transaction
 from store.models import (
     BehaviourEvent,
-    CampaignRun,
     Click,
     Customer,
     CustomerSegment,
@@ -31,7 +30,7 @@ from store.models import (
     TrackedLink,
 )
 from tests.conftest import StillClock
-from tests.factories import make_account, make_campaign, make_channel, make_customer, make_order
+from tests.factories import make_account, make_campaign, make_channel, make_customer, make_order, make_run
 
 TAIPEI = ZoneInfo("Asia/Taipei")
 EVIL = "<script>alert(1)</script>"
@@ -74,12 +73,12 @@ def customer_id(engine: Engine, clock: StillClock) -> int:
         anna = make_customer(session, member_id="00004", name=EVIL, city="臺北", attributes={"鞋": EVIL})
         make_account(session, channel, anna, display_name=EVIL)
         campaign = make_campaign(session, channel, name=f"冬季特賣 {EVIL}", state="sent", theme="冬季")
-        run = CampaignRun(campaign_id=campaign.id or 0, scheduled_for=at, way="push", fired_at=at, state="sent")
+        run = make_run(session, campaign, scheduled_for=at, fired_at=at, state="sent")
         tag, link = (
             Tag(name="老客戶", created_at=at),
             TrackedLink(campaign_id=campaign.id or 0, url="https://shop.example/"),
         )
-        session.add_all([run, tag, link])
+        session.add_all([tag, link])
         times: dict[str, Any] = {"as_of": at.date(), "started_at": at, "lease_until": at, "finished_at": at}
         session.add(SegmentRun(**times, state="finished", customer_count=1, change_count=1))
         for model, segment in (("rf_cells", "r5f1"), ("rf11", "new"), ("nesl", "N"), ("tag", "老客戶")):
@@ -227,13 +226,12 @@ def test_the_keyword_page_draws_what_was_learned(client: FlaskClient, engine: En
         for number in range(40):
             campaign = make_campaign(session, channel)
             moment = at + timedelta(days=number)
-            run = CampaignRun(campaign_id=campaign.id or 0, scheduled_for=moment, way="push", fired_at=moment)
-            session.add(run)
-            session.flush()
+            run = make_run(session, campaign, scheduled_for=moment, fired_at=moment)
             good = number % 2 == 0
             session.add(
                 MessageResult(
                     run_id=run.id or 0,
+                    variant_id=run.variants[0]["variant_id"],
                     segment="important_value",
                     channel=channel.name,
                     message_text="發熱衣 限時下殺" if good else "圍巾 新品上市",
@@ -308,7 +306,7 @@ def test_a_campaigns_target_is_told_in_the_marketers_words(
     client: FlaskClient, engine: Engine, target: str, chinese: str, english: str
 ) -> None:
     with transaction(engine) as session:
-        make_campaign(session, make_channel(session), target=target)
+        make_campaign(session, make_channel(session), audience={"any_of": [target], "none_of": []})
     assert f"<td>{chinese}</td>" in page(client, "/console/campaigns?lang=zh")
     assert f"<td>{english}</td>" in page(client, "/console/campaigns?lang=en")
 

@@ -19,8 +19,8 @@ from keywords.report import RANK_COLUMNS, make_report, rank_file
 from keywords.tokenizer import shared_tokenizer
 from keywords.vocabulary import MIN_MESSAGES, terms_of
 from store.errors import BadInput
-from store.models import CampaignRun, MessageResult
-from tests.factories import make_campaign, make_channel
+from store.models import MessageResult
+from tests.factories import make_campaign, make_channel, make_run
 
 TAIPEI = ZoneInfo("Asia/Taipei")
 HEADER = "message_id,campaign_id,text,segment,sent_at,recipients,clicks"
@@ -34,10 +34,7 @@ def store_results(session: Session, count: int, *, theme: str = "冬季") -> Non
     for number in range(count):
         campaign = make_campaign(session, channel, theme=theme)
         moment = MONDAY + timedelta(days=number)
-        assert campaign.id is not None
-        run = CampaignRun(campaign_id=campaign.id, scheduled_for=moment, way="push", fired_at=moment)
-        session.add(run)
-        session.flush()
+        run = make_run(session, campaign, scheduled_for=moment, fired_at=moment)
         assert run.id is not None
         offer, good = number % 2, number % 4 < 2
         text = f"{'買一送一 ' if offer else ''}{'免運' if good else '宅配'} {{{{ name }}}}"
@@ -48,6 +45,7 @@ def store_results(session: Session, count: int, *, theme: str = "冬季") -> Non
             session.add(
                 MessageResult(
                     run_id=run.id,
+                    variant_id=run.variants[0]["variant_id"],
                     segment=segment,
                     theme=theme,
                     channel="main",

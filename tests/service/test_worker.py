@@ -12,7 +12,8 @@ import pytest
 from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import Engine, func, insert, select
 
-from campaigns.planning.schedule import Plan, create_campaign
+from campaigns.audience.target import Audience
+from campaigns.planning.plan import Plan, create_campaign, one_step
 from segmentation.history import latest_run
 from segmentation.snapshot import newest_snapshot
 from service.channels import channel_ids
@@ -157,10 +158,12 @@ def test_a_campaign_goes_from_tick_to_sent_and_a_vanished_target_fails_it(
         channel = session.get_one(Channel, channel_id)
         account = make_account(session, channel, make_customer(session))
         line.platform.add_friends([Friend(account.line_user_id, "朋友")])
-        plan = Plan("n", "all", [{"type": "text", "text": "嗨"}], clock(), holdout_percent=Decimal(0))
+        plan = Plan(
+            "n", Audience(("all",)), one_step([{"type": "text", "text": "嗨"}]), clock(), holdout_percent=Decimal(0)
+        )
         good = create_campaign(session, plan, channel_id=channel_id, zone=settings.zone, now=clock()).id
         bad = create_campaign(session, plan, channel_id=channel_id, zone=settings.zone, now=clock())
-        bad.target = "tag:gone"
+        bad.audience = Audience(("tag:gone",)).to_json()
         session.add(bad)
     tick_campaigns(engine, settings, clock)
 

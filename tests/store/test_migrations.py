@@ -16,7 +16,19 @@ from sqlmodel import SQLModel
 import store.models  # noqa: F401  (fills the metadata)
 from store.engine import open_engine, reading, table_of
 from store.migrate import upgrade
-from store.models import BehaviourEvent, CustomerSegment, CustomerTag, SegmentChange, SegmentRun, Tag, TrackedLink
+from store.models import (
+    BehaviourEvent,
+    Campaign,
+    CampaignRun,
+    CustomerSegment,
+    CustomerTag,
+    Delivery,
+    SegmentChange,
+    SegmentRun,
+    Tag,
+    TrackedLink,
+    Variant,
+)
 from tests.conftest import DATABASES
 
 AT = "2026-10-01 02:00:00.000000"
@@ -135,6 +147,30 @@ def test_rows_of_the_first_version_are_kept_and_say_the_same(empty_engine: Engin
         assert said == [("import", {"note": "import"}, 1.0, is_on, None) for is_on in (False, True)]
         now = session.scalars(select(CustomerSegment)).one()
         assert (now.nesl, now.nesl_personal, now.activity, now.computed_at.year) == ("S1", "never", "none", 1970)
+
+
+def test_what_a_campaign_said_becomes_the_variant_of_its_step(empty_engine: Engine) -> None:
+    upgrade(empty_engine, "0001")
+    said = [{"type": "text", "text": "雙11 👉"}]
+    with empty_engine.begin() as connection:
+        fill_0001(connection)
+        connection.execute(
+            text("UPDATE campaign SET target = 'tag:染護', messages = :said"), {"said": json.dumps(said)}
+        )
+        connection.execute(text("UPDATE campaign_run SET messages = :said"), {"said": json.dumps(said)})
+        for who, state in ((1, "accepted"), (2, "skipped")):
+            put(connection, "delivery", run_id=9, customer_id=who, state=state)
+    upgrade(empty_engine)
+    with reading(empty_engine) as session:
+        assert session.get_one(Campaign, 7).audience == {"any_of": ["tag:染護"], "none_of": []}
+        variant = session.scalars(select(Variant)).one()
+        assert (variant.campaign_id, variant.step_number, variant.name, variant.messages) == (7, 1, "A", said)
+        run = session.get_one(CampaignRun, 9)
+        assert [(v["variant_id"], v["weight"], v["messages"], v["languages"]) for v in run.variants] == [
+            (variant.id, 1, said, {})
+        ]
+        states = {d.customer_id: d.variant_id for d in session.scalars(select(Delivery))}
+        assert states == {1: variant.id, 2: None}
 
 
 def test_changes_by_run_become_changes_in_their_order(empty_engine: Engine) -> None:

@@ -10,6 +10,7 @@ from scipy import stats
 from sqlalchemy import Engine, insert, select
 
 from campaigns.audience.freezing import BUCKETS, SLICE, bucket_of, freeze_slice
+from campaigns.audience.target import Audience
 from campaigns.planning import schedule
 from store.engine import reading, table_of, transaction
 from store.imports.merging import merge_customers
@@ -25,7 +26,7 @@ from store.models import (
 )
 from tests.campaigns.conftest import PLAIN, ZONE, Shop, user_id
 from tests.conftest import StillClock
-from tests.factories import LONG_AGO, make_account, make_campaign, make_channel, make_customer
+from tests.factories import LONG_AGO, make_account, make_campaign, make_channel, make_customer, make_run
 
 ENOUGH = 1e-4  # p-value below which chance is no excuse; the inputs are fixed, so a test can't fail now and then
 
@@ -98,14 +99,7 @@ class Town:
     def plan(self, **fields: Any) -> int:
         with transaction(self.engine) as session:
             campaign = make_campaign(session, self.channel, **{"holdout_percent": Decimal(0), **fields})
-            assert campaign.id is not None
-            run = CampaignRun(
-                campaign_id=campaign.id, scheduled_for=LONG_AGO, way=campaign.way, messages=[], fired_at=LONG_AGO
-            )
-            session.add(run)
-            session.flush()
-            assert run.id is not None
-            return run.id
+            return make_run(session, campaign).id or 0
 
     def freeze(self, run_id: int, size: int = SLICE) -> int:
         """Freeze to the end; returns how many slices it took."""
@@ -248,7 +242,9 @@ def test_targets_choose_by_segment_and_by_tags_that_are_on(town: Town) -> None:
         assert tag.id is not None
         session.add(CustomerTag(tag_id=tag.id, customer_id=tagged, since=LONG_AGO, source="import"))
         session.add(CustomerTag(tag_id=tag.id, customer_id=untagged, since=LONG_AGO, until=LONG_AGO, source="import"))
-    everyone, champions, tagged_run = (town.plan(target=t) for t in ("all", "rf11=champions", "tag:染護"))
+    everyone, champions, tagged_run = (
+        town.plan(audience=Audience((t,)).to_json()) for t in ("all", "rf11=champions", "tag:染護")
+    )
     for run_id in (everyone, champions, tagged_run):
         town.freeze(run_id)
     assert town.frozen(everyone).keys() == {champion, lost, tagged, untagged}

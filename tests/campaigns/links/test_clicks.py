@@ -14,9 +14,9 @@ from service.app import create_app
 from service.settings import Settings
 from store.engine import reading, table_of, transaction
 from store.journal import Journal
-from store.models import BehaviourEvent, CampaignRun, Click, CustomerChange, TrackedLink
+from store.models import BehaviourEvent, Click, CustomerChange, TrackedLink
 from tests.conftest import StillClock
-from tests.factories import LONG_AGO, make_campaign, make_channel, make_customer
+from tests.factories import make_campaign, make_channel, make_customer, make_run
 
 KEY = "k" * 40
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
@@ -83,9 +83,8 @@ class Links:
             customer = make_customer(session)
             assert campaign.id is not None
             link = TrackedLink(campaign_id=campaign.id, url=URL)
-            run = CampaignRun(campaign_id=campaign.id, scheduled_for=LONG_AGO, way="push", fired_at=LONG_AGO)
             session.add(link)
-            session.add(run)
+            run = make_run(session, campaign)
             session.flush()
             self.ids = (link.id or 0, run.id or 0, customer.id)
 

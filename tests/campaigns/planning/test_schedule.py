@@ -12,9 +12,11 @@ from sqlalchemy import Engine, func, select, update
 from sqlmodel import Session
 
 from campaigns.audience import freezing
+from campaigns.audience.target import Audience
 from campaigns.planning import schedule
 from campaigns.planning.cron import next_firing
-from campaigns.planning.schedule import Plan, WrongState, create_campaign, schedule_draft
+from campaigns.planning.plan import Plan, create_campaign, one_step
+from campaigns.planning.schedule import WrongState, schedule_draft
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput, NotFound
 from store.models import Campaign, CampaignRun, Channel, Delivery, SendBatch, TrackedLink
@@ -26,7 +28,8 @@ TEXT = [{"type": "text", "text": "看 https://a.example/1 與 https://a.example/
 
 
 def plan(**fields: Any) -> Plan:
-    return Plan(**{"name": "n", "target": "all", "messages": TEXT, "at": None, **fields})
+    steps = one_step(fields.pop("messages", TEXT))
+    return Plan(**{"name": "n", "audience": Audience(("all",)), "steps": steps, "at": None, **fields})
 
 
 def create(engine: Engine, clock: StillClock, zone: ZoneInfo = TAIPEI, **fields: Any) -> Campaign:
@@ -99,10 +102,10 @@ def test_a_plan_with_a_time_is_scheduled_with_its_links(engine: Engine, clock: S
         {"holdout_percent": Decimal("0.001")},
         {"name": " "},
         {"messages": []},
-        {"target": "everyone"},
-        {"target": "rf11=nobody"},
-        {"target": "rf12=champions"},
-        {"target": "tag:none"},
+        {"audience": Audience(("everyone",))},
+        {"audience": Audience(("rf11=nobody",))},
+        {"audience": Audience(("rf12=champions",))},
+        {"audience": Audience(("tag:none",))},
         {"cron": "every day"},
         {"cron": "0 10 31 2 *"},
         {"at": datetime(2026, 10, 1, tzinfo=UTC)},

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
+from campaigns.planning.schedule import variants_of
 from campaigns.results.runs import (
     Bought,
     campaign_results,
@@ -18,9 +19,9 @@ from campaigns.results.runs import (
 )
 from store.engine import open_engine, reading, table_of, transaction
 from store.errors import NotFound
-from store.models import Campaign, CampaignRun, Click, Customer, Delivery, MessageResult, SendBatch, TrackedLink
+from store.models import Campaign, Click, Customer, Delivery, MessageResult, SendBatch, TrackedLink
 from tests.conftest import StillClock
-from tests.factories import make_campaign, make_channel, make_customer, make_order
+from tests.factories import make_campaign, make_channel, make_customer, make_order, make_run
 
 DAY = timedelta(days=1)
 TINY = timedelta(microseconds=1)
@@ -35,6 +36,9 @@ class Story:
             campaign = make_campaign(session, make_channel(session), way=way, conversion_days=7, theme="冬季")
             assert campaign.id is not None
             self.campaign_id = campaign.id
+            variant = variants_of(session, campaign.id)[0]
+            variant.messages = [{"type": "text", "text": "發熱衣"}]
+            self.variant_id = variant.id
             link = TrackedLink(campaign_id=self.campaign_id, url="https://a.example")
             session.add(link)
             session.flush()
@@ -43,24 +47,16 @@ class Story:
     def run(self, at: datetime | None = None, state: str = "sent") -> int:
         fired = at or self.at
         with transaction(self.engine) as session:
-            way = session.get_one(Campaign, self.campaign_id).way
-            run = CampaignRun(
-                campaign_id=self.campaign_id,
-                scheduled_for=fired,
-                state=state,
-                way=way,
-                fired_at=fired,
-                messages=[{"type": "text", "text": "發熱衣"}],
-            )
-            session.add(run)
-            session.flush()
-            return run.id or 0
+            campaign = session.get_one(Campaign, self.campaign_id)
+            return make_run(session, campaign, scheduled_for=fired, fired_at=fired, state=state).id or 0
 
     def person(self, run_id: int, state: str = "accepted", who: int | None = None, **fields: Any) -> int:
         with transaction(self.engine) as session:
             customer_id = who or make_customer(session).id or 0
             sent_at = self.at if state == "accepted" else None
-            session.add(Delivery(run_id=run_id, customer_id=customer_id, state=state, **{"sent_at": sent_at, **fields}))
+            variant_id = None if state == "skipped" else self.variant_id
+            facts = {"variant_id": variant_id, "sent_at": sent_at, **fields}
+            session.add(Delivery(run_id=run_id, customer_id=customer_id, state=state, **facts))
         return customer_id
 
     def tap(self, run_id: int, who: int | None, at: datetime | None = None, kind: str = "person") -> None:

@@ -1,0 +1,153 @@
+"""What a marketer asks for, checked as a whole before a row of it is written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlmodel import Session
+
+from campaigns.audience.target import Audience, check_audience
+from campaigns.content.message import check_messages, links_in
+from campaigns.planning.schedule import first_firing
+from segmentation.tags.definitions import check_name
+from store.errors import BadInput
+from store.models import Campaign, CampaignStep, TrackedLink, Variant
+
+WAYS = ("push", "multicast", "narrowcast")
+Messages = Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class VariantPlan:
+    """One version of what a step says: 1-5 messages, and those for people of other languages. `weight`: its part of the
+    people, beside those of the others."""
+
+    messages: Messages
+    name: str = "A"
+    weight: float = 1.0
+    languages: Mapping[str, Messages] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """One message of a campaign: `wait_minutes` after the step before, for those who fit `condition` (a rule as JSON;
+    None: everybody)."""
+
+    variants: Sequence[VariantPlan]
+    wait_minutes: int = 0
+    condition: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A campaign. `at` (aware) is the first firing, or with `cron` the time from which it recurs; neither: a draft.
+    `topics`: link of the content -> what it is about; who taps it gets the tag of that name."""
+
+    name: str
+    audience: Audience
+    steps: Sequence[StepPlan]
+    at: datetime | None
+    way: str = "push"
+    holdout_percent: Decimal = Decimal(5)
+    cron: str | None = None
+    theme: str | None = None
+    conversion_days: int = 7
+    priority: int = 0
+    topics: Mapping[str, str] = field(default_factory=dict)
+
+
+def one_step(messages: Messages) -> list[StepPlan]:
+    """The steps of a campaign that says one thing to everybody."""
+    return [StepPlan([VariantPlan(messages)])]
+
+
+def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: ZoneInfo, now: datetime) -> Campaign:
+    """Check a plan and store it: scheduled when it has a time, else a draft.
+
+    Raises BadInput (UnknownTarget, InvalidMessage …) and writes nothing when anything in it is wrong.
+    """
+    links = _checked(session, plan)
+    first = first_firing(plan.at, plan.cron, zone=zone, now=now)
+    campaign = Campaign(
+        channel_id=channel_id,
+        name=plan.name,
+        state="scheduled" if first else "draft",
+        audience=plan.audience.to_json(),
+        way=plan.way,
+        theme=plan.theme,
+        holdout_percent=plan.holdout_percent,
+        conversion_days=plan.conversion_days,
+        priority=plan.priority,
+        cron=plan.cron,
+        next_fire_at=first,
+        created_at=now,
+    )
+    session.add(campaign)
+    session.flush()
+    assert campaign.id is not None
+    for number, step in enumerate(plan.steps, 1):
+        _add_step(session, campaign.id, number, step)
+    session.add_all(TrackedLink(campaign_id=campaign.id, url=url, topic=plan.topics.get(url)) for url in links)
+    session.flush()
+    return campaign
+
+
+def _checked(session: Session, plan: Plan) -> list[str]:
+    """The links of a plan's content in order of first appearance, each once. Raises BadInput for whatever is wrong."""
+    if plan.way not in WAYS:
+        raise BadInput(f"{plan.way!r} is not a way to send: say {', '.join(WAYS)}")
+    if not (plan.holdout_percent.is_finite() and 0 <= plan.holdout_percent < 100):
+        raise BadInput(f"holdout must be at least 0 and below 100 percent, got {plan.holdout_percent}")
+    if plan.holdout_percent != round(plan.holdout_percent, 2):
+        raise BadInput(f"holdout has at most two decimal places, got {plan.holdout_percent}")
+    if not plan.name.strip():
+        raise BadInput("a campaign needs a name")
+    if not plan.steps:
+        raise BadInput("a campaign needs at least one step")
+    links: dict[str, None] = {}
+    for step in plan.steps:
+        links.update(dict.fromkeys(_checked_step(step, plan.way)))
+    check_audience(session, plan.audience)
+    _check_topics(plan.topics, list(links))
+    return list(links)
+
+
+def _checked_step(step: StepPlan, way: str) -> list[str]:
+    names = [variant.name for variant in step.variants]
+    if not names or len(set(names)) < len(names):
+        raise BadInput("a step needs at least one variant, and each a name of its own")
+    if any(not variant.weight > 0 for variant in step.variants):
+        raise BadInput("the weight of a variant must be above 0")
+    contents = [part for v in step.variants for part in (v.messages, *v.languages.values())]
+    for messages in contents:
+        check_messages(messages, way=way)
+    return [url for messages in contents for url in links_in(list(messages))]
+
+
+def _check_topics(topics: Mapping[str, str], links: list[str]) -> None:
+    for url, topic in topics.items():
+        if url not in links:
+            known = f"its links are {', '.join(links)}" if links else "it has no links"
+            raise BadInput(f"the content has no link {url!r} to give a topic; {known}")
+        check_name(topic)
+
+
+def _add_step(session: Session, campaign_id: int, number: int, step: StepPlan) -> None:
+    condition = dict(step.condition) if step.condition is not None else None
+    session.add(
+        CampaignStep(campaign_id=campaign_id, step_number=number, wait_minutes=step.wait_minutes, condition=condition)
+    )
+    for variant in step.variants:
+        session.add(
+            Variant(
+                campaign_id=campaign_id,
+                step_number=number,
+                name=variant.name,
+                weight=variant.weight,
+                messages=list(variant.messages),
+                languages={language: list(messages) for language, messages in variant.languages.items()},
+            )
+        )
