@@ -117,6 +117,12 @@ class BehaviourEvent(Row, table=True):
             sqlite_where=text("message_id IS NOT NULL"),
             postgresql_where=text("message_id IS NOT NULL"),
         ),
+        Index(
+            "ix_behaviour_event_cart",
+            "occurred_at",
+            sqlite_where=text("kind = 'add_to_cart'"),
+            postgresql_where=text("kind = 'add_to_cart'"),
+        ),
     )
 
     id: int | None = _key()
@@ -152,7 +158,7 @@ class Reply(Row, table=True):
 class SalesOrder(Row, table=True):
     """An order of a customer."""
 
-    __table_args__ = (Index(None, "customer_id", "ordered_at"),)
+    __table_args__ = (Index(None, "customer_id", "ordered_at"), Index(None, "ordered_at"))
 
     id: int | None = _key()
     order_id: str = Field(unique=True)  # the brand's
@@ -488,9 +494,11 @@ class Campaign(Row, table=True):
     at_best_hour: bool = False  # each person at the hour at which they tap most
     reply_first_minutes: int | None = None  # so long each person's next free reply is waited for; null: pushed at once
     experiment: dict[str, Any] | None = Field(default=None, sa_type=JSON(none_as_null=True))  # null: a fixed split
-    cron: str | None = None  # null: fires once, or by its trigger
+    recurs: str | None = None  # cron's five fields or calendar words; null: fires once, or by its trigger
     trigger: dict[str, Any] | None = Field(default=None, sa_type=JSON(none_as_null=True))  # null: by time alone
-    trigger_after_id: int = Field(default=0, sa_type=BigId)  # how far the trigger's feed has been read
+    trigger_since: datetime | None = Field(default=None, sa_type=UTCDateTime)  # what happened before doesn't count
+    trigger_after_id: int = Field(default=0, sa_type=BigId)  # how far a feed with ids has been read
+    trigger_read_to: datetime | None = Field(default=None, sa_type=UTCDateTime)  # and one of moments; null: not yet
     goal: dict[str, Any] | None = Field(default=None, sa_type=JSON(none_as_null=True))  # a rule; who fits it leaves
     next_fire_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)  # null: nothing to come
     created_at: datetime = Field(sa_type=UTCDateTime)
@@ -548,6 +556,13 @@ class Enrolment(Row, table=True):
             sqlite_where=text("state = 'waiting'"),
             postgresql_where=text("state = 'waiting'"),
         ),
+        Index(
+            "ix_enrolment_taken",
+            "run_id",
+            "customer_id",
+            sqlite_where=text("state = 'taken'"),
+            postgresql_where=text("state = 'taken'"),
+        ),
     )
 
     id: int | None = _key()
@@ -560,6 +575,23 @@ class Enrolment(Row, table=True):
     run_id: int | None = Field(default=None, sa_type=BigId)  # the run that took up the step; null: waiting
     state: str = "waiting"  # waiting | taken (by run_id) | finished | left
     reason: str | None = None  # why they left: goal, condition, refused, cancelled …; null otherwise
+
+
+class CustomerHour(Row, table=True):
+    """The hour of the brand's day at which a person who has tapped is best written to: their own taps, and those of
+    people like them."""
+
+    customer_id: int = _ref("customer.id", primary_key=True)
+    hour: int  # 0..23
+    taps: int  # their own
+
+
+class SegmentHour(Row, table=True):
+    """The same for those of a segment who have never tapped."""
+
+    segment: str = Field(primary_key=True)  # rfm8; "": everybody
+    hour: int
+    taps: int
 
 
 class TrackedLink(Row, table=True):
@@ -590,6 +622,8 @@ class CampaignRun(Row, table=True):
     link_ids: dict[str, int] = _json(dict)  # url -> TrackedLink.id
     by_enrolment: bool = False  # its audience: the enrolments that it took; else the campaign's audience
     reply_until: datetime | None = Field(default=None, sa_type=UTCDateTime)  # free replies are waited for; null: none
+    send_from: datetime | None = Field(default=None, sa_type=UTCDateTime)  # put off by quiet hours to then; null: not
+    send_until: datetime | None = Field(default=None, sa_type=UTCDateTime)  # then it is quiet; null: never
     members_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # rules stand in run_member; null: not yet
     fired_at: datetime = Field(sa_type=UTCDateTime)
     frozen_up_to: int = Field(default=0, sa_type=BigId)  # customers up to this id are in the audience or not for good

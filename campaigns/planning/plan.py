@@ -43,7 +43,8 @@ class StepPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A campaign. `at` (aware) is the first firing, or with `cron` the time from which it recurs; neither: a draft.
+    """A campaign. `at` (aware) is the first firing, or with `recurs` (five cron fields, or
+    calendar words) the time from which it recurs; neither: a draft.
     `topics`: link of the content -> what it is about; who taps it gets the tag of that name."""
 
     name: str
@@ -52,7 +53,7 @@ class Plan:
     at: datetime | None
     way: str = "push"
     holdout_percent: Decimal = Decimal(5)
-    cron: str | None = None
+    recurs: str | None = None
     theme: str | None = None
     conversion_days: int = 7
     priority: int = 0
@@ -70,7 +71,7 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
     Raises BadInput (UnknownTarget, InvalidMessage …) and writes nothing when anything in it is wrong.
     """
     links = _checked(session, plan)
-    first = first_firing(plan.at, plan.cron, zone=zone, now=now)
+    recurs, first = first_firing(session, plan.at, plan.recurs, zone=zone, now=now)
     campaign = Campaign(
         channel_id=channel_id,
         name=plan.name,
@@ -81,7 +82,7 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
         holdout_percent=plan.holdout_percent,
         conversion_days=plan.conversion_days,
         priority=plan.priority,
-        cron=plan.cron,
+        recurs=recurs,
         next_fire_at=first,
         created_at=now,
     )

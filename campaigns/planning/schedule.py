@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import exists, or_, select, update
 from sqlmodel import Session, col
 
-from campaigns.planning.cron import next_firing
+from campaigns.planning.recurrence import canonical, next_firing
+from campaigns.settings import read_settings
 from store.engine import insert_for, table_of
 from store.errors import BadInput, ExpectedError, NotFound
 from store.models import Campaign, CampaignRun, Channel, Delivery, SendBatch, TrackedLink, Variant
@@ -29,27 +30,32 @@ class WrongState(ExpectedError):
     http_status = 409
 
 
-def first_firing(at: datetime | None, cron: str | None, *, zone: ZoneInfo, now: datetime) -> datetime | None:
-    """When a campaign fires first: `at`, or with `cron` its first time from then on; None for neither. Raises BadInput
-    for a time more than a day ago."""
-    if cron:
-        return next_firing(cron, zone, max(at or now, now) - timedelta(microseconds=1))  # that very time counts
+def first_firing(
+    session: Session, at: datetime | None, recurs: str | None, *, zone: ZoneInfo, now: datetime
+) -> tuple[str | None, datetime | None]:
+    """`recurs` as it is stored, and when a campaign fires first: `at`, or with `recurs` its first time from then on;
+    None for neither. Raises BadInput for words that can't be read and for a time more than a day ago."""
+    if recurs:
+        workdays = read_settings(session).calendar()
+        kept = canonical(recurs, workdays=workdays, zone=zone, now=now)
+        start = max(at or now, now) - timedelta(microseconds=1)  # that very time counts
+        return kept, next_firing(kept, workdays=workdays, zone=zone, after=start)
     if at and now - at > MISSED_ONCE:
         raise BadInput(f"{at.astimezone(zone):%Y-%m-%d %H:%M} is more than a day ago")
-    return at
+    return None, at
 
 
 def schedule_draft(
-    session: Session, campaign_id: int, *, at: datetime | None, cron: str | None, zone: ZoneInfo, now: datetime
+    session: Session, campaign_id: int, *, at: datetime | None, recurs: str | None, zone: ZoneInfo, now: datetime
 ) -> Campaign:
     """Give a draft its time, as in `Plan`. Raises WrongState for anything but a draft, BadInput without a time."""
     campaign = campaign_by_id(session, campaign_id, for_update=True)
     if campaign.state != "draft":
         raise WrongState(f"campaign {campaign_id} is {campaign.state}, not a draft")
-    first = first_firing(at, cron, zone=zone, now=now)
-    if first is None:
-        raise BadInput("say when: a time, or a cron expression")
-    campaign.state, campaign.cron, campaign.next_fire_at = "scheduled", cron, first
+    campaign.recurs, campaign.next_fire_at = first_firing(session, at, recurs, zone=zone, now=now)
+    if campaign.next_fire_at is None:
+        raise BadInput("say when: a time, or how it recurs")
+    campaign.state = "scheduled"
     session.add(campaign)
     return campaign
 
@@ -77,11 +83,11 @@ def fire_due(session: Session, *, zone: ZoneInfo, now: datetime) -> list[int]:
 def _fire(session: Session, campaign: Campaign, *, zone: ZoneInfo, now: datetime) -> int | None:
     scheduled_for = campaign.next_fire_at
     assert scheduled_for is not None
-    campaign.next_fire_at = next_firing(campaign.cron, zone, now) if campaign.cron else None
+    campaign.next_fire_at = _next_firing(session, campaign, zone=zone, now=now)
     late_by = now - scheduled_for
-    if late_by > (MISSED_RECURRING if campaign.cron else MISSED_ONCE):
+    if late_by > (MISSED_RECURRING if campaign.recurs else MISSED_ONCE):
         campaign.problem = f"the firing of {scheduled_for.astimezone(zone):%Y-%m-%d %H:%M} was missed"
-        if not campaign.cron:
+        if not campaign.recurs:
             campaign.state = "failed"
         session.add(campaign)
         return None
@@ -112,6 +118,13 @@ def _fire(session: Session, campaign: Campaign, *, zone: ZoneInfo, now: datetime
         # It would wait unseen; paused, it says why, and `resume` opens the channel.
         pause(session, campaign.id, problem=reason)
     return run_id
+
+
+def _next_firing(session: Session, campaign: Campaign, *, zone: ZoneInfo, now: datetime) -> datetime | None:
+    """When a recurring campaign fires next; None for one that fires once. By the holidays as the brand has them now."""
+    if campaign.recurs is None:
+        return None
+    return next_firing(campaign.recurs, workdays=read_settings(session).calendar(), zone=zone, after=now)
 
 
 def variants_of(session: Session, campaign_id: int) -> list[Variant]:
@@ -165,8 +178,8 @@ def resume(session: Session, campaign_id: int, *, zone: ZoneInfo, now: datetime)
     if campaign.state != "paused":
         raise WrongState(f"campaign {campaign_id} is {campaign.state}, not paused")
     campaign.state, campaign.resume_state, campaign.problem = campaign.resume_state or "scheduled", None, None
-    if campaign.cron and campaign.next_fire_at and campaign.next_fire_at <= now:
-        campaign.next_fire_at = next_firing(campaign.cron, zone, now)
+    if campaign.recurs and campaign.next_fire_at and campaign.next_fire_at <= now:
+        campaign.next_fire_at = _next_firing(session, campaign, zone=zone, now=now)
     session.execute(update(Channel).where(col(Channel.id) == campaign.channel_id).values(stopped_reason=None))
     run = table_of(CampaignRun)
     paused = (run.c.campaign_id == campaign.id, run.c.state == "paused")

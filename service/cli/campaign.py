@@ -32,6 +32,13 @@ app = typer.Typer(help="Plan, look at and steer campaigns.", no_args_is_help=Tru
 
 CampaignId = Annotated[int, typer.Argument(metavar="ID", min=1, max=2**63 - 1, help="The campaign's id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+Cron = Annotated[str | None, typer.Option(help="Recur: five cron fields in the brand's zone, '0 10 * * 1'.")]
+Calendar = Annotated[
+    str | None,
+    typer.Option(
+        help="Recur: calendar words, 每月最後一個工作日 10:00 or 'every second Monday at 10:00, skip holidays'."
+    ),
+]
 
 
 @app.command()
@@ -47,7 +54,8 @@ def create(
     way: Annotated[str, typer.Option(help="push: fields and personal links; multicast: one body for 500.")] = "push",
     holdout: Annotated[str, typer.Option(help="Percent kept back to measure lift against.")] = "5",
     at: Annotated[str | None, typer.Option(help="now, or a time such as 2026-11-30T10:00 (brand's zone).")] = None,
-    cron: Annotated[str | None, typer.Option(help="Recur: five cron fields in the brand's zone, '0 10 * * 1'.")] = None,
+    cron: Cron = None,
+    calendar: Calendar = None,
     theme: Annotated[str | None, typer.Option(help="What it is about, for the keyword report.")] = None,
     channel: Annotated[str | None, typer.Option(help="Which LINE account, if there are several.")] = None,
     topic: Annotated[
@@ -55,7 +63,7 @@ def create(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Plan a campaign. Without --at or --cron it stays a draft."""
+    """Plan a campaign. Without --at, --cron or --calendar it stays a draft."""
     settings = settings_for_command()
     now = system_clock()
     plan = Plan(
@@ -65,7 +73,7 @@ def create(
         at=_moment(at, settings.zone, now),
         way=way,
         holdout_percent=_percent(holdout),
-        cron=cron,
+        recurs=_recurs(cron, calendar),
         theme=theme,
         conversion_days=settings.conversion_days,
         topics=_topics(topic or []),
@@ -76,6 +84,12 @@ def create(
         with transaction(engine) as session:
             campaign = create_campaign(session, plan, channel_id=channel_id, zone=settings.zone, now=now)
         _print_state(campaign, as_json, settings.zone)
+
+
+def _recurs(cron: str | None, calendar: str | None) -> str | None:
+    if cron is not None and calendar is not None:
+        raise BadInput("give either --cron or --calendar")
+    return calendar if cron is None else cron
 
 
 def _topics(given: list[str]) -> dict[str, str]:
@@ -152,7 +166,7 @@ def _described(campaign: Campaign) -> dict[str, Any]:
         "state": campaign.state,
         "to": str(Audience.from_json(campaign.audience)),
         "way": campaign.way,
-        "cron": campaign.cron,
+        "recurs": campaign.recurs,
         "next_fire_at": campaign.next_fire_at.isoformat() if campaign.next_fire_at else None,
         "problem": campaign.problem,
     }
@@ -192,7 +206,8 @@ def show(campaign_id: CampaignId, as_json: AsJson = False) -> None:
 def schedule_draft(
     campaign_id: CampaignId,
     at: Annotated[str | None, typer.Option(help="now, or a time such as 2026-11-30T10:00 (brand's zone).")] = None,
-    cron: Annotated[str | None, typer.Option(help="Recur: five cron fields in the brand's zone, '0 10 * * 1'.")] = None,
+    cron: Cron = None,
+    calendar: Calendar = None,
     as_json: AsJson = False,
 ) -> None:
     """Give a draft its time."""
@@ -200,7 +215,9 @@ def schedule_draft(
     now = system_clock()
     moment = _moment(at, settings.zone, now)
     with opened_database(settings) as engine, transaction(engine) as session:
-        campaign = schedule.schedule_draft(session, campaign_id, at=moment, cron=cron, zone=settings.zone, now=now)
+        campaign = schedule.schedule_draft(
+            session, campaign_id, at=moment, recurs=_recurs(cron, calendar), zone=settings.zone, now=now
+        )
         _print_state(campaign, as_json, settings.zone)
 
 

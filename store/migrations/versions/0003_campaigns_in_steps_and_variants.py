@@ -15,6 +15,8 @@ depends_on = None
 def upgrade() -> None:
     _lists_and_steps()
     _runs_and_orders()
+    _best_hours()
+    _times_looked_up()
     _campaigns()
     _content()
     _deliveries()
@@ -72,6 +74,13 @@ def _lists_and_steps() -> None:
     )
     with op.batch_alter_table("enrolment") as batch:
         batch.create_index(op.f("ix_enrolment_customer_id"), ["customer_id"])
+        batch.create_index(
+            "ix_enrolment_taken",
+            ["run_id", "customer_id"],
+            unique=False,
+            sqlite_where=sa.text("state = 'taken'"),
+            postgresql_where=sa.text("state = 'taken'"),
+        )
         batch.create_index(
             "ix_enrolment_due",
             ["campaign_id", "step_number", "due_at"],
@@ -178,6 +187,38 @@ def _runs_and_orders() -> None:
         batch.create_index(op.f("ix_unit_statistic_run_id"), ["run_id"])
 
 
+def _best_hours() -> None:
+    op.create_table(
+        "customer_hour",
+        sa.Column("customer_id", BigId, nullable=False),
+        sa.Column("hour", sa.Integer(), nullable=False),
+        sa.Column("taps", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["customer_id"], ["customer.id"], name=op.f("fk_customer_hour_customer_id")),
+        sa.PrimaryKeyConstraint("customer_id", name=op.f("pk_customer_hour")),
+    )
+    op.create_table(
+        "segment_hour",
+        sa.Column("segment", AutoString(), nullable=False),
+        sa.Column("hour", sa.Integer(), nullable=False),
+        sa.Column("taps", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("segment", name=op.f("pk_segment_hour")),
+    )
+
+
+def _times_looked_up() -> None:
+    """What triggers look for by its time alone."""
+    with op.batch_alter_table("sales_order") as batch:
+        batch.create_index(op.f("ix_sales_order_ordered_at"), ["ordered_at"])
+    with op.batch_alter_table("behaviour_event") as batch:
+        batch.create_index(
+            "ix_behaviour_event_cart",
+            ["occurred_at"],
+            unique=False,
+            sqlite_where=sa.text("kind = 'add_to_cart'"),
+            postgresql_where=sa.text("kind = 'add_to_cart'"),
+        )
+
+
 def _campaigns() -> None:
     with op.batch_alter_table("campaign") as batch:
         batch.add_column(sa.Column("audience", sa.JSON(), nullable=False, server_default="{}"))
@@ -188,6 +229,9 @@ def _campaigns() -> None:
         batch.add_column(sa.Column("reply_first_minutes", sa.Integer(), nullable=True))
         batch.add_column(sa.Column("experiment", sa.JSON(none_as_null=True), nullable=True))
         batch.add_column(sa.Column("trigger", sa.JSON(none_as_null=True), nullable=True))
+        batch.alter_column("cron", new_column_name="recurs", existing_type=sa.String())
+        batch.add_column(sa.Column("trigger_since", UTCDateTime(timezone=True), nullable=True))
+        batch.add_column(sa.Column("trigger_read_to", UTCDateTime(timezone=True), nullable=True))
         batch.add_column(sa.Column("trigger_after_id", BigId, nullable=False, server_default=sa.text("0")))
         batch.add_column(sa.Column("goal", sa.JSON(none_as_null=True), nullable=True))
 
@@ -196,6 +240,8 @@ def _campaigns() -> None:
         batch.add_column(sa.Column("variants", sa.JSON(), nullable=False, server_default="[]"))
         batch.add_column(sa.Column("by_enrolment", sa.Boolean(), nullable=False, server_default=sa.text("FALSE")))
         batch.add_column(sa.Column("reply_until", UTCDateTime(timezone=True), nullable=True))
+        batch.add_column(sa.Column("send_from", UTCDateTime(timezone=True), nullable=True))
+        batch.add_column(sa.Column("send_until", UTCDateTime(timezone=True), nullable=True))
         batch.add_column(sa.Column("members_at", UTCDateTime(timezone=True), nullable=True))
         batch.drop_constraint(op.f("uq_campaign_run_campaign_id_scheduled_for"), type_="unique")
         batch.create_unique_constraint(

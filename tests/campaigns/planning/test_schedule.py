@@ -72,9 +72,9 @@ def test_a_plan_without_a_time_is_a_draft_that_never_fires(engine: Engine, clock
 def test_a_draft_is_given_its_time_once(engine: Engine, clock: StillClock) -> None:
     campaign = create(engine, clock)
     assert campaign.id is not None
-    when: Any = {"at": clock() + timedelta(hours=1), "cron": None, "zone": TAIPEI, "now": clock()}
+    when: Any = {"at": clock() + timedelta(hours=1), "recurs": None, "zone": TAIPEI, "now": clock()}
     with transaction(engine) as session, pytest.raises(BadInput, match="say when"):
-        schedule_draft(session, campaign.id, at=None, cron=None, zone=TAIPEI, now=clock())
+        schedule_draft(session, campaign.id, at=None, recurs=None, zone=TAIPEI, now=clock())
     with transaction(engine) as session:
         assert schedule_draft(session, campaign.id, **when).state == "scheduled"
     with transaction(engine) as session, pytest.raises(WrongState, match="not a draft"):
@@ -106,8 +106,8 @@ def test_a_plan_with_a_time_is_scheduled_with_its_links(engine: Engine, clock: S
         {"audience": Audience(("rf11=nobody",))},
         {"audience": Audience(("rf12=champions",))},
         {"audience": Audience(("tag:none",))},
-        {"cron": "every day"},
-        {"cron": "0 10 31 2 *"},
+        {"recurs": "every day"},
+        {"recurs": "0 10 31 2 *"},
         {"at": datetime(2026, 10, 1, tzinfo=UTC)},
     ],
 )
@@ -157,7 +157,7 @@ def test_a_cron_expression_that_cant_be_read_is_refused(cron: str) -> None:
 
 
 def test_a_recurring_plan_fires_first_at_the_very_time_it_names(engine: Engine, clock: StillClock) -> None:
-    assert create(engine, clock, at=clock(), cron="0 12 * * *").next_fire_at == clock()  # it is noon in Taipei
+    assert create(engine, clock, at=clock(), recurs="0 12 * * *").next_fire_at == clock()  # it is noon in Taipei
 
 
 def test_a_due_campaign_fires_once_when_two_workers_tick_at_once(
@@ -178,7 +178,7 @@ def test_a_due_campaign_fires_once_when_two_workers_tick_at_once(
 
 
 def test_a_recurring_campaign_makes_a_run_each_time_and_waits_between(engine: Engine, clock: StillClock) -> None:
-    campaign = create(engine, clock, cron="0 13 * * *")
+    campaign = create(engine, clock, recurs="0 13 * * *")
     for day in range(2):
         clock.advance(hours=1 if day == 0 else 24)
         assert len(tick(engine, clock)) == 1
@@ -199,7 +199,7 @@ def test_a_one_time_firing_more_than_a_day_late_fails_and_says_so(engine: Engine
 
 
 def test_a_recurring_firing_an_hour_late_is_left_out_and_the_next_one_comes(engine: Engine, clock: StillClock) -> None:
-    campaign = create(engine, clock, cron="0 13 * * *")
+    campaign = create(engine, clock, recurs="0 13 * * *")
     clock.advance(hours=5)
     assert tick(engine, clock) == []
     assert "missed" in (campaign_of(engine, campaign.id).problem or "")
@@ -272,7 +272,7 @@ def test_a_paused_campaign_does_not_fire_and_fires_once_resumed(engine: Engine, 
 
 
 def test_a_recurring_firing_that_fell_into_a_pause_is_not_made_up_for(engine: Engine, clock: StillClock) -> None:
-    campaign = create(engine, clock, cron="0 13 * * *")
+    campaign = create(engine, clock, recurs="0 13 * * *")
     assert campaign.id is not None
     with transaction(engine) as session:
         schedule.pause(session, campaign.id)
