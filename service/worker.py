@@ -27,6 +27,7 @@ from campaigns.links.clicks import TokenSigner, make_click_events
 from campaigns.planning import schedule
 from campaigns.results.runs import count_message_results, store_message_results
 from campaigns.sending.dispatch import Dispatch, Rates
+from campaigns.sending.units import reserve_units
 from segmentation.demand.run import find_demand, keep_demand, newest_demand
 from segmentation.history import latest_run
 from segmentation.predict.checks import check_tags
@@ -80,6 +81,10 @@ def tick_campaigns(engine: Engine, settings: Settings, clock: Clock) -> int:
 
 def _freeze(engine: Engine, run_id: int, clock: Clock) -> Exception | None:
     try:
+        with transaction(engine) as session:
+            unnamed = reserve_units(session, run_id, now=clock())
+        if unnamed:
+            log.warning("no_aggregation_units_left", run_id=run_id, variants=unnamed)
         is_more = True
         while is_more:
             with transaction(engine) as session:

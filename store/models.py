@@ -57,6 +57,8 @@ class Channel(Row, table=True):
     name: str = Field(unique=True)  # the <channel> of /webhook/<channel>
     destination: str | None = None  # the bot's user id; null until LINE has told us
     stopped_reason: str | None = None  # set when LINE refuses the token (401/403): nothing is sent until cleared
+    units_of_others: int = 0  # names of aggregation units that LINE has counted in `units_month` beyond our own
+    units_month: str | None = None  # 2026-11; null: LINE was never asked
 
 
 class Customer(Row, table=True):
@@ -640,31 +642,35 @@ class RunMember(Row, table=True):
 
 
 class Narrowcast(Row, table=True):
-    """How far a run that is sent by narrowcast has come at LINE, which tells counts, never people."""
+    """How far the variant of a run that is sent by narrowcast has come at LINE, which tells counts, never people."""
 
     run_id: int = _ref("campaign_run.id", primary_key=True)
-    state: str = "planned"  # planned uploading ready sending succeeded failed unknown
-    audience_group_id: int | None = Field(default=None, sa_type=BigId)  # LINE's; null until made
+    variant_id: int = _ref("variant.id", primary_key=True)
+    state: str = "planned"  # planned uploading uploaded sending | for good: succeeded failed unknown cancelled
+    due_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)  # next step, once its lease is over
+    attempts: int = 0  # of this step, for the back-off
+    audience_group_id: int | None = Field(default=None, sa_type=BigId)  # LINE's; null until made, and once deleted
     uploaded_up_to: int = Field(default=0, sa_type=BigId)  # customers up to this id are in LINE's audience
+    upload_size: int  # people of the next upload: fewer while an id that LINE doesn't know is looked for
     retry_key: str  # made before the first attempt
-    first_attempt_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: never tried
+    first_attempt_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # set once LINE may have it
     request_id: str | None = None  # of the accepted request; null until then
-    checked_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: progress not asked yet
     counts: dict[str, Any] = _json(dict)  # LINE's target, success and failure counts
     problem: str | None = Field(default=None, sa_type=Text)
 
 
 class UnitStatistic(Row, table=True):
-    """LINE's own figures of a run's variant, by aggregation unit or by a narrowcast's request. Aggregates: LINE never
-    tells who. Null figures: LINE hides what fewer than 20 people did; null is not zero."""
+    """LINE's own figures of a run's variant, by aggregation unit or by a narrowcast's request. A step that people enter
+    one by one has too many runs for the month's names: one unit for all of them. Aggregates: LINE never tells who.
+    Null figures: LINE hides what fewer than 20 people did; null is not zero."""
 
     __table_args__ = (UniqueConstraint("channel_id", "month", "unit"),)
 
     id: int | None = _key()
     channel_id: int = _ref("channel.id")
-    run_id: int = _ref("campaign_run.id", index=True)
-    variant_id: int | None = _ref("variant.id", nullable=True)  # null: all variants (a narrowcast)
-    unit: str | None = None  # the name sent with each call; null: by request id
+    run_id: int | None = _ref("campaign_run.id", nullable=True, index=True)  # null: a month of a campaign's step
+    variant_id: int = _ref("variant.id", index=True)
+    unit: str | None = None  # the name sent with each call; null: a narrowcast, known by its request id
     month: str  # 2026-11: LINE counts units by calendar month
     due_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)  # next look; null: no more
     fetched_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: not yet

@@ -1,6 +1,6 @@
 """Sending a run: claim, commit, call, record. Once for everyone, whatever breaks in between.
 
-Knows no HTTP: it declares the `Sender` it needs, which bot/line.py fits and service joins. Lanes work side by side:
+Knows no HTTP: it declares the `Sender` it needs, which bot/line/ fits and service joins. Lanes work side by side:
 while one waits for LINE, another claims and records. Every call carries the retry key stored when the audience was
 frozen, so a repeat after a crash, a timeout or a 5xx is one that LINE recognises.
 """
@@ -36,6 +36,7 @@ from campaigns.sending.claims import (
     split_batch,
 )
 from campaigns.sending.pace import Pacer
+from campaigns.sending.units import units_of
 from store.clock import Clock
 from store.engine import reading, transaction
 from store.models import CampaignRun
@@ -53,7 +54,7 @@ DATABASE_SECONDS = 2.0  # between looks whether a lost database is back
 
 
 class Answer(Protocol):
-    """What LINE made of a call; see bot/line.py for the outcomes."""
+    """What LINE made of a call; see bot/line/answers.py for the outcomes."""
 
     @property
     def outcome(self) -> str: ...
@@ -66,8 +67,10 @@ class Answer(Protocol):
 class Sender(Protocol):
     """The door that sending needs. Neither call raises for what LINE or the network does."""
 
-    async def push(self, line_user_id: str, messages: bytes, retry_key: str) -> Answer: ...
-    async def multicast(self, line_user_ids: Sequence[str], messages: bytes, retry_key: str) -> Answer: ...
+    async def push(self, line_user_id: str, messages: bytes, retry_key: str, unit: str | None) -> Answer: ...
+    async def multicast(
+        self, line_user_ids: Sequence[str], messages: bytes, retry_key: str, unit: str | None
+    ) -> Answer: ...
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class _Run:
 
     contents: Mapping[int, Content]  # variant id -> what it says
     link_ids: Mapping[str, int]
+    units: Mapping[int, str]  # variant id -> the name under which LINE counts what is done with it
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -225,7 +229,7 @@ class Dispatch:
         with reading(self._engine) as session:
             run = session.get_one(CampaignRun, run_id)
             contents = {variant["variant_id"]: compile_content(variant["messages"]) for variant in run.variants}
-            return _Run(contents, run.link_ids)
+            return _Run(contents, run.link_ids, units_of(session, run))
 
     async def _give_up_old(self, claimed: Claimed, recipients: list[Recipient]) -> list[Recipient]:
         """Those in doubt for longer than a retry key lives become unknown: repeating could be sending twice."""
@@ -288,7 +292,8 @@ class Dispatch:
             if run.stopped.is_set():
                 break
             begun_at = self._clock()
-            answer = await sender.push(recipient.line_user_id, messages, recipient.retry_key)
+            unit = run.units.get(recipient.variant_id)
+            answer = await sender.push(recipient.line_user_id, messages, recipient.retry_key, unit)
             if answer.outcome == "accepted":
                 outcomes.append(
                     Outcome(recipient.customer_id, "accepted", request_id=answer.request_id, sent_at=self._clock())
@@ -326,6 +331,7 @@ class Dispatch:
             await self._batch_is(claimed, "failed", problem=str(error))
             return
         ids = [r.line_user_id for r in recipients]
+        unit = run.units.get(recipients[0].variant_id)
         sender, pacer = self._senders[claimed.channel_id], self._pacers[(claimed.channel_id, "multicast")]
         for attempt in range(TRIES_IN_HAND):
             await pacer.permit()
@@ -333,7 +339,7 @@ class Dispatch:
                 break
             begun_at = self._clock()
             async with self._calls:
-                answer = await sender.multicast(ids, messages, claimed.retry_key)
+                answer = await sender.multicast(ids, messages, claimed.retry_key, unit)
             if answer.outcome == "accepted":
                 await self._batch_is(claimed, "accepted", request_id=answer.request_id)
                 return

@@ -22,6 +22,7 @@ from campaigns.planning import schedule
 from campaigns.planning.plan import Plan, create_campaign, one_step
 from campaigns.results.runs import RunResults, campaign_results
 from campaigns.sending.dispatch import Dispatch, Rates
+from campaigns.sending.units import reserve_units
 from simulator.channels import ChannelOptions, Friend
 from simulator.faults import Fault, FaultKind
 from simulator.server import Simulator, SimulatorThread
@@ -72,6 +73,8 @@ class Shop:
             made = schedule.fire_due(session, zone=ZONE, now=self.clock())
             planned = freezing.planned_runs(session)
         for run_id in planned:
+            with transaction(self.engine) as session:
+                reserve_units(session, run_id, now=self.clock())
             is_more = True
             while is_more:
                 with transaction(self.engine) as session:

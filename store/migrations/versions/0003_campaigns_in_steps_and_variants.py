@@ -108,18 +108,24 @@ def _runs_and_orders() -> None:
     op.create_table(
         "narrowcast",
         sa.Column("run_id", BigId, nullable=False),
+        sa.Column("variant_id", BigId, nullable=False),
         sa.Column("state", AutoString(), nullable=False),
+        sa.Column("due_at", UTCDateTime(timezone=True), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("audience_group_id", BigId, nullable=True),
         sa.Column("uploaded_up_to", BigId, nullable=False),
+        sa.Column("upload_size", sa.Integer(), nullable=False),
         sa.Column("retry_key", AutoString(), nullable=False),
         sa.Column("first_attempt_at", UTCDateTime(timezone=True), nullable=True),
         sa.Column("request_id", AutoString(), nullable=True),
-        sa.Column("checked_at", UTCDateTime(timezone=True), nullable=True),
         sa.Column("counts", sa.JSON(), nullable=False),
         sa.Column("problem", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["run_id"], ["campaign_run.id"], name=op.f("fk_narrowcast_run_id")),
-        sa.PrimaryKeyConstraint("run_id", name=op.f("pk_narrowcast")),
+        sa.ForeignKeyConstraint(["variant_id"], ["variant.id"], name=op.f("fk_narrowcast_variant_id")),
+        sa.PrimaryKeyConstraint("run_id", "variant_id", name=op.f("pk_narrowcast")),
     )
+    with op.batch_alter_table("narrowcast") as batch:
+        batch.create_index(op.f("ix_narrowcast_due_at"), ["due_at"])
     op.create_table(
         "order_credit",
         sa.Column("sales_order_id", BigId, nullable=False),
@@ -166,8 +172,8 @@ def _runs_and_orders() -> None:
         "unit_statistic",
         sa.Column("id", BigId, nullable=False),
         sa.Column("channel_id", BigId, nullable=False),
-        sa.Column("run_id", BigId, nullable=False),
-        sa.Column("variant_id", BigId, nullable=True),
+        sa.Column("run_id", BigId, nullable=True),
+        sa.Column("variant_id", BigId, nullable=False),
         sa.Column("unit", AutoString(), nullable=True),
         sa.Column("month", AutoString(), nullable=False),
         sa.Column("due_at", UTCDateTime(timezone=True), nullable=True),
@@ -185,6 +191,7 @@ def _runs_and_orders() -> None:
     with op.batch_alter_table("unit_statistic") as batch:
         batch.create_index(op.f("ix_unit_statistic_due_at"), ["due_at"])
         batch.create_index(op.f("ix_unit_statistic_run_id"), ["run_id"])
+        batch.create_index(op.f("ix_unit_statistic_variant_id"), ["variant_id"])
 
 
 def _best_hours() -> None:
@@ -220,6 +227,10 @@ def _times_looked_up() -> None:
 
 
 def _campaigns() -> None:
+    with op.batch_alter_table("channel") as batch:
+        batch.add_column(sa.Column("units_of_others", sa.Integer(), nullable=False, server_default=sa.text("0")))
+        batch.add_column(sa.Column("units_month", AutoString(), nullable=True))
+
     with op.batch_alter_table("campaign") as batch:
         batch.add_column(sa.Column("audience", sa.JSON(), nullable=False, server_default="{}"))
         batch.add_column(sa.Column("priority", sa.Integer(), nullable=False, server_default=sa.text("0")))

@@ -299,10 +299,12 @@ def test_a_failure_of_our_own_is_not_hidden_and_leaves_the_batch_in_doubt_for_a_
 class Broken:
     """A door with a bug: it raises where it must not."""
 
-    async def push(self, line_user_id: str, messages: bytes, retry_key: str) -> NoReturn:
+    async def push(self, line_user_id: str, messages: bytes, retry_key: str, unit: str | None) -> NoReturn:
         raise RuntimeError("a bug")
 
-    async def multicast(self, line_user_ids: Sequence[str], messages: bytes, retry_key: str) -> NoReturn:
+    async def multicast(
+        self, line_user_ids: Sequence[str], messages: bytes, retry_key: str, unit: str | None
+    ) -> NoReturn:
         raise RuntimeError("a bug")
 
 

@@ -30,7 +30,7 @@ class Line:
         self.keys: set[str] = set()
         self.at: dict[str, float] = {}
 
-    async def push(self, line_user_id: str, messages: bytes, retry_key: str) -> Answer:
+    async def push(self, line_user_id: str, messages: bytes, retry_key: str, unit: str | None) -> Answer:
         await asyncio.sleep(0.01)
         if retry_key not in self.keys:
             self.keys.add(retry_key)
@@ -38,7 +38,9 @@ class Line:
             self.at[line_user_id] = time.monotonic()
         return Answer("accepted")
 
-    async def multicast(self, line_user_ids: Sequence[str], messages: bytes, retry_key: str) -> Answer:
+    async def multicast(
+        self, line_user_ids: Sequence[str], messages: bytes, retry_key: str, unit: str | None
+    ) -> Answer:
         raise AssertionError("not in these tests")
 
 
