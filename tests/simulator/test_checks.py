@@ -53,7 +53,11 @@ GOOD: dict[str, Message] = {
     "uri of 1,000": buttons(actions=[uri_action(uri="https://a/" + "x" * 990)]),
     "sticker": {"type": "sticker", "packageId": "446", "stickerId": "1988"},
     "image": {"type": "image", "originalContentUrl": "https://a/b.png", "previewImageUrl": "https://a/c.png"},
-    "substituted text": {"type": "textV2", "text": "您好 {user1}", "substitution": {}},
+    "substituted text": {
+        "type": "textV2",
+        "text": "您好 {laugh} {{}}",
+        "substitution": {"laugh": {"type": "emoji", "productId": "5a", "emojiId": "002"}},
+    },
     "coupon": {"type": "coupon", "couponId": "01JYNW8JMQVFBNWF1APF8Z3FS7"},
 }
 
