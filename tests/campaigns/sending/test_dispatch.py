@@ -148,7 +148,7 @@ def test_one_bad_id_does_not_stop_the_rest_of_a_multicast(open_shop: OpenShop) -
 
 def test_a_message_that_line_refuses_fails_for_everyone_without_bisecting(open_shop: OpenShop) -> None:
     shop = open_shop(40)
-    bad = [{"type": "flex", "altText": "x", "contents": {"type": "bubble", "body": {"type": "nonsense"}}}]
+    bad = [{"type": "coupon", "couponId": "01JYNW8JMQVFBNWF1APF8Z3FS7"}]  # one that the account does not have
     campaign_id = shop.plan(way="multicast", messages=bad)
     shop.tick()
     shop.send()
