@@ -11,6 +11,7 @@ from sqlalchemy import String, and_, case, cast, false, func, insert, literal, n
 from sqlmodel import Session
 
 from campaigns.audience.target import Audience, condition_of
+from campaigns.content.languages import version_column
 from campaigns.planning.schedule import audience_is_frozen
 from store.engine import insert_for, is_sqlite, table_of
 from store.models import Campaign, CampaignRun, Customer, CustomerSegment, Delivery, LineAccount, SendBatch
@@ -105,6 +106,7 @@ def _insert_deliveries(session: Session, run: CampaignRun, campaign: Campaign, l
             reason.label("reason"),
             case((reason.is_not(None), "skipped"), (held_out, "held_out"), else_="chosen").label("state"),
             variant_place(run, customer.c.id).label("variant_place"),
+            _language_place(run, customer, account).label("language_place"),
         )
         .select_from(customer)
         .outerjoin(account, account.c.id == reachable)
@@ -112,9 +114,10 @@ def _insert_deliveries(session: Session, run: CampaignRun, campaign: Campaign, l
         .where(customer.c.id > low, customer.c.id <= high, condition_of(session, Audience.from_json(campaign.audience)))
         .cte("person")
     )
-    # One call of a multicast has one body: its batches hold one variant each, with numbers taken in turns.
-    bodies = len(run.variants) if run.way == "multicast" else 1
-    body = person.c.variant_place if bodies > 1 else literal(0)
+    # One call of a multicast has one body: its batches hold one variant in one language each, with numbers in turns.
+    languages = _languages(run)
+    bodies = len(run.variants) * len(languages) if run.way == "multicast" else 1
+    body = person.c.variant_place * len(languages) + person.c.language_place if bodies > 1 else literal(0)
     place = func.row_number().over(partition_by=[person.c.state, body], order_by=person.c.customer_id)
     first_batch = session.scalar(
         select(func.coalesce(func.max(table_of(SendBatch).c.batch_number), 0) + 1).where(
@@ -143,16 +146,42 @@ def _insert_deliveries(session: Session, run: CampaignRun, campaign: Campaign, l
     return statement.on_conflict_do_nothing()
 
 
+def _languages(run: CampaignRun) -> list[str | None]:
+    """The versions that a multicast's bodies come in: the plain one, and one for each language of any variant."""
+    if run.way != "multicast":
+        return [None]
+    return [None, *sorted({language for variant in run.variants for language in variant["languages"]})]
+
+
+def _language_place(run: CampaignRun, customer: Any, account: Any) -> Any:
+    """SQL for the place in `_languages` of the version that a customer reads of their variant."""
+    places = {language: place for place, language in enumerate(_languages(run))}
+    by_variant = [
+        (place, version_column(list(variant["languages"]), customer.c.language, account.c.profile_language))
+        for place, variant in enumerate(run.variants)
+        if variant["languages"]
+    ]
+    if len(places) == 1 or not by_variant:
+        return literal(0)
+    here = variant_place(run, customer.c.id)
+    version = case(*((here == place, chosen) for place, chosen in by_variant))
+    return case({language: place for language, place in places.items() if language}, value=version, else_=0)
+
+
 def _insert_batches(session: Session, run: CampaignRun) -> Any:
     """Batches for the deliveries that have a number and no batch yet: those of the slice just frozen."""
     delivery, batch = table_of(Delivery), table_of(SendBatch)
     there = select(func.coalesce(func.max(batch.c.batch_number), 0)).where(batch.c.run_id == run.id).scalar_subquery()
+    languages = _languages(run)
+    body = (delivery.c.batch_number - there - 1) % (len(run.variants) * len(languages))
+    language = case({n: name for n, name in enumerate(languages) if name}, value=body % len(languages))
     rows = (
         select(
             literal(run.id),
             delivery.c.batch_number,
             func.count(),
             func.min(delivery.c.variant_id) if run.way == "multicast" else cast(null(), BigId),
+            language if len(languages) > 1 else cast(null(), String),
             literal(0),
             literal("due"),
             literal(0),
@@ -162,7 +191,17 @@ def _insert_batches(session: Session, run: CampaignRun) -> Any:
         .group_by(delivery.c.batch_number)
     )
     return insert(batch).from_select(
-        ["run_id", "batch_number", "recipient_count", "variant_id", "wave", "state", "attempts", "retry_key"],
+        [
+            "run_id",
+            "batch_number",
+            "recipient_count",
+            "variant_id",
+            "language",
+            "wave",
+            "state",
+            "attempts",
+            "retry_key",
+        ],
         rows,
         include_defaults=False,
     )

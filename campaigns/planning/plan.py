@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlmodel import Session
 
 from campaigns.audience.target import Audience, check_audience
+from campaigns.content.languages import check_languages
 from campaigns.content.message import check_messages, links_in
 from campaigns.planning.schedule import first_firing
 from segmentation.tags.definitions import check_name
@@ -122,6 +123,10 @@ def _checked_step(step: StepPlan, way: str) -> list[str]:
         raise BadInput("a step needs at least one variant, and each a name of its own")
     if any(not variant.weight > 0 for variant in step.variants):
         raise BadInput("the weight of a variant must be above 0")
+    for variant in step.variants:
+        check_languages(variant.languages)
+        if variant.languages and way == "narrowcast":
+            raise BadInput("a narrowcast has one body for everyone, so it can't have versions by language")
     contents = [part for v in step.variants for part in (v.messages, *v.languages.values())]
     for messages in contents:
         check_messages(messages, way=way)

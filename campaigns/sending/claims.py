@@ -29,6 +29,7 @@ class Claimed:
     channel_id: int
     way: str
     variant_id: int | None
+    language: str | None  # of a multicast's body; None: the plain version
     retry_key: str | None
     attempts: int
     doubt_since: datetime | None
@@ -49,6 +50,7 @@ class Recipient:
     retry_key: str | None
     doubt_since: datetime | None
     fields: dict[str, Any]
+    languages: tuple[str | None, str | None]  # the brand's word, then LINE's
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def claim_batches(
             campaign.c.channel_id,
             run.c.way,
             batch.c.variant_id,
+            batch.c.language,
             batch.c.retry_key,
             batch.c.attempts,
             batch.c.first_attempt_at,
@@ -166,6 +169,7 @@ def recipients_of(session: Session, claimed: Claimed) -> list[Recipient]:
             customer.c.member_id,
             customer.c.attributes,
             account.c.display_name,
+            account.c.profile_language,
         )
         .join(customer, customer.c.id == delivery.c.customer_id)
         .outerjoin(
@@ -183,6 +187,7 @@ def recipients_of(session: Session, claimed: Claimed) -> list[Recipient]:
             row.retry_key,
             row.first_attempt_at or claimed.doubt_since,
             _fields(row),
+            (row.language, row.profile_language),
         )
         for row in rows
     ]
@@ -329,6 +334,7 @@ def split_batch(session: Session, claimed: Claimed, worker: str, keys: Sequence[
                 batch_number=number,
                 recipient_count=len(half),
                 variant_id=claimed.variant_id,
+                language=claimed.language,
                 wave=0,
                 state="due",
                 attempts=0,

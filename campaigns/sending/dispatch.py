@@ -18,7 +18,8 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from campaigns.content.message import Content, NotRenderable, compile_content
+from campaigns.content.message import NotRenderable
+from campaigns.content.versions import Versions
 from campaigns.links.clicks import TokenSigner
 from campaigns.planning import schedule
 from campaigns.sending.claims import (
@@ -88,7 +89,7 @@ class Rates:
 class _Run:
     """What this worker keeps of a run that it is sending."""
 
-    contents: Mapping[int, Content]  # variant id -> what it says
+    contents: Mapping[int, Versions]  # variant id -> what it says
     link_ids: Mapping[str, int]
     units: Mapping[int, str]  # variant id -> the name under which LINE counts what is done with it
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
@@ -228,7 +229,7 @@ class Dispatch:
     def _open_run(self, run_id: int) -> _Run:
         with reading(self._engine) as session:
             run = session.get_one(CampaignRun, run_id)
-            contents = {variant["variant_id"]: compile_content(variant["messages"]) for variant in run.variants}
+            contents = {variant["variant_id"]: Versions(variant) for variant in run.variants}
             return _Run(contents, run.link_ids, units_of(session, run))
 
     async def _give_up_old(self, claimed: Claimed, recipients: list[Recipient]) -> list[Recipient]:
@@ -281,7 +282,8 @@ class Dispatch:
         assert recipient.retry_key is not None
         try:
             track = self._tracker(claimed.run_id, run, recipient.customer_id)
-            messages = run.contents[recipient.variant_id](recipient.fields, track)
+            content = run.contents[recipient.variant_id].for_reader(*recipient.languages)
+            messages = content(recipient.fields, track)
         except NotRenderable as error:
             outcomes.append(Outcome(recipient.customer_id, "failed", str(error)))
             return
@@ -326,7 +328,8 @@ class Dispatch:
             await self._batch_is(claimed, "unknown", problem="in doubt for longer than a retry key lives")
             return
         try:
-            messages = run.contents[recipients[0].variant_id]({}, self._tracker(claimed.run_id, run, None))
+            content = run.contents[recipients[0].variant_id].in_language(claimed.language)
+            messages = content({}, self._tracker(claimed.run_id, run, None))
         except NotRenderable as error:  # tracked links are longer than what they stand for
             await self._batch_is(claimed, "failed", problem=str(error))
             return
