@@ -17,7 +17,7 @@ from sqlmodel import Session
 from bot.accounts import AccountKey, Known, find_or_make, record_follows, record_wishes
 from bot.events import LineEvent, read_body, without_words
 from bot.replies import ReplyTexts, answer_to, expires_at
-from store.changes import note_changes
+from store.changes import note_changes, note_responses
 from store.clock import Clock
 from store.engine import insert_for, is_sqlite, table_of, transaction
 from store.models import BehaviourEvent, Channel, Reply, WebhookBody
@@ -100,6 +100,8 @@ def _process(session: Session, body_ids: Sequence[int], now: datetime, texts: Re
     _owe_replies(session, new, ids, now, texts)
     acted = {known[e.channel_id, e.line_user_id].customer_id for e in new.values() if e.line_user_id}
     note_changes(session, acted, now)
+    left = [e for e in new.values() if e.kind == "unfollow" and e.line_user_id]
+    note_responses(session, {known[e.channel_id, e.line_user_id or ""].customer_id for e in left})
     _finish(session, claimed)
     return len(claimed)
 

@@ -7,7 +7,7 @@ from flask import Blueprint, g, render_template, request
 from sqlalchemy import Engine, Select, or_, select
 from sqlmodel import Session
 
-from campaigns.results.runs import effective_state, with_batch
+from campaigns.results.tally import effective_state, with_batch
 from console.evidence import Told, told
 from console.segments import TITLES
 from console.tag_words import Wording

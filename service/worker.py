@@ -25,7 +25,8 @@ from campaigns.audience import freezing
 from campaigns.audience.target import UnknownTarget
 from campaigns.links.clicks import TokenSigner, make_click_events
 from campaigns.planning import schedule
-from campaigns.results.runs import count_message_results, store_message_results
+from campaigns.results.catch_up import catch_up
+from campaigns.results.learning import count_message_results, store_message_results
 from campaigns.sending.dispatch import Dispatch, Rates
 from campaigns.sending.units import reserve_units
 from segmentation.demand.run import find_demand, keep_demand, newest_demand
@@ -214,6 +215,7 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
         Job("replies", IntervalTrigger(seconds=0.25), replies),
         Job("campaigns", IntervalTrigger(seconds=0.5), lambda: tick_campaigns(engine, settings, clock)),
         Job("click events", IntervalTrigger(seconds=2), lambda: derive_from_clicks(engine, clock)),
+        Job("results", IntervalTrigger(seconds=1), lambda: catch_up(engine, clock)),
         Job("profiles", IntervalTrigger(seconds=5), lambda: fetch_due_profiles(engine, doors, clock=clock)),
         Job("learning", IntervalTrigger(seconds=30), lambda: learn_from_runs(engine, clock)),
         Job("changes", IntervalTrigger(seconds=1), lambda: renew_after_changes(engine, settings, clock)),

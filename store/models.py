@@ -631,6 +631,9 @@ class CampaignRun(Row, table=True):
     frozen_up_to: int = Field(default=0, sa_type=BigId)  # customers up to this id are in the audience or not for good
     frozen_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: the audience is still being frozen
     finished_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: not over yet
+    tallied_at: datetime | None = Field(
+        default=None, sa_type=UTCDateTime
+    )  # all in run_tally, as batch 0; null: not yet
 
 
 class RunMember(Row, table=True):
@@ -701,10 +704,11 @@ class SendBatch(Row, table=True):
     sent_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # multicast: when it was accepted
     request_id: str | None = None  # LINE's, of the accepted call
     problem: str | None = Field(default=None, sa_type=Text)
+    is_tallied: bool = False  # its deliveries stand in run_tally; whoever changes one of them takes this back
 
 
 class Delivery(Row, table=True):
-    """One recipient of one run. State `chosen` of a multicast follows its batch (see campaigns/results/runs.py)."""
+    """One recipient of one run. State `chosen` of a multicast follows its batch (see campaigns/results/tally.py)."""
 
     __table_args__ = (Index(None, "run_id", "batch_number"), Index(None, "customer_id", "run_id"))
 
@@ -727,7 +731,13 @@ class Click(Row, table=True):
     """One fetch of a tracked link, stored raw; people told from robots by `kind`."""
 
     __table_args__ = (
-        Index(None, "run_id", "customer_id"),
+        Index(None, "run_id", "kind", "customer_id", "tapped_by_id"),
+        Index(
+            None,
+            "tapped_by_id",
+            sqlite_where=text("tapped_by_id IS NOT NULL"),
+            postgresql_where=text("tapped_by_id IS NOT NULL"),
+        ),
         Index(
             "ix_click_without_event",
             "id",
@@ -750,7 +760,7 @@ class Click(Row, table=True):
 class MessageResult(Row, table=True):
     """What one message brought from one segment: the unit that keyword effects are learned from. Rebuildable.
 
-    Written by campaigns/results/runs.py, read by keywords/report.py.
+    Written by campaigns/results/learning.py, read by keywords/messages.py.
     """
 
     run_id: int = _ref("campaign_run.id", primary_key=True)
@@ -764,16 +774,42 @@ class MessageResult(Row, table=True):
     clicks: int  # unique people among them who tapped
 
 
-class RunOrder(Row, table=True):
-    """A paid order of somebody in a run (reached or held out) inside the run's window: what lift is counted from. An
-    order may stand under several runs. Rebuildable, like OrderCredit."""
+class RunTally(Row, table=True):
+    """How many deliveries of a run are in a state: kept sums, so that no page counts a million rows. Rebuildable.
 
-    __table_args__ = (Index(None, "sales_order_id"),)
+    One row per batch while the run is being sent; 0 for those without a batch, and for all of them once it is over.
+    """
 
     run_id: int = _ref("campaign_run.id", primary_key=True)
-    sales_order_id: int = _ref("sales_order.id", primary_key=True)
-    customer_id: int = _ref("customer.id")
-    amount: Decimal = Field(sa_type=Decimal4)
+    batch_number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    variant_id: int = Field(primary_key=True, sa_type=BigId, sa_column_kwargs={"autoincrement": False})  # 0: none
+    segment: str = Field(primary_key=True)  # "none" for none
+    state: str = Field(primary_key=True)  # of the delivery itself; over, it is what became of the batch
+    reason: str = Field(primary_key=True)  # "" for none
+    by_reply: bool = Field(primary_key=True)
+    people: int
+
+
+class RunResponse(Row, table=True):
+    """What somebody in a run did after it: one row for each person who did anything. Rebuildable, like OrderCredit.
+
+    Orders and revenue are those inside the run's window, for reached and held out alike: what lift is counted from.
+    Those credited (each order to one run, over all campaigns) stand in order_credit and are summed here.
+    """
+
+    run_id: int = _ref("campaign_run.id", primary_key=True)
+    customer_id: int = _ref("customer.id", primary_key=True, index=True)
+    variant_id: int | None = Field(default=None, sa_type=BigId)  # null: as in the delivery, whose next two are too
+    segment: str  # "none" for none
+    state: str
+    has_clicked: bool = False
+    has_blocked: bool = False
+    orders: int = 0
+    revenue: Decimal = Field(default=Decimal(0), sa_type=Decimal4)
+    tap_orders: int = 0  # credited by the last tap
+    tap_revenue: Decimal = Field(default=Decimal(0), sa_type=Decimal4)
+    delivery_orders: int = 0  # credited by the last delivery
+    delivery_revenue: Decimal = Field(default=Decimal(0), sa_type=Decimal4)
 
 
 class OrderCredit(Row, table=True):
@@ -784,11 +820,22 @@ class OrderCredit(Row, table=True):
     sales_order_id: int = _ref("sales_order.id", primary_key=True)
     basis: str = Field(primary_key=True)  # tap | delivery
     run_id: int = _ref("campaign_run.id")
-    customer_id: int = _ref("customer.id")
+    customer_id: int = _ref("customer.id", index=True)
     variant_id: int | None = _ref("variant.id", nullable=True)  # null: the delivery had none
     amount: Decimal = Field(sa_type=Decimal4)
     since: datetime = Field(sa_type=UTCDateTime)  # of the tap or the delivery
     ordered_at: datetime = Field(sa_type=UTCDateTime)
+
+
+class ResponseDue(Row, table=True):
+    """Somebody in a run who tapped, bought or left: what they did after it is to be worked out anew. Written in the
+    transaction of the fact, as CustomerChange is; see store/changes.py."""
+
+    __table_args__ = {"sqlite_autoincrement": True}  # an id that was seen must never be given again
+
+    id: int | None = _key()
+    customer_id: int = _ref("customer.id")
+    after_run_id: int | None = Field(default=None, sa_type=BigId)  # not before its audience is frozen; null: at once
 
 
 class SendPace(Row, table=True):

@@ -19,7 +19,7 @@ from sqlalchemy import Engine, select, update
 from sqlmodel import Session
 
 from segmentation.tags.hand import TopicTap, put_on_by_taps
-from store.changes import note_changes
+from store.changes import note_changes, note_responses
 from store.engine import insert_for, reading, table_of
 from store.errors import NotFound
 from store.journal import Journal
@@ -173,6 +173,7 @@ def make_click_events(session: Session, *, now: datetime, limit: int = 2_000) ->
         )
     put_on_by_taps(session, [_topic_tap(row) for row in taps if row.topic is not None], now)
     note_changes(session, {row.customer_id for row in taps}, now)
+    note_responses(session, {row.customer_id for row in taps})
     session.execute(update(click).where(click.c.id.in_([row.id for row in rows])).values(has_event=True))
     return len(rows)
 

@@ -263,7 +263,7 @@ def _skip_rest(session: Session, run_id: int) -> None:
     session.execute(
         update(batch)
         .where(batch.c.run_id == run_id, batch.c.state.in_(("due", "claimed")))
-        .values(state="done", claimed_by=None, lease_until=None)
+        .values(state="done", claimed_by=None, lease_until=None, is_tallied=False)
     )
 
 

@@ -1,7 +1,7 @@
 """Whether a rate lies above a limit: told early, and honestly so. No database.
 
-A run being sent is looked at again and again, and an ordinary test that is repeated cries wolf sooner or later. This one
-may be looked at as often as one likes.
+A run being sent is looked at again and again, and an ordinary test that is repeated cries wolf sooner or later. This
+one may be looked at as often as one likes.
 """
 
 from math import exp, log

@@ -1,110 +1,189 @@
-"""What a run brought: deliveries by state, taps, orders inside the window, lift against the held-out.
+"""What a run brought, per variant and segment: who was sent to, tapped, bought and left, and what sending added.
 
-Everything is counted from the facts when asked, so a late click or order is in at once; nothing here is kept but
-`MessageResult`, the table that keyword effects are learned from, which can be rebuilt.
+Read from kept sums (`tally`, `responses`) and as fresh as they are: deliveries at once, taps and orders within seconds.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
-from math import sqrt
 from typing import Any
 
-from sqlalchemy import BigInteger, and_, case, delete, distinct, exists, func, literal, or_, select, type_coerce
+from sqlalchemy import BigInteger, Float, and_, case, cast, func, select, type_coerce
 from sqlmodel import Session
 
-from campaigns.content.message import words_of
-from store.engine import insert_for, is_sqlite, table_of
+from campaigns.results.lift import Arm, Lift, conversion_lift, mean_of, revenue_lift, z_of
+from campaigns.results.line_figures import LineFigures, line_figures
+from campaigns.results.tally import tallies
+from store.engine import table_of
 from store.errors import NotFound
-from store.models import (
-    Campaign,
-    CampaignRun,
-    Channel,
-    Click,
-    Delivery,
-    MessageResult,
-    SalesOrder,
-    SendBatch,
-    TrackedLink,
-)
+from store.models import CampaignRun, Click, RunResponse
 from store.types import from_ten_thousandths
 
 STATES = ("chosen", "held_out", "skipped", "accepted", "failed", "unknown")
-LEARNING_DAYS = 14  # clicks later than this no longer change what the keyword report learns from a run
-Z95 = 1.959964
+CALLED = ("accepted", "failed", "unknown")  # a call to LINE was made for them
+# On the side of those sent to, by chance: whatever became of the call, or nothing has yet. Held out against only those
+# whom LINE took, one would compare people with an account that works with people of whom that isn't known.
+MEANT = (*CALLED, "chosen")
+NOT_BY_CHANCE = ("cancelled",)  # skipped for these reasons after chance had spoken: who was sent to is no fair sample
 
 
 @dataclass(frozen=True)
-class Bought:
-    """Orders of a group inside the window: people who bought, out of how many, and what they paid."""
+class Credited:
+    """Orders credited to messages, each to one only, over all campaigns."""
 
-    people: int
-    buyers: int
-    revenue: Decimal
+    buyers: int = 0
+    orders: int = 0
+    revenue: Decimal = Decimal(0)
+
+    def __add__(self, other: "Credited") -> "Credited":
+        return Credited(self.buyers + other.buyers, self.orders + other.orders, self.revenue + other.revenue)
+
+
+@dataclass
+class Part:
+    """People of a run, or of a variant or segment in it; or of several runs, a person counted once in each."""
+
+    deliveries: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATES, 0))  # every state of STATES
+    skipped: dict[str, int] = field(default_factory=dict)  # reason -> people
+    failed: dict[str, int] = field(default_factory=dict)  # reason -> people
+    by_reply: int = 0  # accepted with a free reply
+    clicked: int = 0  # people known to have tapped
+    after_tap: Credited = field(default_factory=Credited)
+    after_delivery: Credited = field(default_factory=Credited)
+    sent: Arm = field(default_factory=Arm)  # the two sides that lift compares
+    held_out: Arm = field(default_factory=Arm)
+    blocked: int = 0  # of those accepted, inside the window
+    held_out_blocked: int = 0
 
     @property
-    def rate(self) -> float:
-        """Buyers per person, 0..1; 0.0 for nobody."""
-        return self.buyers / self.people if self.people else 0.0
+    def called(self) -> int:
+        """People for whom LINE was called."""
+        return sum(self.deliveries[state] for state in CALLED)
+
+    @property
+    def messages(self) -> int:
+        """What LINE counts in the quota: one per recipient accepted, replies free ("Messaging API pricing")."""
+        return self.deliveries["accepted"] - self.by_reply
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for programs; money as strings."""
+        plain = asdict(self)
+        for name in ("after_tap", "after_delivery", "sent", "held_out"):
+            plain[name]["revenue"] = str(plain[name]["revenue"])
+        return {**plain, "called": self.called, "messages": self.messages}
+
+    def __add__(self, other: "Part") -> "Part":
+        return Part(
+            deliveries=_added(self.deliveries, other.deliveries),
+            skipped=_added(self.skipped, other.skipped),
+            failed=_added(self.failed, other.failed),
+            by_reply=self.by_reply + other.by_reply,
+            clicked=self.clicked + other.clicked,
+            after_tap=self.after_tap + other.after_tap,
+            after_delivery=self.after_delivery + other.after_delivery,
+            sent=self.sent + other.sent,
+            held_out=self.held_out + other.held_out,
+            blocked=self.blocked + other.blocked,
+            held_out_blocked=self.held_out_blocked + other.held_out_blocked,
+        )
+
+
+def _added(mine: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {key: mine.get(key, 0) + other.get(key, 0) for key in {**mine, **other}}
 
 
 @dataclass(frozen=True)
-class Lift:
-    """Conversion per person of those sent minus those held out, with its 95 % interval (Newcombe 1998, method 10)."""
+class Lifts:
+    """What sending added per person: buyers, and revenue (None where too few bought to tell)."""
 
-    difference: float
-    low: float
-    high: float
+    people: int  # those sent to
+    buyers: Lift
+    revenue: Lift | None
 
 
 @dataclass(frozen=True)
 class RunResults:
-    """One run, or several added up. `conversions` and `revenue` follow a tap; `after_delivery` anyone it reached."""
+    """One run, or several added up. `clicks` are people, where LINE's multicast lets them be known; else taps."""
 
-    deliveries: dict[str, int]  # every state of STATES, zeros included
-    skipped: dict[str, int]  # reason -> people
-    failed: dict[str, int]  # reason -> people
-    clicks: int  # unique people who tapped; for a multicast link, fetches by people
-    fetches: dict[str, int]  # kind (person, preview, robot) -> all fetches
-    conversions: int
-    revenue: Decimal
-    after_delivery: Bought
-    held_out: Bought
-    lift: Lift | None  # None without anyone held out or sent to
+    total: Part
+    variants: dict[int | None, Part]  # variant id; None: those who got none, such as the held out
+    segments: dict[str, Part]  # rfm8 when the audience was frozen; "none" without one
+    fetches: dict[str, int]  # kind (person, forward, preview, robot) -> all fetches
+    unnamed_taps: int  # taps by people on a link that was the same for everyone
+    line: list[LineFigures]  # LINE's own, aggregates
+    lift: Lifts | None  # None without anyone held out or sent to, or where chance was overruled
+    variant_lifts: dict[int, Lifts]  # all of a table together right at 95 %
+    segment_lifts: dict[str, Lifts]
+
+    @property
+    def deliveries(self) -> dict[str, int]:
+        """Every state of STATES, zeros included -> people."""
+        return self.total.deliveries
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """Reason -> people."""
+        return self.total.skipped
+
+    @property
+    def failed(self) -> dict[str, int]:
+        """Reason -> people."""
+        return self.total.failed
+
+    @property
+    def clicks(self) -> int:
+        """People who tapped, and taps of whom nobody knows whose they are."""
+        return self.total.clicked + self.unnamed_taps
+
+    @property
+    def conversions(self) -> int:
+        """People with an order credited to their last tap."""
+        return self.total.after_tap.buyers
+
+    @property
+    def revenue(self) -> Decimal:
+        """Of those orders."""
+        return self.total.after_tap.revenue
+
+    @property
+    def added_revenue(self) -> Lift | None:
+        """What sending added in all; None where it can't be told."""
+        if self.lift is None or self.lift.revenue is None:
+            return None
+        people, lift = self.lift.people, self.lift.revenue
+        return Lift(people * lift.difference, people * lift.low, people * lift.high)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for programs; money as strings."""
         return {
-            **asdict(self),
+            **self.total.to_json(),
+            "clicks": self.clicks,
+            "unnamed_taps": self.unnamed_taps,
+            "fetches": self.fetches,
+            "conversions": self.conversions,
             "revenue": str(self.revenue),
-            "after_delivery": {**asdict(self.after_delivery), "revenue": str(self.after_delivery.revenue)},
-            "held_out": {**asdict(self.held_out), "revenue": str(self.held_out.revenue)},
+            "lift": asdict(self.lift) if self.lift else None,
+            "added_revenue": asdict(self.added_revenue) if self.added_revenue else None,
+            "line": [figures.to_json() for figures in self.line],
+            "variants": [
+                {"variant_id": key, **part.to_json(), "lift": _plain(self.variant_lifts.get(key or 0))}
+                for key, part in self.variants.items()
+            ],
+            "segments": [
+                {"segment": key, **part.to_json(), "lift": _plain(self.segment_lifts.get(key))}
+                for key, part in self.segments.items()
+            ],
         }
 
 
-def effective_state() -> Any:
-    """SQL for a delivery's state, joined to its batch: `chosen` of a multicast is whatever became of the one call."""
-    delivery, batch = table_of(Delivery), table_of(SendBatch)
-    return case(
-        (and_(delivery.c.state == "chosen", batch.c.state.in_(("accepted", "failed", "unknown"))), batch.c.state),
-        else_=delivery.c.state,
-    )
-
-
-def with_batch(statement: Any) -> Any:
-    """Join deliveries to their batches, for `effective_state`."""
-    delivery, batch = table_of(Delivery), table_of(SendBatch)
-    return statement.select_from(
-        delivery.outerjoin(
-            batch, and_(batch.c.run_id == delivery.c.run_id, batch.c.batch_number == delivery.c.batch_number)
-        )
-    )
+def _plain(lifts: Lifts | None) -> dict[str, Any] | None:
+    return asdict(lifts) if lifts else None
 
 
 def runs_of(session: Session, campaign_id: int) -> list[CampaignRun]:
     """The runs of a campaign, newest first."""
-    run = CampaignRun.__table__.c  # type: ignore[attr-defined]
+    run = table_of(CampaignRun).c
     return list(session.scalars(select(CampaignRun).where(run.campaign_id == campaign_id).order_by(run.id.desc())))
 
 
@@ -112,7 +191,7 @@ def run_results(session: Session, run_id: int) -> RunResults:
     """Results of one run. Raises NotFound."""
     if session.get(CampaignRun, run_id) is None:
         raise NotFound(f"there is no run {run_id}")
-    return results_of(session, [run_id])
+    return results_by_run(session, [run_id])[run_id]
 
 
 def campaign_results(session: Session, campaign_id: int) -> RunResults:
@@ -121,208 +200,176 @@ def campaign_results(session: Session, campaign_id: int) -> RunResults:
 
 
 def results_of(session: Session, run_ids: Sequence[int]) -> RunResults:
-    """Results of several runs of one campaign added up."""
-    delivery, batch = table_of(Delivery), table_of(SendBatch)
-    state = effective_state().label("state")
-    reason = func.coalesce(delivery.c.reason, batch.c.problem, literal("")).label("reason")
-    counts = session.execute(
-        with_batch(select(state, reason, func.count())).where(delivery.c.run_id.in_(run_ids)).group_by(state, reason)
-    ).all()
-    deliveries = dict.fromkeys(STATES, 0)
-    for found, _, people in counts:
-        deliveries[found] += people
-    clicks, fetches = _clicks(session, run_ids)
-    converted = _bought_after_tap(session, run_ids)
-    sent, held = (_bought(session, run_ids, states) for states in (("accepted",), ("held_out",)))
+    """Results of several runs added up: people are counted once in each run, orders once in all."""
+    return together(list(results_by_run(session, run_ids).values()))
+
+
+def results_by_run(session: Session, run_ids: Sequence[int]) -> dict[int, RunResults]:
+    """Run id -> its results, for each of `run_ids`. A few queries for all of them."""
+    cells = _cells(session, run_ids)
+    fetches, unnamed = _fetches(session, run_ids)
+    figures = line_figures(session, run_ids)
+    made = {}
+    for run_id in run_ids:
+        mine = {key[1:]: part for key, part in cells.items() if key[0] == run_id}
+        variants = _summed(mine, lambda key: key[0])
+        segments = _summed(mine, lambda key: key[1])
+        total = sum(mine.values(), Part())
+        by_chance = not any(total.skipped.get(reason) for reason in NOT_BY_CHANCE)
+        pairs = {key: (part.sent, total.held_out) for key, part in variants.items() if key is not None}
+        made[run_id] = RunResults(
+            total=total,
+            variants=variants,
+            segments=segments,
+            fetches=fetches.get(run_id, {}),
+            unnamed_taps=unnamed.get(run_id, 0),
+            line=figures.get(run_id, []),
+            lift=_lifts({"all": (total.sent, total.held_out)}).get("all") if by_chance else None,
+            variant_lifts=_lifts(pairs) if by_chance else {},
+            segment_lifts=_lifts({key: (p.sent, p.held_out) for key, p in segments.items()}) if by_chance else {},
+        )
+    return made
+
+
+def together(results: Sequence[RunResults]) -> RunResults:
+    """Results of several runs added up; a lift is the mean of theirs."""
+    fetches: dict[str, int] = {}
+    for one in results:
+        fetches = _added(fetches, one.fetches)
+    lifts = _mean_of(({"all": one.lift} if one.lift else {}) for one in results)
     return RunResults(
-        deliveries=deliveries,
-        skipped={why: n for found, why, n in counts if found == "skipped"},
-        failed={why: n for found, why, n in counts if found == "failed"},
-        clicks=clicks,
+        total=sum((one.total for one in results), Part()),
+        variants=_merged(one.variants for one in results),
+        segments=_merged(one.segments for one in results),
         fetches=fetches,
-        conversions=converted.buyers,
-        revenue=converted.revenue,
-        after_delivery=sent,
-        held_out=held,
-        lift=lift_of(sent, held),
+        unnamed_taps=sum(one.unnamed_taps for one in results),
+        line=[figures for one in results for figures in one.line],
+        lift=lifts.get("all"),
+        variant_lifts=_mean_of(one.variant_lifts for one in results),
+        segment_lifts=_mean_of(one.segment_lifts for one in results),
     )
 
 
-def lift_of(sent: Bought, held: Bought) -> Lift | None:
-    """Difference of two proportions with Newcombe's interval, built from Wilson's for each; None for an empty group."""
-    if not sent.people or not held.people:
-        return None
-    (low1, high1), (low2, high2) = _wilson(sent), _wilson(held)
-    difference = sent.rate - held.rate
-    return Lift(
-        difference,
-        difference - sqrt((sent.rate - low1) ** 2 + (high2 - held.rate) ** 2),
-        difference + sqrt((high1 - sent.rate) ** 2 + (held.rate - low2) ** 2),
+_Cell = tuple[int, int | None, str]  # run, variant, segment
+
+
+def _cells(session: Session, run_ids: Sequence[int]) -> dict[_Cell, Part]:
+    cells: dict[_Cell, Part] = defaultdict(Part)
+    for one in tallies(session, run_ids):
+        part = cells[one.run_id, one.variant_id, one.segment]
+        part.deliveries[one.state] = part.deliveries.get(one.state, 0) + one.people
+        if one.state in ("skipped", "failed"):
+            reasons = part.skipped if one.state == "skipped" else part.failed
+            reasons[one.reason] = reasons.get(one.reason, 0) + one.people
+        if one.state == "accepted" and one.by_reply:
+            part.by_reply += one.people
+    for part in cells.values():
+        part.sent = Arm(sum(part.deliveries[state] for state in MEANT))
+        part.held_out = Arm(part.deliveries["held_out"])
+    for row in session.execute(_response_sums(run_ids)):
+        _add_responses(cells[row.run_id, row.variant_id, row.segment], row)
+    return cells
+
+
+def _response_sums(run_ids: Sequence[int]) -> Any:
+    response = table_of(RunResponse)
+    key = (response.c.run_id, response.c.variant_id, response.c.segment, response.c.state)
+    paid = type_coerce(response.c.revenue, BigInteger)
+    return (
+        select(
+            *key,
+            _people(response.c.has_clicked).label("clicked"),
+            _people(response.c.has_blocked).label("blocked"),
+            _people(response.c.orders > 0).label("buyers"),
+            func.sum(response.c.orders).label("orders"),
+            func.sum(paid).label("revenue"),
+            func.sum(cast(paid, Float) * cast(paid, Float)).label("squares"),
+            _people(response.c.tap_orders > 0).label("tap_buyers"),
+            func.sum(response.c.tap_orders).label("tap_orders"),
+            func.sum(type_coerce(response.c.tap_revenue, BigInteger)).label("tap_revenue"),
+            _people(response.c.delivery_orders > 0).label("delivery_buyers"),
+            func.sum(response.c.delivery_orders).label("delivery_orders"),
+            func.sum(type_coerce(response.c.delivery_revenue, BigInteger)).label("delivery_revenue"),
+        )
+        .where(response.c.run_id.in_(run_ids))
+        .group_by(*key)
     )
 
 
-def _wilson(group: Bought) -> tuple[float, float]:
-    n, p = group.people, group.rate
-    middle = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
-    half = Z95 * sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2)) / (1 + Z95**2 / n)
-    return middle - half, middle + half
+def _people(condition: Any) -> Any:
+    return func.sum(case((condition, 1), else_=0))
 
 
-def _clicks(session: Session, run_ids: Sequence[int]) -> tuple[int, dict[str, int]]:
+def _add_responses(part: Part, row: Any) -> None:
+    part.clicked += int(row.clicked)
+    part.after_tap += Credited(int(row.tap_buyers), int(row.tap_orders), _money(row.tap_revenue))
+    part.after_delivery += Credited(int(row.delivery_buyers), int(row.delivery_orders), _money(row.delivery_revenue))
+    bought = Arm(0, int(row.buyers), int(row.orders), _money(row.revenue), float(row.squares) / 1e8)
+    if row.state in MEANT:
+        part.sent += bought
+    if row.state == "accepted":
+        part.blocked += int(row.blocked)
+    if row.state == "held_out":
+        part.held_out += bought
+        part.held_out_blocked += int(row.blocked)
+
+
+def _money(raw: Any) -> Decimal:
+    return from_ten_thousandths(int(raw))
+
+
+def _fetches(session: Session, run_ids: Sequence[int]) -> tuple[dict[int, dict[str, int]], dict[int, int]]:
+    """Run -> kind -> fetches of its links; run -> taps by people of whom nothing tells who they are."""
     click = table_of(Click)
+    is_unnamed = and_(click.c.customer_id.is_(None), click.c.tapped_by_id.is_(None))
     rows = session.execute(
-        select(
-            click.c.kind,
-            func.count(),
-            func.count(distinct(case((click.c.customer_id.is_not(None), click.c.customer_id)))),
-            func.count(case((click.c.customer_id.is_(None), 1))),
-        )
+        select(click.c.run_id, click.c.kind, func.count(), _people(is_unnamed))
         .where(click.c.run_id.in_(run_ids))
-        .group_by(click.c.kind)
+        .group_by(click.c.run_id, click.c.kind)
     ).all()
-    people = next((known + unknown for kind, _, known, unknown in rows if kind == "person"), 0)
-    return people, {kind: fetches for kind, fetches, _, _ in rows}
+    fetches: dict[int, dict[str, int]] = defaultdict(dict)
+    for run_id, kind, count, _ in rows:
+        fetches[run_id][kind] = count
+    return fetches, {run_id: int(unnamed) for run_id, kind, _, unnamed in rows if kind == "person"}
 
 
-def _bought_after_tap(session: Session, run_ids: Sequence[int]) -> Bought:
-    click = table_of(Click)
-    tapped = (  # every tap opens a window, not only the first
-        select(click.c.run_id, click.c.customer_id, click.c.clicked_at.label("since"))
-        .where(click.c.run_id.in_(run_ids), click.c.kind == "person", click.c.customer_id.is_not(None))
-        .subquery()
-    )
-    return _orders_within(session, tapped)
+def _summed(cells: dict[tuple[int | None, str], Part], key_of: Callable[[tuple[int | None, str]], Any]) -> Any:
+    summed: dict[Any, Part] = {}
+    for key, part in sorted(cells.items(), key=lambda item: (item[0][0] or 0, item[0][1])):
+        summed[key_of(key)] = summed.get(key_of(key), Part()) + part
+    return summed
 
 
-def _bought(session: Session, run_ids: Sequence[int], states: tuple[str, ...]) -> Bought:
-    delivery, batch, run = table_of(Delivery), table_of(SendBatch), table_of(CampaignRun)
-    since = func.coalesce(delivery.c.sent_at, batch.c.sent_at, run.c.fired_at)
-    joined = delivery.outerjoin(
-        batch, and_(batch.c.run_id == delivery.c.run_id, batch.c.batch_number == delivery.c.batch_number)
-    ).join(run, run.c.id == delivery.c.run_id)
-    group = (
-        select(delivery.c.run_id, delivery.c.customer_id, since.label("since"))
-        .select_from(joined)
-        .where(delivery.c.run_id.in_(run_ids), effective_state().in_(states))
-        .subquery()
-    )
-    return _orders_within(session, group)
+def _merged(many: Iterable[dict[Any, Part]]) -> dict[Any, Part]:
+    merged: dict[Any, Part] = {}
+    for parts in many:
+        for key, part in parts.items():
+            merged[key] = merged.get(key, Part()) + part
+    return merged
 
 
-def _orders_within(session: Session, group: Any) -> Bought:
-    """Who of `group` (run_id, customer_id, since) has a paid order in the campaign's window after `since`; each order
-    and person counts once, however many runs or taps it follows."""
-    order, run, campaign = table_of(SalesOrder), table_of(CampaignRun), table_of(Campaign)
-    until = _plus_days(session, group.c.since, campaign.c.conversion_days)
-    followed = exists().where(
-        group.c.customer_id == order.c.customer_id,
-        run.c.id == group.c.run_id,
-        campaign.c.id == run.c.campaign_id,
-        order.c.ordered_at >= group.c.since,
-        order.c.ordered_at < until,
-    )
-    people = session.scalar(select(func.count(distinct(group.c.customer_id)))) or 0
-    buyers, revenue = session.execute(
-        select(func.count(distinct(order.c.customer_id)), func.coalesce(func.sum(_raw(order.c.total)), 0)).where(
-            order.c.status == "paid", order.c.customer_id.in_(select(group.c.customer_id)), followed
-        )
-    ).one()
-    return Bought(people, buyers, from_ten_thousandths(int(revenue)))
+def _lifts(pairs: dict[Any, tuple[Arm, Arm]]) -> dict[Any, Lifts]:
+    """The lift of each pair (sent, held out) that has both; with several, each interval is widened so that all of them
+    together are right at 95 %."""
+    pairs = {key: (sent, held) for key, (sent, held) in pairs.items() if sent.people and held.people}
+    z = z_of(comparisons=len(pairs))
+    made = {}
+    for key, (sent, held) in pairs.items():
+        if (buyers := conversion_lift(sent, held, z)) is not None:
+            made[key] = Lifts(sent.people, buyers, revenue_lift(sent, held, z))
+    return made
 
 
-def _raw(column: Any) -> Any:
-    """A Decimal4 column as the integer it is stored as: sums stay exact."""
-    return type_coerce(column, BigInteger)
-
-
-def _plus_days(session: Session, moment: Any, days: Any) -> Any:
-    if is_sqlite(session):
-        # strftime knows only milliseconds: the fraction is carried over as it stands.
-        whole = func.strftime("%Y-%m-%d %H:%M:%S", func.substr(moment, 1, 19), func.printf("+%d days", days))
-        return whole.concat(func.substr(moment, 20))
-    # Hours, not days: a day of the server's time zone may have 23 or 25.
-    return moment + func.make_interval(0, 0, 0, 0, days * 24)
-
-
-@dataclass(frozen=True)
-class CountedMessages:
-    """What `count_message_results` found: the runs looked at, and rows of MessageResult for their variants."""
-
-    run_ids: list[int]
-    rows: list[dict[str, Any]]
-
-
-def count_message_results(session: Session, *, now: datetime) -> CountedMessages:
-    """Count the MessageResult rows of runs fired in the last 14 days. Only reads: a count over millions of deliveries
-    must not hold SQLite's write lock. `store_message_results` writes them.
-
-    Push only: a multicast's link is the same for everyone, so who tapped is not known, and unknown is not zero.
-    """
-    run, result, campaign = table_of(CampaignRun), table_of(MessageResult), table_of(Campaign)
-    channel, link = table_of(Channel), table_of(TrackedLink)
-    is_fresh = run.c.fired_at >= now - timedelta(days=LEARNING_DAYS)
-    is_missing = ~exists().where(result.c.run_id == run.c.id)
-    runs = session.execute(
-        select(run.c.id, run.c.variants, run.c.fired_at, campaign.c.theme, channel.c.name)
-        .join(campaign, campaign.c.id == run.c.campaign_id)
-        .join(channel, channel.c.id == campaign.c.channel_id)
-        .where(
-            run.c.way == "push",
-            or_(is_fresh, is_missing),
-            run.c.state.in_(("sent", "sending", "cancelled")),
-            exists().where(link.c.campaign_id == campaign.c.id),  # without a link no click could come of it
-        )
-    ).all()
-    return CountedMessages([row.id for row in runs], _message_rows(session, {row.id: row for row in runs}))
-
-
-def _message_rows(session: Session, runs: Mapping[int, Any]) -> list[dict[str, Any]]:
-    """The rows of all these runs (run id -> variants, fired_at, theme, name), counted in one query."""
-    delivery, click = table_of(Delivery), table_of(Click)
-    tapped = (
-        select(click.c.run_id, click.c.customer_id)
-        .where(click.c.run_id.in_(runs), click.c.kind == "person", click.c.customer_id.is_not(None))
-        .distinct()
-        .subquery()
-    )
-    segment = func.coalesce(delivery.c.segment, "none").label("segment_name")
-    is_same = and_(tapped.c.run_id == delivery.c.run_id, tapped.c.customer_id == delivery.c.customer_id)
-    counts = session.execute(  # in order: two workers that write the rows then wait in one direction only
-        select(
-            delivery.c.run_id,
-            delivery.c.variant_id,
-            segment,
-            func.count().label("recipients"),
-            func.count(tapped.c.customer_id).label("n"),
-        )
-        .select_from(delivery.outerjoin(tapped, is_same))
-        .where(delivery.c.run_id.in_(runs), delivery.c.state == "accepted")
-        .group_by(delivery.c.run_id, delivery.c.variant_id, segment)
-        .order_by(delivery.c.run_id, delivery.c.variant_id, segment)
-    ).all()
-    said = {v["variant_id"]: words_of(v["messages"]) for row in runs.values() for v in row.variants}
-    return [
-        {
-            "run_id": count.run_id,
-            "variant_id": count.variant_id,
-            "segment": count.segment_name,
-            "theme": runs[count.run_id].theme,
-            "channel": runs[count.run_id].name,
-            "message_text": said[count.variant_id],
-            "sent_at": runs[count.run_id].fired_at,
-            "recipients": count.recipients,
-            "clicks": count.n,
-        }
-        for count in counts
-    ]
-
-
-def store_message_results(session: Session, counted: CountedMessages) -> None:
-    """Put the rows in place of what was known of these runs. Two workers may do so at once: the later word counts."""
-    result = table_of(MessageResult)
-    session.execute(delete(result).where(result.c.run_id.in_(counted.run_ids)))
-    if counted.rows:
-        rows = insert_for(session, MessageResult)
-        fresh = {name: rows.excluded[name] for name in ("recipients", "clicks")}
-        statement = rows.on_conflict_do_update(index_elements=["run_id", "variant_id", "segment"], set_=fresh)
-        session.connection().execute(statement, counted.rows)
+def _mean_of(many: Iterable[dict[Any, Lifts]]) -> dict[Any, Lifts]:
+    """The mean lift of each key over runs; of revenue, over those that have one."""
+    of_key: dict[Any, list[Lifts]] = defaultdict(list)
+    for lifts in many:
+        for key, lift in lifts.items():
+            of_key[key].append(lift)
+    means = {}
+    for key, found in of_key.items():
+        buyers = mean_of([(one.people, one.buyers) for one in found])
+        revenue = mean_of([(one.people, one.revenue) for one in found if one.revenue is not None])
+        if buyers is not None:
+            means[key] = Lifts(sum(one.people for one in found), buyers, revenue)
+    return means

@@ -106,10 +106,13 @@ def claim_batches(
         .with_for_update(of=batch, skip_locked=True)
     ).all()
     for row in rows:
+        # A push's deliveries now change one by one; what becomes of a multicast stands on its batch.
+        is_changing = {} if row.way == "multicast" else {"is_tallied": False}
         session.execute(
             update(batch)
             .where(batch.c.run_id == row.run_id, batch.c.batch_number == row.batch_number)
             .values(
+                **is_changing,
                 state="claimed",
                 claimed_by=worker,
                 lease_until=now + lease,
@@ -150,11 +153,15 @@ def recipients_of(session: Session, claimed: Claimed) -> list[Recipient]:
         refusing = select(customer.c.id).where(
             customer.c.id == delivery.c.customer_id, customer.c.marketing_refused_at.is_not(None)
         )
-        session.execute(
+        refused = session.execute(
             update(delivery)
             .where(mine, delivery.c.state == "chosen", delivery.c.first_attempt_at.is_(None), refusing.exists())
             .values(state="skipped", reason="refused")
         )
+        if refused.rowcount:  # type: ignore[attr-defined]
+            batch = table_of(SendBatch)
+            this = (batch.c.run_id == claimed.run_id, batch.c.batch_number == claimed.batch_number)
+            session.execute(update(batch).where(*this).values(is_tallied=False))
     rows = session.execute(
         select(
             delivery.c.customer_id,
@@ -311,7 +318,9 @@ def split_batch(session: Session, claimed: Claimed, worker: str, keys: Sequence[
     session.execute(  # the run's row orders those who number new batches
         select(table_of(CampaignRun).c.id).where(table_of(CampaignRun).c.id == claimed.run_id).with_for_update()
     )
-    held = session.execute(update(batch).where(*_held(claimed, worker)).values(state="split", claimed_by=None))
+    held = session.execute(
+        update(batch).where(*_held(claimed, worker)).values(state="split", claimed_by=None, is_tallied=False)
+    )
     if held.rowcount == 0:  # type: ignore[attr-defined]
         return  # the lease was lost and another worker decides
     people = list(

@@ -19,8 +19,11 @@ from campaigns.content.message import compile_content
 from campaigns.planning import schedule
 from campaigns.planning.plan import Plan, create_campaign, one_step
 from campaigns.planning.schedule import campaign_by_id, variants_of
+from campaigns.results.catch_up import catch_up
 from campaigns.results.runs import campaign_results, runs_of
 from service.channels import channel_ids, channel_named
+from service.cli.campaign_results import register as register_results
+from service.cli.campaign_results import totals_table
 from service.cli.context import opened_database, print_json, settings_for_command
 from service.settings import Settings
 from store.clock import system_clock
@@ -39,6 +42,7 @@ Calendar = Annotated[
         help="Recur: calendar words, 每月最後一個工作日 10:00 or 'every second Monday at 10:00, skip holidays'."
     ),
 ]
+register_results(app)
 
 
 @app.command()
@@ -176,30 +180,19 @@ def _described(campaign: Campaign) -> dict[str, Any]:
 def show(campaign_id: CampaignId, as_json: AsJson = False) -> None:
     """What became of a campaign, all its runs together."""
     settings = settings_for_command()
-    with opened_database(settings) as engine, reading(engine) as session:
-        campaign = campaign_by_id(session, campaign_id)
-        runs = runs_of(session, campaign_id)
-        results = campaign_results(session, campaign_id)
+    with opened_database(settings) as engine:
+        catch_up(engine, system_clock)
+        with reading(engine) as session:
+            campaign = campaign_by_id(session, campaign_id)
+            runs = runs_of(session, campaign_id)
+            results = campaign_results(session, campaign_id)
     if as_json:
         print_json({**_described(campaign), "runs": len(runs), **results.to_json()})
         return
     _print_state(campaign, False, settings.zone)
     if campaign.problem:
         typer.echo(f"problem: {campaign.problem}")
-    table = Table(title=f"{len(runs)} runs", show_header=False)
-    for state, people in results.deliveries.items():
-        table.add_row(state, f"{people:,}")
-    for why, people in results.skipped.items():
-        table.add_row(f"  skipped: {why}", f"{people:,}")
-    for why, people in results.failed.items():
-        table.add_row(f"  failed: {why}", f"{people:,}")
-    table.add_row("people who tapped", f"{results.clicks:,}")
-    table.add_row("who bought after a tap", f"{results.conversions:,}")
-    table.add_row("what they paid", f"{results.revenue:,}")
-    if results.lift:
-        lift = results.lift
-        table.add_row("lift in buyers", f"{lift.difference:+.2%} (95 %: {lift.low:+.2%} to {lift.high:+.2%})")
-    Console().print(table)
+    Console().print(totals_table(results, f"{len(runs)} runs"))
 
 
 @app.command("schedule")

@@ -19,6 +19,7 @@ from werkzeug.test import Client
 
 from bot.inbox import process_inbox
 from bot.replies import send_due_replies
+from campaigns.results.catch_up import catch_up
 from campaigns.sending.dispatch import Dispatch
 from service.app import build
 from service.channels import channel_ids
@@ -108,6 +109,7 @@ class Stage:
     def catch_up(self) -> None:
         """The worker's jobs that follow taps."""
         derive_from_clicks(self.engine, self.clock)
+        catch_up(self.engine, self.clock)
         learn_from_runs(self.engine, self.clock)
 
     def close(self) -> None:

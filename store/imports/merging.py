@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, UniqueConstraint, and_, bindparam, delete, exists, select, update
 from sqlmodel import SQLModel
 
+from store.changes import note_responses
 from store.engine import table_of
-from store.models import Customer, CustomerSegment, CustomerTag, Delivery, SegmentChange
+from store.models import Customer, CustomerSegment, CustomerTag, Delivery, RunTally, SegmentChange
 
 customer = table_of(Customer)
 REBUILT = (table_of(CustomerSegment), table_of(SegmentChange))  # the next segment run makes them anew
@@ -33,6 +34,7 @@ def merge_customers(connection: Connection, into: Mapping[int, int]) -> None:
         connection.execute(statement, pairs)
     _fill_member(connection, pairs)
     connection.execute(delete(customer).where(customer.c.id == bindparam("old_id")), pairs)
+    note_responses(connection, into.values())
 
 
 def _references() -> list[tuple[Table, Column[Any]]]:
@@ -65,7 +67,22 @@ def _settle_deliveries(connection: Connection, pairs: list[dict[str, int]]) -> N
     sent = delivery.alias("sent")
     had_one = exists().where(sent.c.run_id == delivery.c.run_id, sent.c.customer_id == bindparam("old_id"))
     skipped = (delivery.c.customer_id == bindparam("new_id"), delivery.c.state == "skipped")
-    connection.execute(delete(delivery).where(*skipped, had_one.correlate(delivery)), pairs)
+    for pair in pairs:
+        gone = connection.execute(
+            delete(delivery)
+            .where(*skipped, had_one.correlate(delivery))
+            .returning(delivery.c.run_id, delivery.c.segment, delivery.c.reason),
+            pair,
+        ).all()
+        for row in gone:
+            connection.execute(_one_skipped_less(row.run_id, row.segment or "none", row.reason or ""))
+
+
+def _one_skipped_less(run_id: int, segment: str, reason: str) -> Any:
+    """A run's kept sums, where they are there already, without one who was skipped and has no batch."""
+    tally = table_of(RunTally)
+    same = (tally.c.run_id == run_id, tally.c.batch_number == 0, tally.c.segment == segment, tally.c.reason == reason)
+    return update(tally).where(*same, tally.c.state == "skipped").values(people=tally.c.people - 1)
 
 
 def _settle_tags(connection: Connection, pairs: list[dict[str, int]]) -> None:

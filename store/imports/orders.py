@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from store.changes import note_changes
+from store.changes import note_changes, note_responses
 from store.clock import Clock
 from store.engine import table_of, transaction
 from store.imports.checks import checked_file, fill_refusals, refuse
@@ -278,9 +278,13 @@ def _write_chunk(connection: Connection, now: datetime) -> tuple[int, int]:
     )
     insert_new(connection, line, lines)
     bought = select(customer.c.id).join(staged, staged.c.member_id == customer.c.member_id)
-    note_changes(connection, bought.where(staged.c.stored_id.is_(None)), now)
+    newly = bought.where(staged.c.stored_id.is_(None))
+    note_changes(connection, newly, now)
+    note_responses(connection, newly)
     owners = connection.execute(select(order.c.customer_id).where(order.c.id.in_(changed))).scalars()
-    note_changes(connection, former | set(owners), now)
+    concerned = former | set(owners)
+    note_changes(connection, concerned, now)
+    note_responses(connection, concerned)
     return added, len(changed)
 
 

@@ -11,10 +11,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
+from campaigns.results.catch_up import catch_up
 from console import create_console
 from console.keywords import CHART_WIDTH, draw
 from console.words import ENGLISH, STATES
 from keywords.report import TermRow
+from store.changes import note_responses
 from store.engine import table_of, transaction
 from store.models import (
     BehaviourEvent,
@@ -124,6 +126,8 @@ def customer_id(engine: Engine, clock: StillClock) -> int:
         for _ in range(9):
             held = make_customer(session)
             session.add(Delivery(run_id=found[1], customer_id=held.id or 0, state="held_out"))
+        note_responses(session, [found[0]])
+    catch_up(engine, clock)
     return found[0]
 
 

@@ -144,6 +144,7 @@ def _runs_and_orders() -> None:
     )
     with op.batch_alter_table("order_credit") as batch:
         batch.create_index(op.f("ix_order_credit_run_id_basis"), ["run_id", "basis"])
+        batch.create_index(op.f("ix_order_credit_customer_id"), ["customer_id"])
 
     op.create_table(
         "run_member",
@@ -154,19 +155,7 @@ def _runs_and_orders() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["campaign_run.id"], name=op.f("fk_run_member_run_id")),
         sa.PrimaryKeyConstraint("run_id", "target", "customer_id", name=op.f("pk_run_member")),
     )
-    op.create_table(
-        "run_order",
-        sa.Column("run_id", BigId, nullable=False),
-        sa.Column("sales_order_id", BigId, nullable=False),
-        sa.Column("customer_id", BigId, nullable=False),
-        sa.Column("amount", Decimal4(), nullable=False),
-        sa.ForeignKeyConstraint(["customer_id"], ["customer.id"], name=op.f("fk_run_order_customer_id")),
-        sa.ForeignKeyConstraint(["run_id"], ["campaign_run.id"], name=op.f("fk_run_order_run_id")),
-        sa.ForeignKeyConstraint(["sales_order_id"], ["sales_order.id"], name=op.f("fk_run_order_sales_order_id")),
-        sa.PrimaryKeyConstraint("run_id", "sales_order_id", name=op.f("pk_run_order")),
-    )
-    with op.batch_alter_table("run_order") as batch:
-        batch.create_index(op.f("ix_run_order_sales_order_id"), ["sales_order_id"])
+    _responses()
 
     op.create_table(
         "unit_statistic",
@@ -224,6 +213,64 @@ def _times_looked_up() -> None:
             sqlite_where=sa.text("kind = 'add_to_cart'"),
             postgresql_where=sa.text("kind = 'add_to_cart'"),
         )
+
+
+def _responses() -> None:
+    op.create_table(
+        "run_tally",
+        sa.Column("run_id", BigId, nullable=False),
+        sa.Column("batch_number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("variant_id", BigId, autoincrement=False, nullable=False),
+        sa.Column("segment", AutoString(), nullable=False),
+        sa.Column("state", AutoString(), nullable=False),
+        sa.Column("reason", AutoString(), nullable=False),
+        sa.Column("by_reply", sa.Boolean(), nullable=False),
+        sa.Column("people", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["campaign_run.id"], name=op.f("fk_run_tally_run_id")),
+        sa.PrimaryKeyConstraint(
+            "run_id", "batch_number", "variant_id", "segment", "state", "reason", "by_reply", name=op.f("pk_run_tally")
+        ),
+    )
+    op.create_table(
+        "run_response",
+        sa.Column("run_id", BigId, nullable=False),
+        sa.Column("customer_id", BigId, nullable=False),
+        sa.Column("variant_id", BigId, nullable=True),
+        sa.Column("segment", AutoString(), nullable=False),
+        sa.Column("state", AutoString(), nullable=False),
+        sa.Column("has_clicked", sa.Boolean(), nullable=False),
+        sa.Column("has_blocked", sa.Boolean(), nullable=False),
+        sa.Column("orders", sa.Integer(), nullable=False),
+        sa.Column("revenue", Decimal4(), nullable=False),
+        sa.Column("tap_orders", sa.Integer(), nullable=False),
+        sa.Column("tap_revenue", Decimal4(), nullable=False),
+        sa.Column("delivery_orders", sa.Integer(), nullable=False),
+        sa.Column("delivery_revenue", Decimal4(), nullable=False),
+        sa.ForeignKeyConstraint(["customer_id"], ["customer.id"], name=op.f("fk_run_response_customer_id")),
+        sa.ForeignKeyConstraint(["run_id"], ["campaign_run.id"], name=op.f("fk_run_response_run_id")),
+        sa.PrimaryKeyConstraint("run_id", "customer_id", name=op.f("pk_run_response")),
+    )
+    with op.batch_alter_table("run_response") as batch:
+        batch.create_index(op.f("ix_run_response_customer_id"), ["customer_id"])
+    op.create_table(
+        "response_due",
+        sa.Column("id", BigId, nullable=False),
+        sa.Column("customer_id", BigId, nullable=False),
+        sa.Column("after_run_id", BigId, nullable=True),
+        sa.ForeignKeyConstraint(["customer_id"], ["customer.id"], name=op.f("fk_response_due_customer_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_response_due")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("send_batch") as batch:
+        batch.add_column(sa.Column("is_tallied", sa.Boolean(), nullable=False, server_default=sa.text("FALSE")))
+    with op.batch_alter_table("campaign_run") as batch:
+        batch.add_column(sa.Column("tallied_at", UTCDateTime(timezone=True), nullable=True))
+    # who was in a run before there were responses: worked out by the worker
+    op.execute("INSERT INTO response_due (customer_id) SELECT DISTINCT customer_id FROM click WHERE customer_id IS NOT NULL")
+    op.execute(
+        "INSERT INTO response_due (customer_id) SELECT DISTINCT o.customer_id FROM sales_order o"
+        " WHERE EXISTS (SELECT 1 FROM delivery d WHERE d.customer_id = o.customer_id)"
+    )
 
 
 def _campaigns() -> None:
@@ -298,6 +345,16 @@ def _deliveries() -> None:
         batch.add_column(sa.Column("tapped_by_id", BigId, nullable=True))
         batch.alter_column("run_id", existing_type=BigId, nullable=True)
         batch.create_foreign_key(op.f("fk_click_tapped_by_id"), "customer", ["tapped_by_id"], ["id"])
+        batch.drop_index(op.f("ix_click_run_id_customer_id"))
+        batch.create_index(
+            op.f("ix_click_run_id_kind_customer_id_tapped_by_id"), ["run_id", "kind", "customer_id", "tapped_by_id"]
+        )
+        batch.create_index(
+            op.f("ix_click_tapped_by_id"),
+            ["tapped_by_id"],
+            sqlite_where=sa.text("tapped_by_id IS NOT NULL"),
+            postgresql_where=sa.text("tapped_by_id IS NOT NULL"),
+        )
 
     with op.batch_alter_table("delivery") as batch:
         batch.add_column(sa.Column("variant_id", BigId, nullable=True))

@@ -1,0 +1,41 @@
+"""The repeatable job behind live results: what was noted is worked out, what has settled is tallied."""
+
+import time
+from collections.abc import Callable
+
+from sqlalchemy import Engine
+from sqlmodel import Session
+
+from campaigns.results.responses import note_sent, work_out_due
+from campaigns.results.tally import close_tally, keep_loose, loose_to_tally, runs_to_close, tally_batches
+from store.clock import Clock
+from store.engine import reading, transaction
+
+BREATH_SECONDS = 0.005  # between transactions, so that SQLite's other writers get the lock
+
+
+def catch_up(engine: Engine, clock: Clock) -> None:
+    """Bring the kept results up to this moment. Any number of workers may do so at once, and stop in the middle."""
+    _until_done(engine, tally_batches)
+    with reading(engine) as session:
+        loose = loose_to_tally(session)
+    if loose:
+        with transaction(engine) as session:
+            keep_loose(session, loose)
+    with transaction(engine) as session:
+        note_sent(session)
+    _until_done(engine, work_out_due)
+    with reading(engine) as session:
+        over = runs_to_close(session)
+    for run_id in over:
+        with transaction(engine) as session:
+            close_tally(session, run_id, now=clock())
+
+
+def _until_done(engine: Engine, step: Callable[[Session], int]) -> None:
+    done = 1
+    while done:
+        with transaction(engine) as session:
+            done = step(session)
+        if done:
+            time.sleep(BREATH_SECONDS)

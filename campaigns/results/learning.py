@@ -1,0 +1,91 @@
+"""What keywords learn from: one row per message (a variant of a run) and segment, counted anew while it still changes.
+Rebuildable. Push only: of a multicast nobody knows who tapped, and unknown is not zero."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, exists, func, or_, select
+from sqlmodel import Session
+
+from campaigns.content.message import words_of
+from campaigns.results.tally import tallies
+from store.engine import insert_for, table_of
+from store.models import Campaign, CampaignRun, Channel, MessageResult, RunResponse, TrackedLink
+
+LEARNING_DAYS = 14  # clicks later than this no longer change what the keyword report learns from a run
+
+
+@dataclass(frozen=True)
+class CountedMessages:
+    """What `count_message_results` found: the runs looked at, and rows of MessageResult for their variants."""
+
+    run_ids: list[int]
+    rows: list[dict[str, Any]]
+
+
+def count_message_results(session: Session, *, now: datetime) -> CountedMessages:
+    """Count the MessageResult rows of runs fired in the last 14 days, and of those that have none yet. Only reads;
+    `store_message_results` writes them."""
+    run, result, campaign = table_of(CampaignRun), table_of(MessageResult), table_of(Campaign)
+    channel, link = table_of(Channel), table_of(TrackedLink)
+    is_fresh = run.c.fired_at >= now - timedelta(days=LEARNING_DAYS)
+    is_missing = ~exists().where(result.c.run_id == run.c.id)
+    runs = session.execute(
+        select(run.c.id, run.c.variants, run.c.fired_at, campaign.c.theme, channel.c.name)
+        .join(campaign, campaign.c.id == run.c.campaign_id)
+        .join(channel, channel.c.id == campaign.c.channel_id)
+        .where(
+            run.c.way == "push",
+            or_(is_fresh, is_missing),
+            run.c.state.in_(("sent", "sending", "cancelled")),
+            exists().where(link.c.campaign_id == campaign.c.id),  # without a link no click could come of it
+        )
+    ).all()
+    said = {v["variant_id"]: words_of(v["messages"]) for row in runs for v in row.variants}
+    of_run = {row.id: row for row in runs}
+    rows = [
+        {
+            "run_id": run_id,
+            "variant_id": variant_id,
+            "segment": segment,
+            "theme": of_run[run_id].theme,
+            "channel": of_run[run_id].name,
+            "message_text": said[variant_id],
+            "sent_at": of_run[run_id].fired_at,
+            "recipients": recipients,
+            "clicks": clicks,
+        }
+        for (run_id, variant_id, segment), (recipients, clicks) in _counts(session, list(of_run)).items()
+    ]
+    return CountedMessages(list(of_run), rows)
+
+
+def _counts(session: Session, run_ids: list[int]) -> dict[tuple[int, int, str], tuple[int, int]]:
+    """(Run, variant, segment) -> (people accepted, of them those who tapped), in order: two workers that write the rows
+    then wait in one direction only."""
+    recipients: dict[tuple[int, int, str], int] = {}
+    for one in tallies(session, run_ids):
+        if one.state == "accepted" and one.variant_id is not None:
+            key = (one.run_id, one.variant_id, one.segment)
+            recipients[key] = recipients.get(key, 0) + one.people
+    response = table_of(RunResponse)
+    key_columns = (response.c.run_id, response.c.variant_id, response.c.segment)
+    tapped = session.execute(
+        select(*key_columns, func.count())
+        .where(response.c.run_id.in_(run_ids), response.c.state == "accepted", response.c.has_clicked)
+        .group_by(*key_columns)
+    )
+    clicks = {(run_id, variant_id, segment): people for run_id, variant_id, segment, people in tapped}
+    return {key: (recipients[key], min(recipients[key], clicks.get(key, 0))) for key in sorted(recipients)}
+
+
+def store_message_results(session: Session, counted: CountedMessages) -> None:
+    """Put the rows in place of what was known of these runs. Two workers may do so at once: the later word counts."""
+    result = table_of(MessageResult)
+    session.execute(delete(result).where(result.c.run_id.in_(counted.run_ids)))
+    if counted.rows:
+        rows = insert_for(session, MessageResult)
+        fresh = {name: rows.excluded[name] for name in ("recipients", "clicks")}
+        statement = rows.on_conflict_do_update(index_elements=["run_id", "variant_id", "segment"], set_=fresh)
+        session.connection().execute(statement, counted.rows)

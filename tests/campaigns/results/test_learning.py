@@ -1,0 +1,70 @@
+"""What keywords learn from: per variant and segment, renewed, and complete."""
+
+from collections.abc import Callable
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+
+from campaigns.results.learning import count_message_results, store_message_results
+from keywords.messages import stored_messages
+from store.engine import reading, table_of, transaction
+from store.models import MessageResult
+from tests.campaigns.results.conftest import DAY, Story
+
+
+def renewed(story: Story) -> list[Any]:
+    story.catch_up()
+    result = table_of(MessageResult)
+    with transaction(story.engine) as session:
+        store_message_results(session, count_message_results(session, now=story.at + DAY))
+        return list(session.execute(select(result).order_by(result.c.variant_id, result.c.segment)).all())
+
+
+def test_it_is_renewed_and_complete(story: Story) -> None:
+    run = story.run()
+    known, other = (story.person(run, segment="important_value") for _ in range(2))
+    nobody = story.person(run)
+    story.person(run, "unknown", segment="important_value")
+    story.tap(run, known)
+    story.tap(run, known)
+    story.tap(run, other, kind="robot")
+    first = renewed(story)
+    assert [(r.segment, r.recipients, r.clicks) for r in first] == [("important_value", 2, 1), ("none", 1, 0)]
+    assert {(r.theme, r.message_text, r.sent_at) for r in first} == {("冬季", "發熱衣", story.at)}
+    story.tap(run, nobody)
+    assert [(r.recipients, r.clicks) for r in renewed(story)] == [(2, 1), (1, 1)]
+
+
+def test_the_variants_of_a_run_are_messages_of_their_own_in_one_campaign(story: Story) -> None:
+    other = story.variant("B")
+    run = story.run()
+    plain = [story.person(run, segment="important_value") for _ in range(3)]
+    story.person(run, variant_id=other, segment="important_value")
+    story.tap(run, plain[0])
+    assert [(r.variant_id, r.message_text, r.recipients, r.clicks) for r in renewed(story)] == [
+        (story.variant_id, "發熱衣", 3, 1),
+        (other, "羽絨外套B", 1, 0),
+    ]
+    with reading(story.engine) as session:
+        messages = stored_messages(session, ZoneInfo("Asia/Taipei"))
+    assert len(set(messages.message.tolist())) == 2
+    assert len(set(messages.campaign.tolist())) == 1  # so that a term in one of them counts as an experiment
+    assert sorted(messages.texts) == ["發熱衣", "羽絨外套B"]
+
+
+def test_two_workers_may_store_it_at_once(story: Story, in_threads: Callable[..., None]) -> None:
+    run = story.run()
+    story.person(run)
+    story.catch_up()
+    with reading(story.engine) as session:
+        counted = count_message_results(session, now=story.at + DAY)
+
+    def store() -> None:
+        for _ in range(20):
+            with transaction(story.engine) as session:
+                store_message_results(session, counted)
+
+    in_threads(store, store, store)
+    with reading(story.engine) as session:
+        assert len(session.execute(select(table_of(MessageResult))).all()) == 1
