@@ -16,7 +16,7 @@ from sqlmodel import Session
 
 from bot.accounts import AccountKey, Known, find_or_make, record_follows, record_wishes
 from bot.events import LineEvent, read_body, without_words
-from bot.replies import ReplyTexts, answer_to, expires_at
+from bot.replies import MAX_MESSAGES, ReplyTexts, Riders, Seat, answer_to, expires_at
 from store.changes import note_changes, note_responses
 from store.clock import Clock
 from store.engine import insert_for, is_sqlite, table_of, transaction
@@ -41,16 +41,28 @@ class _Claimed:
     problem: str | None
 
 
-def process_inbox(engine: Engine, *, clock: Clock, texts: ReplyTexts, limit: int = 500) -> int:
+@dataclass(frozen=True, slots=True)
+class Owing:
+    """What replies may hold: the brand's answers, and what rides along."""
+
+    texts: ReplyTexts
+    riders: Riders | None
+
+
+def process_inbox(
+    engine: Engine, *, clock: Clock, texts: ReplyTexts, riders: Riders | None = None, limit: int = 500
+) -> int:
     """Turn up to `limit` waiting bodies into events; return how many bodies were taken, 0 when none waits. Writes.
 
-    `texts` are the answers owed. A body that can't be stored is set aside with its problem and holds up no other. Any
-    number of these may run at once. Raises sqlalchemy.exc.OperationalError when the database is out of reach or the
-    transaction lost a deadlock: nothing was changed, call again.
+    `texts` are the answers owed, `riders` whoever has something waiting for free replies. A body that can't be stored
+    is set aside with its problem and holds up no other. Any number of these may run at once. Raises
+    sqlalchemy.exc.OperationalError when the database is out of reach or the transaction lost a deadlock: nothing was
+    changed, call again.
     """
+    owing = Owing(texts, riders)
     try:
         with transaction(engine) as session:
-            return _process(session, _waiting_ids(session, limit), clock(), texts)
+            return _process(session, _waiting_ids(session, limit), clock(), owing)
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:  # some body is at fault, whatever the fault: find it by taking each alone
@@ -58,15 +70,15 @@ def process_inbox(engine: Engine, *, clock: Clock, texts: ReplyTexts, limit: int
     with transaction(engine) as session:
         waiting = _waiting_ids(session, limit)
     for body_id in waiting:
-        _process_alone(engine, body_id, clock, texts)
+        _process_alone(engine, body_id, clock, owing)
     return len(waiting)
 
 
-def _process_alone(engine: Engine, body_id: int, clock: Clock, texts: ReplyTexts) -> None:
+def _process_alone(engine: Engine, body_id: int, clock: Clock, owing: Owing) -> None:
     """One body in its own transaction; set aside if that fails."""
     try:
         with transaction(engine) as session:
-            _process(session, [body_id], clock(), texts)
+            _process(session, [body_id], clock(), owing)
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
@@ -83,7 +95,7 @@ def _waiting_ids(session: Session, limit: int) -> list[int]:
     return list(session.execute(query if is_sqlite(session) else query.with_for_update(skip_locked=True)).scalars())
 
 
-def _process(session: Session, body_ids: Sequence[int], now: datetime, texts: ReplyTexts) -> int:
+def _process(session: Session, body_ids: Sequence[int], now: datetime, owing: Owing) -> int:
     """Store the events of these bodies and what follows from them; return how many bodies were taken."""
     claimed = _read(session, body_ids)
     if not claimed:
@@ -97,7 +109,7 @@ def _process(session: Session, body_ids: Sequence[int], now: datetime, texts: Re
     record_follows(session, new.values(), known, now)
     record_wishes(session, new.values(), known, now)
     _remove_unsent_words(session, new.values())
-    _owe_replies(session, new, ids, now, texts)
+    _owe_replies(session, new, ids, known, now, owing)
     acted = {known[e.channel_id, e.line_user_id].customer_id for e in new.values() if e.line_user_id}
     note_changes(session, acted, now)
     left = [e for e in new.values() if e.kind == "unfollow" and e.line_user_id]
@@ -183,20 +195,39 @@ def _remove_unsent_words(session: Session, new: Any) -> None:
 
 
 def _owe_replies(
-    session: Session, new: dict[str, LineEvent], ids: dict[str, int], now: datetime, texts: ReplyTexts
+    session: Session,
+    new: dict[str, LineEvent],
+    ids: dict[str, int],
+    known: dict[AccountKey, Known],
+    now: datetime,
+    owing: Owing,
 ) -> None:
-    """A Reply row for each new event that is owed an answer and whose token is still good."""
+    """A Reply row for each new event whose token is still good and that is owed an answer, or that something waiting
+    for a free reply rides along with."""
+    answers = {
+        key: answer_to(event, owing.texts)
+        for key, event in new.items()
+        if event.reply_token and now < expires_at(event)
+    }
+    seats = [
+        Seat(key, event.channel_id, known[event.channel_id, event.line_user_id].customer_id, MAX_MESSAGES - len(answer))
+        for key, answer in answers.items()
+        if (event := new[key]).is_one_to_one and event.line_user_id is not None
+    ]
+    rides = owing.riders.claim(session, seats, now) if owing.riders and seats else {}
     rows = [
         {
             "event_id": ids[key],
-            "channel_id": event.channel_id,
-            "reply_token": event.reply_token,
-            "messages": messages,
-            "expires_at": expires_at(event),
+            "channel_id": new[key].channel_id,
+            "reply_token": new[key].reply_token,
+            "messages": [*answer, *(ride.messages if ride else [])],
+            "expires_at": expires_at(new[key]),
             "state": "due",
+            "run_id": ride.run_id if ride else None,
+            "customer_id": ride.customer_id if ride else None,
         }
-        for key, event in new.items()
-        if event.reply_token and now < expires_at(event) and (messages := answer_to(event, texts))
+        for key, answer in answers.items()
+        if (ride := rides.get(key)) or answer
     ]
     if rows:
         session.execute(insert(table_of(Reply)), rows)

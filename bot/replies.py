@@ -1,11 +1,12 @@
 """Answers: which events are owed one, what it says, and sending it by reply token, once and in time.
 
 What is owed is decided in the inbox's transaction (a Reply row per event); sending claims, commits, calls, records.
-A reply has no retry key at LINE, so it is never repeated: after a crash it counts as unknown.
+A reply has no retry key at LINE, so it is never repeated: after a crash it counts as unknown. It is free: what waits
+for somebody's next one may ride along (`Riders`), and learns what became of it in the transaction that records it.
 Source: Messaging API reference, "Send reply message > Reply token".
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from store.models import Reply
 
 TOKEN_LIFE = timedelta(seconds=50)  # LINE: one minute from receipt; ten seconds are left for the call
 TOKEN_LAST_USE = timedelta(minutes=19)  # LINE: redelivered tokens die 20 minutes after the event
+MAX_MESSAGES = 5  # in one reply ("Send reply message")
 CALLS_AT_ONCE = 32  # 100 a second when LINE takes 0.3 s: many answers fall due at once, and none may be late
 
 
@@ -40,6 +42,37 @@ class ReplyDoor(Protocol):
 
     def reply(self, reply_token: str, messages: list[dict[str, Any]]) -> None:
         """Answer an event. Raises bot.line.LineError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A free reply due to a person alone with the account, and how many more messages fit into it (LINE takes 5)."""
+
+    event_key: str
+    channel_id: int
+    customer_id: int
+    room: int
+
+
+class Ride(Protocol):
+    """What rides along with a reply."""
+
+    @property
+    def run_id(self) -> int: ...
+    @property
+    def customer_id(self) -> int: ...
+    @property
+    def messages(self) -> list[dict[str, Any]]: ...
+
+
+class Riders(Protocol):
+    """Whoever has messages waiting for free replies; both are called inside a transaction and never call LINE."""
+
+    def claim(self, session: Session, seats: Sequence[Seat], now: datetime) -> Mapping[str, Ride]:
+        """Event key -> what rides along."""
+
+    def settle(self, session: Session, run_id: int, customer_id: int, reply_state: str, now: datetime) -> None:
+        """What became of the reply: sent, expired, failed or unknown."""
 
 
 # --- what is owed ----------------------------------------------------------------------------------------------
@@ -74,30 +107,43 @@ class _Claimed:
     expires_at: datetime
 
 
-def send_due_replies(engine: Engine, doors: Mapping[int, ReplyDoor], *, clock: Clock, limit: int = 64) -> int:
+def send_due_replies(
+    engine: Engine, doors: Mapping[int, ReplyDoor], *, clock: Clock, riders: Riders | None = None, limit: int = 64
+) -> int:
     """Send up to `limit` answers that are due and return how many were taken; 0: nothing was due. Writes.
 
     `doors` is keyed by channel id. States: sent; expired (too late, not tried); failed (LINE said no, or the channel
     has no door); unknown (LINE may have it, or we crashed in between). None is ever tried twice.
     """
     with transaction(engine) as session:
-        claimed = _claim(session, clock(), limit)
+        _settle_over(session, clock(), riders)
+        claimed = _claim(session, limit)
     with ThreadPoolExecutor(max_workers=CALLS_AT_ONCE, thread_name_prefix="reply") as pool:
         calls = {pool.submit(_send, reply, doors.get(reply.channel_id), clock): reply for reply in claimed}
         for call in as_completed(calls):
             state, problem = call.result()
-            _record(engine, calls[call].reply_id, state, problem)
+            with transaction(engine) as session:
+                _record(session, calls[call].reply_id, state, problem, clock(), riders)
     return len(claimed)
 
 
-def _claim(session: Session, now: datetime, limit: int) -> list[_Claimed]:
-    """Mark due replies as being sent, so that no other sender takes them, and settle those whose time is over."""
+def _settle_over(session: Session, now: datetime, riders: Riders | None) -> None:
+    """Settle the replies whose token is dead. Due still: expired, never tried. Still `sending`: its sender crashed, and
+    LINE may or may not have the answer."""
     reply = table_of(Reply)
-    is_over = reply.c.expires_at <= now
-    session.execute(update(reply).where(reply.c.state == "due", is_over).values(state="expired"))
-    # Still `sending` when the token is dead: its sender crashed, and LINE may or may not have the answer.
-    abandoned = {"state": "unknown", "problem": "the sender stopped before LINE's answer was recorded"}
-    session.execute(update(reply).where(reply.c.state == "sending", is_over).values(abandoned))
+    over = select(reply.c.id, reply.c.state).where(reply.c.state.in_(("due", "sending")), reply.c.expires_at <= now)
+    over = over.order_by(reply.c.id)
+    for row in session.execute(over if is_sqlite(session) else over.with_for_update(skip_locked=True)).all():
+        if row.state == "due":
+            _record(session, row.id, "expired", None, now, riders)
+        else:
+            abandoned = "the sender stopped before LINE's answer was recorded"
+            _record(session, row.id, "unknown", abandoned, now, riders)
+
+
+def _claim(session: Session, limit: int) -> list[_Claimed]:
+    """Mark due replies as being sent, so that no other sender takes them."""
+    reply = table_of(Reply)
     due = select(reply).where(reply.c.state == "due").order_by(reply.c.expires_at).limit(limit)
     rows = session.execute(due if is_sqlite(session) else due.with_for_update(skip_locked=True)).all()
     if rows:
@@ -118,7 +164,19 @@ def _send(reply: _Claimed, door: ReplyDoor | None, clock: Clock) -> tuple[str, s
     return "sent", None
 
 
-def _record(engine: Engine, reply_id: int, state: str, problem: str | None) -> None:
+def _record(
+    session: Session, reply_id: int, state: str, problem: str | None, now: datetime, riders: Riders | None
+) -> None:
+    """Write what became of a reply, and tell whoever rides along. The first word counts, but for a reply that was
+    given up as unknown while its sender still lived: what LINE then says is better known."""
     reply = table_of(Reply)
-    with transaction(engine) as session:
-        session.execute(update(reply).where(reply.c.id == reply_id).values(state=state, problem=problem))
+    changed = session.execute(
+        update(reply)
+        .where(reply.c.id == reply_id, reply.c.state.in_(("due", "sending", "unknown")))
+        .values(state=state, problem=problem)
+        .returning(reply.c.run_id, reply.c.customer_id)
+    ).first()
+    if changed is not None and changed.run_id is not None:
+        if riders is None:
+            raise RuntimeError(f"reply {reply_id} carries a delivery, but nobody is there to be told what became of it")
+        riders.settle(session, changed.run_id, changed.customer_id, state, now)

@@ -28,6 +28,7 @@ from campaigns.planning import schedule
 from campaigns.results.catch_up import catch_up
 from campaigns.results.learning import count_message_results, store_message_results
 from campaigns.sending.dispatch import Dispatch, Rates
+from campaigns.sending.rides import Rides
 from campaigns.sending.units import reserve_units
 from segmentation.demand.run import find_demand, keep_demand, newest_demand
 from segmentation.history import latest_run
@@ -197,17 +198,22 @@ def reply_texts(settings: Settings) -> ReplyTexts:
     return ReplyTexts(welcome=settings.welcome_text, refused=settings.refused_text, resumed=settings.resumed_text)
 
 
+def reply_riders(settings: Settings) -> Rides:
+    """What waits for free replies, with links as dispatch makes them."""
+    return Rides(TokenSigner(settings.secret_key.get_secret_value()), settings.public_base_url)
+
+
 def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
     """The table of jobs."""
     doors = line_doors(engine, settings)
-    texts = reply_texts(settings)
+    texts, riders = reply_texts(settings), reply_riders(settings)
 
     def inbox() -> None:
-        while process_inbox(engine, clock=clock, texts=texts):
+        while process_inbox(engine, clock=clock, texts=texts, riders=riders):
             pass
 
     def replies() -> None:  # a job of its own: events must not wait for a slow LINE
-        while send_due_replies(engine, doors, clock=clock):
+        while send_due_replies(engine, doors, clock=clock, riders=riders):
             pass
 
     return [

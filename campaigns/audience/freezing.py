@@ -186,6 +186,7 @@ def _insert_batches(session: Session, run: CampaignRun) -> Any:
             literal("due"),
             literal(0),
             _new_key(session) if run.way == "multicast" else cast(null(), String),
+            literal(run.reply_until, batch.c.not_before.type),
         )
         .where(and_(delivery.c.run_id == run.id, delivery.c.batch_number > there))
         .group_by(delivery.c.batch_number)
@@ -201,6 +202,7 @@ def _insert_batches(session: Session, run: CampaignRun) -> Any:
             "state",
             "attempts",
             "retry_key",
+            "not_before",
         ],
         rows,
         include_defaults=False,

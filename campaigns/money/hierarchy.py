@@ -70,7 +70,8 @@ def _alike(rows: list[Any], columns: list[Any]) -> Array:
     codes: dict[Any, int] = {}
     a = np.array([codes.setdefault(x, len(codes)) for x in rows])
     b = np.array([codes.setdefault(x, len(codes)) for x in columns])
-    return (a[:, None] == b[None, :]).astype(float)
+    same: Array = (a[:, None] == b[None, :]).astype(float)
+    return same
 
 
 def _length(new: Mapping[str, list[Any]]) -> int:

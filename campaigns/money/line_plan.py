@@ -2,8 +2,8 @@
 
 The defaults are Taiwan's plans since 2023-09-01, before tax, as resellers print them (cacafly.com, blog.alleypin.com,
 help.firstline.cc, each read in 2026): LINE's own page could not be read, so prices and later changes are unconfirmed,
-and of the add-on tiers only the first price (NT$0.2) is agreed on. Resellers name 0.011 as the lowest, but not the tiers
-between: without them a large send is estimated too dear, never too cheap.
+and of the add-on tiers only the first price (NT$0.2) is agreed on. Resellers name 0.011 as the lowest, but not the
+tiers between: without them a large send is estimated too dear, never too cheap.
 """
 
 from collections.abc import Mapping

@@ -18,6 +18,7 @@ from store.errors import BadInput
 from store.models import Campaign, CampaignStep, TrackedLink, Variant
 
 WAYS = ("push", "multicast", "narrowcast")
+MAX_REPLY_FIRST_MINUTES = 30 * 24 * 60
 Messages = Sequence[dict[str, Any]]
 
 
@@ -46,6 +47,7 @@ class StepPlan:
 class Plan:
     """A campaign. `at` (aware) is the first firing, or with `recurs` (five cron fields, or
     calendar words) the time from which it recurs; neither: a draft.
+    `reply_first_minutes`: so long each person's next free reply is waited for before the rest is pushed.
     `topics`: link of the content -> what it is about; who taps it gets the tag of that name."""
 
     name: str
@@ -58,6 +60,7 @@ class Plan:
     theme: str | None = None
     conversion_days: int = 7
     priority: int = 0
+    reply_first_minutes: int | None = None
     topics: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -83,6 +86,7 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
         holdout_percent=plan.holdout_percent,
         conversion_days=plan.conversion_days,
         priority=plan.priority,
+        reply_first_minutes=plan.reply_first_minutes,
         recurs=recurs,
         next_fire_at=first,
         created_at=now,
@@ -105,6 +109,7 @@ def _checked(session: Session, plan: Plan) -> list[str]:
         raise BadInput(f"holdout must be at least 0 and below 100 percent, got {plan.holdout_percent}")
     if plan.holdout_percent != round(plan.holdout_percent, 2):
         raise BadInput(f"holdout has at most two decimal places, got {plan.holdout_percent}")
+    _check_reply_first(plan)
     if not plan.name.strip():
         raise BadInput("a campaign needs a name")
     if not plan.steps:
@@ -115,6 +120,15 @@ def _checked(session: Session, plan: Plan) -> list[str]:
     check_audience(session, plan.audience)
     _check_topics(plan.topics, list(links))
     return list(links)
+
+
+def _check_reply_first(plan: Plan) -> None:
+    if plan.reply_first_minutes is None:
+        return
+    if plan.way == "narrowcast":
+        raise BadInput("a narrowcast's people are LINE's to count: free replies first need push or multicast")
+    if not 1 <= plan.reply_first_minutes <= MAX_REPLY_FIRST_MINUTES:
+        raise BadInput(f"free replies can be waited for from 1 to {MAX_REPLY_FIRST_MINUTES} minutes (30 days)")
 
 
 def _checked_step(step: StepPlan, way: str) -> list[str]:

@@ -22,6 +22,7 @@ from store.models import Campaign, CampaignRun, Channel, Delivery, SendBatch, Tr
 MISSED_ONCE = timedelta(hours=24)
 MISSED_RECURRING = timedelta(hours=1)
 FIRST_STEP = 1
+CANCELLED_IN_DOUBT = "cancelled in doubt"  # the reason of a delivery that may have gone out before the end
 
 
 class WrongState(ExpectedError):
@@ -105,6 +106,7 @@ def _fire(session: Session, campaign: Campaign, *, zone: ZoneInfo, now: datetime
             way=campaign.way,
             link_ids={row.url: row.id for row in links},
             by_enrolment=False,
+            reply_until=now + timedelta(minutes=campaign.reply_first_minutes) if campaign.reply_first_minutes else None,
             fired_at=now,
             frozen_up_to=0,
         )
@@ -258,7 +260,7 @@ def _skip_rest(session: Session, run_id: int) -> None:
         batch.c.state.in_(("accepted", "failed", "unknown")),
     )
     rest = (delivery.c.run_id == run_id, delivery.c.state == "chosen", ~follows_batch)
-    session.execute(update(delivery).where(*rest, in_doubt).values(state="unknown", reason="cancelled in doubt"))
+    session.execute(update(delivery).where(*rest, in_doubt).values(state="unknown", reason=CANCELLED_IN_DOUBT))
     session.execute(update(delivery).where(*rest).values(state="skipped", reason="cancelled"))
     session.execute(
         update(batch)

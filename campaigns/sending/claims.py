@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, bindparam, false, func, insert, literal, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, exists, false, func, insert, literal, or_, select, tuple_, update
 from sqlmodel import Session
 
 from store.engine import table_of
@@ -101,6 +101,7 @@ def claim_batches(
         .join(campaign, campaign.c.id == run.c.campaign_id)
         .join(channel, channel.c.id == campaign.c.channel_id)
         .where(run.c.state == "sending", is_free, channel.c.id.in_(channels), channel.c.stopped_reason.is_(None))
+        .where(_none_riding())
         .order_by(batch.c.run_id, batch.c.batch_number)
         .limit(limit)
         .with_for_update(of=batch, skip_locked=True)
@@ -122,6 +123,19 @@ def claim_batches(
             )
         )
     return [Claimed(*row) for row in rows]
+
+
+def _none_riding() -> Any:
+    """SQL: nobody of the batch is on the way by a free reply (campaigns/sending/rides.py); it waits until that is
+    known. Looked up only for runs that wait for replies."""
+    delivery, batch, run = table_of(Delivery), table_of(SendBatch), table_of(CampaignRun)
+    riding = exists().where(
+        delivery.c.run_id == batch.c.run_id,
+        delivery.c.batch_number == batch.c.batch_number,
+        delivery.c.state == "chosen",
+        delivery.c.by_reply,
+    )
+    return or_(run.c.reply_until.is_(None), ~riding)
 
 
 def renew(
@@ -148,7 +162,9 @@ def recipients_of(session: Session, claimed: Claimed) -> list[Recipient]:
     """Who in a claimed batch is still to be sent to, by customer id. A refusal since the freeze is obeyed here:
     such a person is skipped now, unless LINE may already have the message."""
     delivery, customer, account = table_of(Delivery), table_of(Customer), table_of(LineAccount)
-    mine = and_(delivery.c.run_id == claimed.run_id, delivery.c.batch_number == claimed.batch_number)
+    mine = and_(
+        delivery.c.run_id == claimed.run_id, delivery.c.batch_number == claimed.batch_number, ~delivery.c.by_reply
+    )
     if claimed.doubt_since is None:
         refusing = select(customer.c.id).where(
             customer.c.id == delivery.c.customer_id, customer.c.marketing_refused_at.is_not(None)
@@ -193,14 +209,15 @@ def recipients_of(session: Session, claimed: Claimed) -> list[Recipient]:
             row.variant_id,
             row.retry_key,
             row.first_attempt_at or claimed.doubt_since,
-            _fields(row),
+            fields_of(row),
             (row.language, row.profile_language),
         )
         for row in rows
     ]
 
 
-def _fields(row: Any) -> dict[str, Any]:
+def fields_of(row: Any) -> dict[str, Any]:
+    """The fields that content may name, of a row with a customer's columns; what is unknown is left out."""
     named = {
         "name": row.name or row.display_name,
         "display_name": row.display_name,

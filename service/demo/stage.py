@@ -25,7 +25,7 @@ from service.app import build
 from service.channels import channel_ids
 from service.doors import line_doors
 from service.settings import Settings
-from service.worker import derive_from_clicks, dispatching, learn_from_runs, reply_texts
+from service.worker import derive_from_clicks, dispatching, learn_from_runs, reply_riders, reply_texts
 from simulator.channels import ChannelOptions
 from simulator.life import user_agent
 from simulator.population import Action, ActionKind, Population
@@ -86,10 +86,10 @@ class Stage:
             answer = self.web.post("/webhook", data=body, headers={"x-line-signature": sign(options.secret, body)})
             if answer.status_code != 200:
                 raise RuntimeError(f"the webhook answered {answer.status_code}")
-        texts = reply_texts(self.settings)
-        while process_inbox(self.engine, clock=self.clock, texts=texts):
+        texts, riders = reply_texts(self.settings), reply_riders(self.settings)
+        while process_inbox(self.engine, clock=self.clock, texts=texts, riders=riders):
             pass
-        send_due_replies(self.engine, line_doors(self.engine, self.settings), clock=self.clock)
+        send_due_replies(self.engine, line_doors(self.engine, self.settings), clock=self.clock, riders=riders)
 
     def perform(self, actions: Iterable[Action]) -> None:
         """Do what people do, each at its time: taps over the tracked links, the rest inside LINE."""

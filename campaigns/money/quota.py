@@ -1,0 +1,129 @@
+"""How many messages a channel has left this month: by LINE's figure and by ours, both shown.
+
+LINE's figure is approximate, is read from time to time and knows what the Manager sent; ours is exact and of this
+moment but knows only what went out from here. What is left is counted from the higher of the two, less what runs under
+way still have to send. A month is a calendar month of the brand's time zone (LINE doesn't say in which zone it resets).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import and_, func, or_, select, update
+from sqlmodel import Session
+
+from store.engine import table_of
+from store.models import Campaign, CampaignRun, Channel, Delivery, SendBatch
+
+
+class LineQuota(Protocol):
+    """LINE's own answer: `limit` None is unlimited."""
+
+    @property
+    def limit(self) -> int | None: ...
+    @property
+    def used(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class QuotaState:
+    """A channel's month. `line_used` and `read_at` None: LINE was never asked this month; `limit` None: unlimited, or
+    not asked yet."""
+
+    channel: str
+    limit: int | None
+    line_used: int | None
+    read_at: datetime | None
+    accepted: int  # of our calls, by LINE, this month; free replies don't count
+    waiting: int  # people of runs under way who are still to be sent to
+
+    @property
+    def used(self) -> int:
+        """The higher of the two figures."""
+        return max(self.line_used or 0, self.accepted)
+
+    @property
+    def left(self) -> int | None:
+        """Messages that a new run could use, never below 0; None: unlimited or unknown."""
+        return None if self.limit is None else max(0, self.limit - self.used - self.waiting)
+
+
+def note_quota(session: Session, channel_id: int, quota: LineQuota, *, now: datetime) -> None:
+    """Keep LINE's answer on the channel's row."""
+    channel = table_of(Channel)
+    values = {"quota_limit": quota.limit, "quota_used": quota.used, "quota_read_at": now}
+    session.execute(update(channel).where(channel.c.id == channel_id).values(values))
+
+
+def quota_state(
+    session: Session, channel_id: int, *, zone: ZoneInfo, now: datetime, but_run: int | None = None
+) -> QuotaState:
+    """The month's figures; `but_run`: a run that doesn't count as waiting, since the question is asked for it."""
+    channel = session.get_one(Channel, channel_id)
+    since = month_start(now, zone)
+    is_fresh = channel.quota_read_at is not None and channel.quota_read_at >= since
+    return QuotaState(
+        channel=channel.name,
+        limit=channel.quota_limit if channel.quota_read_at is not None else None,
+        line_used=channel.quota_used if is_fresh else None,  # last month's use says nothing of this one's
+        read_at=channel.quota_read_at,
+        accepted=_accepted(session, channel_id, since),
+        waiting=_waiting(session, channel_id, but_run),
+    )
+
+
+def month_start(now: datetime, zone: ZoneInfo) -> datetime:
+    """The first moment of the calendar month of `now` in a time zone."""
+    return now.astimezone(zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _accepted(session: Session, channel_id: int, since: datetime) -> int:
+    delivery, batch, run = table_of(Delivery), table_of(SendBatch), table_of(CampaignRun)
+    is_accepted = or_(delivery.c.state == "accepted", and_(delivery.c.state == "chosen", batch.c.state == "accepted"))
+    return (
+        session.scalar(
+            select(func.count())
+            .select_from(_with_batch())
+            .where(
+                delivery.c.run_id.in_(_runs(channel_id)),
+                or_(run.c.finished_at.is_(None), run.c.finished_at >= since),
+                is_accepted,
+                ~delivery.c.by_reply,
+                func.coalesce(delivery.c.sent_at, batch.c.sent_at) >= since,
+            )
+        )
+        or 0
+    )
+
+
+def _waiting(session: Session, channel_id: int, but_run: int | None) -> int:
+    batch, delivery, run = table_of(SendBatch), table_of(Delivery), table_of(CampaignRun)
+    return (
+        session.scalar(
+            select(func.count())
+            .select_from(_with_batch())
+            .where(
+                delivery.c.run_id.in_(_runs(channel_id)),
+                run.c.state.in_(("planned", "sending", "paused")),
+                run.c.id != (but_run or 0),
+                delivery.c.state == "chosen",
+                batch.c.state.in_(("waiting", "due", "claimed")),
+            )
+        )
+        or 0
+    )
+
+
+def _runs(channel_id: int) -> Any:
+    run, campaign = table_of(CampaignRun), table_of(Campaign)
+    return (
+        select(run.c.id).join(campaign, campaign.c.id == run.c.campaign_id).where(campaign.c.channel_id == channel_id)
+    )
+
+
+def _with_batch() -> Any:
+    delivery, batch, run = table_of(Delivery), table_of(SendBatch), table_of(CampaignRun)
+    return delivery.join(run, run.c.id == delivery.c.run_id).outerjoin(
+        batch, and_(batch.c.run_id == delivery.c.run_id, batch.c.batch_number == delivery.c.batch_number)
+    )
