@@ -56,6 +56,9 @@ class Channel(Row, table=True):
     id: int | None = _key()
     name: str = Field(unique=True)  # the <channel> of /webhook/<channel>
     destination: str | None = None  # the bot's user id; null until LINE has told us
+    quota_limit: int | None = None  # LINE's messages a month; null: unlimited, or not read yet
+    quota_used: int | None = None  # LINE's own approximate figure; null: not read yet, like the next
+    quota_read_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     stopped_reason: str | None = None  # set when LINE refuses the token (401/403): nothing is sent until cleared
     units_of_others: int = 0  # names of aggregation units that LINE has counted in `units_month` beyond our own
     units_month: str | None = None  # 2026-11; null: LINE was never asked
@@ -627,6 +630,8 @@ class CampaignRun(Row, table=True):
     send_from: datetime | None = Field(default=None, sa_type=UTCDateTime)  # put off by quiet hours to then; null: not
     send_until: datetime | None = Field(default=None, sa_type=UTCDateTime)  # then it is quiet; null: never
     members_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # rules stand in run_member; null: not yet
+    gain_cut: dict[str, Any] | None = Field(default=None, sa_type=JSON(none_as_null=True))  # null: enough quota
+    arms: dict[str, Any] | None = Field(default=None, sa_type=JSON(none_as_null=True))  # learned targeting; null: none
     fired_at: datetime = Field(sa_type=UTCDateTime)
     frozen_up_to: int = Field(default=0, sa_type=BigId)  # customers up to this id are in the audience or not for good
     frozen_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: the audience is still being frozen
@@ -634,6 +639,16 @@ class CampaignRun(Row, table=True):
     tallied_at: datetime | None = Field(
         default=None, sa_type=UTCDateTime
     )  # all in run_tally, as batch 0; null: not yet
+
+
+class RunWave(Row, table=True):
+    """How the people of a run's later wave are shared among its variants: decided once, when they may go."""
+
+    run_id: int = _ref("campaign_run.id", primary_key=True)
+    wave: int = Field(primary_key=True)  # from 1; wave 0 goes by the variants' weights
+    shares: list[float] = _json(list)  # of each of CampaignRun.variants, adding up to 1
+    reason: str  # learned | winner | deadline
+    decided_at: datetime = Field(sa_type=UTCDateTime)
 
 
 class RunMember(Row, table=True):

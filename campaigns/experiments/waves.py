@@ -5,6 +5,7 @@ are let go slice by slice, each slice in a short transaction that gives people t
 a crash goes on where the last slice was committed. Only a run that is being sent is looked at: pause and cancel hold.
 """
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,14 +13,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import and_, case, exists, func, insert, literal, or_, select, update
+from sqlalchemy import and_, case, exists, func, insert, literal, select, update
 from sqlmodel import Session
 
-from campaigns.audience.freezing import new_key
 from campaigns.experiments.assignment import variant_place
 from campaigns.experiments.choice import best_so_far, shares_by_thompson
 from campaigns.experiments.design import Experiment, experiment_of
 from campaigns.experiments.stopping import winner_of
+from campaigns.results.tally import SAME_BATCH, effective_state
 from store.engine import insert_for, is_sqlite, table_of
 from store.models import Campaign, CampaignRun, Click, Delivery, RunWave, SalesOrder, SendBatch
 
@@ -138,6 +139,7 @@ def release_slice(session: Session, run_id: int, *, not_before: datetime | None)
         )
         .values(
             state="due" if run.way == "push" else "split",
+            is_tallied=False,
             not_before=case((later, batch.c.not_before), else_=literal(not_before, batch.c.not_before.type)),
         )
     )
@@ -168,27 +170,34 @@ def _split_by_variant(session: Session, run: CampaignRun, numbers: list[int], sh
         .where(delivery.c.run_id == run.id, delivery.c.batch_number.in_(numbers), delivery.c.state == "chosen")
         .values(batch_number=case(first, value=delivery.c.batch_number) + _place(run, shares))
     )
-    old, made = batch.alias(), delivery.c.batch_number
-    origin = case({start + n: number for number, start in first.items() for n in range(len(run.variants))}, value=made)
-    rows = (
-        select(
-            literal(run.id),
-            made,
-            func.count(),
-            func.min(delivery.c.variant_id),
-            func.max(old.c.language),
-            func.max(old.c.wave),
-            literal("due"),
-            literal(0),
-            new_key(session),
-            func.max(old.c.not_before),
-        )
-        .select_from(delivery.join(old, and_(old.c.run_id == delivery.c.run_id, old.c.batch_number == origin)))
-        .where(delivery.c.run_id == run.id, made > last)
-        .group_by(made)
-    )
-    names = ["run_id", "batch_number", "recipient_count", "variant_id", "language", "wave", "state", "attempts"]
-    session.execute(insert(batch).from_select([*names, "retry_key", "not_before"], rows, include_defaults=False))
+    origin = {start + n: number for number, start in first.items() for n in range(len(run.variants))}
+    old = {
+        row.batch_number: row
+        for row in session.execute(select(batch).where(batch.c.run_id == run.id, batch.c.batch_number.in_(numbers)))
+    }
+    made = session.execute(
+        select(delivery.c.batch_number, func.count(), func.min(delivery.c.variant_id))
+        .where(delivery.c.run_id == run.id, delivery.c.batch_number.in_(origin))
+        .group_by(delivery.c.batch_number)
+        .order_by(delivery.c.batch_number)
+    ).all()
+    rows = [
+        {
+            "run_id": run.id,
+            "batch_number": number,
+            "recipient_count": people,
+            "variant_id": variant_id,
+            "language": old[origin[number]].language,
+            "wave": old[origin[number]].wave,
+            "state": "due",
+            "attempts": 0,
+            "retry_key": str(uuid.uuid4()),
+            "not_before": old[origin[number]].not_before,
+        }
+        for number, people, variant_id in made
+    ]
+    if rows:
+        session.connection().execute(insert(batch), rows)
 
 
 def deadline_of(run: CampaignRun, experiment: Experiment) -> datetime:
@@ -205,7 +214,6 @@ def counts_of(session: Session, run: CampaignRun, experiment: Experiment, *, now
     known_before = now - timedelta(minutes=experiment.wait_minutes)
     is_known = sent_at <= literal(known_before, delivery.c.sent_at.type)
     success = _tapped(sent_at, until) if experiment.outcome == "clicks" else _ordered(sent_at, until)
-    is_accepted = or_(delivery.c.state == "accepted", and_(delivery.c.state == "chosen", batch.c.state == "accepted"))
     rows = session.execute(
         select(
             batch.c.wave,
@@ -214,12 +222,8 @@ def counts_of(session: Session, run: CampaignRun, experiment: Experiment, *, now
             func.count(case((and_(is_known, success), 1))).label("successes"),
             func.count(case((~is_known, 1))).label("open_people"),
         )
-        .select_from(
-            delivery.join(
-                batch, and_(batch.c.run_id == delivery.c.run_id, batch.c.batch_number == delivery.c.batch_number)
-            )
-        )
-        .where(delivery.c.run_id == run.id, is_accepted, delivery.c.variant_id.is_not(None))
+        .select_from(delivery.join(batch, SAME_BATCH))
+        .where(delivery.c.run_id == run.id, effective_state() == "accepted", delivery.c.variant_id.is_not(None))
         .group_by(batch.c.wave, delivery.c.variant_id)
     ).all()
     wave_at = {wave: place for place, wave in enumerate(sorted(decided))}

@@ -16,7 +16,7 @@ from sqlmodel import Session
 from campaigns.experiments.assignment import bucket_of, salt_of
 from campaigns.money.hierarchy import Array, Past, predict
 from store.engine import table_of
-from store.models import CampaignRun, Customer, CustomerPrediction, CustomerSegment, Delivery, RunOrder, SendBatch
+from store.models import CampaignRun, Customer, CustomerPrediction, CustomerSegment, RunResponse, RunTally
 from store.types import DECIMAL_PLACES
 
 SCALE = 10**DECIMAL_PLACES
@@ -57,8 +57,8 @@ def segment_gains(past: PastLift, segments: list[str], rng: np.random.Generator)
         of = np.array([n == name for n in names])
         mean = total[of].sum() / people[of].sum()
         spread[of] = max(float(squares[of].sum() / people[of].sum() - mean**2), overall * 1e-3)
-    levels = {"segment": names, "run": [past.run[i] for i in rows]}
-    new = {"segment": list(segments), "run": [-1] * len(segments)}
+    levels: dict[str, list[Any]] = {"segment": names, "run": [past.run[i] for i in rows]}
+    new: dict[str, list[Any]] = {"segment": list(segments), "run": [-1] * len(segments)}
     scale = max(float(total.sum() / people.sum()), 1e-9)  # effects of the size of what people spend anyhow, not more
     drawn = predict(Past(y, spread * (1 / sent + 1 / held), levels), new, scale=scale, draws=DRAWS, rng=rng)
     gains: Array = drawn.mean(axis=0)
@@ -110,44 +110,37 @@ def gains_of(session: Session, rng: np.random.Generator) -> Gains:
 
 def past_lift(session: Session) -> PastLift:
     """Past runs with somebody held out, by segment at the time, oldest first."""
-    delivery, batch, order, run = table_of(Delivery), table_of(SendBatch), table_of(RunOrder), table_of(CampaignRun)
-    paid = (
-        select(
-            order.c.run_id,
-            order.c.customer_id,
-            func.sum(cast(type_coerce(order.c.amount, BigInteger), Float) / SCALE).label("paid"),
-        )
-        .group_by(order.c.run_id, order.c.customer_id)
-        .subquery()
-    )
-    is_sent = or_(delivery.c.state == "accepted", and_(delivery.c.state == "chosen", batch.c.state == "accepted"))
-    is_held = delivery.c.state == "held_out"
-    amount = func.coalesce(paid.c.paid, 0.0)
-    name = func.coalesce(delivery.c.segment, NO_SEGMENT)
-    with_holdout = select(delivery.c.run_id).where(delivery.c.state == "held_out").distinct()
-    rows = session.execute(
-        select(
-            delivery.c.run_id,
-            name,
-            func.count(case((is_sent, 1))),
-            func.coalesce(func.sum(case((is_sent, amount))), 0.0),
-            func.count(case((is_held, 1))),
-            func.coalesce(func.sum(case((is_held, amount))), 0.0),
-            func.sum(amount * amount),
-        )
-        .select_from(
-            delivery.join(run, run.c.id == delivery.c.run_id)
-            .outerjoin(
-                batch, and_(batch.c.run_id == delivery.c.run_id, batch.c.batch_number == delivery.c.batch_number)
-            )
-            .outerjoin(paid, and_(paid.c.run_id == delivery.c.run_id, paid.c.customer_id == delivery.c.customer_id))
-        )
-        .where(delivery.c.run_id.in_(with_holdout), run.c.state == "sent", or_(is_sent, is_held))
-        .group_by(delivery.c.run_id, name)
-        .order_by(delivery.c.run_id, name)
+    run, tally, response = table_of(CampaignRun), table_of(RunTally), table_of(RunResponse)
+    over = select(run.c.id).where(run.c.tallied_at.is_not(None))
+    kept = (tally.c.run_id.in_(over), tally.c.state.in_(("accepted", "held_out")))
+    sizes = session.execute(
+        select(tally.c.run_id, tally.c.segment, tally.c.state, func.sum(tally.c.people))
+        .where(*kept)
+        .group_by(tally.c.run_id, tally.c.segment, tally.c.state)
     ).all()
-    columns = [np.array([float(row[n]) for row in rows]) for n in range(2, 7)]
-    return PastLift([row[0] for row in rows], [row[1] for row in rows], *columns)
+    paid = cast(type_coerce(response.c.revenue, BigInteger), Float) / SCALE
+    sums = session.execute(
+        select(response.c.run_id, response.c.segment, response.c.state, func.sum(paid), func.sum(paid * paid))
+        .where(response.c.run_id.in_(over), response.c.state.in_(("accepted", "held_out")))
+        .group_by(response.c.run_id, response.c.segment, response.c.state)
+    ).all()
+    people = {(run_id, name, state): float(n) for run_id, name, state, n in sizes}
+    total = {(run_id, name, state): float(x or 0) for run_id, name, state, x, _ in sums}
+    squares = {(run_id, name, state): float(x or 0) for run_id, name, state, _, x in sums}
+    keys = sorted({(run_id, name) for run_id, name, state in people if state == "held_out"})
+
+    def column(found: dict[tuple[int, str, str], float], state: str) -> Array:
+        return np.array([found.get((*key, state), 0.0) for key in keys])
+
+    return PastLift(
+        run=[run_id for run_id, _ in keys],
+        segment=[name for _, name in keys],
+        sent=column(people, "accepted"),
+        sent_sum=column(total, "accepted"),
+        held=column(people, "held_out"),
+        held_sum=column(total, "held_out"),
+        squares=column(squares, "accepted") + column(squares, "held_out"),
+    )
 
 
 @dataclass(frozen=True)

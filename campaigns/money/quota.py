@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlmodel import Session
 
+from campaigns.results.tally import SAME_BATCH, effective_state
 from store.engine import table_of
 from store.models import Campaign, CampaignRun, Channel, Delivery, SendBatch
 
@@ -80,7 +81,6 @@ def month_start(now: datetime, zone: ZoneInfo) -> datetime:
 
 def _accepted(session: Session, channel_id: int, since: datetime) -> int:
     delivery, batch, run = table_of(Delivery), table_of(SendBatch), table_of(CampaignRun)
-    is_accepted = or_(delivery.c.state == "accepted", and_(delivery.c.state == "chosen", batch.c.state == "accepted"))
     return (
         session.scalar(
             select(func.count())
@@ -88,7 +88,7 @@ def _accepted(session: Session, channel_id: int, since: datetime) -> int:
             .where(
                 delivery.c.run_id.in_(_runs(channel_id)),
                 or_(run.c.finished_at.is_(None), run.c.finished_at >= since),
-                is_accepted,
+                effective_state() == "accepted",
                 ~delivery.c.by_reply,
                 func.coalesce(delivery.c.sent_at, batch.c.sent_at) >= since,
             )
@@ -123,7 +123,5 @@ def _runs(channel_id: int) -> Any:
 
 
 def _with_batch() -> Any:
-    delivery, batch, run = table_of(Delivery), table_of(SendBatch), table_of(CampaignRun)
-    return delivery.join(run, run.c.id == delivery.c.run_id).outerjoin(
-        batch, and_(batch.c.run_id == delivery.c.run_id, batch.c.batch_number == delivery.c.batch_number)
-    )
+    delivery, run = table_of(Delivery), table_of(CampaignRun)
+    return delivery.join(run, run.c.id == delivery.c.run_id).outerjoin(table_of(SendBatch), SAME_BATCH)

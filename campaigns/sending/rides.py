@@ -8,7 +8,7 @@ or that was never tried, gives it back to be pushed. bot/ declares what it needs
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -16,9 +16,11 @@ import orjson
 from sqlalchemy import and_, case, func, insert, null, or_, select, update
 from sqlmodel import Session
 
-from campaigns.content.message import Content, NotRenderable, compile_content
+from campaigns.content.message import NotRenderable
+from campaigns.content.versions import Versions
 from campaigns.links.clicks import TokenSigner
 from campaigns.planning.schedule import CANCELLED_IN_DOUBT
+from campaigns.results.tally import forget_tally
 from campaigns.sending.claims import fields_of
 from store.engine import is_sqlite, table_of
 from store.models import Campaign, CampaignRun, Customer, Delivery, LineAccount, SendBatch
@@ -90,19 +92,21 @@ class Rides:
                 "first_attempt_at": None,
             }
         session.execute(update(delivery).where(*riding, is_open).values(values))
+        _count_again(session, run_id, customer_id)
         if reply_state not in ("sent", "unknown"):
             _find_batch(session, run_id, customer_id)
 
     def _rendered(self, session: Session, row: Any) -> list[dict[str, Any]]:
         """The person's messages; empty when they can't be made: pushing will say why."""
         # In a reply the link may be the person's own even where a multicast's is the same for everyone.
-        run = self._run(session, row.run_id)
+        run, spoken = self._run(session, row.run_id), (row.language, row.profile_language)
 
         def track(url: str) -> str:
             return f"{self._link_base}/r/{self._signer.sign(run.link_ids[url], row.run_id, row.customer_id)}"
 
         try:
-            messages: list[dict[str, Any]] = orjson.loads(run.content(row)(fields_of(row), track))
+            content = run.contents[row.variant_id].for_reader(*spoken)
+            messages: list[dict[str, Any]] = orjson.loads(content(fields_of(row), track))
         except NotRenderable:
             return []
         return messages
@@ -112,26 +116,16 @@ class Rides:
             if len(self._runs) >= KEPT_RUNS:
                 self._runs.clear()
             run = session.get_one(CampaignRun, run_id)
-            self._runs[run_id] = _Run(run.link_ids, {v["variant_id"]: v for v in run.variants})
+            self._runs[run_id] = _Run(run.link_ids, {v["variant_id"]: Versions(v) for v in run.variants})
         return self._runs[run_id]
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Run:
-    """What is kept of a run between events: its frozen content, compiled when it is first asked for."""
+    """What is kept of a run between events."""
 
     link_ids: Mapping[str, int]
-    variants: Mapping[int, Mapping[str, Any]]
-    compiled: dict[tuple[int, str], Content] = field(default_factory=dict)
-
-    def content(self, person: Any) -> Content:
-        """The version for somebody's variant and language."""
-        variant = self.variants[person.variant_id]
-        language = next((x for x in (person.language, person.profile_language) if x in variant["languages"]), "")
-        key = (person.variant_id, language)
-        if key not in self.compiled:
-            self.compiled[key] = compile_content(variant["languages"].get(language) or variant["messages"])
-        return self.compiled[key]
+    contents: Mapping[int, Versions]  # variant id -> what it says
 
 
 def _waiting_runs(session: Session, now: datetime) -> list[int]:
@@ -201,6 +195,20 @@ def _take(session: Session, run_id: int, customer_id: int, now: datetime) -> boo
         .values(by_reply=True, first_attempt_at=now)
     )
     return bool(taken.rowcount)  # type: ignore[attr-defined]
+
+
+def _count_again(session: Session, run_id: int, customer_id: int) -> None:
+    """What is kept of the run's counts no longer holds for somebody's batch."""
+    delivery, batch = table_of(Delivery), table_of(SendBatch)
+    if session.get_one(CampaignRun, run_id).tallied_at is not None:  # rare: it was closed over a reply in doubt
+        forget_tally(session, run_id)
+        return
+    mine = select(delivery.c.batch_number).where(delivery.c.run_id == run_id, delivery.c.customer_id == customer_id)
+    session.execute(
+        update(batch)
+        .where(batch.c.run_id == run_id, batch.c.batch_number == mine.scalar_subquery())
+        .values(is_tallied=False)
+    )
 
 
 def _find_batch(session: Session, run_id: int, customer_id: int) -> None:

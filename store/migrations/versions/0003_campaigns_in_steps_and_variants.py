@@ -155,6 +155,16 @@ def _runs_and_orders() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["campaign_run.id"], name=op.f("fk_run_member_run_id")),
         sa.PrimaryKeyConstraint("run_id", "target", "customer_id", name=op.f("pk_run_member")),
     )
+    op.create_table(
+        "run_wave",
+        sa.Column("run_id", BigId, nullable=False),
+        sa.Column("wave", sa.Integer(), nullable=False),
+        sa.Column("shares", sa.JSON(), nullable=False),
+        sa.Column("reason", AutoString(), nullable=False),
+        sa.Column("decided_at", UTCDateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["campaign_run.id"], name=op.f("fk_run_wave_run_id")),
+        sa.PrimaryKeyConstraint("run_id", "wave", name=op.f("pk_run_wave")),
+    )
     _responses()
 
     op.create_table(
@@ -277,6 +287,9 @@ def _campaigns() -> None:
     with op.batch_alter_table("channel") as batch:
         batch.add_column(sa.Column("units_of_others", sa.Integer(), nullable=False, server_default=sa.text("0")))
         batch.add_column(sa.Column("units_month", AutoString(), nullable=True))
+        batch.add_column(sa.Column("quota_limit", sa.Integer(), nullable=True))
+        batch.add_column(sa.Column("quota_used", sa.Integer(), nullable=True))
+        batch.add_column(sa.Column("quota_read_at", UTCDateTime(timezone=True), nullable=True))
 
     with op.batch_alter_table("campaign") as batch:
         batch.add_column(sa.Column("audience", sa.JSON(), nullable=False, server_default="{}"))
@@ -301,6 +314,8 @@ def _campaigns() -> None:
         batch.add_column(sa.Column("send_from", UTCDateTime(timezone=True), nullable=True))
         batch.add_column(sa.Column("send_until", UTCDateTime(timezone=True), nullable=True))
         batch.add_column(sa.Column("members_at", UTCDateTime(timezone=True), nullable=True))
+        batch.add_column(sa.Column("gain_cut", sa.JSON(none_as_null=True), nullable=True))
+        batch.add_column(sa.Column("arms", sa.JSON(none_as_null=True), nullable=True))
         batch.drop_constraint(op.f("uq_campaign_run_campaign_id_scheduled_for"), type_="unique")
         batch.create_unique_constraint(
             op.f("uq_campaign_run_campaign_id_step_number_scheduled_for"),
