@@ -223,7 +223,7 @@ def settle(session: Session, *, now: datetime) -> list[int]:
     )
     for run_id in cancelled:
         _skip_rest(session, run_id)
-    unsent = exists().where(batch.c.run_id == run.c.id, batch.c.state.in_(("due", "claimed")))
+    unsent = exists().where(batch.c.run_id == run.c.id, batch.c.state.in_(("waiting", "due", "claimed")))
     over = (run.c.state == "sending", ~unsent)
     # The campaigns first, as whoever pauses or fires does: a state changes under its campaign's lock. Then only the
     # runs of those: one that is over since would bring a campaign that isn't locked, out of order.
@@ -264,7 +264,7 @@ def _skip_rest(session: Session, run_id: int) -> None:
     session.execute(update(delivery).where(*rest).values(state="skipped", reason="cancelled"))
     session.execute(
         update(batch)
-        .where(batch.c.run_id == run_id, batch.c.state.in_(("due", "claimed")))
+        .where(batch.c.run_id == run_id, batch.c.state.in_(("waiting", "due", "claimed")))
         .values(state="done", claimed_by=None, lease_until=None, is_tallied=False)
     )
 
