@@ -46,6 +46,7 @@ class CampaignSettings(BaseModel):
     country: Annotated[str, AfterValidator(_known_country)] = "TW"  # whose holidays and make-up workdays hold
     holidays: tuple[date, ...] = ()  # days off of the brand's own
     workdays: tuple[date, ...] = ()  # days that it works although the country doesn't
+    keep_line_audiences: bool = False  # what narrowcasts uploaded stays at LINE; else it is deleted once they are over
 
     def quiet(self) -> QuietHours | None:
         """The quiet hours; None when there are none."""

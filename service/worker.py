@@ -28,6 +28,9 @@ from campaigns.planning import schedule
 from campaigns.results.catch_up import catch_up
 from campaigns.results.learning import count_message_results, store_message_results
 from campaigns.sending.dispatch import Dispatch, Rates
+from campaigns.sending.figures import ask_for_figures, count_units
+from campaigns.sending.narrowcast import Ground as NarrowcastGround
+from campaigns.sending.narrowcast import step_narrowcasts
 from campaigns.sending.rides import Rides
 from campaigns.sending.units import reserve_units
 from segmentation.demand.run import find_demand, keep_demand, newest_demand
@@ -39,7 +42,7 @@ from segmentation.settings import SegmentSettings, changed_at, read_settings
 from segmentation.snapshot import take_snapshot
 from service.brand_words import tokenize_for_brand
 from service.channels import channel_ids
-from service.doors import bulk_door, line_doors
+from service.doors import bulk_door, insight_doors, line_doors, narrowcast_doors
 from service.settings import Settings
 from store.clock import Clock, system_clock
 from store.engine import insert_for, reading, table_of, transaction
@@ -193,6 +196,18 @@ def _segments_of(session: Session, today: date, settings: Settings) -> SegmentRu
     return newest if newest.finished_at.astimezone(settings.zone).date() >= today else None
 
 
+def narrowcast_ground(engine: Engine, settings: Settings, clock: Clock) -> NarrowcastGround:
+    """What the narrowcasts of all channels with a token stand on."""
+    return NarrowcastGround(
+        engine,
+        narrowcast_doors(engine, settings),
+        signer=TokenSigner(settings.secret_key.get_secret_value()),
+        link_base=settings.public_base_url,
+        lease=timedelta(seconds=settings.lease_seconds),
+        clock=clock,
+    )
+
+
 def reply_texts(settings: Settings) -> ReplyTexts:
     """The answers of the settings."""
     return ReplyTexts(welcome=settings.welcome_text, refused=settings.refused_text, resumed=settings.resumed_text)
@@ -207,6 +222,8 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
     """The table of jobs."""
     doors = line_doors(engine, settings)
     texts, riders = reply_texts(settings), reply_riders(settings)
+    figures = insight_doors(engine, settings)
+    narrowcasts = narrowcast_ground(engine, settings, clock)
 
     def inbox() -> None:
         while process_inbox(engine, clock=clock, texts=texts, riders=riders):
@@ -222,6 +239,9 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
         Job("campaigns", IntervalTrigger(seconds=0.5), lambda: tick_campaigns(engine, settings, clock)),
         Job("click events", IntervalTrigger(seconds=2), lambda: derive_from_clicks(engine, clock)),
         Job("results", IntervalTrigger(seconds=1), lambda: catch_up(engine, clock)),
+        Job("narrowcasts", IntervalTrigger(seconds=1), lambda: step_narrowcasts(narrowcasts)),
+        Job("LINE's figures", IntervalTrigger(seconds=10), lambda: ask_for_figures(engine, figures, clock=clock)),
+        Job("LINE's units", IntervalTrigger(minutes=10), lambda: count_units(engine, figures, clock=clock)),
         Job("profiles", IntervalTrigger(seconds=5), lambda: fetch_due_profiles(engine, doors, clock=clock)),
         Job("learning", IntervalTrigger(seconds=30), lambda: learn_from_runs(engine, clock)),
         Job("changes", IntervalTrigger(seconds=1), lambda: renew_after_changes(engine, settings, clock)),

@@ -12,6 +12,7 @@ from sqlmodel import Session
 
 from campaigns.audience.target import Audience, condition_of
 from campaigns.content.languages import version_column
+from campaigns.content.parts import ONE_BODY
 from campaigns.planning.schedule import audience_is_frozen
 from store.engine import insert_for, is_sqlite, table_of
 from store.models import Campaign, CampaignRun, Customer, CustomerSegment, Delivery, LineAccount, SendBatch
@@ -116,7 +117,7 @@ def _insert_deliveries(session: Session, run: CampaignRun, campaign: Campaign, l
     )
     # One call of a multicast has one body: its batches hold one variant in one language each, with numbers in turns.
     languages = _languages(run)
-    bodies = len(run.variants) * len(languages) if run.way == "multicast" else 1
+    bodies = len(run.variants) * len(languages) if run.way in ONE_BODY else 1
     body = person.c.variant_place * len(languages) + person.c.language_place if bodies > 1 else literal(0)
     place = func.row_number().over(partition_by=[person.c.state, body], order_by=person.c.customer_id)
     first_batch = session.scalar(
@@ -148,7 +149,7 @@ def _insert_deliveries(session: Session, run: CampaignRun, campaign: Campaign, l
 
 def _languages(run: CampaignRun) -> list[str | None]:
     """The versions that a multicast's bodies come in: the plain one, and one for each language of any variant."""
-    if run.way != "multicast":
+    if run.way not in ONE_BODY:
         return [None]
     return [None, *sorted({language for variant in run.variants for language in variant["languages"]})]
 
@@ -180,7 +181,7 @@ def _insert_batches(session: Session, run: CampaignRun) -> Any:
             literal(run.id),
             delivery.c.batch_number,
             func.count(),
-            func.min(delivery.c.variant_id) if run.way == "multicast" else cast(null(), BigId),
+            func.min(delivery.c.variant_id) if run.way in ONE_BODY else cast(null(), BigId),
             language if len(languages) > 1 else cast(null(), String),
             literal(0),
             literal("due"),

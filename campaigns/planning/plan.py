@@ -13,11 +13,11 @@ from campaigns.audience.target import Audience, check_audience
 from campaigns.content.languages import check_languages
 from campaigns.content.message import check_messages, links_in
 from campaigns.planning.schedule import first_firing
+from campaigns.sending.ways import AUTO, WAYS, check_way, needs_of
 from segmentation.tags.definitions import check_name
 from store.errors import BadInput
 from store.models import Campaign, CampaignStep, TrackedLink, Variant
 
-WAYS = ("push", "multicast", "narrowcast")
 MAX_REPLY_FIRST_MINUTES = 30 * 24 * 60
 Messages = Sequence[dict[str, Any]]
 
@@ -48,6 +48,7 @@ class Plan:
     """A campaign. `at` (aware) is the first firing, or with `recurs` (five cron fields, or
     calendar words) the time from which it recurs; neither: a draft.
     `reply_first_minutes`: so long each person's next free reply is waited for before the rest is pushed.
+    `way`: push, multicast, narrowcast, or auto for the one that the content needs (campaigns/sending/ways.py).
     `topics`: link of the content -> what it is about; who taps it gets the tag of that name."""
 
     name: str
@@ -75,13 +76,15 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
     Raises BadInput (UnknownTarget, InvalidMessage …) and writes nothing when anything in it is wrong.
     """
     links = _checked(session, plan)
+    needs = needs_of([step.variants for step in plan.steps], replies_first=plan.reply_first_minutes is not None)
+    way = check_way(plan.way, needs)
     recurs, first = first_firing(session, plan.at, plan.recurs, zone=zone, now=now)
     campaign = Campaign(
         channel_id=channel_id,
         name=plan.name,
         state="scheduled" if first else "draft",
         audience=plan.audience.to_json(),
-        way=plan.way,
+        way=way,
         theme=plan.theme,
         holdout_percent=plan.holdout_percent,
         conversion_days=plan.conversion_days,
@@ -103,8 +106,8 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
 
 def _checked(session: Session, plan: Plan) -> list[str]:
     """The links of a plan's content in order of first appearance, each once. Raises BadInput for whatever is wrong."""
-    if plan.way not in WAYS:
-        raise BadInput(f"{plan.way!r} is not a way to send: say {', '.join(WAYS)}")
+    if plan.way not in (AUTO, *WAYS):
+        raise BadInput(f"{plan.way!r} is not a way to send: say {', '.join((AUTO, *WAYS))}")
     if not (plan.holdout_percent.is_finite() and 0 <= plan.holdout_percent < 100):
         raise BadInput(f"holdout must be at least 0 and below 100 percent, got {plan.holdout_percent}")
     if plan.holdout_percent != round(plan.holdout_percent, 2):
@@ -116,7 +119,7 @@ def _checked(session: Session, plan: Plan) -> list[str]:
         raise BadInput("a campaign needs at least one step")
     links: dict[str, None] = {}
     for step in plan.steps:
-        links.update(dict.fromkeys(_checked_step(step, plan.way)))
+        links.update(dict.fromkeys(_checked_step(step, "push" if plan.way == AUTO else plan.way)))
     check_audience(session, plan.audience)
     _check_topics(plan.topics, list(links))
     return list(links)
@@ -125,8 +128,6 @@ def _checked(session: Session, plan: Plan) -> list[str]:
 def _check_reply_first(plan: Plan) -> None:
     if plan.reply_first_minutes is None:
         return
-    if plan.way == "narrowcast":
-        raise BadInput("a narrowcast's people are LINE's to count: free replies first need push or multicast")
     if not 1 <= plan.reply_first_minutes <= MAX_REPLY_FIRST_MINUTES:
         raise BadInput(f"free replies can be waited for from 1 to {MAX_REPLY_FIRST_MINUTES} minutes (30 days)")
 
@@ -139,8 +140,6 @@ def _checked_step(step: StepPlan, way: str) -> list[str]:
         raise BadInput("the weight of a variant must be above 0")
     for variant in step.variants:
         check_languages(variant.languages)
-        if variant.languages and way == "narrowcast":
-            raise BadInput("a narrowcast has one body for everyone, so it can't have versions by language")
     contents = [part for v in step.variants for part in (v.messages, *v.languages.values())]
     for messages in contents:
         check_messages(messages, way=way)

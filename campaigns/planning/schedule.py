@@ -16,7 +16,7 @@ from campaigns.planning.recurrence import canonical, next_firing
 from campaigns.settings import read_settings
 from store.engine import insert_for, table_of
 from store.errors import BadInput, ExpectedError, NotFound
-from store.models import Campaign, CampaignRun, Channel, Delivery, SendBatch, TrackedLink, Variant
+from store.models import Campaign, CampaignRun, Channel, Delivery, Narrowcast, SendBatch, TrackedLink, Variant
 
 # A one-time message that comes more than a day late is no longer what the marketer meant; a recurring one has a next.
 MISSED_ONCE = timedelta(hours=24)
@@ -216,11 +216,14 @@ def settle(session: Session, *, now: datetime) -> list[int]:
     """Close the runs that have nothing left to do, sent or cancelled, and their campaigns; returns the runs' ids."""
     run, batch = table_of(CampaignRun), table_of(SendBatch)
     being_sent = exists().where(batch.c.run_id == run.c.id, batch.c.state == "claimed", batch.c.lease_until > now)
-    cancelled = (
-        session.execute(select(run.c.id).where(run.c.state == "cancelled", run.c.finished_at.is_(None), ~being_sent))
-        .scalars()
-        .all()
+    narrowcast = table_of(Narrowcast)  # what LINE has accepted, or may accept at this moment, can't be called back
+    at_line = exists().where(
+        narrowcast.c.run_id == run.c.id,
+        narrowcast.c.state == "sending",
+        or_(narrowcast.c.request_id.is_not(None), narrowcast.c.due_at > now),
     )
+    is_cancelled = (run.c.state == "cancelled", run.c.finished_at.is_(None))
+    cancelled = session.execute(select(run.c.id).where(*is_cancelled, ~being_sent, ~at_line)).scalars().all()
     for run_id in cancelled:
         _skip_rest(session, run_id)
     unsent = exists().where(batch.c.run_id == run.c.id, batch.c.state.in_(("waiting", "due", "claimed")))

@@ -24,6 +24,7 @@ from campaigns.results.runs import campaign_results, runs_of
 from service.channels import channel_ids, channel_named
 from service.cli.campaign_results import register as register_results
 from service.cli.campaign_results import totals_table
+from service.cli.campaign_ways import register_ways
 from service.cli.context import opened_database, print_json, settings_for_command
 from service.settings import Settings
 from store.clock import system_clock
@@ -43,6 +44,7 @@ Calendar = Annotated[
     ),
 ]
 register_results(app)
+register_ways(app)
 
 
 @app.command()
@@ -55,7 +57,9 @@ def create(
     without: Annotated[list[str] | None, typer.Option(help="Whom to leave out, in the same words; repeat it.")] = None,
     text: Annotated[str | None, typer.Option(help="One text message; may hold links and {{ name }} fields.")] = None,
     messages: Annotated[Path | None, typer.Option(help="A JSON file with 1 to 5 LINE messages (text or flex).")] = None,
-    way: Annotated[str, typer.Option(help="push: fields and personal links; multicast: one body for 500.")] = "push",
+    way: Annotated[
+        str, typer.Option(help="auto, push (one call each), multicast (one body for 500) or narrowcast (an audience).")
+    ] = "push",
     holdout: Annotated[str, typer.Option(help="Percent kept back to measure lift against.")] = "5",
     at: Annotated[str | None, typer.Option(help="now, or a time such as 2026-11-30T10:00 (brand's zone).")] = None,
     cron: Cron = None,

@@ -69,8 +69,13 @@ def totals_table(results: RunResults, title: str) -> Table:
     table.add_row("sent (LINE was called)", f"{total.called:,}")
     table.add_row("messages of the quota", f"{total.messages:,}")
     for figures in results.line:
-        opened = "not told (fewer than 20, or not yet)" if figures.opened is None else f"{figures.opened:,}"
-        table.add_row(f"opened, {figures.month} (LINE's aggregate)", opened)
+        if figures.by == "none":
+            table.add_row(f"LINE's aggregates, {figures.month}", "none: the month's 1,000 names of units are used up")
+            continue
+        of = f"variant {figures.variant_id}, {figures.month}"
+        for word, count in (("opened", figures.opened), ("tapped", figures.clicked)):
+            told = "not told (fewer than 20, or not yet)" if count is None else f"{count:,}"
+            table.add_row(f"{word}, {of} (LINE's aggregate)", told)
     table.add_row("people who tapped", f"{results.clicks:,}")
     for kind, fetches in results.fetches.items():
         table.add_row(f"  fetches: {kind}", f"{fetches:,}")

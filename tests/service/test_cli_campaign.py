@@ -178,3 +178,30 @@ def test_links_are_given_topics_and_a_topic_for_no_link_is_refused(retarget: Ret
         retarget(*given, "--topic", "維他命 C")
     with pytest.raises(BadInput, match="can't be a tag's name"):
         retarget(*given, "--topic", "https://shop.example/d=a;b")
+
+
+def test_ways_say_what_is_possible_how_long_it_takes_and_what_it_costs(retarget: Retarget, database: Engine) -> None:
+    create(retarget)
+    with transaction(database) as session:
+        channel = session.get_one(Channel, 1)
+        people = [make_customer(session) for _ in range(3)]
+        for person in people:
+            make_account(session, channel, person)
+        session.get_one(Customer, people[2].id).marketing_refused_at = people[2].created_at
+    told = retarget("ways", "1", "--json")
+    assert (told["people"], told["way"], told["auto"]) == (2, "push", "push")
+    ways = {way["name"]: way for way in told["ways"]}
+    assert (ways["push"]["is_possible"], ways["push"]["messages"]) == (True, 2)
+    assert ways["multicast"]["why_not"] == ["one body goes to everyone, and the content has fields"]
+    table = retarget("ways", "1", "--people", "1000000")
+    assert "8 min" in table  # 500 seconds at LINE's 2,000 pushes a second
+    assert "1,000,000" in table
+    with pytest.raises(NotFound):
+        retarget("ways", "2")
+
+
+def test_auto_chooses_the_way_and_one_that_can_not_be_is_refused(retarget: Retarget) -> None:
+    assert create(retarget, "--way", "auto") == {"id": 1, "state": "draft"}
+    assert retarget("list", "--json")[0]["way"] == "push"
+    with pytest.raises(BadInput, match="field"):
+        create(retarget, "--way", "narrowcast")

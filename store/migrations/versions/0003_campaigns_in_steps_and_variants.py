@@ -292,6 +292,8 @@ def _campaigns() -> None:
         batch.add_column(sa.Column("quota_read_at", UTCDateTime(timezone=True), nullable=True))
 
     with op.batch_alter_table("campaign") as batch:
+        batch.drop_constraint(op.f("ck_campaign_way"), type_="check")
+        batch.create_check_constraint(op.f("ck_campaign_way"), "way IN ('push', 'multicast', 'narrowcast')")
         batch.add_column(sa.Column("audience", sa.JSON(), nullable=False, server_default="{}"))
         batch.add_column(sa.Column("priority", sa.Integer(), nullable=False, server_default=sa.text("0")))
         batch.add_column(sa.Column("is_capped", sa.Boolean(), nullable=False, server_default=sa.text("TRUE")))

@@ -3,17 +3,17 @@
 import re
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select, update
 
 from campaigns.planning.plan import StepPlan, VariantPlan
-from campaigns.planning.schedule import fire_due, variants_of
+from campaigns.planning.schedule import fire_due
 from campaigns.sending.units import MAX_UNITS_A_MONTH, note_units_of_others, reserve_units, units_left, units_of
 from store.engine import reading, table_of, transaction
-from store.models import CampaignRun, Channel, UnitStatistic
-from tests.campaigns.conftest import LINKED, PLAIN, ZONE, Shop
+from store.models import Campaign, CampaignRun, Channel, UnitStatistic
+from tests.campaigns.conftest import PLAIN, ZONE, Shop
+from tests.factories import make_run
 
 OpenShop = Callable[[int], Shop]
 TWO = [StepPlan([VariantPlan(PLAIN, "A"), VariantPlan([{"type": "text", "text": "會員日"}], "B")])]
@@ -99,42 +99,21 @@ def test_names_that_somebody_else_uses_are_not_ours_to_use(open_shop: OpenShop) 
 
 
 def test_runs_that_people_enter_one_by_one_share_a_unit_each_month(open_shop: OpenShop) -> None:
-    shop = open_shop(3)
-    campaign_id = shop.plan(messages=LINKED, cron="0 * * * *")
-    run = table_of(CampaignRun)
-    made = []
+    shop = open_shop(0)
+    campaign_id, made = shop.plan(), []
     for days in (0, 1, 29):
-        shop.clock.advance(days=days)
+        now = shop.clock.advance(days=days)
         with transaction(shop.engine) as session:
-            variants = session.scalar(select(run.c.variants).limit(1)) or _variants(session, campaign_id)
-            made.append(
-                session.execute(
-                    insert(run)
-                    .values(
-                        campaign_id=campaign_id,
-                        step_number=1,
-                        scheduled_for=shop.clock(),
-                        state="planned",
-                        variants=variants,
-                        way="push",
-                        link_ids={},
-                        by_enrolment=True,
-                        fired_at=shop.clock(),
-                        frozen_up_to=0,
-                    )
-                    .returning(run.c.id)
-                ).scalar_one()
-            )
-            assert reserve_units(session, made[-1], now=shop.clock()) == 0
+            campaign = session.get_one(Campaign, campaign_id)
+            run = make_run(session, campaign, by_enrolment=True, scheduled_for=now, fired_at=now)
+            made.append(run.id or 0)
+        with transaction(shop.engine) as session:
+            assert reserve_units(session, made[-1], now=now) == 0
     with reading(shop.engine) as session:
         named = [units_of(session, session.get_one(CampaignRun, run_id)) for run_id in made]
         assert session.scalar(select(func.count()).select_from(table_of(UnitStatistic))) == 2
     assert named[0] == named[1] != named[2]
     assert all(row.run_id is None for row in rows(shop))
-
-
-def _variants(session: Any, campaign_id: int) -> list[dict[str, Any]]:
-    return [{"variant_id": variant.id, "weight": 1.0} for variant in variants_of(session, campaign_id)]
 
 
 def test_workers_that_freeze_at_once_never_take_more_names_than_there_are(

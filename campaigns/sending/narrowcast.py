@@ -1,0 +1,522 @@
+"""Sending a run by narrowcast: its people are uploaded to an audience at LINE, and one request goes to all of them.
+
+A row (`Narrowcast`, one per variant) says how far it has come; a step takes it, calls LINE once, and writes down what
+came of it. A step may be done twice, by two workers or after a crash: people are only ever added to the audience, the
+same ones, and the request carries the stored retry key. Only people who were chosen when the audience was frozen are
+uploaded. LINE tells counts, never people: when it says succeeded, the run's batches are accepted, and the deliveries
+follow them as they do with a multicast. Nothing can be called back once LINE has accepted it, nor anybody taken out of
+the audience: a refusal counts until the upload. Sources: "Managing Audience", "Send narrowcast message".
+"""
+
+import random
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import structlog
+from sqlalchemy import Engine, and_, exists, or_, select, update
+from sqlmodel import Session
+
+from campaigns.content.message import NotRenderable, compile_content
+from campaigns.links.clicks import TokenSigner
+from campaigns.planning import schedule
+from campaigns.sending.claims import KEY_LIFE
+from campaigns.sending.dispatch import Answer
+from campaigns.sending.units import FIRST_LOOK, month_of
+from campaigns.settings import read_settings
+from store.clock import Clock
+from store.engine import insert_for, reading, table_of, transaction
+from store.errors import ExpectedError
+from store.models import (
+    Campaign,
+    CampaignRun,
+    Channel,
+    Customer,
+    Delivery,
+    Narrowcast,
+    SendBatch,
+    UnitStatistic,
+)
+
+log = structlog.get_logger()
+
+UPLOAD_SIZE = 10_000  # LINE's limit of one upload
+OVER = ("succeeded", "failed", "unknown", "cancelled")
+PROGRESS_KEPT = timedelta(days=14)  # so long LINE tells what became of a narrowcast
+BETWEEN_UPLOADS = timedelta(seconds=1)  # 60 a minute and channel
+FIRST_WAIT_SECONDS = 2.0
+LONGEST_WAIT_SECONDS = 60.0
+_BAD_ID = ("INVALID_AUDIENCE_ID", "NO_VALID_AUDIENCE_IDS")  # one of the people is nobody to LINE
+_GONE = ("AUDIENCE_GROUP_NOT_FOUND", "STATUS_EXPIRED")
+_FULL = "AUDIENCE_GROUP_COUNT_MAX_OVER"
+
+
+class AudienceState(Protocol):
+    """What LINE has made of an audience; see bot/line/audiences.py."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def uploads_under_way(self) -> int: ...
+    @property
+    def uploads_failed(self) -> int: ...
+
+
+class Progress(Protocol):
+    """How far a narrowcast is; see bot/line/audiences.py."""
+
+    @property
+    def phase(self) -> str: ...
+    @property
+    def target_count(self) -> int | None: ...
+    @property
+    def success_count(self) -> int | None: ...
+    @property
+    def failure_count(self) -> int | None: ...
+    @property
+    def problem(self) -> str | None: ...
+
+
+class NarrowcastDoor(Protocol):
+    """The door that a narrowcast needs. All but `narrowcast` raise an ExpectedError with LINE's `status`, None when
+    LINE was not reached."""
+
+    def find_audience(self, name: str) -> int | None: ...
+    def create_audience(self, name: str) -> int: ...
+    def add_to_audience(self, audience_id: int, line_user_ids: Sequence[str]) -> None: ...
+    def audience_state(self, audience_id: int) -> AudienceState: ...
+    def delete_audience(self, audience_id: int) -> None: ...
+    def narrowcast(self, audience_id: int, messages: bytes, retry_key: str) -> Answer: ...
+    def progress(self, request_id: str) -> Progress: ...
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What narrowcasts stand on. `doors`: channel id -> door; a step of a dead worker is taken over after `lease`."""
+
+    engine: Engine
+    doors: Mapping[int, NarrowcastDoor]
+    signer: TokenSigner
+    link_base: str
+    lease: timedelta
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A narrowcast whose next step is in this worker's hands. `doubt_since`: since when LINE may have the request."""
+
+    row: Narrowcast
+    channel_id: int
+    run_state: str
+    doubt_since: datetime | None
+
+    @property
+    def mine(self) -> tuple[Any, ...]:
+        """Which row it is, as it was taken: a worker that is late changes nothing."""
+        table = table_of(Narrowcast)
+        return (
+            table.c.run_id == self.row.run_id,
+            table.c.variant_id == self.row.variant_id,
+            table.c.state == self.row.state,
+            table.c.uploaded_up_to == self.row.uploaded_up_to,
+        )
+
+
+def step_narrowcasts(ground: Ground) -> int:
+    """Do the next step of every narrowcast whose step is due; returns how many steps were done."""
+    with reading(ground.engine) as session:
+        if not _is_anything_due(session, ground.clock()):
+            return 0  # without taking SQLite's write lock each second
+    with transaction(ground.engine) as session:
+        plan_narrowcasts(session, now=ground.clock())
+    done = 0
+    while True:
+        with transaction(ground.engine) as session:
+            taken = take_narrowcast(session, list(ground.doors), lease=ground.lease, now=ground.clock())
+        if taken is None:
+            return done
+        _step(ground, taken)
+        done += 1
+
+
+def plan_narrowcasts(session: Session, *, now: datetime) -> None:
+    """Write a row, with its retry key, for every variant of the runs that are to be sent by narrowcast."""
+    run = table_of(CampaignRun)
+    new = session.execute(select(run.c.id, run.c.variants).where(*_unplanned())).all()
+    rows = [
+        {
+            "run_id": row.id,
+            "variant_id": variant["variant_id"],
+            "state": "planned",
+            "due_at": now,
+            "attempts": 0,
+            "uploaded_up_to": 0,
+            "upload_size": UPLOAD_SIZE,
+            "retry_key": str(uuid.uuid4()),
+            "counts": {},
+        }
+        for row in new
+        for variant in row.variants
+    ]
+    if rows:
+        session.execute(insert_for(session, Narrowcast).values(rows).on_conflict_do_nothing())
+
+
+def _unplanned() -> tuple[Any, ...]:
+    run, narrowcast = table_of(CampaignRun), table_of(Narrowcast)
+    planned = exists().where(narrowcast.c.run_id == run.c.id)
+    return run.c.state == "sending", run.c.way == "narrowcast", ~planned
+
+
+def _is_anything_due(session: Session, now: datetime) -> bool:
+    due = exists().where(table_of(Narrowcast).c.due_at <= now)
+    new = exists().where(*_unplanned())
+    return bool(session.scalar(select(or_(due, new))))
+
+
+def take_narrowcast(session: Session, channels: Sequence[int], *, lease: timedelta, now: datetime) -> Taken | None:
+    """Take the narrowcast that has waited longest for its step, for as long as `lease`; None when none is due.
+
+    A run that is paused or cancelled gets no further than it is, but what LINE has accepted is followed to its end.
+    One that is about to be sent is noted as tried, under the condition that its run is still being sent.
+    """
+    narrowcast, run, campaign = table_of(Narrowcast), table_of(CampaignRun), table_of(Campaign)
+    channel, batch = table_of(Channel), table_of(SendBatch)
+    goes_on = and_(run.c.state == "sending", channel.c.stopped_reason.is_(None), narrowcast.c.state.not_in(OVER))
+    found = session.execute(
+        select(Narrowcast, run.c.state, campaign.c.channel_id)
+        .join(run, run.c.id == narrowcast.c.run_id)
+        .join(campaign, campaign.c.id == run.c.campaign_id)
+        .join(channel, channel.c.id == campaign.c.channel_id)
+        .where(
+            narrowcast.c.due_at <= now,
+            campaign.c.channel_id.in_(channels),
+            or_(
+                goes_on, narrowcast.c.request_id.is_not(None), run.c.state == "cancelled", narrowcast.c.state.in_(OVER)
+            ),
+        )
+        .order_by(narrowcast.c.due_at, narrowcast.c.run_id, narrowcast.c.variant_id)
+        .limit(1)
+        .with_for_update(of=narrowcast, skip_locked=True)
+    ).one_or_none()
+    if found is None:
+        return None
+    row, run_state, channel_id = found
+    session.expunge(row)  # it is read from now on, not written
+    values: dict[str, Any] = {"due_at": now + lease}
+    doubt_since = row.first_attempt_at
+    if row.state == "sending" and row.request_id is None and run_state == "sending":
+        values["first_attempt_at"] = row.first_attempt_at = doubt_since or now
+        mine = (batch.c.run_id == row.run_id, batch.c.variant_id == row.variant_id, batch.c.state == "due")
+        session.execute(update(batch).where(*mine).values(first_attempt_at=row.first_attempt_at))
+    taken = Taken(row, channel_id, run_state, doubt_since)
+    session.execute(update(narrowcast).where(*taken.mine).values(**values))
+    return taken
+
+
+def _step(ground: Ground, taken: Taken) -> None:
+    row, door = taken.row, ground.doors[taken.channel_id]
+    try:
+        if row.state in OVER:
+            _clean_up(ground, taken, door)
+        elif row.request_id is not None:
+            _follow(ground, taken, door)
+        elif taken.run_state == "cancelled":
+            state = "cancelled" if taken.doubt_since is None else "unknown"
+            _finish(ground, taken, state, "cancelled" if state == "cancelled" else "cancelled in doubt")
+        else:
+            _STEPS[row.state](ground, taken, door)
+    except ExpectedError as error:
+        _put_off(ground, taken, error)
+
+
+def _make_audience(ground: Ground, taken: Taken, door: NarrowcastDoor) -> None:
+    row = taken.row
+    if not _is_anyone_chosen(ground, row):
+        _finish(ground, taken, "succeeded", None, counts={"target": 0, "success": 0, "failure": 0})
+        return
+    # Its name is found again after a crash, so that none is made twice. The key makes it this database's own.
+    name = f"retarget run {row.run_id} variant {row.variant_id} {row.retry_key[:8]}"
+    audience_id = door.find_audience(name) or door.create_audience(name)
+    _move_on(ground, taken, state="uploading", audience_group_id=audience_id)
+
+
+def _upload(ground: Ground, taken: Taken, door: NarrowcastDoor) -> None:
+    row, now = taken.row, ground.clock()
+    assert row.audience_group_id is not None
+    with transaction(ground.engine) as session:
+        _obey_refusals(session, row)
+        people = session.execute(_people(row).limit(row.upload_size)).all()
+    if not people:
+        _move_on(ground, taken, state="uploaded")
+        return
+    last = people[-1].customer_id
+    try:
+        door.add_to_audience(row.audience_group_id, [person.line_user_id for person in people])
+    except ExpectedError as error:
+        if not any(words in str(error) for words in _BAD_ID):
+            raise
+        if len(people) > 1:  # halved until the one is found; the others are uploaded
+            _move_on(ground, taken, upload_size=(len(people) + 1) // 2)
+            return
+        delivery = table_of(Delivery)
+        nobody = (delivery.c.run_id == row.run_id, delivery.c.customer_id == last, delivery.c.state == "chosen")
+        with transaction(ground.engine) as session:
+            _take_back_tally(session, row.run_id, last)
+            session.execute(update(delivery).where(*nobody).values(state="failed", reason="LINE doesn't know this id"))
+    _move_on(
+        ground,
+        taken,
+        uploaded_up_to=last,
+        upload_size=min(UPLOAD_SIZE, row.upload_size * 2),
+        due_at=now + BETWEEN_UPLOADS,
+    )
+
+
+def _wait_until_ready(ground: Ground, taken: Taken, door: NarrowcastDoor) -> None:
+    row = taken.row
+    assert row.audience_group_id is not None
+    if not _is_anyone_chosen(ground, row):  # everybody has refused meanwhile, or is nobody to LINE
+        _finish(ground, taken, "succeeded", None, counts={"target": 0, "success": 0, "failure": 0})
+        return
+    state = door.audience_state(row.audience_group_id)
+    if state.uploads_failed or state.status not in ("READY", "IN_PROGRESS"):
+        _start_again(ground, taken, f"LINE's audience is {state.status}, {state.uploads_failed} uploads failed")
+    elif state.status == "READY" and state.uploads_under_way == 0:
+        _move_on(ground, taken, state="sending")
+    else:
+        _wait(ground, taken)
+
+
+def _send(ground: Ground, taken: Taken, door: NarrowcastDoor) -> None:
+    row, now = taken.row, ground.clock()
+    assert row.audience_group_id is not None
+    if taken.doubt_since is not None and taken.doubt_since <= now - KEY_LIFE:
+        _finish(ground, taken, "unknown", "in doubt for longer than a retry key lives")
+        return
+    try:
+        messages = _messages(ground, row)
+    except NotRenderable as error:
+        _finish(ground, taken, "failed", str(error))
+        return
+    answer = door.narrowcast(row.audience_group_id, messages, row.retry_key)
+    if answer.outcome == "accepted" and answer.request_id is not None:
+        _note_accepted(ground, taken, answer.request_id)
+    elif answer.outcome == "refused":
+        _finish(ground, taken, "failed", answer.problem)
+    elif answer.outcome in ("in_doubt", "accepted"):  # accepted without an id: a repeat will name it
+        _wait(ground, taken, problem=answer.problem)
+    else:  # LINE doesn't have it: only an earlier doubt remains
+        _wait(ground, taken, problem=answer.problem, first_attempt_at=taken.doubt_since)
+        _stop_what_cannot_go_on(ground, taken, answer)
+
+
+def _follow(ground: Ground, taken: Taken, door: NarrowcastDoor) -> None:
+    row = taken.row
+    assert row.request_id is not None
+    try:
+        progress = door.progress(row.request_id)
+    except ExpectedError as error:
+        since = row.first_attempt_at or ground.clock()
+        if getattr(error, "status", None) == 404 and ground.clock() - since > PROGRESS_KEPT:
+            _finish(ground, taken, "unknown", "LINE no longer tells what became of it")
+            return
+        raise
+    counts = {
+        "target": progress.target_count,
+        "success": progress.success_count,
+        "failure": progress.failure_count,
+    }
+    if progress.phase == "succeeded":
+        _finish(ground, taken, "succeeded", None, counts=counts)
+    elif progress.phase == "failed":
+        _finish(ground, taken, "failed", progress.problem)
+    else:
+        _wait(ground, taken)
+
+
+def _clean_up(ground: Ground, taken: Taken, door: NarrowcastDoor) -> None:
+    with reading(ground.engine) as session:
+        keeps = read_settings(session).keep_line_audiences
+    kept = taken.row.audience_group_id
+    if kept is not None and not keeps:
+        door.delete_audience(kept)
+        kept = None
+    _move_on(ground, taken, audience_group_id=kept, due_at=None, problem=taken.row.problem)
+
+
+# --- what is written down ------------------------------------------------------------------------------------------
+
+
+def _people(row: Narrowcast) -> Any:
+    """Who is still to be uploaded, by customer id: chosen when the audience was frozen, nobody else."""
+    delivery = table_of(Delivery)
+    return (
+        select(delivery.c.customer_id, delivery.c.line_user_id)
+        .where(
+            delivery.c.run_id == row.run_id,
+            delivery.c.variant_id == row.variant_id,
+            delivery.c.state == "chosen",
+            delivery.c.customer_id > row.uploaded_up_to,
+        )
+        .order_by(delivery.c.customer_id)
+    )
+
+
+def _obey_refusals(session: Session, row: Narrowcast) -> None:
+    """Whoever has refused since the freeze and is about to be uploaded is skipped."""
+    delivery, customer = table_of(Delivery), table_of(Customer)
+    next_people = _people(row).limit(row.upload_size).subquery()
+    refusing = session.scalars(
+        select(next_people.c.customer_id)
+        .join(customer, customer.c.id == next_people.c.customer_id)
+        .where(customer.c.marketing_refused_at.is_not(None))
+        .order_by(next_people.c.customer_id)
+    ).all()
+    for customer_id in refusing:  # few: those of the minutes since the freeze
+        _take_back_tally(session, row.run_id, customer_id)
+        this = (delivery.c.run_id == row.run_id, delivery.c.customer_id == customer_id, delivery.c.state == "chosen")
+        session.execute(update(delivery).where(*this).values(state="skipped", reason="refused"))
+
+
+def _take_back_tally(session: Session, run_id: int, customer_id: int) -> None:
+    """The sums of this person's batch no longer hold (see campaigns/results/tally.py)."""
+    batch, delivery = table_of(SendBatch), table_of(Delivery)
+    number = select(delivery.c.batch_number).where(delivery.c.run_id == run_id, delivery.c.customer_id == customer_id)
+    this = (batch.c.run_id == run_id, batch.c.batch_number == number.scalar_subquery())
+    session.execute(update(batch).where(*this).values(is_tallied=False))
+
+
+def _is_anyone_chosen(ground: Ground, row: Narrowcast) -> bool:
+    delivery = table_of(Delivery)
+    mine = (delivery.c.run_id == row.run_id, delivery.c.variant_id == row.variant_id, delivery.c.state == "chosen")
+    with reading(ground.engine) as session:
+        return session.execute(select(delivery.c.customer_id).where(*mine).limit(1)).first() is not None
+
+
+def _messages(ground: Ground, row: Narrowcast) -> bytes:
+    """The one body for everybody, with tracked links that name no person. Raises NotRenderable."""
+    with reading(ground.engine) as session:
+        run = session.get_one(CampaignRun, row.run_id)
+    variant = next(variant for variant in run.variants if variant["variant_id"] == row.variant_id)
+
+    def track(url: str) -> str:
+        return f"{ground.link_base}/r/{ground.signer.sign(run.link_ids[url], row.run_id, None)}"
+
+    return compile_content(variant["messages"])({}, track)
+
+
+def _move_on(ground: Ground, taken: Taken, **values: Any) -> None:
+    """The step is done; the next may be done at once unless `due_at` says otherwise."""
+    values = {"due_at": ground.clock(), "attempts": 0, "problem": None, **values}
+    with transaction(ground.engine) as session:
+        session.execute(update(table_of(Narrowcast)).where(*taken.mine).values(**values))
+
+
+def _wait(ground: Ground, taken: Taken, **values: Any) -> None:
+    """The same step again, later each time."""
+    longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**taken.row.attempts)
+    due_at = ground.clock() + timedelta(seconds=longest * random.uniform(0.5, 1.0))
+    with transaction(ground.engine) as session:
+        table = table_of(Narrowcast)
+        session.execute(update(table).where(*taken.mine).values(due_at=due_at, attempts=table.c.attempts + 1, **values))
+        if "first_attempt_at" in values:
+            batch = table_of(SendBatch)
+            mine = (batch.c.run_id == taken.row.run_id, batch.c.variant_id == taken.row.variant_id)
+            session.execute(
+                update(batch).where(*mine, batch.c.state == "due").values(first_attempt_at=values["first_attempt_at"])
+            )
+
+
+def _start_again(ground: Ground, taken: Taken, problem: str) -> None:
+    """LINE has lost the audience or part of it: nothing was sent yet, so it is made anew."""
+    _wait(ground, taken, state="planned", audience_group_id=None, uploaded_up_to=0, problem=problem)
+
+
+def _put_off(ground: Ground, taken: Taken, error: ExpectedError) -> None:
+    """LINE did not do the step: again later, from the beginning when the audience has gone; what can't go on stops."""
+    status = getattr(error, "status", None)
+    log.warning("narrowcast_put_off", run_id=taken.row.run_id, state=taken.row.state, status=status)
+    if taken.row.state in ("uploading", "uploaded") and any(words in str(error) for words in _GONE):
+        _start_again(ground, taken, str(error))
+        return
+    _wait(ground, taken, problem=str(error))
+    if taken.row.state in OVER or taken.row.request_id is not None:
+        return
+    with transaction(ground.engine) as session:
+        if status in (401, 403):
+            schedule.stop_channel(session, taken.channel_id, f"LINE refuses this channel's token or account ({error})")
+        elif _FULL in str(error):
+            schedule.pause_for(session, taken.row.run_id, "LINE holds 1,000 audiences of this channel: delete some")
+
+
+def _stop_what_cannot_go_on(ground: Ground, taken: Taken, answer: Answer) -> None:
+    with transaction(ground.engine) as session:
+        if answer.outcome == "quota_exhausted":
+            words = f"LINE's monthly quota has no room for a narrowcast to all of them ({answer.problem})"
+            schedule.pause_for(session, taken.row.run_id, words)
+        elif answer.outcome == "stopped":
+            words = f"LINE refuses this channel's token or account ({answer.problem})"
+            schedule.stop_channel(session, taken.channel_id, words)
+
+
+def _note_accepted(ground: Ground, taken: Taken, request_id: str) -> None:
+    """LINE has it and will send it: from now on only its progress is asked, and in time its figures."""
+    now, row = ground.clock(), taken.row
+    with transaction(ground.engine) as session:
+        changed = session.execute(
+            update(table_of(Narrowcast))
+            .where(*taken.mine, table_of(Narrowcast).c.request_id.is_(None))
+            .values(request_id=request_id, due_at=now, attempts=0, problem=None)
+        )
+        if changed.rowcount:  # type: ignore[attr-defined]
+            session.add(
+                UnitStatistic(
+                    channel_id=taken.channel_id,
+                    run_id=row.run_id,
+                    variant_id=row.variant_id,
+                    month=month_of(now),
+                    due_at=now + FIRST_LOOK,
+                )
+            )
+
+
+def _finish(
+    ground: Ground, taken: Taken, state: str, problem: str | None, *, counts: Mapping[str, int | None] | None = None
+) -> None:
+    """It is over. The run's batches become what LINE says of the whole, and the deliveries follow them; who of them it
+    could not reach, LINE counts but does not tell."""
+    now, row = ground.clock(), taken.row
+    batch = table_of(SendBatch)
+    is_accepted = state == "succeeded"
+    with transaction(ground.engine) as session:
+        changed = session.execute(
+            update(table_of(Narrowcast))
+            .where(*taken.mine)
+            .values(state=state, due_at=now, attempts=0, problem=problem, counts=dict(counts or {}))
+        )
+        if not changed.rowcount or state == "cancelled":  # type: ignore[attr-defined]
+            return  # another worker wrote it; or the run is closed by planning/schedule.py, nobody having got anything
+        session.execute(
+            update(batch)
+            .where(batch.c.run_id == row.run_id, batch.c.variant_id == row.variant_id, batch.c.state == "due")
+            .values(
+                state="accepted" if is_accepted else state,
+                sent_at=now if is_accepted else None,
+                request_id=row.request_id,
+                problem=problem,
+                is_tallied=False,
+            )
+        )
+    log.info("narrowcast_over", run_id=row.run_id, variant_id=row.variant_id, state=state)
+
+
+_STEPS: dict[str, Callable[[Ground, Taken, NarrowcastDoor], None]] = {
+    "planned": _make_audience,
+    "uploading": _upload,
+    "uploaded": _wait_until_ready,
+    "sending": _send,
+}
