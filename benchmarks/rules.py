@@ -120,16 +120,16 @@ def _tables(customers: int, events: int) -> dict[str, str]:
                    (['台北市', '台中市', '高雄市', '台南市', '新竹市'])[(1 + hash(i * 5) % 5)::INT] AS city,
                    'zh-TW' AS language, '{{}}' AS attributes, false AS is_refused, true AS is_following,
                    TIMESTAMPTZ '2023-01-01 00:00:00+08' AS created_at
-            FROM range({customers}) AS numbers (i) ORDER BY customer_id""",  # noqa: S608
+            FROM range({customers}) AS numbers (i) ORDER BY customer_id""",
         "events": f"""
             SELECT {who} AS customer_id, ([{kinds}])[(1 + (hash(i * 3 + 2) % 100 / 17)::INT) % 6 + 1] AS kind,
                    {when} AS occurred_at, 'sku' || (hash(i * 5) % 2000) AS sku, NULL::VARCHAR AS topic,
                    NULL::BIGINT AS campaign_id
-            FROM range({events}) AS numbers (i) ORDER BY kind, occurred_at""",  # noqa: S608
+            FROM range({events}) AS numbers (i) ORDER BY kind, occurred_at""",
         "orders": f"""
             SELECT i AS order_id, {who} AS customer_id, {when} AS ordered_at,
                    (hash(i * 3 + 2) % 10000000)::BIGINT AS amount, NULL::VARCHAR AS coupon
-            FROM range({events // 2}) AS numbers (i) ORDER BY ordered_at""",  # noqa: S608
+            FROM range({events // 2}) AS numbers (i) ORDER BY ordered_at""",
     }
 
 

@@ -69,7 +69,7 @@ def make_orders(scale: str) -> Path:
                          TIMESTAMP '2022-01-01' + to_seconds((hash(i * 7 + 1) % 126144000)::BIGINT) AS ordered_at,
                          ((hash(i * 3 + 2) % 1000000) / 100)::DECIMAL(18, 2) AS amount
                   FROM range({orders}) AS numbers (i)) TO '{path}'
-        """)  # noqa: S608
+        """)
     return path
 
 
@@ -93,7 +93,7 @@ def measure_files(orders: Path) -> dict[str, Any]:
 def _bare_group_by(orders: Path) -> None:
     with duckdb.connect() as connection:
         connection.execute(
-            "CREATE TABLE bare AS SELECT customer_id, max(ordered_at), count(*), sum(amount)"  # noqa: S608
+            "CREATE TABLE bare AS SELECT customer_id, max(ordered_at), count(*), sum(amount)"
             f" FROM '{orders}' GROUP BY customer_id"
         ).fetchall()
 
@@ -122,9 +122,9 @@ def _run_on(engine: Engine, orders: Path) -> dict[str, Any]:
 
 def _fill(engine: Engine, orders: Path) -> None:
     """The orders and their customers into the store, by the fastest plain way of each database."""
-    customers = f"SELECT DISTINCT customer_id, '{{}}', '2022-01-01 00:00:00.000000' FROM '{orders}'"  # noqa: S608
+    customers = f"SELECT DISTINCT customer_id, '{{}}', '2022-01-01 00:00:00.000000' FROM '{orders}'"
     rows = (
-        "SELECT row_number() OVER () AS n, 'o' || n, customer_id, strftime(ordered_at, '%Y-%m-%d %H:%M:%S.000000'),"  # noqa: S608
+        "SELECT row_number() OVER () AS n, 'o' || n, customer_id, strftime(ordered_at, '%Y-%m-%d %H:%M:%S.000000'),"
         f" 'TWD', (amount * 10000)::BIGINT, 'paid' FROM '{orders}'"
     )
     tables = (
@@ -137,7 +137,7 @@ def _fill(engine: Engine, orders: Path) -> None:
         result = source.execute(query)
         if engine.dialect.name == "sqlite":
             raw.cursor().execute("BEGIN")
-            statement = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+            statement = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
             while chunk := result.fetchmany(100_000):
                 raw.cursor().executemany(statement, chunk)
         else:

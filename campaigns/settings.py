@@ -5,9 +5,10 @@ Stored is only what was chosen, as one row of BrandSetting; what was not follows
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import select
 from sqlmodel import Session
 
@@ -47,6 +48,13 @@ class CampaignSettings(BaseModel):
     holidays: tuple[date, ...] = ()  # days off of the brand's own
     workdays: tuple[date, ...] = ()  # days that it works although the country doesn't
     keep_line_audiences: bool = False  # what narrowcasts uploaded stays at LINE; else it is deleted once they are over
+
+    # A run whose people block the account at a surely higher rate is paused; None: never for that
+    block_limit_percent: Annotated[Decimal, Field(gt=0, lt=100)] | None = Decimal(2)
+    ads_consent: str | None = None  # the customers' attribute that says consent to ads; None: nobody's data leaves
+    ads_email: str = "email"  # the attributes that hold what ad platforms match people by
+    ads_phone: str = "phone"
+    ads_zip: str = "zip"
 
     def quiet(self) -> QuietHours | None:
         """The quiet hours; None when there are none."""

@@ -1,10 +1,12 @@
 """活動: what was and will be sent; and one campaign with its runs and what they brought."""
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, g, render_template, request
 from sqlalchemy import Engine, func, select
 
 from campaigns.planning.schedule import variants_of
-from campaigns.results.runs import STATES, campaign_results, run_results, runs_of
+from campaigns.results.exploration import explored
+from campaigns.results.runs import STATES, Part, RunResults, results_by_run, runs_of, together
+from segmentation.models import MODELS
 from store.engine import reading, table_of
 from store.errors import NotFound
 from store.models import Campaign, CampaignRun
@@ -35,7 +37,9 @@ def add_pages(blueprint: Blueprint, engine: Engine) -> None:
             one = session.get(Campaign, campaign_id) if campaign_id < 2**63 else None
             if one is None:
                 raise NotFound(f"there is no campaign {campaign_id}")
-            runs = [(r, run_results(session, r.id or 0)) for r in runs_of(session, campaign_id)[:RUNS_SHOWN]]
+            runs = runs_of(session, campaign_id)
+            found = results_by_run(session, [r.id or 0 for r in runs])
+            results = together(list(found.values()))
             return render_template(
                 "console/campaign.html",
                 campaign=one,
@@ -44,7 +48,22 @@ def add_pages(blueprint: Blueprint, engine: Engine) -> None:
                     for variant in variants_of(session, campaign_id)
                     for message in variant.messages
                 ],
-                results=campaign_results(session, campaign_id),
-                runs=runs,
+                results=results,
+                explored=explored(session, campaign_id),
+                variant_rows=_variant_rows(runs, results),
+                segment_rows=[(key, _segment_words(key), part) for key, part in results.segments.items()],
+                runs=[(r, found[r.id or 0]) for r in runs[:RUNS_SHOWN]],
                 states=STATES,
             )
+
+
+def _variant_rows(runs: list[CampaignRun], results: RunResults) -> list[tuple[int, str, Part]]:
+    names = {variant["variant_id"]: variant["name"] for run in runs for variant in run.variants}
+    return [(key, names.get(key, "–"), part) for key, part in results.variants.items() if key is not None]
+
+
+def _segment_words(name: str) -> str:
+    segment = next((one for one in MODELS["rfm8"] if one.name == name), None)
+    if segment is None:
+        return "–"
+    return segment.chinese if g.language == "zh" else segment.name.replace("_", " ")

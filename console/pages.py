@@ -10,10 +10,11 @@ from zoneinfo import ZoneInfo
 from flask import Blueprint, Response, g, render_template, request
 from sqlalchemy import Engine
 
+from campaigns.results.lift import Lift
 from console import campaigns, customers, demand, keywords, overview, predictions, segments, tags
 from console.access import require_access
 from console.model_settings import model_settings
-from console.words import DIMENSIONS, LANGUAGES, REASONS, STATES, TAG_WORDS, translate
+from console.words import DIMENSIONS, FETCHES, LANGUAGES, REASONS, STATES, TAG_WORDS, translate
 from segmentation.models import MODELS, Segment
 from store.clock import Clock
 from store.errors import NotFound
@@ -91,6 +92,9 @@ def create_console(
             "t": lambda text: translate(text, g.language),
             "reason_words": lambda why: translate(REASONS[why], g.language) if why in REASONS else why or "–",
             "state": lambda name: translate(STATES[name], g.language) if name in STATES else name,
+            "points": _points,
+            "amounts": _amounts,
+            "FETCHES": FETCHES,
             "audience_words": lambda audience: _audience_words(audience, g.language),
             "segment_name": lambda segment: _segment_name(segment, g.language),
             "tag_word": lambda name: translate(TAG_WORDS[name], g.language) if name in TAG_WORDS else name,
@@ -130,6 +134,16 @@ def _target_words(target: str, language: str) -> str:
     model, _, name = target.partition("=")
     found = next((segment for segment in MODELS.get(model, ()) if segment.name == name), None)
     return f"{model.upper()} · {_segment_name(found, language)}" if found else target
+
+
+def _points(lift: Lift) -> str:
+    """A difference of rates in percentage points, with its interval."""
+    return f"{lift.difference * 100:+.2f} ({lift.low * 100:+.2f} … {lift.high * 100:+.2f})"
+
+
+def _amounts(lift: Lift) -> str:
+    """A difference in money per person, with its interval."""
+    return f"{lift.difference:+,.2f} ({lift.low:+,.2f} … {lift.high:+,.2f})"
 
 
 def _money(value: Decimal | None) -> str:

@@ -72,6 +72,21 @@ ENGLISH = {
     "轉換": "Conversions",
     "營收": "Revenue",
     "提升": "Lift",
+    "計費則數": "Messages of the quota",
+    "開啟（LINE 的彙總）": "Opened (LINE's aggregate)",
+    "送達後購買": "Bought after delivery",
+    "之後封鎖": "Blocked after it",
+    "每人營收的差": "Difference in revenue per person",
+    "購買的人太少，還看不出來": "Too few bought to tell",
+    "規則選的人，增益比其他人低": "Warning: those whom the rule picks gain less than the others",
+    "與名單外的人比較": "Compared with those outside the audience",
+    "各版本": "Variants",
+    "各分群": "Segments",
+    "同一張表的區間一起成立的機率為 95%。": "The intervals of one table are right together at 95%.",
+    "真人": "People",
+    "轉傳": "Forwards",
+    "預覽": "Previews",
+    "機器": "Robots",
     "每人轉換率的差，百分點（95% 區間）": "Difference in conversion per person, percentage points (95% interval)",
     "略過的原因": "Skipped, why",
     "失敗的原因": "Failed, why",
@@ -331,6 +346,8 @@ STATES = {
     "paid": "已付款",
     "refunded": "已退款",
 }
+
+FETCHES = {"person": "真人", "forward": "轉傳", "preview": "預覽", "robot": "機器"}
 
 REASONS = {
     "no_line_account": "沒有 LINE 帳號",

@@ -1,4 +1,5 @@
-"""The repeatable job behind live results: what was noted is worked out, what has settled is tallied."""
+"""The repeatable job behind live results: what was noted is worked out, what has settled is tallied, and a run that
+makes too many people block the account is braked."""
 
 import time
 from collections.abc import Callable
@@ -6,6 +7,7 @@ from collections.abc import Callable
 from sqlalchemy import Engine
 from sqlmodel import Session
 
+from campaigns.results.blocks import brake, runs_to_brake
 from campaigns.results.responses import note_sent, work_out_due
 from campaigns.results.tally import close_tally, keep_loose, loose_to_tally, runs_to_close, tally_batches
 from store.clock import Clock
@@ -26,7 +28,10 @@ def catch_up(engine: Engine, clock: Clock) -> None:
         note_sent(session)
     _until_done(engine, work_out_due)
     with reading(engine) as session:
-        over = runs_to_close(session)
+        above, over = runs_to_brake(session), runs_to_close(session)
+    for run_id, (blocked, people) in above.items():
+        with transaction(engine) as session:
+            brake(session, run_id, blocked, people, now=clock())
     for run_id in over:
         with transaction(engine) as session:
             close_tally(session, run_id, now=clock())

@@ -209,9 +209,12 @@ def results_by_run(session: Session, run_ids: Sequence[int]) -> dict[int, RunRes
     cells = _cells(session, run_ids)
     fetches, unnamed = _fetches(session, run_ids)
     figures = line_figures(session, run_ids)
+    of_run: dict[int, dict[tuple[int | None, str], Part]] = defaultdict(dict)
+    for (run_id, variant_id, segment), part in cells.items():
+        of_run[run_id][variant_id, segment] = part
     made = {}
     for run_id in run_ids:
-        mine = {key[1:]: part for key, part in cells.items() if key[0] == run_id}
+        mine = of_run[run_id]
         variants = _summed(mine, lambda key: key[0])
         segments = _summed(mine, lambda key: key[1])
         total = sum(mine.values(), Part())

@@ -1,18 +1,32 @@
 """`retarget campaign results` and what else asks what campaigns brought."""
 
+from dataclasses import asdict
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from campaigns.audience.target import Audience
 from campaigns.planning.schedule import campaign_by_id
+from campaigns.results.ads import export_ads
+from campaigns.results.audiences import WHO, make_list
 from campaigns.results.catch_up import catch_up
+from campaigns.results.comparison import Comparison
+from campaigns.results.exploration import explore as make_explorer
+from campaigns.results.exploration import explored
+from campaigns.results.export import export_campaign
 from campaigns.results.lift import Lift
+from campaigns.results.movement import movement_after
 from campaigns.results.runs import Lifts, Part, RunResults, results_by_run, runs_of, together
+from service.channels import channel_ids, channel_named
 from service.cli.context import opened_database, print_json, settings_for_command
 from store.clock import system_clock
 from store.engine import reading
+from store.errors import BadInput
 
 CampaignId = Annotated[int, typer.Argument(help="The campaign's number, as `list` shows it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
@@ -21,6 +35,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program."
 def register(app: typer.Typer) -> None:
     """Add the commands to the group `campaign`."""
     app.command("results")(results)
+    app.command("export")(export)
+    app.command("audience")(audience)
+    app.command("ads")(ads)
+    app.command("explore")(explore)
+    app.command("movement")(movement)
 
 
 def results(campaign_id: CampaignId, as_json: AsJson = False) -> None:
@@ -32,6 +51,7 @@ def results(campaign_id: CampaignId, as_json: AsJson = False) -> None:
             campaign = campaign_by_id(session, campaign_id)
             runs = runs_of(session, campaign_id)
             found = results_by_run(session, [run.id or 0 for run in runs])
+            comparison = explored(session, campaign_id)
     total = together(list(found.values()))
     if as_json:
         told = [
@@ -44,10 +64,14 @@ def results(campaign_id: CampaignId, as_json: AsJson = False) -> None:
             }
             for run in runs
         ]
-        print_json({"id": campaign.id, "state": campaign.state, **total.to_json(), "runs": told})
+        compared = None if comparison is None else {**asdict(comparison), "is_warning": comparison.is_warning}
+        head = {"id": campaign.id, "state": campaign.state, "problem": campaign.problem}
+        print_json({**head, **total.to_json(), "explored": compared, "runs": told})
         return
     console = Console()
     console.print(totals_table(total, f"{campaign.name}: {len(runs)} runs"))
+    if comparison is not None:
+        console.print(warning_words(comparison))
     names = {v["variant_id"]: v["name"] for run in runs for v in run.variants}
     variants = {names.get(key, "none"): part for key, part in total.variants.items()}
     console.print(_parts_table("variants", variants, {names.get(k, "none"): v for k, v in total.variant_lifts.items()}))
@@ -127,3 +151,124 @@ def _parts_table(title: str, parts: dict[str, Part], lifts: dict[str, Lifts]) ->
         words = [told for _, told in _lift_words(lifts.get(name))] or ["", ""]
         table.add_row(str(name), *(f"{number:,}" for number in numbers), *words)
     return table
+
+
+def export(
+    campaign_id: CampaignId,
+    out: Annotated[Path, typer.Option(help="Where to: a file that ends in .csv, .xlsx or .json.")],
+    what: Annotated[str, typer.Option(help="summary, people (one row per delivery) or orders (each credited).")],
+) -> None:
+    """Take results away, whatever their number. Noted in the audit trail."""
+    settings = settings_for_command()
+    with opened_database(settings) as engine:
+        catch_up(engine, system_clock)
+        rows = export_campaign(
+            engine, campaign_id, out, what=what, zone=settings.zone, actor="command line", now=system_clock()
+        )
+    typer.echo(f"{rows:,} rows in {out}")
+
+
+def audience(
+    campaign_id: CampaignId,
+    who: Annotated[str, typer.Option(help=f"One of {', '.join(WHO)}.")],
+    name: Annotated[str, typer.Option(help="Of the list: campaigns are sent to it as list:NAME.")],
+    run: Annotated[int | None, typer.Option(help="Only of this run; otherwise of all.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a list of those who tapped, did not, bought, blocked … to send to or to leave out."""
+    settings = settings_for_command()
+    with opened_database(settings) as engine:
+        catch_up(engine, system_clock)
+        people = make_list(
+            engine, campaign_id, who=who, name=name, actor="command line", now=system_clock(), run_id=run
+        )
+    if as_json:
+        print_json({"target": f"list:{name}", "people": people})
+        return
+    typer.echo(f"{people:,} people on list:{name}")
+
+
+def ads(
+    to: Annotated[list[str], typer.Option(help="Whom: the words that campaigns know, such as list:NAME; repeat it.")],
+    platform: Annotated[str, typer.Option(help="meta, google or line.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    without: Annotated[list[str] | None, typer.Option(help="Whom to leave out, in the same words; repeat it.")] = None,
+    channel: Annotated[str, typer.Option(help="Whose LINE user ids the file for line has.")] = "main",
+    as_json: AsJson = False,
+) -> None:
+    """Write an ad platform's audience file of those who consented to ads: hashed, or LINE's user ids. Audited."""
+    settings = settings_for_command()
+    with opened_database(settings) as engine:
+        written, left_out = export_ads(
+            engine,
+            Audience(tuple(to), tuple(without or ())),
+            out,
+            platform=platform,
+            channel_id=channel_ids(engine, settings)[channel_named(settings, channel).name],
+            actor="command line",
+            now=system_clock(),
+        )
+    if as_json:
+        print_json({"written": written, "left_out": left_out})
+        return
+    typer.echo(f"{written:,} people in {out}; {left_out:,} left out: no consent, refused, or nothing to match by")
+
+
+def explore(
+    campaign_id: CampaignId,
+    percent: Annotated[float, typer.Option(help="The share of those outside the audience, by chance.")] = 5.0,
+    holdout: Annotated[float, typer.Option(help="Of these, the percentage held out.")] = 50.0,
+    at: Annotated[str | None, typer.Option(help="now, or a time in the brand's zone; without it a draft.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send the same to a few people whom the audience leaves out, to see whether its rule picks the right ones."""
+    settings = settings_for_command()
+    now = system_clock()
+    moment = now if at == "now" else datetime.fromisoformat(at).replace(tzinfo=settings.zone) if at else None
+    with opened_database(settings) as engine:
+        made = make_explorer(
+            engine,
+            campaign_id,
+            percent=percent,
+            holdout_percent=Decimal(str(holdout)),
+            at=moment,
+            zone=settings.zone,
+            actor="command line",
+            now=now,
+        )
+    if as_json:
+        print_json({"id": made, "explores": campaign_id})
+        return
+    typer.echo(f"campaign {made} explores campaign {campaign_id}")
+
+
+def movement(
+    campaign_id: CampaignId,
+    model: Annotated[str, typer.Option(help="The model whose segments: rfm8, rf11, nesl …")] = "nesl",
+    as_json: AsJson = False,
+) -> None:
+    """Who moved between segments since the newest run of a campaign, those sent to beside those held out."""
+    settings = settings_for_command()
+    with opened_database(settings) as engine, reading(engine) as session:
+        campaign_by_id(session, campaign_id)
+        runs = runs_of(session, campaign_id)
+        if not runs:
+            raise BadInput(f"campaign {campaign_id} has had no run yet")
+        found = movement_after(session, runs[0].id or 0, model, until=system_clock())
+    if as_json:
+        print_json(asdict(found))
+        return
+    table = Table("from", "to", f"of {found.sent:,} sent to", f"of {found.held_out:,} held out", "difference")
+    for move in found.moves:
+        words = _interval(move.lift, "{:+.2%}") if move.lift else ""
+        table.add_row(move.before or "", move.after or "", f"{move.sent:,}", f"{move.held_out:,}", words)
+    Console().print(table)
+
+
+def warning_words(found: Comparison) -> str:
+    """The sentence about a rule that picks the wrong people, for marketers."""
+    inside, outside = _interval(found.inside, "{:+.2%}"), _interval(found.outside, "{:+.2%}")
+    head = "規則選的人增益較低 the rule's people gain less than the others" if found.is_warning else "explored"
+    return f"{head}: inside {inside}, outside {outside}, difference {_interval(found.apart, '{:+.2%}')}".replace(
+        "95 %", "90 %"
+    )

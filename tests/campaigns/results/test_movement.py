@@ -1,0 +1,54 @@
+"""Who moved after a run, sent to beside held out."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from campaigns.results.movement import movement_after
+from store.engine import reading, transaction
+from store.errors import NotFound
+from store.models import SegmentChange
+from tests.campaigns.results.conftest import DAY, TINY, Story
+
+
+def changed(story: Story, who: int, before: str | None, after: str, after_days: float) -> None:
+    at = story.at + timedelta(days=after_days)
+    with transaction(story.engine) as session:
+        change: dict[str, Any] = {
+            "old_nesl": before,
+            "nesl": after,
+            "nes": after[0],
+            "as_of": at.date(),
+            "changed_at": at,
+        }
+        session.add(SegmentChange(customer_id=who, **change))
+
+
+def test_the_first_place_after_the_firing_and_the_last_one_count(story: Story) -> None:
+    run = story.run()
+    sent = [story.person(run) for _ in range(4)]
+    held = [story.person(run, "held_out") for _ in range(2)]
+    changed(story, sent[0], "N", "S1", -1)  # before it
+    changed(story, sent[0], "S1", "N", 1)
+    changed(story, sent[0], "N", "E", 2)
+    changed(story, sent[1], "S1", "E", 3)
+    changed(story, sent[2], "E", "E", 3)  # moved in another model
+    changed(story, sent[3], "S1", "E", 30)  # after the time asked for
+    changed(story, held[0], "S1", "S2", 3)
+    with reading(story.engine) as session:
+        found = movement_after(session, run, "nesl", until=story.at + 7 * DAY)
+    assert (found.sent, found.held_out) == (4, 2)
+    assert [(m.before, m.after, m.sent, m.held_out) for m in found.moves] == [("S1", "E", 2, 0), ("S1", "S2", 0, 1)]
+    lift = found.moves[0].lift
+    assert lift is not None
+    assert lift.difference == pytest.approx(0.5)
+    assert lift.low < 0 < lift.high  # six people tell nothing
+
+
+def test_unknown_runs_and_models_are_named(story: Story) -> None:
+    with reading(story.engine) as session:
+        with pytest.raises(NotFound):
+            movement_after(session, 99, "nesl", until=story.at + TINY)
+        with pytest.raises(NotFound):
+            movement_after(session, story.run(), "zodiac", until=story.at)
