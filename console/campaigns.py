@@ -1,9 +1,12 @@
 """活動: what was and will be sent; and one campaign with its runs and what they brought."""
 
+from zoneinfo import ZoneInfo
+
 from flask import Blueprint, g, render_template, request
 from sqlalchemy import Engine, func, select
 
 from campaigns.planning.schedule import variants_of
+from campaigns.results.cost import costs_of, sum_of
 from campaigns.results.exploration import explored
 from campaigns.results.runs import STATES, Part, RunResults, results_by_run, runs_of, together
 from segmentation.models import MODELS
@@ -16,7 +19,7 @@ RUNS_SHOWN = 20
 campaign, run = table_of(Campaign), table_of(CampaignRun)
 
 
-def add_pages(blueprint: Blueprint, engine: Engine) -> None:
+def add_pages(blueprint: Blueprint, engine: Engine, zone: ZoneInfo) -> None:
     """GET /console/campaigns and /console/campaigns/<id>."""
 
     @blueprint.get("/campaigns")
@@ -50,6 +53,7 @@ def add_pages(blueprint: Blueprint, engine: Engine) -> None:
                 ],
                 results=results,
                 explored=explored(session, campaign_id),
+                cost=sum_of(costs_of(session, runs, zone).values()),
                 variant_rows=_variant_rows(runs, results),
                 segment_rows=[(key, _segment_words(key), part) for key, part in results.segments.items()],
                 runs=[(r, found[r.id or 0]) for r in runs[:RUNS_SHOWN]],

@@ -73,6 +73,7 @@ ENGLISH = {
     "營收": "Revenue",
     "提升": "Lift",
     "計費則數": "Messages of the quota",
+    "方案外的費用": "beyond the plan",
     "開啟（LINE 的彙總）": "Opened (LINE's aggregate)",
     "送達後購買": "Bought after delivery",
     "之後封鎖": "Blocked after it",

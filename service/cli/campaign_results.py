@@ -16,6 +16,7 @@ from campaigns.results.ads import export_ads
 from campaigns.results.audiences import WHO, make_list
 from campaigns.results.catch_up import catch_up
 from campaigns.results.comparison import Comparison
+from campaigns.results.cost import RunCost, costs_of, sum_of
 from campaigns.results.exploration import explore as make_explorer
 from campaigns.results.exploration import explored
 from campaigns.results.export import export_campaign
@@ -52,7 +53,9 @@ def results(campaign_id: CampaignId, as_json: AsJson = False) -> None:
             runs = runs_of(session, campaign_id)
             found = results_by_run(session, [run.id or 0 for run in runs])
             comparison = explored(session, campaign_id)
+            costs = costs_of(session, runs, settings.zone)
     total = together(list(found.values()))
+    cost = sum_of(costs.values())
     if as_json:
         told = [
             {
@@ -61,15 +64,18 @@ def results(campaign_id: CampaignId, as_json: AsJson = False) -> None:
                 "state": run.state,
                 "scheduled_for": run.scheduled_for.isoformat(),
                 **found[run.id or 0].to_json(),
+                "cost": costs[run.id or 0].to_json(),
             }
             for run in runs
         ]
         compared = None if comparison is None else {**asdict(comparison), "is_warning": comparison.is_warning}
         head = {"id": campaign.id, "state": campaign.state, "problem": campaign.problem}
-        print_json({**head, **total.to_json(), "explored": compared, "runs": told})
+        print_json({**head, **total.to_json(), "cost": _cost_json(cost, total), "explored": compared, "runs": told})
         return
     console = Console()
     console.print(totals_table(total, f"{campaign.name}: {len(runs)} runs"))
+    if cost is not None:
+        console.print(_cost_words(cost, total))
     if comparison is not None:
         console.print(warning_words(comparison))
     names = {v["variant_id"]: v["name"] for run in runs for v in run.variants}
@@ -263,6 +269,31 @@ def movement(
         words = _interval(move.lift, "{:+.2%}") if move.lift else ""
         table.add_row(move.before or "", move.after or "", f"{move.sent:,}", f"{move.held_out:,}", words)
     Console().print(table)
+
+
+def _per_money(cost: RunCost, results: RunResults) -> Lift | None:
+    """Revenue added per unit of money; None where the messages cost nothing beyond the plan, or it can't be told."""
+    added = results.added_revenue
+    if added is None or not cost.money:
+        return None
+    paid = float(cost.money)
+    return Lift(added.difference / paid, added.low / paid, added.high / paid)
+
+
+def _cost_json(cost: RunCost | None, results: RunResults) -> dict[str, Any] | None:
+    if cost is None:
+        return None
+    per_money = _per_money(cost, results)
+    return {**cost.to_json(), "added_revenue_per_money": asdict(per_money) if per_money else None}
+
+
+def _cost_words(cost: RunCost, results: RunResults) -> str:
+    beyond = f"{cost.money:,} {cost.currency} beyond the plan"
+    words = f"cost: {cost.messages:,} messages, {cost.replies:,} free replies, {beyond}"
+    per_money = _per_money(cost, results)
+    if per_money is None:
+        return words
+    return f"{words}; revenue added per {cost.currency}: {_interval(per_money, '{:+,.1f}')}"
 
 
 def warning_words(found: Comparison) -> str:
