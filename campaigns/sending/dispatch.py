@@ -9,14 +9,16 @@ import asyncio
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlmodel import Session
 
 from campaigns.content.message import NotRenderable
 from campaigns.content.versions import Versions
@@ -24,13 +26,17 @@ from campaigns.links.clicks import TokenSigner
 from campaigns.planning import schedule
 from campaigns.sending.claims import (
     KEY_LIFE,
+    BatchOutcome,
     Claimed,
     Outcome,
     Recipient,
+    begin,
     claim_batches,
+    is_anything_free,
     let_go,
-    recipients_of,
-    record_batch,
+    multicast_of,
+    pushes_of,
+    record_batches,
     record_outcomes,
     renew,
     runs_to_stop,
@@ -39,18 +45,20 @@ from campaigns.sending.claims import (
 from campaigns.sending.pace import Pacer
 from campaigns.sending.units import units_of
 from store.clock import Clock
-from store.engine import reading, transaction
+from store.engine import is_sqlite, reading, transaction
 from store.models import CampaignRun
 
 log = structlog.get_logger()
 
 TRIES_IN_HAND = 4  # repeats of one call before its batch is put back with a longer wait
 LONGEST_WAIT_SECONDS = 300.0
-RECORD_EVERY_SECONDS = 1.0
+GROUP_SECONDS = 0.05  # calls noted and recorded together, as time: this much is in doubt when a lane's worker dies
+LARGEST_GROUP = {"push": 100, "multicast": 10}
 WATCH_EVERY_SECONDS = 0.3  # so that pause and cancel take hold within a second
-IDLE_SECONDS = 0.3
+IDLE_SECONDS = 0.1
 RESCUE_EVERY_SECONDS = 1.0
-RESCUE_LIMIT = 16  # batches of dead workers taken up at once
+RESCUE_LIMIT = 16  # claims of dead workers taken up at once
+TOO_LONG_IN_DOUBT = "in doubt for longer than a retry key lives"
 DATABASE_SECONDS = 2.0  # between looks whether a lost database is back
 
 
@@ -81,7 +89,7 @@ class Rates:
     push_per_second: float
     multicast_per_second: float
     connections: int
-    lanes: int = 4
+    lanes: int = 8
     first_wait_seconds: float = 0.5  # before the first repeat; doubled each time
 
 
@@ -93,6 +101,15 @@ class _Run:
     link_ids: Mapping[str, int]
     units: Mapping[int, str]  # variant id -> the name under which LINE counts what is done with it
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A claimed batch and who is to be called: `recipients` of pushes, or LINE ids `to` of a multicast."""
+
+    batch: Claimed
+    recipients: list[Recipient] = field(default_factory=list)
+    to: list[str] = field(default_factory=list)
 
 
 class Dispatch:
@@ -113,12 +130,18 @@ class Dispatch:
         self._signer, self._link_base, self._lease = signer, link_base, lease
         self._lanes, self._first_wait = rates.lanes, rates.first_wait_seconds
         self.worker = f"{uuid.uuid4().hex[:12]}"
-        self._calls = asyncio.Semaphore(rates.connections)
         self._pacers = {
             (channel_id, way): Pacer(engine, channel_id, way, rate)
             for channel_id in senders
             for way, rate in (("push", rates.push_per_second), ("multicast", rates.multicast_per_second))
         }
+        self._calls = {which: asyncio.Semaphore(rates.connections) for which in self._pacers}
+        self._groups = {
+            way: max(1, min(LARGEST_GROUP[way], int(rate * GROUP_SECONDS)))
+            for way, rate in (("push", rates.push_per_second), ("multicast", rates.multicast_per_second))
+        }
+        # SQLite's writers wait for each other by sleeping longer and longer: one thread writes, and the others queue.
+        self._database = ThreadPoolExecutor(1 if is_sqlite(engine) else rates.lanes, "dispatch")
         self._runs: dict[int, _Run] = {}
         self._in_hand: set[tuple[int, int]] = set()  # run id, batch number
         self._looking = asyncio.Lock()
@@ -139,8 +162,8 @@ class Dispatch:
         stop = asyncio.Event()
 
         async def lane() -> None:
-            while found := await self._claim():
-                await self._deliver(found[0], stop)
+            while work := await self._claim():
+                await self._deliver(work, stop)
 
         await asyncio.gather(*(lane() for _ in range(self._lanes)))
 
@@ -152,32 +175,48 @@ class Dispatch:
                 await self._wait_for_database(lost, stop)
 
     async def _work_or_wait(self, stop: asyncio.Event) -> None:
-        async with self._looking:  # one idle lane looks for work at a time: each look takes SQLite's write lock
-            found = await self._claim()
-            if not found:
+        async with self._looking:  # one idle lane looks for work at a time
+            work = await self._claim() if await asyncio.to_thread(self._is_anything_free) else []
+            if not work:
                 await _sleep(stop, IDLE_SECONDS)
                 return
-        await self._deliver(found[0], stop)
+        await self._deliver(work, stop)
 
     async def _rescue(self, stop: asyncio.Event) -> None:
         """Take over what dead workers held, now: the lanes may be busy for long where LINE or the rate is slow."""
         async with asyncio.TaskGroup() as group:
-            for batch in await self._claim(RESCUE_LIMIT, only_lapsed=True):
-                group.create_task(self._deliver(batch, stop))
+            for _ in range(RESCUE_LIMIT):
+                work = await self._claim(only_lapsed=True) if await asyncio.to_thread(self._is_anything_free) else []
+                if not work:
+                    break
+                group.create_task(self._deliver(work, stop))
         await _sleep(stop, RESCUE_EVERY_SECONDS)
 
-    async def _claim(self, limit: int = 1, *, only_lapsed: bool = False) -> list[Claimed]:
-        found: list[Claimed] = await self._in_transaction(
-            claim_batches,
+    def _is_anything_free(self) -> bool:
+        with reading(self._engine) as session:
+            return is_anything_free(session, now=self._clock(), channels=list(self._senders))
+
+    async def _claim(self, *, only_lapsed: bool = False) -> list[_Work]:
+        """Batches of one run with their recipients, now in these hands; empty when there is nothing to do."""
+        work: list[_Work] = await self._in_transaction(self._claim_and_load, only_lapsed)
+        self._in_hand.update(piece.batch.key for piece in work)
+        return work
+
+    def _claim_and_load(self, session: Session, only_lapsed: bool) -> list[_Work]:
+        found = claim_batches(
+            session,
             self.worker,
-            limit=limit,
+            limit=self._groups["multicast"],
             lease=self._lease,
             now=self._clock(),
             channels=list(self._senders),
             only_lapsed=only_lapsed,
         )
         # After a stall its own leases may have lapsed: claimed again, they are renewed, and still in these hands.
-        return [batch for batch in found if batch.key not in self._in_hand]
+        mine = [batch for batch in found if batch.key not in self._in_hand]
+        if mine and mine[0].way == "multicast":
+            return [_Work(batch, to=multicast_of(session, batch)) for batch in mine]
+        return [_Work(batch, recipients=pushes_of(session, batch)) for batch in mine]
 
     async def _wait_for_database(self, lost: BaseException, stop: asyncio.Event) -> None:
         """The database went away: what was in hand stays claimed and is repeated, with its keys, when it is back."""
@@ -209,22 +248,21 @@ class Dispatch:
         with reading(self._engine) as session:
             return runs_to_stop(session, run_ids)
 
-    async def _deliver(self, claimed: Claimed, stop: asyncio.Event) -> None:
-        self._in_hand.add(claimed.key)
+    async def _deliver(self, work: list[_Work], stop: asyncio.Event) -> None:
         try:
-            run = self._runs.get(claimed.run_id)
+            run_id = work[0].batch.run_id
+            run = self._runs.get(run_id)
             if run is None or run.stopped.is_set():  # stopped before, and resumed since: it could be claimed again
-                run = self._runs[claimed.run_id] = await asyncio.to_thread(self._open_run, claimed.run_id)
+                run = self._runs[run_id] = await asyncio.to_thread(self._open_run, run_id)
             if stop.is_set():
                 run.stopped.set()
-            recipients = await self._in_transaction(recipients_of, claimed)
-            recipients = await self._give_up_old(claimed, recipients)
-            if claimed.way == "multicast":
-                await self._multicast(claimed, run, recipients)
+            if work[0].batch.way == "multicast":
+                await self._multicast_all(work, run)
             else:
-                await self._push_all(claimed, run, recipients)
+                for piece in work:
+                    await self._push_all(piece.batch, run, piece.recipients)
         finally:
-            self._in_hand.discard(claimed.key)
+            self._in_hand.difference_update(piece.batch.key for piece in work)
 
     def _open_run(self, run_id: int) -> _Run:
         with reading(self._engine) as session:
@@ -232,83 +270,70 @@ class Dispatch:
             contents = {variant["variant_id"]: Versions(variant) for variant in run.variants}
             return _Run(contents, run.link_ids, units_of(session, run))
 
-    async def _give_up_old(self, claimed: Claimed, recipients: list[Recipient]) -> list[Recipient]:
-        """Those in doubt for longer than a retry key lives become unknown: repeating could be sending twice."""
-        too_old = self._clock() - KEY_LIFE
-        old = [r for r in recipients if r.doubt_since is not None and r.doubt_since <= too_old]
-        if not old:
-            return recipients
-        if claimed.way == "push":
-            gone = [Outcome(r.customer_id, "unknown", "in doubt for longer than a retry key lives") for r in old]
-            await self._in_transaction(record_outcomes, claimed.run_id, gone)
-        gone_ids = {r.customer_id for r in old}
-        return [r for r in recipients if r.customer_id not in gone_ids] if claimed.way == "push" else recipients
-
     # --- push: one call per person -----------------------------------------------------------------------------
 
     async def _push_all(self, claimed: Claimed, run: _Run, recipients: list[Recipient]) -> None:
-        outcomes: list[Outcome] = []
-        pushes = asyncio.ensure_future(self._begin_pushes(claimed, run, recipients, outcomes))
-        try:
-            while not pushes.done():
-                await asyncio.wait([pushes], timeout=RECORD_EVERY_SECONDS)
-                await self._record(claimed.run_id, outcomes)
-            await self._record(claimed.run_id, outcomes)  # what ended while the last ones were being written
-        finally:
-            pushes.cancel()  # does nothing when they are done; else nobody is left to record them
-        # Broken off in the middle (the pacer lost its database): the batch stays claimed, so that its doubt is kept.
-        await pushes
-        pause = self._wait_seconds(claimed.attempts)
-        await self._in_transaction(
-            let_go,
-            claimed,
-            self.worker,
-            not_before=None if run.stopped.is_set() else self._clock() + timedelta(seconds=pause),
-        )
+        outcomes, recipients = self._give_up_old(recipients)
+        for group in _groups(recipients, self._groups["push"]):
+            if run.stopped.is_set() or not await self._in_transaction(self._record_and_begin, claimed, outcomes, group):
+                break
+            outcomes = await self._push_group(claimed, run, group)
+        pause = None if run.stopped.is_set() else self._clock() + self._wait(claimed.attempts)
+        await self._in_transaction(self._record_and_let_go, claimed, outcomes, pause)
 
-    async def _begin_pushes(
-        self, claimed: Claimed, run: _Run, recipients: list[Recipient], outcomes: list[Outcome]
+    def _give_up_old(self, recipients: list[Recipient]) -> tuple[list[Outcome], list[Recipient]]:
+        """Those in doubt for longer than a retry key lives become unknown: repeating could be sending twice."""
+        too_old = self._clock() - KEY_LIFE
+        old = {r.customer_id for r in recipients if r.doubt_since is not None and r.doubt_since <= too_old}
+        gone = [Outcome(customer_id, "unknown", TOO_LONG_IN_DOUBT) for customer_id in old]
+        return gone, [r for r in recipients if r.customer_id not in old]
+
+    def _record_and_begin(
+        self, session: Session, claimed: Claimed, outcomes: list[Outcome], group: Sequence[Recipient]
+    ) -> bool:
+        record_outcomes(session, claimed.run_id, outcomes)
+        return bool(begin(session, self.worker, [claimed], now=self._clock(), up_to=group[-1].customer_id))
+
+    def _record_and_let_go(
+        self, session: Session, claimed: Claimed, outcomes: list[Outcome], not_before: datetime | None
     ) -> None:
-        async with asyncio.TaskGroup() as group:
-            for recipient in recipients:
-                await self._calls.acquire()
-                if run.stopped.is_set():
-                    self._calls.release()
-                    return
-                task = group.create_task(self._push_one(claimed, run, recipient, outcomes))
-                task.add_done_callback(lambda _: self._calls.release())
+        record_outcomes(session, claimed.run_id, outcomes)
+        let_go(session, claimed, self.worker, not_before=not_before)
 
-    async def _push_one(self, claimed: Claimed, run: _Run, recipient: Recipient, outcomes: list[Outcome]) -> None:
+    async def _push_group(self, claimed: Claimed, run: _Run, group: Sequence[Recipient]) -> list[Outcome]:
+        """Push to each of a group; the outcomes of those who were called."""
+        # A failure of ours leaves here with the batch still claimed, so that its doubt is kept for who takes over.
+        async with asyncio.TaskGroup() as tasks:
+            pushes = [tasks.create_task(self._push_one(claimed, run, recipient)) for recipient in group]
+        return [outcome for push in pushes if (outcome := push.result()) is not None]
+
+    async def _push_one(self, claimed: Claimed, run: _Run, recipient: Recipient) -> Outcome | None:
         assert recipient.retry_key is not None
         try:
             track = self._tracker(claimed.run_id, run, recipient.customer_id)
             content = run.contents[recipient.variant_id].for_reader(*recipient.languages)
             messages = content(recipient.fields, track)
         except NotRenderable as error:
-            outcomes.append(Outcome(recipient.customer_id, "failed", str(error)))
-            return
-        sender, pacer = self._senders[claimed.channel_id], self._pacers[(claimed.channel_id, "push")]
+            return Outcome(recipient.customer_id, "failed", str(error))
+        sender, unit = self._senders[claimed.channel_id], run.units.get(recipient.variant_id)
         doubt_since = recipient.doubt_since
         for attempt in range(TRIES_IN_HAND):
-            await pacer.permit()
-            if run.stopped.is_set():
-                break
             begun_at = self._clock()
-            unit = run.units.get(recipient.variant_id)
-            answer = await sender.push(recipient.line_user_id, messages, recipient.retry_key, unit)
+            answer = await self._paced(
+                claimed, run, lambda: sender.push(recipient.line_user_id, messages, recipient.retry_key or "", unit)
+            )
+            if answer is None:
+                break
             if answer.outcome == "accepted":
-                outcomes.append(
-                    Outcome(recipient.customer_id, "accepted", request_id=answer.request_id, sent_at=self._clock())
-                )
-                return
+                return Outcome(recipient.customer_id, "accepted", request_id=answer.request_id, sent_at=self._clock())
             if answer.outcome == "refused":
-                outcomes.append(Outcome(recipient.customer_id, "failed", answer.problem, answer.request_id))
-                return
+                return Outcome(recipient.customer_id, "failed", answer.problem, answer.request_id)
             if answer.outcome == "in_doubt":
                 doubt_since = doubt_since or begun_at
             await self._hold_up(claimed, run, answer, attempt)
-        if doubt_since is not None:
-            outcomes.append(Outcome(recipient.customer_id, "chosen", "in doubt", doubt_since=doubt_since))
+        if doubt_since is None:
+            return None
+        return Outcome(recipient.customer_id, "chosen", "in doubt", doubt_since=doubt_since)
 
     def _tracker(self, run_id: int, run: _Run, customer_id: int | None) -> Callable[[str], str]:
         def track(url: str) -> str:
@@ -318,55 +343,81 @@ class Dispatch:
 
     # --- multicast: one call per batch -------------------------------------------------------------------------
 
-    async def _multicast(self, claimed: Claimed, run: _Run, recipients: list[Recipient]) -> None:
-        if not recipients:
-            await self._in_transaction(let_go, claimed, self.worker, not_before=None)
-            return
-        assert claimed.retry_key is not None
-        doubt_since = claimed.doubt_since
+    async def _multicast_all(self, work: list[_Work], run: _Run) -> None:
+        """One call for each batch of a group, noted and recorded together."""
+        settled = [(piece.batch, outcome) for piece in work if (outcome := self._without_a_call(piece)) is not None]
+        over = {batch.key for batch, _ in settled}
+        to_call = [piece.batch for piece in work if piece.batch.key not in over]
+        held = await self._in_transaction(begin, self.worker, to_call, now=self._clock()) if to_call else set()
+        async with asyncio.TaskGroup() as tasks:
+            calls = [
+                (piece.batch, tasks.create_task(self._multicast(piece, run)))
+                for piece in work
+                if piece.batch.key in held
+            ]
+        settled += [(batch, outcome) for batch, call in calls if (outcome := call.result()) is not None]
+        await self._in_transaction(record_batches, self.worker, settled, now=self._clock())
+
+    def _without_a_call(self, piece: _Work) -> BatchOutcome | None:
+        """What becomes of a batch that nobody need or may be called for; None when it is to be sent."""
+        if not piece.to:
+            return BatchOutcome("done")
+        doubt_since = piece.batch.doubt_since
         if doubt_since is not None and doubt_since <= self._clock() - KEY_LIFE:
-            await self._batch_is(claimed, "unknown", problem="in doubt for longer than a retry key lives")
-            return
+            return BatchOutcome("unknown", problem=TOO_LONG_IN_DOUBT)
+        return None
+
+    async def _multicast(self, piece: _Work, run: _Run) -> BatchOutcome | None:
+        """Send one batch; None when it is no longer one, but two halves."""
+        claimed = piece.batch
+        assert claimed.retry_key is not None
+        assert claimed.variant_id is not None
+        doubt_since = claimed.doubt_since
         try:
-            content = run.contents[recipients[0].variant_id].in_language(claimed.language)
-            messages = content({}, self._tracker(claimed.run_id, run, None))
+            messages = run.contents[claimed.variant_id].in_language(claimed.language)(
+                {}, self._tracker(claimed.run_id, run, None)
+            )
         except NotRenderable as error:  # tracked links are longer than what they stand for
-            await self._batch_is(claimed, "failed", problem=str(error))
-            return
-        ids = [r.line_user_id for r in recipients]
-        unit = run.units.get(recipients[0].variant_id)
-        sender, pacer = self._senders[claimed.channel_id], self._pacers[(claimed.channel_id, "multicast")]
+            return BatchOutcome("failed", problem=str(error))
+        sender, unit = self._senders[claimed.channel_id], run.units.get(claimed.variant_id)
         for attempt in range(TRIES_IN_HAND):
-            await pacer.permit()
-            if run.stopped.is_set():
-                break
             begun_at = self._clock()
-            async with self._calls:
-                answer = await sender.multicast(ids, messages, claimed.retry_key, unit)
+            answer = await self._paced(
+                claimed, run, lambda: sender.multicast(piece.to, messages, claimed.retry_key or "", unit)
+            )
+            if answer is None:
+                break
             if answer.outcome == "accepted":
-                await self._batch_is(claimed, "accepted", request_id=answer.request_id)
-                return
+                return BatchOutcome("accepted", request_id=answer.request_id)
             if answer.outcome == "refused":
-                await self._refused(claimed, ids, answer)
-                return
+                return await self._refused(claimed, piece.to, answer)
             if answer.outcome == "in_doubt":
                 doubt_since = doubt_since or begun_at
             await self._hold_up(claimed, run, answer, attempt)
-        wait = timedelta(seconds=0 if run.stopped.is_set() else self._wait_seconds(claimed.attempts))
-        await self._batch_is(claimed, "due", not_before=self._clock() + wait, doubt_since=doubt_since)
+        wait = timedelta() if run.stopped.is_set() else self._wait(claimed.attempts)
+        return BatchOutcome("due", not_before=self._clock() + wait, doubt_since=doubt_since)
 
-    async def _refused(self, claimed: Claimed, ids: list[str], answer: Answer) -> None:
+    async def _refused(self, claimed: Claimed, to: Sequence[str], answer: Answer) -> BatchOutcome | None:
         # LINE names the property at fault: a message is wrong for everyone, anything else may be one bad id.
-        if len(ids) == 1 or "messages[" in (answer.problem or ""):
-            await self._batch_is(claimed, "failed", problem=answer.problem)
-            return
+        if len(to) == 1 or "messages[" in (answer.problem or ""):
+            return BatchOutcome("failed", problem=answer.problem)
         keys = [str(uuid.uuid4()), str(uuid.uuid4())]
         await self._in_transaction(split_batch, claimed, self.worker, keys)
-
-    async def _batch_is(self, claimed: Claimed, state: str, **more: Any) -> None:
-        await self._in_transaction(record_batch, claimed, self.worker, state=state, now=self._clock(), **more)
+        return None
 
     # --- both --------------------------------------------------------------------------------------------------
+
+    async def _paced(self, claimed: Claimed, run: _Run, call: Callable[[], Awaitable[Answer]]) -> Answer | None:
+        """The answer to one call made when its turn comes; None when the run was stopped before."""
+        pacer = self._pacers[(claimed.channel_id, claimed.way)]
+        async with self._calls[(claimed.channel_id, claimed.way)]:
+            if run.stopped.is_set():
+                return None
+            begun_us = await pacer.permit()
+            try:
+                return None if run.stopped.is_set() else await call()
+            finally:
+                pacer.answered(begun_us)
 
     async def _hold_up(self, claimed: Claimed, run: _Run, answer: Answer, attempt: int) -> None:
         """LINE did not take a call that may be repeated: wait as it asks, or stop what can't go on."""
@@ -388,27 +439,26 @@ class Dispatch:
             log.warning("line_rate_exceeded", run_id=claimed.run_id, way=claimed.way)
         else:
             with suppress(TimeoutError):
-                await asyncio.wait_for(run.stopped.wait(), self._wait_seconds(attempt))
-
-    async def _record(self, run_id: int, outcomes: list[Outcome]) -> None:
-        ready, outcomes[:] = outcomes[:], []
-        if ready:
-            await self._in_transaction(record_outcomes, run_id, ready)
+                await asyncio.wait_for(run.stopped.wait(), self._wait(attempt).total_seconds())
 
     async def _in_transaction(self, step: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         def work() -> Any:
             with transaction(self._engine) as session:
                 return step(session, *arguments, **named)
 
-        return await asyncio.to_thread(work)
+        return await asyncio.get_running_loop().run_in_executor(self._database, work)
 
-    def _wait_seconds(self, attempt: int) -> float:
+    def _wait(self, attempt: int) -> timedelta:
         """Exponential back-off with jitter, half to all of it ("Retrying an API request")."""
         longest: float = min(LONGEST_WAIT_SECONDS, self._first_wait * 2**attempt)
-        return longest * random.uniform(0.5, 1.0)
+        return timedelta(seconds=longest * random.uniform(0.5, 1.0))
 
 
 async def _sleep(stop: asyncio.Event, seconds: float) -> None:
     """Sleep, but not past `stop`."""
     with suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)
+
+
+def _groups(people: Sequence[Recipient], size: int) -> list[Sequence[Recipient]]:
+    return [people[n : n + size] for n in range(0, len(people), size)]

@@ -3,21 +3,31 @@
 A row says when the next call may go out; a worker takes a lease of several permits by moving it on (GCRA, the generic
 cell rate algorithm, with no burst). LINE's limits ("Rate limits"): push 2,000/s, multicast 200/s; the settings pace a
 little below, as its token bucket's size is not told.
+
+Permits say when calls begin; LINE counts when they arrive, and a stall on the way turns an even stream into a burst. So
+a worker also reckons with what LINE may count: a call counts somewhere between its beginning and its answer.
 """
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
+from math import ceil
 
 from sqlalchemy import Engine, update
 
-from store.engine import insert_for, table_of, transaction
+from store.engine import insert_for, is_sqlite, table_of, transaction
 from store.models import SendPace
 
-LEASE_SECONDS = 0.05  # permits taken at once, as time: longer saves transactions, shorter shares more evenly
+# Permits taken at once, as time: longer saves transactions, shorter shares more evenly. SQLite has one worker, and its
+# lock may be held for a while by others.
+LEASE_SECONDS = 0.05
+SQLITE_LEASE_SECONDS = 0.25
 # A permit not used in time is void, or a stalled worker would catch up in a burst. At 0.97 of LINE's rate, permits up
 # to 30 ms old keep every window of one second at or below the limit: 0.97 x 1.03 < 1.
 STALE_US = 30_000
+SECOND_US = 1_000_000
+QUICKEST_OF = 5_000  # answers, after which the quickest is looked for anew: the way to LINE may have changed
 
 
 def now_us() -> int:
@@ -64,40 +74,123 @@ class Pacer:
     ) -> None:
         self._engine, self._channel_id, self._endpoint = engine, channel_id, endpoint
         self._per_second, self._clock_us = per_second, clock_us
-        self._count = max(1, int(per_second * LEASE_SECONDS))
+        self._step_us = int(SECOND_US / per_second)
+        self._count = max(1, int(per_second * (SQLITE_LEASE_SECONDS if is_sqlite(engine) else LEASE_SECONDS)))
         self._left = 0
         self._next_us = 0
+        self._coming: asyncio.Task[int] | None = None  # the next lease, asked for before this one is used up
         self._gate = asyncio.Lock()
+        self._arrivals = _Arrivals()
 
-    async def permit(self) -> None:
-        """Return when one call may go out."""
+    async def permit(self) -> int:
+        """Return when one call may go out: the time to hand to `answered`, which must be called once it is over."""
         async with self._gate:
-            step_us = int(1_000_000 / self._per_second)
-            stale = (self._clock_us() - STALE_US - self._next_us) // step_us + 1
-            if self._left and stale > 0:
-                self._left = max(0, self._left - stale)
-                self._next_us += stale * step_us
-            if self._left == 0:
-                self._next_us = await asyncio.to_thread(
-                    lease,
-                    self._engine,
-                    self._channel_id,
-                    self._endpoint,
-                    count=self._count,
-                    per_second=self._per_second,
-                    at_us=self._clock_us(),
-                )
-                self._left = self._count
-            wait = (self._next_us - self._clock_us()) / 1_000_000
-            if wait > 0.001:  # below the timer's own grain
-                await asyncio.sleep(wait)
-            self._left -= 1
-            self._next_us += step_us
+            while True:
+                at_us = await self._next_permit()
+                wait = (at_us - self._clock_us()) / SECOND_US
+                if wait > 0.001:  # below the timer's own grain
+                    await asyncio.sleep(wait)
+                while (now := self._clock_us()) <= at_us + STALE_US:
+                    if self._arrivals.has_room(now):
+                        return self._arrivals.begin(now)
+                    await asyncio.sleep(0.001)  # LINE may have its fill for this second
+
+    def answered(self, begun_us: int) -> None:
+        """A call that `permit` let out at `begun_us` is over, whatever came of it."""
+        self._arrivals.end(begun_us, self._clock_us())
 
     async def too_fast(self, seconds: float) -> None:
         """Make every worker wait, and throw away the permits in hand."""
         async with self._gate:  # not while somebody is taking one
             self._left = 0
+            if self._coming is not None:
+                await self._coming
+                self._coming = None
         await asyncio.to_thread(
             hold_back, self._engine, self._channel_id, self._endpoint, seconds=seconds, at_us=self._clock_us()
         )
+
+    async def _next_permit(self) -> int:
+        """The time of the next permit that is not void."""
+        while True:
+            void = (self._clock_us() - STALE_US - self._next_us) // self._step_us + 1
+            if self._left and void > 0:
+                self._next_us += min(void, self._left) * self._step_us
+                self._left = max(0, self._left - void)
+            if self._left == 0:
+                coming, self._coming = self._coming or self._ask(), None
+                self._next_us, self._left = await coming, self._count
+                self._arrivals.lease(self._next_us, self._count, self._step_us)
+                continue
+            if self._left <= self._count // 2 and self._coming is None and self._count > 1:
+                self._coming = self._ask()
+            at_us = self._next_us
+            self._left -= 1
+            self._next_us += self._step_us
+            return at_us
+
+    def _ask(self) -> asyncio.Task[int]:
+        return asyncio.create_task(asyncio.to_thread(self._lease))
+
+    def _lease(self) -> int:
+        return lease(
+            self._engine,
+            self._channel_id,
+            self._endpoint,
+            count=self._count,
+            per_second=self._per_second,
+            at_us=self._clock_us(),
+        )
+
+
+class _Arrivals:
+    """What LINE may count of this worker's calls in the second that ends now: those under way or answered since.
+
+    A call answered at `a` was counted at the latest at `a` less the quickest way back. How the quickest time splits
+    into there and back need not be known, as every call's way there takes at least what the quickest one's did. So a
+    call may begin while those under way, and those answered later than `quickest` after the second's beginning, are
+    fewer than that second's permits with the part on top that `STALE_US` stands for.
+    """
+
+    def __init__(self) -> None:
+        self._leases: deque[tuple[int, int, int]] = deque()  # first permit, permits, step
+        self._answers: deque[int] = deque()
+        self._under_way = 0
+        self._quickest, self._quickest_of_these, self._looked_at = 0, 0, 0
+
+    def lease(self, first_us: int, count: int, step_us: int) -> None:
+        """Permits that this worker may use."""
+        self._leases.append((first_us, count, step_us))
+
+    def has_room(self, now_us: int) -> bool:
+        """Whether one more call is sure to be within the permits of a second."""
+        since = now_us - SECOND_US + self._quickest
+        while self._answers and self._answers[0] <= since:
+            self._answers.popleft()
+        return self._under_way + len(self._answers) < self._allowed(now_us)
+
+    def begin(self, now_us: int) -> int:
+        """One more is under way; returns `now_us`."""
+        self._under_way += 1
+        return now_us
+
+    def end(self, begun_us: int, now_us: int) -> None:
+        """One is answered, or given up."""
+        self._under_way -= 1
+        self._answers.append(now_us)
+        took = now_us - begun_us
+        self._quickest_of_these = min(took, self._quickest_of_these or took)
+        self._quickest = min(took, self._quickest or took)
+        self._looked_at += 1
+        if self._looked_at >= QUICKEST_OF:
+            self._quickest, self._quickest_of_these, self._looked_at = self._quickest_of_these, 0, 0
+
+    def _allowed(self, now_us: int) -> int:
+        """Permits of the last second, used or not, and the part on top that voiding late ones leaves; at least 1."""
+        since = now_us - SECOND_US
+        while self._leases and self._leases[0][0] + self._leases[0][1] * self._leases[0][2] <= since:
+            self._leases.popleft()
+        permits = 0.0
+        for first, count, step in self._leases:
+            permits += max(0, min(first + count * step, now_us) - max(first, since)) / step
+        return max(1, ceil(permits * (1 + STALE_US / SECOND_US)))

@@ -385,6 +385,11 @@ def _deliveries() -> None:
         batch.add_column(sa.Column("variant_id", BigId, nullable=True))
         batch.add_column(sa.Column("language", AutoString(), nullable=True))
         batch.add_column(sa.Column("wave", sa.Integer(), nullable=False, server_default=sa.text("0")))
+        batch.add_column(sa.Column("begun_up_to", BigId, nullable=True))
+        batch.drop_index(op.f("ix_send_batch_state_lease_until"))
+        batch.create_index(
+            op.f("ix_send_batch_state_run_id_batch_number"), ["state", "run_id", "batch_number"], unique=False
+        )
 
     with op.batch_alter_table("tracked_link") as batch:
         batch.add_column(sa.Column("name", AutoString(), nullable=True))

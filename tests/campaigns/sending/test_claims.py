@@ -10,11 +10,14 @@ from sqlalchemy import select, update
 
 from campaigns.planning import schedule
 from campaigns.sending.claims import (
+    BatchOutcome,
     Claimed,
     Outcome,
+    begin,
     claim_batches,
     let_go,
-    record_batch,
+    pushes_of,
+    record_batches,
     record_outcomes,
     renew,
     split_batch,
@@ -68,14 +71,17 @@ def test_a_lost_lease_changes_nothing(open_shop: OpenShop, act: str) -> None:
     shop.plan(way="multicast", messages=PLAIN)
     shop.tick()
     (lost,) = claim(shop, "slow")
+    with transaction(shop.engine) as session:
+        assert begin(session, "slow", [lost], now=shop.clock()) == {lost.key}
     shop.clock.advance(seconds=11)
     (taken,) = claim(shop, "quick")
     assert (taken.doubt_since, taken.attempts) == (shop.clock() - timedelta(seconds=11), 1)
     with transaction(shop.engine) as session:
+        assert begin(session, "slow", [lost], now=shop.clock()) == set()
         if act == "let_go":
             let_go(session, lost, "slow", not_before=None)
         elif act == "record":
-            record_batch(session, lost, "slow", state="failed", now=shop.clock())
+            record_batches(session, "slow", [(lost, BatchOutcome("failed"))], now=shop.clock())
         else:
             split_batch(session, lost, "slow", ["k1", "k2"])
     (batch,) = batches(shop)
@@ -97,6 +103,22 @@ def test_a_renewed_lease_is_not_taken_over(open_shop: OpenShop) -> None:
     assert claim(shop, "other") == []
     shop.clock.advance(seconds=1)
     assert len(claim(shop, "other")) == 1
+
+
+def test_only_those_noted_as_begun_are_in_doubt_when_a_worker_dies(open_shop: OpenShop) -> None:
+    shop = open_shop(4)
+    shop.plan()
+    shop.tick()
+    (lost,) = claim(shop, "dead")
+    with transaction(shop.engine) as session:
+        people = pushes_of(session, lost)
+        begin(session, "dead", [lost], now=shop.clock(), up_to=people[1].customer_id)
+    begun_at = shop.clock()
+    shop.clock.advance(seconds=11)
+    (taken,) = claim(shop, "quick")
+    with transaction(shop.engine) as session:
+        doubts = [person.doubt_since for person in pushes_of(session, taken)]
+    assert doubts == [begun_at, begun_at, None, None]
 
 
 def test_the_first_word_on_a_recipient_counts(open_shop: OpenShop) -> None:

@@ -20,7 +20,7 @@ from bot.replies import ReplyTexts, send_due_replies
 from campaigns.links.clicks import TokenSigner
 from campaigns.planning import schedule
 from campaigns.planning.plan import StepPlan, VariantPlan
-from campaigns.sending.claims import claim_batches, record_batch
+from campaigns.sending.claims import BatchOutcome, claim_batches, record_batches
 from campaigns.sending.rides import Rides
 from simulator.faults import FaultKind
 from simulator.webhooks import body_of, text
@@ -202,7 +202,7 @@ def test_a_multicast_called_while_somebody_was_riding_does_not_lose_them(open_sh
     read_inbox(shop)
     with transaction(shop.engine) as session:
         session.execute(table_of(SendBatch).update().values(state="claimed"))
-        record_batch(session, held, "w", state="accepted", now=shop.clock())
+        record_batches(session, "w", [(held, BatchOutcome("accepted"))], now=shop.clock())
     shop.clock.advance(minutes=3)
     answer(shop)  # expired: given back, to a batch of its own
     shop.send()
