@@ -300,13 +300,13 @@ def prepared(url: str, people: int) -> Engine:
 def add_people(engine: Engine, first: int, last: int) -> None:
     """Make people numbered from `first` to `last`, both included: customers with a LINE account that follows."""
     hex_id = "printf('%032x', i)" if is_sqlite(engine) else "lpad(to_hex(i), 32, '0')"
-    numbers = f"WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last}) "  # noqa: S608
+    numbers = f"WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last}) "
     customers = (
         "INSERT INTO customer (id, member_id, name, city, attributes, refusal_changed_ms, created_at)"
         " SELECT i, 'm' || i, '客' || i, '台北市', '{}', 0, '2026-01-01 00:00:00' FROM n"
     )
     accounts = (
-        "INSERT INTO line_account"  # noqa: S608
+        "INSERT INTO line_account"
         " (channel_id, line_user_id, customer_id, is_following, follow_changed_ms, profile_tries)"
         f" SELECT 1, 'U' || {hex_id}, i, true, 0, 0 FROM n"
     )
