@@ -1,51 +1,35 @@
-"""The web application: the webhook intake in front, tracked links, the brand's own events, the console behind.
+"""The web application: webhook intake and tracked links in front, the LIFF page, the brand's own events, the console.
 
-`create_app` returns the Flask application; `serve_with` puts the intake, which must cost less than Flask's routing,
-before it as plain WSGI.
+`create_app` returns the Flask application; `serve_with` puts before it, as plain WSGI, what must cost less than Flask's
+routing.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-import structlog
-from flask import Flask, Response, redirect, request, url_for
+from flask import Flask, Response, redirect, url_for
 from sqlalchemy import Engine, text
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from bot.webhook import WebhookIntake
-from campaigns.links.clicks import LinkBook, TokenSigner, kind_of_request, record_tap
+from campaigns.links.book import LinkBook
+from campaigns.links.door import LinkDoor
 from console import create_console
 from service.channels import webhook_keys
 from service.event_door import add_event_door
+from service.liff import add_liff_page
+from service.links import token_signer
 from service.settings import Settings
 from store.clock import Clock, system_clock
 from store.engine import reading
 from store.errors import ExpectedError
-from store.journal import Journal, JournalFailed
-
-log = structlog.get_logger()
+from store.journal import Journal
 
 
 def create_app(settings: Settings, engine: Engine, journal: Journal, clock: Clock = system_clock) -> Flask:
-    """The Flask application with every page but the webhook."""
+    """The Flask application with every page but the webhook and tracked links."""
     app = Flask(__name__, static_folder=None)
     app.secret_key = settings.secret_key.get_secret_value()
-    signer, links = TokenSigner(settings.secret_key.get_secret_value()), LinkBook(engine)
-
-    @app.get("/r/<token>")
-    def follow_link(token: str) -> WerkzeugResponse:
-        tap = signer.read(token)
-        address = links.find(tap)
-        kind = kind_of_request(request.method, request.headers)
-        try:
-            record_tap(journal, tap, kind=kind, user_agent=request.headers.get("User-Agent") or "", now=clock())
-        except JournalFailed:
-            # The person is on the way to the shop: a tap that can't be counted must not cost the brand the visit.
-            log.error("tap_not_stored", link_id=tap.link_id, run_id=tap.run_id)
-        answer = redirect(address, 302)
-        answer.headers["Cache-Control"] = "no-store"  # a cached redirect would hide the next tap
-        answer.headers["Referrer-Policy"] = "no-referrer"  # the token is the person's own
-        return answer
 
     @app.get("/")
     def home() -> WerkzeugResponse:
@@ -65,6 +49,23 @@ def create_app(settings: Settings, engine: Engine, journal: Journal, clock: Cloc
         clock=clock,
         max_body_bytes=settings.max_body_bytes,
     )
+    if settings.liff_id and settings.line_login_channel_id:
+        from bot.line.login import LoginDoor  # here, not above: only a service with a LIFF app asks LINE Login
+
+        add_liff_page(
+            app,
+            engine,
+            journal,
+            liff_id=settings.liff_id,
+            id_tokens=LoginDoor(
+                api_base=settings.line_api_base,
+                channel_id=settings.line_login_channel_id,
+                timeout_seconds=min(settings.line_timeout_seconds, 3.0),  # a person is waiting
+            ),
+            signer=token_signer(settings),
+            book=LinkBook(engine),
+            clock=clock,
+        )
     console = create_console(
         engine,
         zone=settings.zone,
@@ -82,9 +83,9 @@ def create_app(settings: Settings, engine: Engine, journal: Journal, clock: Cloc
 
 
 def serve_with(app: Flask, settings: Settings, engine: Engine, journal: Journal, clock: Clock = system_clock) -> Any:
-    """The WSGI callable to serve: the webhook intake, and `app` for everything else."""
+    """The WSGI callable to serve: the webhook intake, tracked links, and `app` for everything else."""
     return WebhookIntake(
-        app,
+        LinkDoor(app, token_signer(settings), LinkBook(engine), journal, clock),
         webhook_keys(engine, settings),
         journal,
         clock,

@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     line_api_base: str = "https://api.line.me"
     line_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
 
+    liff_id: Annotated[str, Field(pattern=r"^(\d+-[A-Za-z0-9]+)?$")] = ""
+    liff_links: Literal["multicast", "all"] = "multicast"
+    line_login_channel_id: Annotated[str, Field(pattern=r"^\d*$")] = ""
+
     public_base_url: str = "http://127.0.0.1:8000"
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
@@ -149,6 +153,8 @@ class Settings(BaseSettings):
         events_key = self.events_key.get_secret_value()
         if events_key and (len(events_key) < MIN_SECRET_KEY or len(set(events_key)) < 8):
             found.append(f"EVENTS_KEY is weak: use at least {MIN_SECRET_KEY} random characters")
+        if bool(self.liff_id) != bool(self.line_login_channel_id):
+            found.append("LIFF_ID and LINE_LOGIN_CHANNEL_ID belong together: set both or neither")
         if not self.public_base_url.startswith("https://"):
             found.append("PUBLIC_BASE_URL must be https:// (LINE opens nothing else)")
         return found

@@ -24,7 +24,7 @@ from bot.profiles import fetch_due_profiles
 from bot.replies import ReplyTexts, send_due_replies
 from campaigns.audience import freezing
 from campaigns.audience.target import UnknownTarget
-from campaigns.links.clicks import TokenSigner, make_click_events
+from campaigns.links.clicks import make_click_events
 from campaigns.planning import schedule
 from campaigns.results.catch_up import catch_up
 from campaigns.results.learning import count_message_results, store_message_results
@@ -44,6 +44,7 @@ from segmentation.snapshot import take_snapshot
 from service.brand_words import tokenize_for_brand
 from service.channels import channel_ids
 from service.doors import bulk_door, insight_doors, line_doors, narrowcast_doors
+from service.links import link_maker
 from service.settings import Settings
 from store.clock import Clock, system_clock
 from store.engine import insert_for, reading, table_of, transaction
@@ -204,8 +205,7 @@ def narrowcast_ground(engine: Engine, settings: Settings, clock: Clock) -> Narro
     return NarrowcastGround(
         engine,
         narrowcast_doors(engine, settings),
-        signer=TokenSigner(settings.secret_key.get_secret_value()),
-        link_base=settings.public_base_url,
+        links=link_maker(settings),
         lease=timedelta(seconds=settings.lease_seconds),
         clock=clock,
     )
@@ -218,7 +218,7 @@ def reply_texts(settings: Settings) -> ReplyTexts:
 
 def reply_riders(settings: Settings) -> Rides:
     """What waits for free replies, with links as dispatch makes them."""
-    return Rides(TokenSigner(settings.secret_key.get_secret_value()), settings.public_base_url)
+    return Rides(link_maker(settings))
 
 
 def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
@@ -317,8 +317,7 @@ async def dispatching(engine: Engine, settings: Settings, clock: Clock, stack: A
             multicast_per_second=settings.multicast_per_second,
             connections=settings.send_connections,
         ),
-        signer=TokenSigner(settings.secret_key.get_secret_value()),
-        link_base=settings.public_base_url,
+        links=link_maker(settings),
         lease=timedelta(seconds=settings.lease_seconds),
         clock=clock,
     )

@@ -16,6 +16,7 @@ from simulator.endpoints import Endpoints
 from simulator.faults import FaultPlan
 from simulator.http import MAX_BODY_BYTES, line_errors
 from simulator.life import Life
+from simulator.login import Login
 from simulator.platform import Platform, utc_now
 from simulator.population import Population
 from simulator.webhooks import Event, WebhookSender
@@ -52,6 +53,7 @@ class Simulator:
         self.life = Life(self.platform, people, time_scale=time_scale)
         self.platform.on_delivered = self.life.notice
         self.faults = FaultPlan(seed)
+        self.login = Login(clock)
         self.sender: WebhookSender | None = None
         self.is_live = is_live
         self._has_ordinary_life = has_ordinary_life
@@ -72,6 +74,7 @@ class Simulator:
         """The aiohttp application; people live in it from its start to its end."""
         app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[line_errors])
         app.add_routes(Endpoints(self.platform, self.faults).routes())
+        app.add_routes(self.login.routes())
         app.add_routes(Control(self.platform, self.faults, self.life, lambda: self.sender).routes())
         app.cleanup_ctx.append(self._live)
         return app

@@ -493,6 +493,7 @@ class Campaign(Row, table=True):
     theme: str | None = None  # for the keyword report
     holdout_percent: Decimal = Field(default=Decimal(5), sa_type=Decimal4)
     conversion_days: int = 7
+    utm: dict[str, str] = _json(dict)  # name after utm_ -> value, for the links that have none of their own
     priority: int = 0  # when several claim one person, the highest goes first
     is_capped: bool = True  # the brand's frequency caps hold for it
     keeps_quiet_hours: bool = True  # the brand's quiet hours hold for it

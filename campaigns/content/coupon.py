@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from campaigns.content.common import MessagePart
+from campaigns.content.any_message import MessagePart
 from campaigns.content.parts import plain
 
 

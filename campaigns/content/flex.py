@@ -10,7 +10,7 @@ import orjson
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from campaigns.content.actions import FlexAction, FlexButtonAction, Uri, labelled
-from campaigns.content.common import MessagePart
+from campaigns.content.any_message import MessagePart
 from campaigns.content.parts import BY_TYPE, Address, AltText, Color, Part, kind, words, wrong
 
 MAX_BUBBLE_BYTES = 30 * 1024

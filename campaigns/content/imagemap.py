@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from campaigns.content.common import MessagePart
+from campaigns.content.any_message import MessagePart
 from campaigns.content.parts import BY_TYPE, Address, AltText, Link, Part, kind, words, wrong
 
 MAX_ACTIONS = 50

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
-from campaigns.content.common import MessagePart
+from campaigns.content.any_message import MessagePart
 from campaigns.content.coupon import CouponMessage
 from campaigns.content.fields import Fields
 from campaigns.content.flex import MAX_BUBBLE_BYTES, FlexMessage, too_large

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from campaigns.content.actions import ImageCarouselAction, TemplateAction
-from campaigns.content.common import MessagePart
+from campaigns.content.any_message import MessagePart
 from campaigns.content.counting import grapheme_length
 from campaigns.content.parts import BY_TYPE, Address, AltText, Color, Part, Rule, kind, words, written, wrong
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from campaigns.content.common import MessagePart
+from campaigns.content.any_message import MessagePart
 from campaigns.content.fields import read_fields
 from campaigns.content.parts import Part, Rule, plain, written, wrong
 from campaigns.content.text import MAX_EMOJI, MAX_TEXT, Id

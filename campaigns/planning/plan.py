@@ -12,6 +12,7 @@ from sqlmodel import Session
 from campaigns.audience.target import Audience, check_audience
 from campaigns.content.languages import check_languages
 from campaigns.content.message import check_messages, links_in
+from campaigns.links.book import check_utm
 from campaigns.planning.schedule import first_firing
 from campaigns.sending.ways import AUTO, WAYS, check_way, needs_of
 from segmentation.tags.definitions import check_name
@@ -49,7 +50,8 @@ class Plan:
     calendar words) the time from which it recurs; neither: a draft.
     `reply_first_minutes`: so long each person's next free reply is waited for before the rest is pushed.
     `way`: push, multicast, narrowcast, or auto for the one that the content needs (campaigns/sending/ways.py).
-    `topics`: link of the content -> what it is about; who taps it gets the tag of that name."""
+    `topics`: link of the content -> what it is about; who taps it gets the tag of that name.
+    `utm`: "source", "medium" … -> value: added as utm_… to links that have none of their own, when they are tapped."""
 
     name: str
     audience: Audience
@@ -63,6 +65,7 @@ class Plan:
     priority: int = 0
     reply_first_minutes: int | None = None
     topics: Mapping[str, str] = field(default_factory=dict)
+    utm: Mapping[str, str] = field(default_factory=dict)
 
 
 def one_step(messages: Messages) -> list[StepPlan]:
@@ -88,6 +91,7 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
         theme=plan.theme,
         holdout_percent=plan.holdout_percent,
         conversion_days=plan.conversion_days,
+        utm=dict(plan.utm),
         priority=plan.priority,
         reply_first_minutes=plan.reply_first_minutes,
         recurs=recurs,
@@ -122,6 +126,7 @@ def _checked(session: Session, plan: Plan) -> list[str]:
         links.update(dict.fromkeys(_checked_step(step, "push" if plan.way == AUTO else plan.way)))
     check_audience(session, plan.audience)
     _check_topics(plan.topics, list(links))
+    check_utm(plan.utm)
     return list(links)
 
 

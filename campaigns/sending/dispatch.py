@@ -22,7 +22,7 @@ from sqlmodel import Session
 
 from campaigns.content.message import NotRenderable
 from campaigns.content.versions import Versions
-from campaigns.links.clicks import TokenSigner
+from campaigns.links.making import LinkMaker
 from campaigns.planning import schedule
 from campaigns.sending.claims import (
     KEY_LIFE,
@@ -121,13 +121,12 @@ class Dispatch:
         senders: Mapping[int, Sender],
         *,
         rates: Rates,
-        signer: TokenSigner,
-        link_base: str,
+        links: LinkMaker,
         lease: timedelta,
         clock: Clock,
     ) -> None:
         self._engine, self._senders, self._clock = engine, senders, clock
-        self._signer, self._link_base, self._lease = signer, link_base, lease
+        self._links, self._lease = links, lease
         self._lanes, self._first_wait = rates.lanes, rates.first_wait_seconds
         self.worker = f"{uuid.uuid4().hex[:12]}"
         self._pacers = {
@@ -337,7 +336,7 @@ class Dispatch:
 
     def _tracker(self, run_id: int, run: _Run, customer_id: int | None) -> Callable[[str], str]:
         def track(url: str) -> str:
-            return f"{self._link_base}/r/{self._signer.sign(run.link_ids[url], run_id, customer_id)}"
+            return self._links.link(run.link_ids[url], run_id, customer_id)
 
         return track
 

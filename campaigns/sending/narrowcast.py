@@ -20,7 +20,7 @@ from sqlalchemy import Engine, and_, exists, or_, select, update
 from sqlmodel import Session
 
 from campaigns.content.message import NotRenderable, compile_content
-from campaigns.links.clicks import TokenSigner
+from campaigns.links.making import LinkMaker
 from campaigns.planning import schedule
 from campaigns.sending.claims import KEY_LIFE
 from campaigns.sending.dispatch import Answer
@@ -98,8 +98,7 @@ class Ground:
 
     engine: Engine
     doors: Mapping[int, NarrowcastDoor]
-    signer: TokenSigner
-    link_base: str
+    links: LinkMaker
     lease: timedelta
     clock: Clock
 
@@ -404,7 +403,7 @@ def _messages(ground: Ground, row: Narrowcast) -> bytes:
     variant = next(variant for variant in run.variants if variant["variant_id"] == row.variant_id)
 
     def track(url: str) -> str:
-        return f"{ground.link_base}/r/{ground.signer.sign(run.link_ids[url], row.run_id, None)}"
+        return ground.links.link(run.link_ids[url], row.run_id, None)
 
     return compile_content(variant["messages"])({}, track)
 

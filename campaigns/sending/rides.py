@@ -18,7 +18,7 @@ from sqlmodel import Session
 
 from campaigns.content.message import NotRenderable
 from campaigns.content.versions import Versions
-from campaigns.links.clicks import TokenSigner
+from campaigns.links.making import LinkMaker
 from campaigns.planning.schedule import CANCELLED_IN_DOUBT
 from campaigns.results.tally import forget_tally
 from campaigns.sending.claims import fields_of
@@ -51,10 +51,10 @@ class Ride:
 
 
 class Rides:
-    """Takes deliveries along. `link_base` and `signer` make tracked links as dispatch does."""
+    """Takes deliveries along. `links` makes tracked links as dispatch does."""
 
-    def __init__(self, signer: TokenSigner, link_base: str) -> None:
-        self._signer, self._link_base = signer, link_base
+    def __init__(self, links: LinkMaker) -> None:
+        self._links = links
         self._runs: dict[int, _Run] = {}
 
     def claim(self, session: Session, seats: Sequence[Seat], now: datetime) -> dict[str, Ride]:
@@ -102,7 +102,7 @@ class Rides:
         run, spoken = self._run(session, row.run_id), (row.language, row.profile_language)
 
         def track(url: str) -> str:
-            return f"{self._link_base}/r/{self._signer.sign(run.link_ids[url], row.run_id, row.customer_id)}"
+            return self._links.link(run.link_ids[url], row.run_id, row.customer_id)
 
         try:
             content = run.contents[row.variant_id].for_reader(*spoken)

@@ -81,7 +81,7 @@ class TopicTap:
     customer_id: int
     topic: str
     link_id: int
-    campaign_id: int
+    campaign_id: int | None  # None: a code that hangs in a shop
     clicked_at: datetime
 
 

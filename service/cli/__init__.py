@@ -32,6 +32,7 @@ COMMANDS = {
     "predict": "predict",
     "demand": "demand",
     "campaign": "campaign",
+    "link": "link",
     "keywords": "keywords",
     "bench": "bench",
 }

@@ -17,7 +17,8 @@ from sqlalchemy import Engine, insert, select
 from bot.line import BulkDoor
 from campaigns.audience import freezing
 from campaigns.audience.target import Audience
-from campaigns.links.clicks import TokenSigner
+from campaigns.links.making import LinkMaker
+from campaigns.links.tokens import TokenSigner
 from campaigns.planning import schedule
 from campaigns.planning.plan import Plan, create_campaign, one_step
 from campaigns.results.runs import RunResults, campaign_results
@@ -106,8 +107,7 @@ class Shop:
             rates=Rates(
                 push_per_second=push_per_second, multicast_per_second=190, connections=32, first_wait_seconds=0.1
             ),
-            signer=TokenSigner("k" * 40),
-            link_base="https://brand.example",
+            links=LinkMaker(TokenSigner("k" * 40), "https://brand.example"),
             lease=timedelta(seconds=lease_seconds),
             clock=clock or self.clock,
         )

@@ -295,6 +295,7 @@ def _campaigns() -> None:
         batch.drop_constraint(op.f("ck_campaign_way"), type_="check")
         batch.create_check_constraint(op.f("ck_campaign_way"), "way IN ('push', 'multicast', 'narrowcast')")
         batch.add_column(sa.Column("audience", sa.JSON(), nullable=False, server_default="{}"))
+        batch.add_column(sa.Column("utm", sa.JSON(), nullable=False, server_default="{}"))
         batch.add_column(sa.Column("priority", sa.Integer(), nullable=False, server_default=sa.text("0")))
         batch.add_column(sa.Column("is_capped", sa.Boolean(), nullable=False, server_default=sa.text("TRUE")))
         batch.add_column(sa.Column("keeps_quiet_hours", sa.Boolean(), nullable=False, server_default=sa.text("TRUE")))

@@ -1,20 +1,23 @@
-"""Tracked links: tokens that can't be forged, durable taps, people told from robots."""
+"""Tracked links: durable taps, the redirect, and what follows from a tap."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
 from sqlalchemy import Engine, select, update
 from sqlmodel import Session
+from werkzeug.test import Client
+from werkzeug.wrappers import Response
 
-from campaigns.links.clicks import Tap, TokenSigner, UnknownToken, kind_of_agent, make_click_events
+from campaigns.links.book import LinkBook, check_utm, with_utm
+from campaigns.links.clicks import make_click_events
+from campaigns.links.door import LinkDoor
+from campaigns.links.tokens import TokenSigner
 from segmentation.tags.history import tags_of
-from service.app import create_app
-from service.settings import Settings
 from store.engine import reading, table_of, transaction
+from store.errors import BadInput
 from store.journal import Journal
-from store.models import BehaviourEvent, Click, CustomerChange, TrackedLink
+from store.models import BehaviourEvent, Campaign, Click, CustomerChange, TrackedLink
 from tests.conftest import StillClock
 from tests.factories import make_campaign, make_channel, make_customer, make_run
 
@@ -23,60 +26,10 @@ PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.
 URL = "https://shop.example/sale?utm_source=line&x=1#top"
 
 
-@pytest.mark.parametrize("customer_id", [1, 2**40, None])
-def test_a_token_says_what_was_signed(customer_id: int | None) -> None:
-    signer = TokenSigner(KEY)
-    token = signer.sign(7, 2**31, customer_id)
-    assert len(token) == 32
-    assert signer.read(token) == Tap(7, 2**31, customer_id)
-
-
-def test_no_other_character_anywhere_in_a_token_is_accepted() -> None:
-    signer = TokenSigner(KEY)
-    token = signer.sign(1, 2, 3)
-    for place in range(len(token)):
-        for other in "Aa0-_+/= é":
-            if other != token[place]:
-                with pytest.raises(UnknownToken):
-                    signer.read(token[:place] + other + token[place + 1 :])
-
-
-@pytest.mark.parametrize("token", ["", "a", "=" * 32, "A" * 31, "A" * 33, "冬" * 32, "A" * 10_000])
-def test_nonsense_is_an_unknown_token(token: str) -> None:
-    with pytest.raises(UnknownToken):
-        TokenSigner(KEY).read(token)
-
-
-def test_a_token_of_another_key_is_unknown() -> None:
-    with pytest.raises(UnknownToken):
-        TokenSigner(KEY).read(TokenSigner("other").sign(1, 1, 1))
-
-
-@pytest.mark.parametrize(
-    ("agent", "kind"),
-    [
-        (PHONE, "person"),
-        (f"{PHONE} Safari Line/15.2.1", "person"),
-        (
-            "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Chrome/120 Safari/537.36 Line/14.9.0/IAB",
-            "person",
-        ),
-        ("facebookexternalhit/1.1;line-poker/1.0", "preview"),
-        ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "robot"),
-        ("curl/8.5.0", "robot"),
-        ("python-requests/2.32", "robot"),
-        ("", "robot"),
-        ("   ", "robot"),
-    ],
-)
-def test_people_are_told_from_robots(agent: str, kind: str) -> None:
-    assert kind_of_agent(agent) == kind
-
-
 class Links:
     """A campaign of one link, its run, a customer, and a browser."""
 
-    def __init__(self, engine: Engine, browser: FlaskClient) -> None:
+    def __init__(self, engine: Engine, browser: Client) -> None:
         self.engine, self.browser = engine, browser
         with transaction(engine) as session:
             campaign = make_campaign(session, make_channel(session))
@@ -99,11 +52,14 @@ class Links:
             return list(session.execute(select(table_of(Click)).order_by(table_of(Click).c.id)).all())
 
 
+def browser_of(engine: Engine, journal: Journal, clock: StillClock) -> Client:
+    return Client(LinkDoor(Response("inner"), TokenSigner(KEY), LinkBook(engine), journal, clock))
+
+
 @pytest.fixture
 def links(engine: Engine, clock: StillClock) -> Iterator[Links]:
     journal = Journal(engine)
-    app = create_app(Settings(_env_file=None, secret_key=KEY), engine, journal, clock)  # type: ignore[call-arg, arg-type]
-    yield Links(engine, app.test_client())
+    yield Links(engine, browser_of(engine, journal, clock))
     journal.close()
 
 
@@ -171,13 +127,67 @@ def test_each_tap_of_a_person_becomes_one_event_however_often_asked(links: Links
     assert events[0].payload == {"link_id": links.ids[0], "run_id": links.ids[1]}
 
 
-def test_a_tap_that_cant_be_stored_still_leads_to_the_shop(links: Links) -> None:
-    engine = links.engine
-    journal = Journal(engine)
-    app = create_app(Settings(_env_file=None, secret_key=KEY), engine, journal)  # type: ignore[call-arg, arg-type]
+def test_a_tap_that_cant_be_stored_still_leads_to_the_shop_but_not_by_302(links: Links, clock: StillClock) -> None:
+    journal = Journal(links.engine)
+    browser = browser_of(links.engine, journal, clock)
     journal.close()
-    assert app.test_client().get(f"/r/{links.token()}", headers={"User-Agent": PHONE}).status_code == 302
+    answer = browser.get(f"/r/{links.token()}", headers={"User-Agent": PHONE})
+    assert (answer.status_code, answer.headers["Location"]) == (307, URL)
     assert links.clicks() == []
+
+
+def test_all_other_paths_go_on_to_the_application_behind(links: Links) -> None:
+    for path in ("/", "/r", "/rx/y", "/webhook/main"):
+        assert links.browser.get(path).text == "inner"
+    assert links.browser.post(f"/r/{links.token()}").status_code == 405
+
+
+def test_an_address_that_is_not_ascii_is_percent_encoded(links: Links) -> None:
+    with transaction(links.engine) as session:
+        session.execute(update(table_of(TrackedLink)).values(url="https://shop.example/冬季?q=a b"))
+    assert links.get(links.token()).headers["Location"] == "https://shop.example/%E5%86%AC%E5%AD%A3?q=a%20b"
+
+
+@pytest.mark.parametrize(
+    ("url", "tagged"),
+    [
+        ("https://a.example/x", "https://a.example/x?utm_source=line&utm_campaign=%E5%86%AC%E5%AD%A3"),
+        ("https://a.example/x?b=1#top", "https://a.example/x?b=1&utm_source=line&utm_campaign=%E5%86%AC%E5%AD%A3#top"),
+        ("https://a.example/x?", "https://a.example/x?utm_source=line&utm_campaign=%E5%86%AC%E5%AD%A3"),
+        ("https://a.example/x?utm_source=mail", "https://a.example/x?utm_source=mail"),
+        ("https://a.example/x?b=1&UTM_Medium=y#t", "https://a.example/x?b=1&UTM_Medium=y#t"),
+    ],
+)
+def test_a_campaigns_utm_is_added_to_links_that_have_none_of_their_own(url: str, tagged: str) -> None:
+    assert with_utm(url, {"source": "line", "campaign": "冬季"}) == tagged
+    assert with_utm(url, {}) == url
+
+
+def test_utm_is_added_when_a_link_is_tapped(links: Links) -> None:
+    with transaction(links.engine) as session:
+        session.execute(update(table_of(TrackedLink)).values(url="https://shop.example/a"))
+        session.execute(update(table_of(Campaign)).values(utm={"source": "line"}))
+    assert links.get(links.token()).headers["Location"] == "https://shop.example/a?utm_source=line"
+    for wrong in ({"sauce": "line"}, {"source": " "}, {"source": "x" * 201}):
+        with pytest.raises(BadInput, match="utm_"):
+            check_utm(wrong)
+
+
+PIXEL = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Chrome/120 Line/14.9.0/IAB"
+
+
+def test_a_tap_from_another_phone_is_a_forward_which_is_nobodys_behaviour(links: Links, clock: StillClock) -> None:
+    links.get(links.token())
+    with transaction(links.engine) as session:
+        make_click_events(session, now=clock())
+    links.get(links.token(), agent=PIXEL)  # in a later batch than the person's own
+    links.get(links.token(), agent=PHONE)
+    links.get(links.token(customer=False), agent=PIXEL)
+    with transaction(links.engine) as session:
+        make_click_events(session, now=clock())
+        assert len(_events(session)) == 2
+    assert [c.kind for c in links.clicks()] == ["person", "forward", "person", "person"]
+    assert [c.user_agent for c in links.clicks()][1] == PIXEL
 
 
 def test_a_tap_on_a_link_with_a_topic_puts_its_tag_on_and_says_so_in_the_event(links: Links, clock: StillClock) -> None:

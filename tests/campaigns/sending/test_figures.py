@@ -9,7 +9,8 @@ from sqlalchemy import insert, select, update
 
 from bot.line.audiences import NarrowcastDoor
 from bot.line.insight import InsightDoor
-from campaigns.links.clicks import TokenSigner
+from campaigns.links.making import LinkMaker
+from campaigns.links.tokens import TokenSigner
 from campaigns.results.line_figures import line_figures
 from campaigns.sending.figures import AN_HOUR, ask_for_figures, count_units, next_look
 from campaigns.sending.narrowcast import Ground, step_narrowcasts
@@ -76,7 +77,9 @@ def test_a_narrowcasts_figures_come_by_its_request(open_shop: OpenShop) -> None:
     shop.plan(messages=PLAIN, way="narrowcast")
     run_id = shop.tick()[0]
     door = NarrowcastDoor(api_base=shop.line.url, access_token=TOKEN, timeout_seconds=5)
-    ground = Ground(shop.engine, {shop.channel_id: door}, TokenSigner("k" * 40), "", timedelta(seconds=10), shop.clock)
+    ground = Ground(
+        shop.engine, {shop.channel_id: door}, LinkMaker(TokenSigner("k" * 40), ""), timedelta(seconds=10), shop.clock
+    )
     for _ in range(6):
         step_narrowcasts(ground)
         shop.clock.advance(seconds=10)

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import func, select, update
 
 from bot.line.audiences import NarrowcastDoor
-from campaigns.links.clicks import TokenSigner
+from campaigns.links.making import LinkMaker
+from campaigns.links.tokens import TokenSigner
 from campaigns.planning import schedule
 from campaigns.planning.plan import StepPlan, VariantPlan
 from campaigns.sending import narrowcast as narrowcasts
@@ -30,8 +31,7 @@ def ground(shop: Shop, *, timeout_seconds: float = 5.0, token: str = TOKEN) -> G
     return Ground(
         shop.engine,
         {shop.channel_id: door},
-        signer=TokenSigner("k" * 40),
-        link_base="https://brand.example",
+        links=LinkMaker(TokenSigner("k" * 40), "https://brand.example"),
         lease=timedelta(seconds=10),
         clock=shop.clock,
     )

@@ -17,7 +17,8 @@ from sqlalchemy import select
 from bot.inbox import process_inbox
 from bot.line import LineDoor
 from bot.replies import ReplyTexts, send_due_replies
-from campaigns.links.clicks import TokenSigner
+from campaigns.links.making import LinkMaker
+from campaigns.links.tokens import TokenSigner
 from campaigns.planning import schedule
 from campaigns.planning.plan import StepPlan, VariantPlan
 from campaigns.sending.claims import BatchOutcome, claim_batches, record_batches
@@ -36,7 +37,7 @@ ROOT = Path(__file__).parent.parent.parent.parent
 
 def rides() -> Rides:
     """A process's own: it keeps the content of runs."""
-    return Rides(TokenSigner("k" * 40), "https://brand.example")
+    return Rides(LinkMaker(TokenSigner("k" * 40), "https://brand.example"))
 
 
 def writes(shop: Shop, number: int, words: str = "在嗎", at: datetime | None = None) -> None:
@@ -259,16 +260,18 @@ from datetime import timedelta
 from bot.inbox import process_inbox
 from bot.line import BulkDoor, LineDoor
 from bot.replies import ReplyTexts, send_due_replies
-from campaigns.links.clicks import TokenSigner
+from campaigns.links.making import LinkMaker
+from campaigns.links.tokens import TokenSigner
 from campaigns.sending.dispatch import Dispatch, Rates
 from campaigns.sending.rides import Rides
 from store.clock import system_clock
 from store.engine import open_engine
 
 url, line, token, channel, ahead = sys.argv[1:]
-engine, channel, signer = open_engine(url), int(channel), TokenSigner("k" * 40)
+engine, channel = open_engine(url), int(channel)
+links = LinkMaker(TokenSigner("k" * 40), "https://brand.example")
 clock = lambda: system_clock() + timedelta(seconds=float(ahead))
-door, riders = LineDoor(api_base=line, access_token=token, timeout_seconds=2.0), Rides(signer, "https://brand.example")
+door, riders = LineDoor(api_base=line, access_token=token, timeout_seconds=2.0), Rides(links)
 
 def for_ever(work):
     while True:
@@ -280,7 +283,7 @@ async def send():
         bulk = BulkDoor(api_base=line, access_token=token, timeout_seconds=2.0, connections=16)
         sender = await stack.enter_async_context(bulk)
         dispatch = Dispatch(engine, {channel: sender}, rates=Rates(1900, 190, 16, first_wait_seconds=0.1),
-                            signer=signer, link_base="https://brand.example", lease=timedelta(seconds=2), clock=clock)
+                            links=links, lease=timedelta(seconds=2), clock=clock)
         await dispatch.run_until(asyncio.Event())
 
 texts = ReplyTexts("", "", "")

@@ -1,0 +1,68 @@
+"""Where links lead."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from sqlalchemy import Engine, select
+from werkzeug.urls import iri_to_uri
+
+from campaigns.links.tokens import Tap, UnknownToken
+from store.engine import reading, table_of
+from store.errors import BadInput
+from store.models import Campaign, CampaignRun, TrackedLink
+
+UTM_NAMES = ("source", "medium", "campaign", "term", "content")
+_OWN_UTM = re.compile(r"[?&]utm_[a-z_]+=", re.IGNORECASE)
+
+
+class LinkBook:
+    """The addresses of links, looked up once per link and process: they never change."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._known: dict[tuple[int, int | None], str] = {}
+
+    def find(self, tap: Tap) -> str:
+        """The address that a tap's link leads to, percent-encoded. Raises UnknownToken when link and run don't belong
+        together."""
+        key = (tap.link_id, tap.run_id)
+        found = self._known.get(key)
+        if found is None:
+            with reading(self._engine) as session:
+                row = session.execute(_address_of(tap)).first()
+            if row is None:
+                raise UnknownToken("this link is gone")
+            found = self._known[key] = iri_to_uri(with_utm(row.url, row.utm or {}))
+        return found
+
+
+def _address_of(tap: Tap) -> Any:
+    link, run, campaign = table_of(TrackedLink), table_of(CampaignRun), table_of(Campaign)
+    statement = select(link.c.url, campaign.c.utm).where(link.c.id == tap.link_id)
+    if tap.run_id is None:
+        return statement.outerjoin(campaign, campaign.c.id == link.c.campaign_id).where(link.c.campaign_id.is_(None))
+    return (
+        statement.join(campaign, campaign.c.id == link.c.campaign_id)
+        .join(run, run.c.campaign_id == campaign.c.id)
+        .where(run.c.id == tap.run_id)
+    )
+
+
+def with_utm(url: str, utm: Mapping[str, str]) -> str:
+    """`url` with the campaign's utm_* in its query; a link that has some of its own stays as it is, to the letter."""
+    if not utm or _OWN_UTM.search(url):
+        return url
+    address, sign, fragment = url.partition("#")
+    joint = "" if address.endswith(("?", "&")) else "&" if "?" in address else "?"
+    return f"{address}{joint}{urlencode({f'utm_{name}': value for name, value in utm.items()})}{sign}{fragment}"
+
+
+def check_utm(utm: Mapping[str, str]) -> None:
+    """Raise BadInput unless these are values of utm_source, _medium, _campaign, _term or _content."""
+    for name, value in utm.items():
+        if name not in UTM_NAMES:
+            raise BadInput(f"there is no utm_{name}; there are {', '.join(UTM_NAMES)}")
+        if not isinstance(value, str) or not value.strip() or len(value) > 200:
+            raise BadInput(f"utm_{name} must be a text of 1 to 200 characters")
