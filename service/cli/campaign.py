@@ -24,6 +24,7 @@ from campaigns.results.runs import campaign_results, runs_of
 from service.channels import channel_ids, channel_named
 from service.cli.campaign_results import register as register_results
 from service.cli.campaign_results import totals_table
+from service.cli.campaign_settings import register as register_settings
 from service.cli.campaign_ways import register_ways
 from service.cli.context import opened_database, print_json, settings_for_command
 from service.settings import Settings
@@ -44,6 +45,7 @@ Calendar = Annotated[
     ),
 ]
 register_results(app)
+register_settings(app)
 register_ways(app)
 
 

@@ -104,3 +104,26 @@ def test_movement_and_exploring(retarget: Retarget, sent: int) -> None:
     }  # fmt: skip
     with pytest.raises(BadInput, match="nobody is outside"):
         retarget("explore", "1")
+
+
+def test_the_brands_settings_are_shown_and_changed(retarget: Retarget) -> None:
+    assert retarget("settings", "--json")["settings"]["block_limit_percent"] == "2"
+    changed = retarget(
+        *(
+            "settings",
+            "--set",
+            "block_limit_percent=0.5",
+            "--set",
+            "ads_consent=ok",
+            "--set",
+            "quiet_hours=22:00-08:00",
+        ),
+        "--json",
+    )
+    assert changed["chosen"] == ["ads_consent", "block_limit_percent", "quiet_hours"]
+    assert (changed["settings"]["block_limit_percent"], changed["settings"]["ads_consent"]) == ("0.5", "ok")
+    assert retarget("settings", "--set", "ads_consent=", "--json")["settings"]["ads_consent"] is None
+    for wrong in ("nonsense", "block_limit_percent=300", "no_such=1"):
+        with pytest.raises(BadInput):
+            retarget("settings", "--set", wrong)
+    assert "block_limit_percent" in retarget("settings")
