@@ -9,6 +9,7 @@ from sqlmodel import Session
 
 from campaigns.results.blocks import brake, runs_to_brake
 from campaigns.results.responses import note_sent, work_out_due
+from campaigns.results.sums import keep_sums, sums_to_keep
 from campaigns.results.tally import close_tally, keep_loose, loose_to_tally, runs_to_close, tally_batches
 from store.clock import Clock
 from store.engine import reading, transaction
@@ -28,7 +29,10 @@ def catch_up(engine: Engine, clock: Clock) -> None:
         note_sent(session)
     _until_done(engine, work_out_due)
     with reading(engine) as session:
-        above, over = runs_to_brake(session), runs_to_close(session)
+        above, over, sums = runs_to_brake(session), runs_to_close(session), sums_to_keep(session)
+    for run_id, version, found in sums:
+        with transaction(engine) as session:
+            keep_sums(session, run_id, version, found)
     for run_id, (blocked, people) in above.items():
         with transaction(engine) as session:
             brake(session, run_id, blocked, people, now=clock())

@@ -14,6 +14,7 @@ from sqlalchemy import and_, delete, exists, func, insert, or_, select, tuple_, 
 from sqlmodel import Session
 
 from campaigns.results.attribution import Credit, Facts, InRun, PaidOrder, Response, Tap, Unfollow, Worked, work_out
+from campaigns.results.sums import forget_sums
 from campaigns.results.tally import effective_state, with_batch
 from store.engine import insert_for, table_of
 from store.models import (
@@ -193,9 +194,12 @@ def _write_responses(session: Session, ids: Sequence[int], worked: Worked) -> No
     rows = session.execute(select(response).where(response.c.customer_id.in_(ids)))
     stored = {(row.run_id, row.customer_id): Response(**row._mapping) for row in rows}
     wanted = {(found.run_id, found.customer_id): found for found in worked.responses}
-    if gone := [key for key in stored if key not in wanted]:
+    gone = [key for key in stored if key not in wanted]
+    if gone:
         session.execute(delete(response).where(tuple_(response.c.run_id, response.c.customer_id).in_(gone)))
-    _upsert(session, RunResponse, [found for key, found in wanted.items() if stored.get(key) != found])
+    changed = [found for key, found in wanted.items() if stored.get(key) != found]
+    _upsert(session, RunResponse, changed)
+    forget_sums(session, sorted({run_id for run_id, _ in gone} | {found.run_id for found in changed}))
 
 
 def _upsert(session: Session, model: Any, rows: Sequence[Credit | Response]) -> None:

@@ -9,15 +9,16 @@ from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Float, and_, case, cast, func, select, type_coerce
+from sqlalchemy import and_, case, func, select
 from sqlmodel import Session
 
 from campaigns.results.lift import Arm, Lift, conversion_lift, mean_of, revenue_lift, z_of
 from campaigns.results.line_figures import LineFigures, line_figures
+from campaigns.results.sums import Sums, response_sums
 from campaigns.results.tally import tallies
 from store.engine import table_of
 from store.errors import NotFound
-from store.models import CampaignRun, Click, RunResponse
+from store.models import CampaignRun, Click
 from store.types import from_ten_thousandths
 
 STATES = ("chosen", "held_out", "skipped", "accepted", "failed", "unknown")
@@ -269,56 +270,31 @@ def _cells(session: Session, run_ids: Sequence[int]) -> dict[_Cell, Part]:
     for part in cells.values():
         part.sent = Arm(sum(part.deliveries[state] for state in MEANT))
         part.held_out = Arm(part.deliveries["held_out"])
-    for row in session.execute(_response_sums(run_ids)):
+    for row in response_sums(session, run_ids):
         _add_responses(cells[row.run_id, row.variant_id, row.segment], row)
     return cells
-
-
-def _response_sums(run_ids: Sequence[int]) -> Any:
-    response = table_of(RunResponse)
-    key = (response.c.run_id, response.c.variant_id, response.c.segment, response.c.state)
-    paid = type_coerce(response.c.revenue, BigInteger)
-    return (
-        select(
-            *key,
-            _people(response.c.has_clicked).label("clicked"),
-            _people(response.c.has_blocked).label("blocked"),
-            _people(response.c.orders > 0).label("buyers"),
-            func.sum(response.c.orders).label("orders"),
-            func.sum(paid).label("revenue"),
-            func.sum(cast(paid, Float) * cast(paid, Float)).label("squares"),
-            _people(response.c.tap_orders > 0).label("tap_buyers"),
-            func.sum(response.c.tap_orders).label("tap_orders"),
-            func.sum(type_coerce(response.c.tap_revenue, BigInteger)).label("tap_revenue"),
-            _people(response.c.delivery_orders > 0).label("delivery_buyers"),
-            func.sum(response.c.delivery_orders).label("delivery_orders"),
-            func.sum(type_coerce(response.c.delivery_revenue, BigInteger)).label("delivery_revenue"),
-        )
-        .where(response.c.run_id.in_(run_ids))
-        .group_by(*key)
-    )
 
 
 def _people(condition: Any) -> Any:
     return func.sum(case((condition, 1), else_=0))
 
 
-def _add_responses(part: Part, row: Any) -> None:
-    part.clicked += int(row.clicked)
-    part.after_tap += Credited(int(row.tap_buyers), int(row.tap_orders), _money(row.tap_revenue))
-    part.after_delivery += Credited(int(row.delivery_buyers), int(row.delivery_orders), _money(row.delivery_revenue))
-    bought = Arm(0, int(row.buyers), int(row.orders), _money(row.revenue), float(row.squares) / 1e8)
+def _add_responses(part: Part, row: Sums) -> None:
+    part.clicked += row.clicked
+    part.after_tap += Credited(row.tap_buyers, row.tap_orders, _money(row.tap_revenue))
+    part.after_delivery += Credited(row.delivery_buyers, row.delivery_orders, _money(row.delivery_revenue))
+    bought = Arm(0, row.buyers, row.orders, _money(row.revenue), row.squares / 1e8)
     if row.state in MEANT:
         part.sent += bought
     if row.state == "accepted":
-        part.blocked += int(row.blocked)
+        part.blocked += row.blocked
     if row.state == "held_out":
         part.held_out += bought
-        part.held_out_blocked += int(row.blocked)
+        part.held_out_blocked += row.blocked
 
 
-def _money(raw: Any) -> Decimal:
-    return from_ten_thousandths(int(raw))
+def _money(raw: int) -> Decimal:
+    return from_ten_thousandths(raw)
 
 
 def _fetches(session: Session, run_ids: Sequence[int]) -> tuple[dict[int, dict[str, int]], dict[int, int]]:

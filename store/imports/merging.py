@@ -11,7 +11,16 @@ from sqlmodel import SQLModel
 
 from store.changes import note_responses
 from store.engine import table_of
-from store.models import Customer, CustomerSegment, CustomerTag, Delivery, RunTally, SegmentChange
+from store.models import (
+    CampaignRun,
+    Customer,
+    CustomerSegment,
+    CustomerTag,
+    Delivery,
+    RunResponse,
+    RunTally,
+    SegmentChange,
+)
 
 customer = table_of(Customer)
 REBUILT = (table_of(CustomerSegment), table_of(SegmentChange))  # the next segment run makes them anew
@@ -26,6 +35,7 @@ def merge_customers(connection: Connection, into: Mapping[int, int]) -> None:
     for table in REBUILT:
         connection.execute(delete(table).where(table.c.customer_id == bindparam("old_id")), pairs)
     _settle_deliveries(connection, pairs)
+    _forget_sums(connection, pairs)
     _settle_tags(connection, pairs)
     for table, column in _references():
         for others in _unique_with(table, column):
@@ -83,6 +93,14 @@ def _one_skipped_less(run_id: int, segment: str, reason: str) -> Any:
     tally = table_of(RunTally)
     same = (tally.c.run_id == run_id, tally.c.batch_number == 0, tally.c.segment == segment, tally.c.reason == reason)
     return update(tally).where(*same, tally.c.state == "skipped").values(people=tally.c.people - 1)
+
+
+def _forget_sums(connection: Connection, pairs: list[dict[str, int]]) -> None:
+    """What both did after a run will be worked out as one person's: kept sums of such runs hold no longer."""
+    run, response = table_of(CampaignRun), table_of(RunResponse)
+    theirs = select(response.c.run_id).where(response.c.customer_id == bindparam("old_id"))
+    changed = {"response_sums": None, "response_version": run.c.response_version + 1}
+    connection.execute(update(run).where(run.c.id.in_(theirs)).values(**changed), pairs)
 
 
 def _settle_tags(connection: Connection, pairs: list[dict[str, int]]) -> None:

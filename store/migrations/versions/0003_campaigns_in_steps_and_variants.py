@@ -274,6 +274,8 @@ def _responses() -> None:
     with op.batch_alter_table("send_batch") as batch:
         batch.add_column(sa.Column("is_tallied", sa.Boolean(), nullable=False, server_default=sa.text("FALSE")))
     with op.batch_alter_table("campaign_run") as batch:
+        batch.add_column(sa.Column("response_sums", sa.JSON(none_as_null=True), nullable=True))
+        batch.add_column(sa.Column("response_version", sa.Integer(), nullable=False, server_default="0"))
         batch.add_column(sa.Column("tallied_at", UTCDateTime(timezone=True), nullable=True))
     # who was in a run before there were responses: worked out by the worker
     op.execute("INSERT INTO response_due (customer_id) SELECT DISTINCT customer_id FROM click WHERE customer_id IS NOT NULL")

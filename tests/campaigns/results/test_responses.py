@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, func, select
 
+from campaigns.results import sums
 from campaigns.results.catch_up import catch_up
 from campaigns.results.responses import note_sent, work_out_due
 from campaigns.results.tally import forget_tally, tallies, tally_batches
@@ -129,6 +130,10 @@ class Reference:
         return counted
 
 
+def sums_key(one: sums.Sums) -> tuple[Any, ...]:
+    return one.run_id, one.variant_id, one.segment, one.state
+
+
 def check(engine: Engine) -> None:
     reference = Reference(engine)
     with reading(engine) as session:
@@ -139,9 +144,12 @@ def check(engine: Engine) -> None:
         counted = Counter[tuple[Any, ...]]()
         for t in tallies(session, list(reference.runs)):
             counted[t.run_id, t.variant_id, t.segment, t.state, t.reason, t.by_reply] += t.people
+        kept = {sums_key(one): one for one in sums.response_sums(session, list(reference.runs))}
+        fresh = {sums_key(one): one for one in sums._summed(session, list(reference.runs))}
         assert session.scalar(select(func.count()).select_from(table_of(ResponseDue))) == 0
     assert credited == reference.credits()
     assert responses == reference.responses()
+    assert kept == fresh
     assert counted == reference.tallies()
 
 
@@ -298,8 +306,9 @@ class Chaos:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_whatever_happens_in_whatever_order_it_ends_as_if_computed_anew(
-    engine: Engine, clock: StillClock, seed: int
+    engine: Engine, clock: StillClock, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sums, "WORTH_KEEPING", 1)
     story = Story(engine, clock)
     chaos = Chaos(story, seed)
     for _ in range(3):

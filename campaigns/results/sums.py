@@ -1,0 +1,106 @@
+"""What people did after runs, summed by variant, segment and state; kept for large runs, so that no page adds up a
+hundred thousand rows. Kept sums are thrown away with the first change to what they sum: they are never outdated."""
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, Float, case, cast, func, select, type_coerce, update
+from sqlmodel import Session
+
+from store.engine import table_of
+from store.models import CampaignRun, RunResponse
+
+WORTH_KEEPING = 5_000  # people with a response; fewer are summed within some 20 ms
+
+run, response = table_of(CampaignRun), table_of(RunResponse)
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Of the people of one cell. Money in ten-thousandths; `squares` of it, each person's."""
+
+    run_id: int
+    variant_id: int | None
+    segment: str
+    state: str
+    clicked: int
+    blocked: int
+    buyers: int
+    orders: int
+    revenue: int
+    squares: float
+    tap_buyers: int
+    tap_orders: int
+    tap_revenue: int
+    delivery_buyers: int
+    delivery_orders: int
+    delivery_revenue: int
+
+
+def response_sums(session: Session, run_ids: Sequence[int]) -> list[Sums]:
+    """The sums of these runs, as of this moment. Reads only."""
+    kept = session.execute(
+        select(run.c.id, run.c.response_sums).where(run.c.id.in_(run_ids), run.c.response_sums.is_not(None))
+    ).all()
+    found = [Sums(*row) for kept_run in kept for row in kept_run.response_sums]
+    others = set(run_ids) - {kept_run.id for kept_run in kept}
+    return found + (_summed(session, sorted(others)) if others else [])
+
+
+def sums_to_keep(session: Session) -> list[tuple[int, int, list[Sums]]]:
+    """(Run, the version that was summed, its sums) of the large runs whose sums are not kept. Reads only."""
+    large = (
+        select(response.c.run_id)
+        .join(run, run.c.id == response.c.run_id)
+        .where(run.c.response_sums.is_(None))
+        .group_by(response.c.run_id)
+        .having(func.count() >= WORTH_KEEPING)
+    )
+    rows = session.execute(select(run.c.id, run.c.response_version).where(run.c.id.in_(large)).order_by(run.c.id))
+    return [(row.id, row.response_version, _summed(session, [row.id])) for row in rows.all()]
+
+
+def keep_sums(session: Session, run_id: int, version: int, found: Sequence[Sums]) -> None:
+    """Keep what `sums_to_keep` found, unless it has changed since."""
+    same = (run.c.id == run_id, run.c.response_version == version)
+    session.execute(update(run).where(*same).values(response_sums=[list(astuple(one)) for one in found]))
+
+
+def forget_sums(session: Session, run_ids: Sequence[int]) -> None:
+    """What people did after these runs has changed."""
+    if run_ids:
+        changed = {"response_sums": None, "response_version": run.c.response_version + 1}
+        session.execute(update(run).where(run.c.id.in_(run_ids)).values(**changed))
+
+
+def _summed(session: Session, run_ids: Sequence[int]) -> list[Sums]:
+    key = (response.c.run_id, response.c.variant_id, response.c.segment, response.c.state)
+    paid = type_coerce(response.c.revenue, BigInteger)
+    rows = session.execute(
+        select(
+            *key,
+            _people(response.c.has_clicked),
+            _people(response.c.has_blocked),
+            _people(response.c.orders > 0),
+            func.sum(response.c.orders),
+            func.sum(paid),
+            func.sum(cast(paid, Float) * cast(paid, Float)),
+            _people(response.c.tap_orders > 0),
+            func.sum(response.c.tap_orders),
+            func.sum(type_coerce(response.c.tap_revenue, BigInteger)),
+            _people(response.c.delivery_orders > 0),
+            func.sum(response.c.delivery_orders),
+            func.sum(type_coerce(response.c.delivery_revenue, BigInteger)),
+        )
+        .where(response.c.run_id.in_(run_ids))
+        .group_by(*key)
+    )
+    return [
+        Sums(*row[:4], *(float(value) if place == 5 else int(value) for place, value in enumerate(row[4:])))
+        for row in rows
+    ]
+
+
+def _people(condition: Any) -> Any:
+    return func.sum(case((condition, 1), else_=0))
