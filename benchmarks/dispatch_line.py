@@ -31,10 +31,10 @@ def user_id(number: int) -> str:
 
 
 def _proof(per_person: Counter[str], repeats: int, peaks: dict[str, int], refused: int) -> dict[str, Any]:
-    """`people` were sent to, the luckiest `most` times; `repeats` keys came again and were answered 409; `peaks`: the
-    most requests of each kind that were let through within any one second; `refused` for being too many."""
-    most = max(per_person.values(), default=0)
-    return {"people": len(per_person), "most": most, "repeats": repeats, "peaks": peaks, "refused": refused}
+    """`times`: how often sent to -> people; `repeats` keys came again and were answered 409; `peaks`: the most requests
+    of each kind that were let through within any one second; `refused` for being too many."""
+    times = Counter(per_person.values())
+    return {"times": times, "repeats": repeats, "peaks": peaks, "refused": refused}
 
 
 async def _simulate(port: int, people: int, *, is_limited: bool) -> None:
