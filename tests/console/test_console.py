@@ -156,6 +156,7 @@ def test_pages_show_the_figures_and_escape_what_people_wrote(client: FlaskClient
         assert shown in texts["customer"], shown
     assert "<dt>不重複點擊</dt><dd>1</dd>" in texts["campaign"]
     assert "<dt>營收</dt><dd>1,234.50</dd>" in texts["campaign"]
+    assert "沒有統計單位" in texts["campaign"]
     assert "<dt>對照組</dt><dd>5%</dd>" in texts["campaign"]
     assert "<dd>+100.00 (" in texts["campaign"], "one of one against none of nine"
 
