@@ -22,6 +22,8 @@ NAME = "campaigns"  # its row of BrandSetting
 
 setting = table_of(BrandSetting)
 
+Cap = Annotated[int, Field(ge=1, le=1_000)]
+
 
 def _as_quiet_hours(words: str) -> str:
     try:
@@ -55,6 +57,15 @@ class CampaignSettings(BaseModel):
     ads_email: str = "email"  # the attributes that hold what ad platforms match people by
     ads_phone: str = "phone"
     ads_zip: str = "zip"
+    cap_day: Cap | None = None  # messages that one person may get on a day, over all campaigns; None: no limit
+    cap_week: Cap | None = None  # on a day and the six before it
+    cap_month: Cap | None = None  # on a day and the 29 before it
+    global_holdout_percent: Annotated[Decimal, Field(ge=0, le=50, decimal_places=2)] = Decimal(0)  # get no campaign
+    collision_minutes: Annotated[int, Field(ge=0, le=43_200)] = 60  # so long a higher priority claims a person
+
+    def caps(self) -> dict[str, int | None]:
+        """The frequency caps by the reason to skip that each is."""
+        return {"cap_day": self.cap_day, "cap_week": self.cap_week, "cap_month": self.cap_month}
 
     def quiet(self) -> QuietHours | None:
         """The quiet hours; None when there are none."""

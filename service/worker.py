@@ -23,7 +23,6 @@ from bot.inbox import process_inbox
 from bot.profiles import fetch_due_profiles
 from bot.replies import ReplyTexts, send_due_replies
 from campaigns.audience import freezing
-from campaigns.audience.target import UnknownTarget
 from campaigns.links.clicks import make_click_events
 from campaigns.planning import schedule
 from campaigns.results.catch_up import catch_up
@@ -48,13 +47,12 @@ from service.links import link_maker
 from service.settings import Settings
 from store.clock import Clock, system_clock
 from store.engine import insert_for, reading, table_of, transaction
-from store.errors import ExpectedError
+from store.errors import BadInput, ExpectedError
 from store.models import Heartbeat, Product, SegmentRun
 
 log = structlog.get_logger()
 
 BEAT_EVERY = timedelta(seconds=10)
-BREATH_SECONDS = 0.02  # between slices: SQLite's other writers ask for the lock that often, and get it in no order
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def tick_campaigns(engine: Engine, settings: Settings, clock: Clock) -> int:
     with transaction(engine) as session:
         made = schedule.fire_due(session, zone=settings.zone, now=clock())
         planned = freezing.planned_runs(session)
-    broken = [error for run_id in planned if (error := _freeze(engine, run_id, clock)) is not None]
+    broken = [error for run_id in planned if (error := _freeze(engine, run_id, settings, clock)) is not None]
     for run_id in made:
         log.info("run_fired", run_id=run_id)
     is_more = True
@@ -88,18 +86,10 @@ def tick_campaigns(engine: Engine, settings: Settings, clock: Clock) -> int:
     return len(made)
 
 
-def _freeze(engine: Engine, run_id: int, clock: Clock) -> Exception | None:
+def _freeze(engine: Engine, run_id: int, settings: Settings, clock: Clock) -> Exception | None:
     try:
-        with transaction(engine) as session:
-            unnamed = reserve_units(session, run_id, now=clock())
-        if unnamed:
-            log.warning("no_aggregation_units_left", run_id=run_id, variants=unnamed)
-        is_more = True
-        while is_more:
-            with transaction(engine) as session:
-                is_more = freezing.freeze_slice(session, run_id, now=clock())
-            time.sleep(BREATH_SECONDS)
-    except UnknownTarget as error:
+        freezing.freeze_run(engine, run_id, zone=settings.zone, clock=clock)
+    except BadInput as error:
         with transaction(engine) as session:
             schedule.fail_run(session, run_id, str(error))
         log.warning("run_failed", run_id=run_id)

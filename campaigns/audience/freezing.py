@@ -1,213 +1,351 @@
 """Freezing: a run's whole audience becomes delivery rows, with retry keys, before any call to LINE.
 
-Set-based and in slices of customers, each its own short transaction under the run's row lock: any number of workers
-may freeze one run together, and a crash goes on where the last slice was committed (`CampaignRun.frozen_up_to`).
+Set-based and in slices of people, each its own short transaction under the run's row lock: any number of workers may
+freeze one run together, and a crash goes on where the last slice was committed (`CampaignRun.frozen_up_to`).
 """
 
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import String, and_, case, cast, false, func, insert, literal, null, select, true
+import numpy as np
+from sqlalchemy import (
+    Engine,
+    String,
+    and_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    true,
+)
 from sqlmodel import Session
 
-from campaigns.audience.target import Audience, condition_of
+from campaigns.audience.gate import best_accounts, contacts_of, limits_of, reason_to_skip
+from campaigns.audience.members import find_members, targets_of
+from campaigns.audience.target import Targets, members
 from campaigns.content.languages import version_column
 from campaigns.content.parts import ONE_BODY
+from campaigns.experiments.assignment import is_held_out, is_held_out_of_all, variant_place, wave_place
+from campaigns.experiments.design import experiment_of
+from campaigns.money.gain import Cut, gain_cut, gains_of
+from campaigns.money.quota import quota_state
+from campaigns.planning.best_hour import HOURS
+from campaigns.planning.hours import hour_of, moments_of_hours
 from campaigns.planning.schedule import audience_is_frozen
-from store.engine import insert_for, is_sqlite, table_of
-from store.models import Campaign, CampaignRun, Customer, CustomerSegment, Delivery, LineAccount, SendBatch
-from store.types import BigId
+from campaigns.settings import read_settings
+from store.clock import Clock
+from store.engine import is_sqlite, reading, table_of, transaction
+from store.locks import DELIVERIES, lock_until_end
+from store.models import (
+    Campaign,
+    CampaignRun,
+    Customer,
+    CustomerSegment,
+    Delivery,
+    Enrolment,
+    RunMember,
+    SendBatch,
+)
 
 BATCH_SIZE = 500  # recipients: LINE's limit of one multicast ("Send multicast message")
-SLICE = 4_000  # customers looked at in one transaction, about 70 ms: SQLite's webhook waits that long
-BUCKETS = 10_000  # the stable hash has hundredths of a percent
-VARIANT_SALT = 1_000_003  # apart from the salts of holdouts, which are campaigns' ids
-_PRIME = 2_147_483_647  # 2**31 - 1: products of two residues stay inside 64 bits in both databases
+SLICE = 4_000  # people looked at in one transaction; of one that is narrow always (their ids stand in the statement)
+POSTGRESQL_SLICE = 20_000  # where no webhook waits for the writer
+SLICE_SECONDS = 0.07  # on SQLite the webhook waits as long as a slice takes: slices are made to fit
+BREATH_SECONDS = 0.02  # between slices: SQLite's other writers ask for the lock that often, and get it in no order
+
+customer, segment, delivery = table_of(Customer), table_of(CustomerSegment), table_of(Delivery)
+run_member, enrolment, batch = table_of(RunMember), table_of(Enrolment), table_of(SendBatch)
 
 
-def bucket_of(customer_id: Any, salt: int) -> Any:
-    """A stable hash of a customer into 0..9,999, the same for ints, NumPy arrays and SQL columns.
+def planned_runs(session: Session) -> list[int]:
+    """Ids of the runs whose audience is still to be frozen: the highest priority first, which so claims its people,
+    then the oldest."""
+    run, campaign = table_of(CampaignRun), table_of(Campaign)
+    planned = select(run.c.id).join(campaign, campaign.c.id == run.c.campaign_id).where(run.c.state == "planned")
+    return list(session.scalars(planned.order_by(campaign.c.priority.desc(), run.c.id)))
 
-    Two multiplications around a square modulo 2**31-1: in plain SQL, so that a million people are told apart without
-    leaving the database. The same person and salt always give the same bucket; other salts are independent of it.
+
+def freeze_run(engine: Engine, run_id: int, *, zone: ZoneInfo, clock: Clock) -> None:
+    """Freeze the whole audience of a planned run, and make it ready to send; nothing when another worker asks its rules
+    at this moment, or it is no longer planned.
+
+    Raises BadInput (UnknownTarget, RuleError) when what it is for has gone meanwhile, LeaseLost as find_members.
     """
-    mixed = (customer_id % _PRIME * 48_271 + (salt * 69_621 + 12_345) % _PRIME) % _PRIME
-    mixed = (mixed * mixed % _PRIME + mixed * 16_807 + salt) % _PRIME
-    return mixed * 39_373 % _PRIME % BUCKETS
+    if not find_members(engine, run_id, zone=zone, clock=clock):
+        return
+    find_cut(engine, run_id, zone=zone, clock=clock)
+    size = SLICE if is_sqlite(engine) else POSTGRESQL_SLICE
+    is_more = True
+    while is_more:
+        start = time.perf_counter()
+        with transaction(engine) as session:
+            is_more = freeze_slice(session, run_id, zone=zone, now=clock(), size=size)
+        if is_sqlite(engine):
+            size = _fitting(size, time.perf_counter() - start)
+            time.sleep(BREATH_SECONDS)
 
 
-def variant_place(run: CampaignRun, customer_id: Any) -> Any:
-    """SQL for the place, from 0, in `run.variants` of the one that a customer gets: by a stable hash, so that the same
-    person has the same variant in every run of the step, independent of who is held out."""
-    weights = [variant["weight"] for variant in run.variants]
-    ends = [round(sum(weights[: n + 1]) / sum(weights) * BUCKETS) for n in range(len(weights) - 1)]
-    if not ends:
-        return literal(0)
-    bucket = bucket_of(customer_id, VARIANT_SALT + run.campaign_id * 97 + run.step_number)
-    return case(*((bucket < end, place) for place, end in enumerate(ends)), else_=len(ends))
+def find_cut(engine: Engine, run_id: int, *, zone: ZoneInfo, clock: Clock) -> None:
+    """Where the quota is too short for a run that is about to be frozen: settle who is left out, those with the least
+    expected gain (campaigns/money/gain.py). Looks only as long as nobody is frozen; holds no lock while it counts."""
+    with reading(engine) as session:
+        run = session.get_one(CampaignRun, run_id)
+        if run.state != "planned" or run.frozen_up_to or run.gain_cut is not None:
+            return
+        channel_id = session.get_one(Campaign, run.campaign_id).channel_id
+        left = quota_state(session, channel_id, zone=zone, now=clock(), but_run=run_id).left
+        if left is None or left >= (session.scalar(select(func.count()).select_from(customer)) or 0):
+            return
+        judged = Freeze(session, run, zone, clock()).judged(_whole(session, run)).subquery()
+        chosen = select(judged.c.customer_id).where(judged.c.state == "chosen")
+        gains = gains_of(session, np.random.default_rng(run_id))
+        cut = gain_cut(session, chosen, allowed=left, run_id=run_id, gains=gains)
+    if cut is None:
+        return
+    with transaction(engine) as session:
+        run = session.get_one(CampaignRun, run_id, with_for_update=True)
+        if run.state == "planned" and not run.frozen_up_to and run.gain_cut is None:
+            run.gain_cut = cut.to_json()
+            session.add(run)
 
 
-def freeze_slice(session: Session, run_id: int, *, now: datetime, size: int = SLICE) -> bool:
-    """Freeze the next slice of a planned run, `size` customers looked at; False when nothing was left to do.
+def _fitting(size: int, seconds: float) -> int:
+    """The size of the next slice after one of `size` took so long: at most half as much again, at most SLICE."""
+    return max(SLICE // 16, min(SLICE, size * 3 // 2, int(size * SLICE_SECONDS / max(seconds, 1e-6))))
 
-    With the last slice the run becomes ready to send. Raises UnknownTarget when the target has gone meanwhile.
+
+def freeze_slice(session: Session, run_id: int, *, zone: ZoneInfo, now: datetime, size: int = SLICE) -> bool:
+    """Freeze the next slice of a planned run, `size` people looked at; False when nothing was left to do.
+
+    With the last slice the run becomes ready to send. Rules must have been asked: see members.py. Raises UnknownTarget
+    and RuleError when the target has gone meanwhile.
     """
-    run = session.get(CampaignRun, run_id, with_for_update=True)
+    run = session.get(CampaignRun, run_id, with_for_update=True, populate_existing=True)
     if run is None or run.state != "planned":
         return False
-    customer = table_of(Customer)
-    low = run.frozen_up_to
-    high = session.scalar(
-        select(func.max(customer.c.id)).where(
-            customer.c.id.in_(select(customer.c.id).where(customer.c.id > low).order_by(customer.c.id).limit(size))
-        )
-    )
-    if high is None:
+    lock_until_end(session.connection(), DELIVERIES)
+    targets = None if run.by_enrolment else targets_of(session, run)
+    if targets is not None and targets.rules() and run.members_at is None:
+        return False
+    part = _next_part(session, run, targets, size)
+    if part is None:
         audience_is_frozen(session, run, now=now)
         return False
-    campaign = session.get_one(Campaign, run.campaign_id)
-    session.execute(_insert_deliveries(session, run, campaign, low, high))
-    session.execute(_insert_batches(session, run))
-    run.frozen_up_to = high
+    frozen = Freeze(session, run, zone, now)
+    frozen.people(part)
+    frozen.batches()
+    session.execute(delete(run_member).where(run_member.c.run_id == run_id, run_member.c.customer_id <= part.high))
+    run.frozen_up_to = part.high
     session.add(run)
     return True
 
 
-def planned_runs(session: Session) -> list[int]:
-    """Ids of the runs whose audience is still to be frozen, oldest first."""
-    run = table_of(CampaignRun)
-    return list(session.scalars(select(run.c.id).where(run.c.state == "planned").order_by(run.c.id)))
+@dataclass(frozen=True)
+class _Part:
+    """The customers of a slice: those above `low` up to `high` that fit `condition`, or, where the audience is narrow,
+    those of `ids` (ascending)."""
+
+    low: int
+    high: int
+    condition: Any
+    ids: Sequence[int] | None
+
+    def of(self, column: Any) -> Any:
+        """SQL: whether a column of customer ids is of the slice."""
+        if self.ids is None:
+            return and_(column > self.low, column <= self.high)
+        # Written into the statement: as parameters they would be too many for either database.
+        return column.in_(bindparam("slice_ids", self.ids, expanding=True, literal_execute=True))
 
 
-def _insert_deliveries(session: Session, run: CampaignRun, campaign: Campaign, low: int, high: int) -> Any:
-    customer, account, segment = table_of(Customer), table_of(LineAccount), table_of(CustomerSegment)
-    # Of several accounts of one person the newest that has not blocked us. Looked up person by person, by index: joined
-    # as a derived table, SQLite would scan all of it for every person.
-    choice = account.alias()
-    reachable = (
-        select(choice.c.id)
-        .where(choice.c.customer_id == customer.c.id, choice.c.channel_id == campaign.channel_id)
-        .order_by(case((choice.c.is_following.is_(False), 1), else_=0), choice.c.id.desc())
-        .limit(1)
-        .correlate(customer)
-        .scalar_subquery()
-    )
-    reason = case(
-        (customer.c.marketing_refused_at.is_not(None), "refused"),
-        (account.c.line_user_id.is_(None), "no_line_account"),
-        (account.c.is_following.is_(False), "blocked"),
-    )
-    assert campaign.id is not None
-    held_out = bucket_of(customer.c.id, campaign.id) < int(campaign.holdout_percent * BUCKETS / 100)
-    person = (
-        select(
-            customer.c.id.label("customer_id"),
-            account.c.line_user_id,
-            segment.c.rfm8.label("segment"),
-            reason.label("reason"),
-            case((reason.is_not(None), "skipped"), (held_out, "held_out"), else_="chosen").label("state"),
-            variant_place(run, customer.c.id).label("variant_place"),
-            _language_place(run, customer, account).label("language_place"),
-        )
-        .select_from(customer)
-        .outerjoin(account, account.c.id == reachable)
-        .outerjoin(segment, segment.c.customer_id == customer.c.id)
-        .where(customer.c.id > low, customer.c.id <= high, condition_of(session, Audience.from_json(campaign.audience)))
-        .cte("person")
-    )
-    # One call of a multicast has one body: its batches hold one variant in one language each, with numbers in turns.
-    languages = _languages(run)
-    bodies = len(run.variants) * len(languages) if run.way in ONE_BODY else 1
-    body = person.c.variant_place * len(languages) + person.c.language_place if bodies > 1 else literal(0)
-    place = func.row_number().over(partition_by=[person.c.state, body], order_by=person.c.customer_id)
-    first_batch = session.scalar(
-        select(func.coalesce(func.max(table_of(SendBatch).c.batch_number), 0) + 1).where(
-            table_of(SendBatch).c.run_id == run.id
-        )
-    )
-    is_chosen = person.c.state == "chosen"
-    variant_id = case({n: v["variant_id"] for n, v in enumerate(run.variants)}, value=person.c.variant_place)
-    rows = select(
-        literal(run.id),
-        person.c.customer_id,
-        person.c.line_user_id,
-        case((is_chosen, variant_id)),
-        person.c.segment,
-        person.c.state,
-        person.c.reason,
-        case((is_chosen, literal(first_batch) + (place - 1) // BATCH_SIZE * bodies + body)),
-        case((is_chosen, _new_key(session)), else_=null()) if run.way == "push" else cast(null(), String),
-        false(),
-    )
-    names = ["run_id", "customer_id", "line_user_id", "variant_id", "segment", "state", "reason", "batch_number"]
-    names += ["retry_key", "by_reply"]
-    # SQLite can't tell ON CONFLICT from a join's ON without a WHERE. A conflict: someone frozen in an earlier slice was
-    # merged into this customer meanwhile, and so is in the run already.
-    statement = insert_for(session, Delivery).from_select(names, rows.where(true()), include_defaults=False)
-    return statement.on_conflict_do_nothing()
+def _next_part(session: Session, run: CampaignRun, targets: Targets | None, size: int) -> _Part | None:
+    """The next slice of a run; None: nobody is left."""
+    assert run.id is not None
+    low = run.frozen_up_to
+    if targets is not None and not targets.is_narrow():
+        following = select(customer.c.id).where(customer.c.id > low).order_by(customer.c.id).limit(size)
+        high = session.scalar(select(func.max(customer.c.id)).where(customer.c.id.in_(following)))
+        return None if high is None else _Part(low, high, targets.condition(run.id), None)
+    size = min(size, SLICE)
+    if targets is None:
+        sources = [select(enrolment.c.customer_id.label("id")).where(*_taken(run.id), enrolment.c.customer_id > low)]
+        exclusion = true()
+    else:
+        sources = [members(target, run.id, lambda customer_id: customer_id > low) for target in targets.wanted]
+        exclusion = targets.exclusion(run.id)
+    found: set[int] = set()
+    for source in sources:
+        found.update(session.scalars(source.order_by("id").limit(size)))
+    ids = sorted(found)[:size]
+    return _Part(low, ids[-1], exclusion, ids) if ids else None
 
 
-def _languages(run: CampaignRun) -> list[str | None]:
-    """The versions that a multicast's bodies come in: the plain one, and one for each language of any variant."""
-    if run.way not in ONE_BODY:
-        return [None]
-    return [None, *sorted({language for variant in run.variants for language in variant["languages"]})]
+def _whole(session: Session, run: CampaignRun) -> _Part:
+    """Everybody a run is for, as one part."""
+    assert run.id is not None
+    high = session.scalar(select(func.max(customer.c.id))) or 0
+    if not run.by_enrolment:
+        return _Part(0, high, targets_of(session, run).condition(run.id), None)
+    return _Part(0, high, exists().where(*_taken(run.id), enrolment.c.customer_id == customer.c.id), None)
 
 
-def _language_place(run: CampaignRun, customer: Any, account: Any) -> Any:
-    """SQL for the place in `_languages` of the version that a customer reads of their variant."""
-    places = {language: place for place, language in enumerate(_languages(run))}
-    by_variant = [
-        (place, version_column(list(variant["languages"]), customer.c.language, account.c.profile_language))
-        for place, variant in enumerate(run.variants)
-        if variant["languages"]
-    ]
-    if len(places) == 1 or not by_variant:
-        return literal(0)
-    here = variant_place(run, customer.c.id)
-    version = case(*((here == place, chosen) for place, chosen in by_variant))
-    return case({language: place for language, place in places.items() if language}, value=version, else_=0)
+def _taken(run_id: int) -> tuple[Any, ...]:
+    return enrolment.c.run_id == run_id, enrolment.c.state == "taken"
 
 
-def _insert_batches(session: Session, run: CampaignRun) -> Any:
-    """Batches for the deliveries that have a number and no batch yet: those of the slice just frozen."""
-    delivery, batch = table_of(Delivery), table_of(SendBatch)
-    there = select(func.coalesce(func.max(batch.c.batch_number), 0)).where(batch.c.run_id == run.id).scalar_subquery()
-    languages = _languages(run)
-    body = (delivery.c.batch_number - there - 1) % (len(run.variants) * len(languages))
-    language = case({n: name for n, name in enumerate(languages) if name}, value=body % len(languages))
-    rows = (
-        select(
+class Freeze:
+    """One slice being written. A batch holds people of one kind: where one call has one body those of one body (variant and
+    language), and those whose turn comes in one wave and at one hour. Kinds are numbers from 0; a batch's number tells
+    its kind. Variants of later waves are given when they are let go: campaigns/experiments/waves.py."""
+
+    def __init__(self, session: Session, run: CampaignRun, zone: ZoneInfo, now: datetime) -> None:
+        self._session, self._run, self._now = session, run, now
+        self._campaign = session.get_one(Campaign, run.campaign_id)
+        self._settings = read_settings(session)
+        self._limits = limits_of(self._campaign, self._settings, zone=zone, now=now)
+        has_one_body = run.way in ONE_BODY
+        languages = {language for variant in run.variants for language in variant["languages"]}
+        self._languages = [None, *sorted(languages)] if has_one_body else [None]
+        self._variants = [variant["variant_id"] for variant in run.variants] if has_one_body else [None]
+        self._cut = Cut.from_json(run.id or 0, run.gain_cut) if run.gain_cut is not None else None
+        self._waves = experiment_of(self._campaign.experiment).parts()
+        self._hours = [*moments_of_hours(now, zone), None] if self._campaign.at_best_hour else [None]
+        last = select(func.coalesce(func.max(batch.c.batch_number), 0)).where(batch.c.run_id == run.id)
+        self._first = session.scalars(last).one() + 1
+
+    @property
+    def _kinds(self) -> int:
+        return len(self._hours) * len(self._waves) * len(self._variants) * len(self._languages)
+
+    def people(self, part: _Part) -> None:
+        """Write the deliveries of a slice."""
+        run = self._run
+        person = self.judged(part).cte("person")
+        is_chosen = person.c.state == "chosen"
+        place = func.row_number().over(partition_by=[person.c.state, person.c.kind], order_by=person.c.customer_id)
+        number = literal(self._first) + (place - 1) / literal(BATCH_SIZE) * self._kinds + person.c.kind
+        variant_id = case({n: v["variant_id"] for n, v in enumerate(run.variants)}, value=person.c.variant_place)
+        is_first_wave = and_(is_chosen, person.c.wave_place == 0)
+        key = case((is_chosen, _new_key(self._session)), else_=null()) if run.way == "push" else cast(null(), String)
+        rows = select(
             literal(run.id),
-            delivery.c.batch_number,
-            func.count(),
-            func.min(delivery.c.variant_id) if run.way in ONE_BODY else cast(null(), BigId),
-            language if len(languages) > 1 else cast(null(), String),
-            literal(0),
-            literal("due"),
-            literal(0),
-            _new_key(session) if run.way == "multicast" else cast(null(), String),
-            literal(run.reply_until, batch.c.not_before.type),
+            person.c.customer_id,
+            person.c.line_user_id,
+            case((is_first_wave, variant_id)),
+            person.c.segment,
+            person.c.state,
+            person.c.reason,
+            case((is_chosen, number)),
+            key,
+            false(),
         )
-        .where(and_(delivery.c.run_id == run.id, delivery.c.batch_number > there))
-        .group_by(delivery.c.batch_number)
-    )
-    return insert(batch).from_select(
-        [
-            "run_id",
-            "batch_number",
-            "recipient_count",
-            "variant_id",
-            "language",
-            "wave",
-            "state",
-            "attempts",
-            "retry_key",
-            "not_before",
-        ],
-        rows,
-        include_defaults=False,
-    )
+        names = ["run_id", "customer_id", "line_user_id", "variant_id", "segment", "state", "reason", "batch_number"]
+        names += ["retry_key", "by_reply"]
+        self._session.execute(insert(delivery).from_select(names, rows, include_defaults=False))
+
+    def judged(self, part: _Part) -> Any:
+        """SELECT of everybody in a slice: what the gate says, and what they would get and when."""
+        run, campaign = self._run, self._campaign
+        assert campaign.id is not None
+        account = best_accounts(campaign.channel_id, part.of)
+        contacts = contacts_of(self._session, self._limits, part.of, but_run=run.id, now=self._now)
+        reason = reason_to_skip(customer, account, contacts, self._limits, cut=self._cut)
+        of_all = is_held_out_of_all(customer.c.id, self._settings.global_holdout_percent)
+        held_out = or_(of_all, is_held_out(customer.c.id, campaign.id, campaign.holdout_percent))
+        shares = [variant["weight"] for variant in run.variants]
+        variant = variant_place(customer.c.id, campaign.id, run.step_number, shares)
+        wave = wave_place(customer.c.id, run.id, self._waves)
+        joined = customer.outerjoin(account, and_(account.c.customer_id == customer.c.id, account.c.place == 1))
+        joined = joined.outerjoin(segment, segment.c.customer_id == customer.c.id)
+        if contacts is not None:
+            joined = joined.outerjoin(contacts, contacts.c.customer_id == customer.c.id)
+        return (
+            select(
+                customer.c.id.label("customer_id"),
+                account.c.line_user_id,
+                segment.c.rfm8.label("segment"),
+                case((reason.is_not(None), reason), (of_all, "global_holdout")).label("reason"),
+                case((reason.is_not(None), "skipped"), (held_out, "held_out"), else_="chosen").label("state"),
+                variant.label("variant_place"),
+                wave.label("wave_place"),
+                self._kind(variant, wave, account).label("kind"),
+            )
+            .select_from(joined)
+            .where(part.of(customer.c.id), part.condition, ~self._is_there(part))
+        )
+
+    def _is_there(self, part: _Part) -> Any:
+        """SQL: whether somebody is in the run already: frozen in an earlier slice, and merged into this customer."""
+        there = (delivery.c.run_id == self._run.id, part.of(delivery.c.customer_id))
+        if self._session.execute(select(delivery.c.customer_id).where(*there).limit(1)).first() is None:
+            return false()
+        return exists().where(delivery.c.run_id == self._run.id, delivery.c.customer_id == customer.c.id)
+
+    def _kind(self, variant: Any, wave: Any, account: Any) -> Any:
+        """SQL for somebody's kind of batch: hour, wave, variant and language by their places, as digits of a number."""
+        kind: Any = literal(0)
+        if len(self._hours) > 1:
+            kind = func.coalesce(hour_of(customer.c.id, segment.c.rfm8), HOURS)
+        if len(self._waves) > 1:
+            kind = kind * len(self._waves) + wave
+        if len(self._variants) > 1:
+            kind = kind * len(self._variants) + case((wave == 0, variant), else_=0)
+        if len(self._languages) > 1:
+            kind = kind * len(self._languages) + self._language_place(variant, wave, account)
+        return kind
+
+    def _language_place(self, variant: Any, wave: Any, account: Any) -> Any:
+        """SQL for the place of the version that somebody reads of their variant; of one to be given later, a version
+        that all variants have."""
+        spoken = (customer.c.language, account.c.profile_language)
+        versions = [list(found["languages"]) for found in self._run.variants]
+        common = [name for name in versions[0] if all(name in names for names in versions)]
+        by_variant = [(variant == place, version_column(names, *spoken)) for place, names in enumerate(versions)]
+        later = version_column(common, *spoken)
+        version = case(*((and_(wave == 0, is_it), chosen) for is_it, chosen in by_variant), else_=later)
+        return case({name: place for place, name in enumerate(self._languages) if name}, value=version, else_=0)
+
+    def batches(self) -> None:
+        """Write the batches of the deliveries just written."""
+        run = self._run
+        mine = (delivery.c.run_id == run.id, delivery.c.batch_number >= self._first)
+        counts = self._session.execute(
+            select(delivery.c.batch_number, func.count()).where(*mine).group_by(delivery.c.batch_number)
+        )
+        rows = [self._batch(number, people) for number, people in sorted(counts.tuples())]
+        if rows:
+            self._session.connection().execute(insert(batch), rows)
+
+    def _batch(self, number: int, people: int) -> dict[str, Any]:
+        run, kind = self._run, (number - self._first) % self._kinds
+        kind, language = divmod(kind, len(self._languages))
+        kind, variant = divmod(kind, len(self._variants))
+        hour, wave = divmod(kind, len(self._waves))
+        moments = [moment for moment in (run.reply_until, self._hours[hour]) if moment is not None]
+        return {
+            "run_id": run.id,
+            "batch_number": number,
+            "recipient_count": people,
+            "variant_id": self._variants[variant] if wave == 0 else None,
+            "language": self._languages[language],
+            "wave": wave,
+            "state": "due" if wave == 0 else "waiting",
+            "attempts": 0,
+            "retry_key": str(uuid.uuid4()) if run.way == "multicast" else None,
+            "not_before": max(moments, default=None),
+        }
 
 
 def _new_key(session: Session) -> Any:

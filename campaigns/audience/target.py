@@ -1,8 +1,10 @@
 """Whom a campaign is for: who is in any of some targets and in none of others, read into a condition on customers.
 
-A target is a word: `all`, `MODEL=SEGMENT`, `tag:NAME` or `list:NAME`.
+A target is a word: `all`, `MODEL=SEGMENT`, `tag:NAME`, `list:NAME`, `rule:NAME` (a saved rule) or `rule:{…}` (a rule
+written there, as JSON: docs/rules.md). Rules can't be asked inside the database: who fits them stands in `run_member`.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +13,19 @@ from sqlalchemy import and_, exists, not_, or_, select, true
 from sqlmodel import Session
 
 from segmentation.models import MODELS
+from segmentation.rules.reading import Names, read_rule
+from segmentation.rules.references import References, expanded
+from segmentation.rules.saved import load_rules
+from segmentation.rules.types import Rule, RuleReference
 from store.engine import table_of
 from store.errors import BadInput
-from store.models import Customer, CustomerList, CustomerListMember, CustomerSegment, CustomerTag, Tag
+from store.models import Customer, CustomerList, CustomerListMember, CustomerSegment, CustomerTag, RunMember, Tag
+
+KINDS = "all, MODEL=SEGMENT, tag:NAME, list:NAME or rule:NAME"
 
 
 class UnknownTarget(BadInput):
-    """The target names no segment, tag or list that exists."""
+    """The target names no segment, tag, list or rule that exists."""
 
 
 @dataclass(frozen=True)
@@ -43,31 +51,66 @@ class Audience:
 
 @dataclass(frozen=True)
 class Target:
-    """A checked target. `kind` is all, segment, tag or list; `name` the model, tag or list; `segment` the segment."""
+    """A checked target. `kind` is all, segment, tag, list or rule; `name` the model, tag, list or saved rule; `segment`
+    the segment; `rule` what is asked."""
 
     kind: str
     name: str = ""
     segment: str = ""
+    rule: Rule | None = None
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether its people are found by an index, in the order of their ids."""
+        return self.kind in ("tag", "list", "rule")
+
+
+@dataclass(frozen=True)
+class Targets:
+    """A checked audience."""
+
+    wanted: Sequence[Target]
+    unwanted: Sequence[Target]
+
+    def rules(self) -> dict[str, Rule]:
+        """What is to be asked of facts: RunMember.target -> rule."""
+        return {member_key(t): t.rule for t in (*self.wanted, *self.unwanted) if t.rule is not None}
+
+    def is_narrow(self) -> bool:
+        """Whether the people of all that is wanted are found by indexes."""
+        return all(target.is_narrow for target in self.wanted)
+
+    def condition(self, run_id: int) -> Any:
+        """SQL on the `customer` table: true for those whom it means, rules by the members of a run."""
+        return and_(or_(*(matches(target, run_id) for target in self.wanted)), self.exclusion(run_id))
+
+    def exclusion(self, run_id: int) -> Any:
+        """The part of it that leaves people out."""
+        return and_(true(), *(not_(matches(target, run_id)) for target in self.unwanted))
 
 
 def check_audience(session: Session, audience: Audience) -> None:
-    """Raise UnknownTarget, saying what there is instead, unless all that `audience` names exists."""
-    condition_of(session, audience)
+    """Raise UnknownTarget, saying what there is instead, unless all that `audience` names exists, and RuleError for a
+    rule that can't be used."""
+    read_targets(session, audience)
 
 
-def condition_of(session: Session, audience: Audience) -> Any:
-    """An SQL condition on the `customer` table: true for those whom `audience` means. Raises UnknownTarget."""
+def read_targets(session: Session, audience: Audience) -> Targets:
+    """The targets of an audience, checked. Raises UnknownTarget and RuleError."""
     if not audience.any_of:
-        raise UnknownTarget("an audience needs at least one target: all, MODEL=SEGMENT, tag:NAME or list:NAME")
-    wanted = [matches(parse_target(session, words)) for words in audience.any_of]
-    unwanted = [matches(parse_target(session, words)) for words in audience.none_of]
-    return and_(or_(*wanted), *(not_(condition) for condition in unwanted))
+        raise UnknownTarget(f"an audience needs at least one target: {KINDS}")
+    wanted, unwanted = (
+        [parse_target(session, words) for words in part] for part in (audience.any_of, audience.none_of)
+    )
+    return Targets(wanted, unwanted)
 
 
 def parse_target(session: Session, words: str) -> Target:
-    """The target that `words` name. Raises UnknownTarget, saying what there is instead."""
+    """The target that `words` name. Raises UnknownTarget, saying what there is instead, and RuleError."""
     if words == "all":
         return Target("all")
+    if words.startswith("rule:"):
+        return _rule_target(session, words.removeprefix("rule:"))
     for kind, named in (("tag", Tag), ("list", CustomerList)):
         if words.startswith(f"{kind}:"):
             name = words.removeprefix(f"{kind}:")
@@ -76,7 +119,7 @@ def parse_target(session: Session, words: str) -> Target:
             return Target(kind, name)
     model, sign, segment = words.partition("=")
     if not sign:
-        raise UnknownTarget(f"{words!r} is not a target: say all, MODEL=SEGMENT, tag:NAME or list:NAME")
+        raise UnknownTarget(f"{words!r} is not a target: say {KINDS}")
     if model not in MODELS:
         raise UnknownTarget(f"there is no model {model!r}; the models are {', '.join(MODELS)}")
     segments = [s.name for s in MODELS[model]]
@@ -85,20 +128,44 @@ def parse_target(session: Session, words: str) -> Target:
     return Target("segment", model, segment)
 
 
-def matches(target: Target) -> Any:
-    """An SQL condition on the `customer` table: true for those the target means."""
+def _rule_target(session: Session, given: str) -> Target:
+    rules = load_rules(session)
+    if not given.startswith("{"):
+        if given not in rules:
+            raise UnknownTarget(f"there is no saved rule {given!r}")
+        expanded(rules[given], References(rules))
+        return Target("rule", given, rule=RuleReference(name=given))
+    rule = read_rule(given, Names(rules=rules, tags=set(session.scalars(select(table_of(Tag).c.name)))))
+    expanded(rule, References(rules))
+    return Target("rule", rule=rule)
+
+
+def member_key(target: Target) -> str:
+    """RunMember.target of a rule: the name of a saved one, a digest of one that was written in the audience."""
+    return target.name or "{" + hashlib.sha256(repr(target.rule).encode()).hexdigest()[:16]
+
+
+def matches(target: Target, run_id: int) -> Any:
+    """SQL on the `customer` table: true for those the target means, a rule's by the members of a run."""
     customer = table_of(Customer)
+    if target.kind == "all":
+        return true()
     if target.kind == "segment":
         segment = table_of(CustomerSegment).alias()  # the audience's own query joins this table too
         return exists().where(segment.c.customer_id == customer.c.id, segment.c[target.name] == target.segment)
+    return exists(members(target, run_id, lambda customer_id: customer_id == customer.c.id).correlate(customer))
+
+
+def members(target: Target, run_id: int, of: Any) -> Any:
+    """SELECT of the customer ids that a narrow target means, `of` being a condition on their column; by an index."""
     if target.kind == "tag":
         tag, on = table_of(Tag).alias(), table_of(CustomerTag).alias()
-        return exists().where(
-            on.c.customer_id == customer.c.id, on.c.until.is_(None), on.c.tag_id == tag.c.id, tag.c.name == target.name
-        )
+        current = (on.c.until.is_(None), on.c.tag_id == tag.c.id, tag.c.name == target.name)
+        return select(on.c.customer_id.label("id")).where(*current, of(on.c.customer_id))
     if target.kind == "list":
         named, member = table_of(CustomerList).alias(), table_of(CustomerListMember).alias()
-        return exists().where(
-            member.c.customer_id == customer.c.id, member.c.list_id == named.c.id, named.c.name == target.name
-        )
-    return true()
+        listed = (member.c.list_id == named.c.id, named.c.name == target.name)
+        return select(member.c.customer_id.label("id")).where(*listed, of(member.c.customer_id))
+    found = table_of(RunMember).alias()
+    of_run = (found.c.run_id == run_id, found.c.target == member_key(target))
+    return select(found.c.customer_id.label("id")).where(*of_run, of(found.c.customer_id))

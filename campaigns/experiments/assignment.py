@@ -49,6 +49,11 @@ def is_held_out(customer_id: Any, campaign_id: int, percent: Decimal) -> Any:
     return bucket_of(customer_id, salt_of("holdout", campaign_id)) < int(percent * BUCKETS / 100)
 
 
+def is_held_out_of_all(customer_id: Any, percent: Decimal) -> Any:
+    """SQL (or a plain bool): whether the brand keeps somebody back from all campaigns. `percent` is 0..100."""
+    return bucket_of(customer_id, salt_of("global holdout")) < int(percent * BUCKETS / 100)
+
+
 def variant_place(customer_id: Any, campaign_id: int, step_number: int, shares: Sequence[float]) -> Any:
     """SQL for the place, from 0, of the variant that somebody gets, by the variants' shares: the same person has the
     same variant in every run of a step as long as the shares are the same."""

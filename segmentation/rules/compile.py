@@ -15,9 +15,11 @@ import ibis
 
 from segmentation.facts import Facts
 from segmentation.rules.aggregates import (
+    day_of,
     event_measures,
     line_measures,
     move_measures,
+    needs_lines,
     order_measures,
     past_segments,
     tag_measures,
@@ -42,6 +44,24 @@ class Compiled:
     rules: Mapping[str, Rule]
     columns: Mapping[Rule, str]
     as_of: AsOf
+
+    def facts_needed(self) -> set[str]:
+        """The tables of Facts that the measures read, beside customers."""
+        segments, predictions = needed_columns(list(self.columns), self.as_of)
+        needed = {name for name, columns in (("segments", segments), ("predictions", predictions)) if columns}
+        for measure in self.columns:
+            match measure:
+                case Orders():
+                    needed |= {"lines", "products"} if needs_lines(measure) else {"orders"}
+                case Events():
+                    needed |= {"events"} if measure.products is None else {"events", "products"}
+                case Tagged():
+                    needed.add("tags")
+                case Moved():
+                    needed.add("changes")
+                case InSegment() if day_of(measure, self.as_of) is not None:
+                    needed.add("changes")
+        return needed
 
     def measured(self, facts: Facts) -> Table:
         """`customer_id` and the columns of every measure, one row for each of `facts.customers`. Keep it (create_table)

@@ -11,12 +11,14 @@ from sqlmodel import SQLModel
 
 from store.changes import note_responses
 from store.engine import table_of
+from store.locks import DELIVERIES, lock_until_end
 from store.models import (
     CampaignRun,
     Customer,
     CustomerSegment,
     CustomerTag,
     Delivery,
+    RunMember,
     RunResponse,
     RunTally,
     SegmentChange,
@@ -24,6 +26,7 @@ from store.models import (
 
 customer = table_of(Customer)
 REBUILT = (table_of(CustomerSegment), table_of(SegmentChange))  # the next segment run makes them anew
+LOOSE = (table_of(Delivery), table_of(RunMember))  # of many rows: no foreign keys
 
 
 def merge_customers(connection: Connection, into: Mapping[int, int]) -> None:
@@ -31,6 +34,7 @@ def merge_customers(connection: Connection, into: Mapping[int, int]) -> None:
     second lacks, and delete the first. A refusal of marketing by either holds for both. Never commits."""
     if not into:
         return
+    lock_until_end(connection, DELIVERIES)
     pairs = [{"old_id": old, "new_id": new} for old, new in into.items()]
     for table in REBUILT:
         connection.execute(delete(table).where(table.c.customer_id == bindparam("old_id")), pairs)
@@ -54,7 +58,8 @@ def _references() -> list[tuple[Table, Column[Any]]]:
         for table in SQLModel.metadata.sorted_tables
         if table not in REBUILT
         for column in table.columns
-        if any(key.column is customer.c.id for key in column.foreign_keys)
+        if (table in LOOSE and column.name == "customer_id")
+        or any(key.column is customer.c.id for key in column.foreign_keys)
     ]
 
 

@@ -74,12 +74,7 @@ class Shop:
             made = schedule.fire_due(session, zone=ZONE, now=self.clock())
             planned = freezing.planned_runs(session)
         for run_id in planned:
-            with transaction(self.engine) as session:
-                reserve_units(session, run_id, now=self.clock())
-            is_more = True
-            while is_more:
-                with transaction(self.engine) as session:
-                    is_more = freezing.freeze_slice(session, run_id, now=self.clock())
+            freezing.freeze_run(self.engine, run_id, zone=ZONE, clock=self.clock)
         with transaction(self.engine) as session:
             schedule.settle(session, now=self.clock())
         return made

@@ -151,10 +151,10 @@ def _runs_and_orders() -> None:
         sa.Column("run_id", BigId, nullable=False),
         sa.Column("target", AutoString(), nullable=False),
         sa.Column("customer_id", BigId, nullable=False),
-        sa.ForeignKeyConstraint(["customer_id"], ["customer.id"], name=op.f("fk_run_member_customer_id")),
-        sa.ForeignKeyConstraint(["run_id"], ["campaign_run.id"], name=op.f("fk_run_member_run_id")),
         sa.PrimaryKeyConstraint("run_id", "target", "customer_id", name=op.f("pk_run_member")),
     )
+    with op.batch_alter_table("run_member") as batch:
+        batch.create_index(op.f("ix_run_member_customer_id"), ["customer_id"])
     op.create_table(
         "run_wave",
         sa.Column("run_id", BigId, nullable=False),
@@ -377,6 +377,8 @@ def _deliveries() -> None:
         )
 
     with op.batch_alter_table("delivery") as batch:
+        batch.drop_constraint(op.f("fk_delivery_run_id"), type_="foreignkey")
+        batch.drop_constraint(op.f("fk_delivery_customer_id"), type_="foreignkey")
         batch.add_column(sa.Column("variant_id", BigId, nullable=True))
         batch.add_column(sa.Column("by_reply", sa.Boolean(), nullable=False, server_default=sa.text("FALSE")))
 

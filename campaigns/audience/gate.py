@@ -1,0 +1,171 @@
+"""The one gate: who of an audience may be written to now, and why the others are skipped. For every kind of send.
+
+In this order: refused (marketing), no_line_account, blocked, outranked (a campaign of higher priority has claimed the
+person within the brand's collision window), cap_day, cap_week, cap_month (the brand's frequency caps over all
+campaigns), quota (too little is left for everybody, and this person is expected to bring the least). Each is one SQL expression over the people of a slice; who is skipped is skipped for good, in this run.
+
+What counts towards caps: a delivery that was accepted, is chosen and not sent yet, or is unknown; by the brand's
+calendar day on which it went, and as of now while it hasn't. Held out, skipped and failed ones don't. A week is today
+and the six days before, a month today and the 29 before. A campaign with `is_capped` off (a service message) is
+neither limited nor outranked, and neither counts nor claims. Who has refused gets nothing of either kind.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import and_, case, func, literal, not_, or_, select, union_all
+from sqlmodel import Session
+
+from campaigns.money.gain import Cut
+from campaigns.planning.quiet import moment_at
+from campaigns.settings import CampaignSettings
+from store.engine import table_of
+from store.models import Campaign, CampaignRun, Delivery, LineAccount, SendBatch
+
+CAPS = {"cap_day": 1, "cap_week": 7, "cap_month": 30}  # reason -> calendar days, today among them
+REASONS = ("refused", "no_line_account", "blocked", "outranked", *CAPS, "quota")
+
+Of = Callable[[Any], Any]  # a column of customer ids -> whether they are looked at
+
+delivery, batch = table_of(Delivery), table_of(SendBatch)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What holds for a run: reason -> since when contacts count (aware UTC), and how many there may be; and since when
+    a higher priority claims a person."""
+
+    caps: dict[str, tuple[datetime, int]]
+    claims_since: datetime
+    priority: int
+
+
+def limits_of(campaign: Campaign, settings: CampaignSettings, *, zone: ZoneInfo, now: datetime) -> Limits | None:
+    """The limits of a campaign's runs now; None for one that no cap holds for."""
+    if not campaign.is_capped:
+        return None
+    today = now.astimezone(zone).date()
+    caps = {
+        reason: (moment_at(today - timedelta(days=days - 1), time(0), zone), most)
+        for reason, days in CAPS.items()
+        if (most := settings.caps()[reason]) is not None
+    }
+    return Limits(caps, now - timedelta(minutes=settings.collision_minutes), campaign.priority)
+
+
+def best_accounts(channel_id: int, of: Of) -> Any:
+    """Subquery: of each customer the account on the channel to write to, the newest that hasn't blocked us, if any:
+    customer_id, line_user_id, is_following, profile_language; to be joined where `place` is 1."""
+    account = table_of(LineAccount)
+    order = (case((account.c.is_following.is_(False), 1), else_=0), account.c.id.desc())
+    return (
+        select(
+            account.c.customer_id,
+            account.c.line_user_id,
+            account.c.is_following,
+            account.c.profile_language,
+            func.row_number().over(partition_by=account.c.customer_id, order_by=order).label("place"),
+        )
+        .where(account.c.channel_id == channel_id, of(account.c.customer_id))
+        .subquery("best_account")
+    )
+
+
+def reason_to_skip(customer: Any, account: Any, contacts: Any, limits: Limits | None, *, cut: Cut | None) -> Any:
+    """SQL for why somebody is skipped; NULL for who may be written to. `contacts` (see `contacts_of`) may be None; so
+    may `cut`, when the quota is enough."""
+    reasons = [
+        (customer.c.marketing_refused_at.is_not(None), "refused"),
+        (account.c.line_user_id.is_(None), "no_line_account"),
+        (account.c.is_following.is_(False), "blocked"),
+    ]
+    if contacts is not None and limits is not None:
+        reasons.append((contacts.c.outranked > 0, "outranked"))
+        reasons += [(contacts.c[reason] >= most, reason) for reason, (_, most) in limits.caps.items()]
+    if cut is not None:
+        reasons.append((not_(cut.keeps(customer.c.id)), "quota"))
+    return case(*reasons)
+
+
+def contacts_of(session: Session, limits: Limits | None, of: Of, *, but_run: int | None, now: datetime) -> Any:
+    """Subquery: of each customer what counts against `limits`: customer_id, `outranked` and a sum for each cap; None
+    when nothing can count. Over the deliveries of recent runs, which lie by run and customer: no scan of them all.
+
+    `but_run`: the run itself. To hold when several runs are frozen at once, the caller holds store/locks.DELIVERIES.
+    """
+    if limits is None:
+        return None
+    runs = _recent(session, limits, but_run)
+    pushes = [run for run in runs if run.way == "push"]
+    others = [run for run in runs if run.way != "push"]  # whose state is their batch's
+    parts = [_counted(part, limits, of, now, by_batch=part is others) for part in (pushes, others) if part]
+    if not parts:
+        return None
+    rows = union_all(*parts).subquery()
+    sums = [func.sum(rows.c[name]).label(name) for name in ("outranked", *limits.caps)]
+    return select(rows.c.customer_id, *sums).group_by(rows.c.customer_id).subquery("contacts")
+
+
+@dataclass(frozen=True)
+class _Recent:
+    """A run whose deliveries may count. `until` of None: it is not over."""
+
+    run_id: int
+    way: str
+    priority: int
+    since: datetime
+    until: datetime | None
+
+
+def _recent(session: Session, limits: Limits, but_run: int | None) -> list[_Recent]:
+    run, campaign = table_of(CampaignRun), table_of(Campaign)
+    oldest = min((since for since, _ in limits.caps.values()), default=limits.claims_since)
+    rows = session.execute(
+        select(run.c.id, run.c.way, campaign.c.priority, run.c.fired_at, run.c.finished_at)
+        .join(campaign, campaign.c.id == run.c.campaign_id)
+        .where(
+            campaign.c.is_capped,
+            run.c.frozen_up_to > 0,
+            run.c.state != "failed",
+            run.c.id != (but_run or 0),
+            or_(run.c.finished_at.is_(None), run.c.finished_at >= min(oldest, limits.claims_since)),
+        )
+        .order_by(run.c.id)
+    )
+    runs = [_Recent(*row) for row in rows]
+    return [run for run in runs if limits.caps or run.priority > limits.priority]
+
+
+def _counted(runs: Sequence[_Recent], limits: Limits, of: Of, now: datetime, *, by_batch: bool) -> Any:
+    """SELECT of the deliveries of `runs` that count: customer_id, and 0 or 1 for each limit."""
+    over = [(run.run_id, run.until) for run in runs if run.until is not None]
+    moments = [delivery.c.sent_at, *([batch.c.sent_at] if by_batch else [])]
+    if over:  # unknown, or of a narrowcast: no later than the run was over
+        kind = delivery.c.sent_at.type
+        moments.append(case({run_id: literal(until, kind) for run_id, until in over}, value=delivery.c.run_id))
+    moment = func.coalesce(*moments, literal(now, delivery.c.sent_at.type))
+    higher = [run for run in runs if run.priority > limits.priority]
+    flags = [_falls_in(higher, limits.claims_since, moment).label("outranked")]
+    flags += [_falls_in(runs, since, moment).label(reason) for reason, (since, _) in limits.caps.items()]
+    query = select(delivery.c.customer_id, *flags).where(
+        delivery.c.run_id.in_([run.run_id for run in runs]), of(delivery.c.customer_id)
+    )
+    if not by_batch:
+        return query.where(delivery.c.state.in_(("chosen", "accepted", "unknown")))
+    same = and_(batch.c.run_id == delivery.c.run_id, batch.c.batch_number == delivery.c.batch_number)
+    is_open = and_(delivery.c.state == "chosen", or_(batch.c.state.is_(None), batch.c.state != "failed"))
+    counts = or_(delivery.c.state.in_(("accepted", "unknown")), is_open)
+    return query.select_from(delivery.outerjoin(batch, same)).where(counts)
+
+
+def _falls_in(runs: Sequence[_Recent], since: datetime, moment: Any) -> Any:
+    """SQL, 1 or 0: whether a delivery of `runs` went at `since` or later. Mostly the run alone tells."""
+    wholly = [run.run_id for run in runs if run.since >= since]
+    partly = [run.run_id for run in runs if run.since < since and (run.until is None or run.until >= since)]
+    tests = [(delivery.c.run_id.in_(wholly), 1)] if wholly else []
+    if partly:
+        tests.append((and_(delivery.c.run_id.in_(partly), moment >= since), 1))
+    return case(*tests, else_=0) if tests else literal(0)
