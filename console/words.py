@@ -362,6 +362,12 @@ REASONS = {
     "no_line_account": "沒有 LINE 帳號",
     "blocked": "已封鎖",
     "refused": "拒收行銷訊息",
+    "outranked": "已由優先順序較高的活動發送",
+    "cap_day": "已達每日訊息上限",
+    "cap_week": "已達每週訊息上限",
+    "cap_month": "已達每月訊息上限",
+    "quota": "額度不足，預期效益最低",
+    "global_holdout": "全域對照組",
     "cancelled": "已取消",
 }
 

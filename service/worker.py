@@ -7,7 +7,6 @@ import asyncio
 import logging
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -32,7 +31,6 @@ from campaigns.sending.figures import ask_for_figures, count_units
 from campaigns.sending.narrowcast import Ground as NarrowcastGround
 from campaigns.sending.narrowcast import step_narrowcasts
 from campaigns.sending.rides import Rides
-from campaigns.sending.units import reserve_units
 from segmentation.demand.run import find_demand, keep_demand, newest_demand
 from segmentation.history import latest_run
 from segmentation.predict.checks import check_tags

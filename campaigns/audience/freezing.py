@@ -27,6 +27,7 @@ from sqlalchemy import (
     insert,
     literal,
     null,
+    or_,
     select,
     true,
 )
@@ -206,9 +207,9 @@ def _taken(run_id: int) -> tuple[Any, ...]:
 
 
 class Freeze:
-    """One slice being written. A batch holds people of one kind: where one call has one body those of one body (variant and
-    language), and those whose turn comes in one wave and at one hour. Kinds are numbers from 0; a batch's number tells
-    its kind. Variants of later waves are given when they are let go: campaigns/experiments/waves.py."""
+    """One slice being written. A batch holds people of one kind: of one wave and one hour, and, where a call has one
+    body, of one variant and one language. Kinds are numbers from 0; a batch's number tells its kind. Variants of later
+    waves are given when they are let go: campaigns/experiments/waves.py."""
 
     def __init__(self, session: Session, run: CampaignRun, zone: ZoneInfo, now: datetime) -> None:
         self._session, self._run, self._now = session, run, now
@@ -235,7 +236,7 @@ class Freeze:
         person = self.judged(part).cte("person")
         is_chosen = person.c.state == "chosen"
         place = func.row_number().over(partition_by=[person.c.state, person.c.kind], order_by=person.c.customer_id)
-        number = literal(self._first) + (place - 1) / literal(BATCH_SIZE) * self._kinds + person.c.kind
+        number = literal(self._first) + (place - 1) // BATCH_SIZE * self._kinds + person.c.kind
         variant_id = case({n: v["variant_id"] for n, v in enumerate(run.variants)}, value=person.c.variant_place)
         is_first_wave = and_(is_chosen, person.c.wave_place == 0)
         key = case((is_chosen, _new_key(self._session)), else_=null()) if run.way == "push" else cast(null(), String)
@@ -259,6 +260,7 @@ class Freeze:
         """SELECT of everybody in a slice: what the gate says, and what they would get and when."""
         run, campaign = self._run, self._campaign
         assert campaign.id is not None
+        assert run.id is not None
         account = best_accounts(campaign.channel_id, part.of)
         contacts = contacts_of(self._session, self._limits, part.of, but_run=run.id, now=self._now)
         reason = reason_to_skip(customer, account, contacts, self._limits, cut=self._cut)
@@ -324,7 +326,7 @@ class Freeze:
         counts = self._session.execute(
             select(delivery.c.batch_number, func.count()).where(*mine).group_by(delivery.c.batch_number)
         )
-        rows = [self._batch(number, people) for number, people in sorted(counts.tuples())]
+        rows = [self._batch(number, people) for number, people in sorted(map(tuple, counts))]
         if rows:
             self._session.connection().execute(insert(batch), rows)
 

@@ -2,7 +2,8 @@
 
 In this order: refused (marketing), no_line_account, blocked, outranked (a campaign of higher priority has claimed the
 person within the brand's collision window), cap_day, cap_week, cap_month (the brand's frequency caps over all
-campaigns), quota (too little is left for everybody, and this person is expected to bring the least). Each is one SQL expression over the people of a slice; who is skipped is skipped for good, in this run.
+campaigns), quota (too little is left for everybody, and this person is expected to bring the least). Each is one SQL
+expression over the people of a slice; who is skipped is skipped for good, in this run.
 
 What counts towards caps: a delivery that was accepted, is chosen and not sent yet, or is unknown; by the brand's
 calendar day on which it went, and as of now while it hasn't. Held out, skipped and failed ones don't. A week is today

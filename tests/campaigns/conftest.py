@@ -23,7 +23,6 @@ from campaigns.planning import schedule
 from campaigns.planning.plan import Plan, create_campaign, one_step
 from campaigns.results.runs import RunResults, campaign_results
 from campaigns.sending.dispatch import Dispatch, Rates
-from campaigns.sending.units import reserve_units
 from simulator.channels import ChannelOptions, Friend
 from simulator.faults import Fault, FaultKind
 from simulator.server import Simulator, SimulatorThread

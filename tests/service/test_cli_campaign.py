@@ -78,7 +78,7 @@ def test_a_run_in_progress_is_shown_as_it_stands(retarget: Retarget, database: E
         session.get_one(Customer, customers[2].id).marketing_refused_at = customers[2].created_at
         now = session.get_one(Campaign, 1).created_at
         (run_id,) = schedule.fire_due(session, zone=settings.zone, now=now)
-        while freezing.freeze_slice(session, run_id, now=now):
+        while freezing.freeze_slice(session, run_id, zone=settings.zone, now=now):
             pass
         record_outcomes(session, run_id, [Outcome(customers[0].id or 0, "accepted", sent_at=now)])
     shown = retarget("show", "1", "--json")

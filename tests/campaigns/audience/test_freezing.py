@@ -4,13 +4,13 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
 import pytest
 from scipy import stats
 from sqlalchemy import Engine, insert, select
 
-from campaigns.audience.freezing import BUCKETS, SLICE, bucket_of, freeze_slice
+from campaigns.audience.freezing import SLICE, freeze_slice
 from campaigns.audience.target import Audience
+from campaigns.experiments.assignment import is_held_out
 from campaigns.planning import schedule
 from store.engine import reading, table_of, transaction
 from store.imports.merging import merge_customers
@@ -29,40 +29,6 @@ from tests.conftest import StillClock
 from tests.factories import LONG_AGO, make_account, make_campaign, make_channel, make_customer, make_run
 
 ENOUGH = 1e-4  # p-value below which chance is no excuse; the inputs are fixed, so a test can't fail now and then
-
-
-@pytest.mark.parametrize("salt", [1, 2, 77, 1_000_003])
-def test_buckets_are_uniform(salt: int) -> None:
-    buckets = bucket_of(np.arange(1, 200_001, dtype=np.int64), salt)
-    counts = np.bincount(buckets // 100, minlength=100)
-    assert (buckets.min() >= 0, buckets.max() < BUCKETS) == (True, True)
-    assert stats.chisquare(counts).pvalue > ENOUGH
-
-
-@pytest.mark.parametrize(("salt", "other"), [(1, 2), (1, 3), (10, 11), (5, 500), (1, 30_000)])
-def test_buckets_of_two_campaigns_are_independent(salt: int, other: int) -> None:
-    ids = np.arange(1, 200_001, dtype=np.int64)
-    one, two = bucket_of(ids, salt) // 1_000, bucket_of(ids, other) // 1_000
-    table = np.histogram2d(one, two, bins=[np.arange(11), np.arange(11)])[0]
-    assert stats.chi2_contingency(table).pvalue > ENOUGH
-
-
-@pytest.mark.parametrize("step", [2, 7, 1000])
-def test_buckets_are_uniform_for_ids_with_gaps_too(step: int) -> None:
-    buckets = bucket_of(np.arange(1, 100_001, dtype=np.int64) * step, 9)
-    assert stats.chisquare(np.bincount(buckets // 500, minlength=20)).pvalue > ENOUGH
-
-
-def test_sql_python_and_numpy_agree_on_buckets(engine: Engine) -> None:
-    ids = [1, 2, 3, 999, 2**31 - 2, 2**31 - 1, 2**31, 2**40 + 7, 2**62]
-    with transaction(engine) as session:
-        for customer_id in ids:
-            make_customer(session, id=customer_id)
-        customer = table_of(Customer)
-        for salt in (1, 12_345, 2**31):
-            found = list(session.scalars(select(bucket_of(customer.c.id, salt)).order_by(customer.c.id)))
-            assert found == [bucket_of(i, salt) for i in ids]
-            assert found == bucket_of(np.array(ids, dtype=np.int64), salt).tolist()
 
 
 class Town:
@@ -105,7 +71,7 @@ class Town:
         """Freeze to the end; returns how many slices it took."""
         for slices in range(1_000):
             with transaction(self.engine) as session:
-                if not freeze_slice(session, run_id, now=self.clock(), size=size):
+                if not freeze_slice(session, run_id, zone=ZONE, now=self.clock(), size=size):
                     return slices
         raise AssertionError("freezing does not end")
 
@@ -133,10 +99,10 @@ def test_holdouts_are_the_share_asked_for_and_those_that_the_hash_says(town: Tow
     run_id = town.plan(holdout_percent=Decimal("12.5"))
     town.freeze(run_id)
     with reading(town.engine) as session:
-        salt = session.get_one(CampaignRun, run_id).campaign_id
+        campaign_id = session.get_one(CampaignRun, run_id).campaign_id
     frozen = town.frozen(run_id)
     assert {i for i, row in frozen.items() if row.state == "held_out"} == {
-        i for i in frozen if bucket_of(i, salt) < 1250
+        i for i in frozen if is_held_out(i, campaign_id, Decimal("12.5"))
     }
     held = sum(row.state == "held_out" for row in frozen.values())
     assert stats.binomtest(held, 4_000, 0.125).pvalue > ENOUGH
@@ -172,9 +138,9 @@ def test_a_freeze_that_stops_between_slices_goes_on_where_it_was(town: Town) -> 
     run_id = town.plan(way="push")
     for _ in range(2):
         with transaction(town.engine) as session:
-            assert freeze_slice(session, run_id, now=town.clock(), size=7)
+            assert freeze_slice(session, run_id, zone=ZONE, now=town.clock(), size=7)
     with transaction(town.engine) as session:  # the process dies before the commit
-        freeze_slice(session, run_id, now=town.clock(), size=7)
+        freeze_slice(session, run_id, zone=ZONE, now=town.clock(), size=7)
         session.rollback()
     assert len(town.frozen(run_id)) == 14
     assert town.freeze(run_id, 7) == 4
@@ -291,13 +257,13 @@ def test_someone_merged_into_a_later_customer_while_freezing_is_in_the_run_once(
     with transaction(shop.engine) as session:
         (run_id,) = schedule.fire_due(session, zone=ZONE, now=shop.clock())
     with transaction(shop.engine) as session:
-        freeze_slice(session, run_id, now=shop.clock(), size=2)
+        freeze_slice(session, run_id, zone=ZONE, now=shop.clock(), size=2)
     with transaction(shop.engine) as session:  # number 1 turns out to be the member that is customer number 4
         merge_customers(session.connection(), {shop.ids[0]: shop.ids[3]})
     is_more = True
     while is_more:
         with transaction(shop.engine) as session:
-            is_more = freeze_slice(session, run_id, now=shop.clock(), size=2)
+            is_more = freeze_slice(session, run_id, zone=ZONE, now=shop.clock(), size=2)
     shop.send()
     assert shop.got()[user_id(1)] + shop.got()[user_id(4)] == 1
     assert shop.got()[user_id(2)] == shop.got()[user_id(3)] == 1

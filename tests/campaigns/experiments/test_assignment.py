@@ -37,6 +37,18 @@ def test_holdout_global_holdout_variant_wave_and_arm_are_independent_even_three_
         assert chi2.sf(((counts - expected) ** 2 / expected).sum(), 63) > 1e-6
 
 
+def test_the_hash_is_the_same_for_ids_of_any_size(session: Session) -> None:
+    for customer_id in (2**31 - 2, 2**31 - 1, 2**31, 2**40 + 7, 2**62):
+        found = session.scalar(select(bucket_of(literal(customer_id, BigInteger), 12_345)))
+        assert found == bucket_of(customer_id, 12_345) == bucket_of(np.array([customer_id]), 12_345)[0]
+
+
+@pytest.mark.parametrize("step", [1, 2, 7, 1000])
+def test_buckets_are_uniform_for_ids_with_gaps_too(step: int) -> None:
+    counts = np.bincount(bucket_of(PEOPLE * step, salt_of("holdout", 9)) // 500, minlength=20)
+    assert chi2.sf(((counts - 10_000) ** 2 / 10_000).sum(), 19) > 1e-4
+
+
 def test_parts_get_the_people_that_their_weights_ask_for(session: Session) -> None:
     assert ends_of([1, 1, 2]) == [2_500, 5_000, 10_000]
     assert ends_of([3]) == [10_000]

@@ -45,7 +45,7 @@ def tick(engine: Engine, clock: StillClock, zone: ZoneInfo = TAIPEI) -> list[int
         planned = freezing.planned_runs(session)
     for run_id in planned:
         with transaction(engine) as session:
-            while freezing.freeze_slice(session, run_id, now=clock()):
+            while freezing.freeze_slice(session, run_id, zone=zone, now=clock()):
                 pass
     with transaction(engine) as session:
         schedule.settle(session, now=clock())
