@@ -95,6 +95,15 @@ def check_audience(session: Session, audience: Audience) -> None:
     read_targets(session, audience)
 
 
+def condition_of(session: Session, audience: Audience) -> Any:
+    """An SQL condition on the `customer` table: true for those whom an audience without rules means. Raises
+    UnknownTarget, and BadInput for rules: they are asked when a run fires."""
+    targets = read_targets(session, audience)
+    if targets.rules():
+        raise BadInput("rules are asked when a campaign fires; here, use a tag that follows the rule")
+    return targets.condition(0)
+
+
 def read_targets(session: Session, audience: Audience) -> Targets:
     """The targets of an audience, checked. Raises UnknownTarget and RuleError."""
     if not audience.any_of:

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine, func, insert, literal, not_, select, update
 from sqlmodel import Session
 
-from campaigns.audience.freezing import BUCKETS, bucket_of
 from campaigns.audience.target import Audience, condition_of
+from campaigns.experiments.assignment import BUCKETS, bucket_of
 from campaigns.planning.plan import Plan, StepPlan, VariantPlan, create_campaign
 from campaigns.planning.schedule import campaign_by_id, variants_of
 from campaigns.results.comparison import Comparison, compare
