@@ -57,7 +57,7 @@ def _blocked(session: Session) -> dict[int, int]:
     rows = session.execute(
         select(response.c.run_id, func.count())
         .join(run, run.c.id == response.c.run_id)
-        .where(run.c.state == "sending", response.c.has_blocked, response.c.state == "accepted")
+        .where(run.c.state.in_(("planned", "sending")), response.c.has_blocked, response.c.state == "accepted")
         .group_by(response.c.run_id)
         .having(func.count() >= FEWEST)
     )
