@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
-from sqlalchemy import Engine, and_, exists, or_, select, update
+from sqlalchemy import Engine, and_, exists, func, or_, select, update
 from sqlmodel import Session
 
 from campaigns.content.message import NotRenderable, compile_content
@@ -30,6 +30,7 @@ from store.clock import Clock
 from store.engine import insert_for, reading, table_of, transaction
 from store.errors import ExpectedError
 from store.models import (
+    AuditEntry,
     Campaign,
     CampaignRun,
     Channel,
@@ -250,7 +251,7 @@ def _upload(ground: Ground, taken: Taken, door: NarrowcastDoor) -> None:
         _obey_refusals(session, row)
         people = session.execute(_people(row).limit(row.upload_size)).all()
     if not people:
-        _move_on(ground, taken, state="uploaded")
+        _note_uploaded(ground, taken)
         return
     last = people[-1].customer_id
     try:
@@ -460,6 +461,22 @@ def _stop_what_cannot_go_on(ground: Ground, taken: Taken, answer: Answer) -> Non
         elif answer.outcome == "stopped":
             words = f"LINE refuses this channel's token or account ({answer.problem})"
             schedule.stop_channel(session, taken.channel_id, words)
+
+
+def _note_uploaded(ground: Ground, taken: Taken) -> None:
+    """Everybody chosen stands in LINE's audience: people's ids were handed out, which the audit trail keeps."""
+    now, row, delivery = ground.clock(), taken.row, table_of(Delivery)
+    mine = (delivery.c.run_id == row.run_id, delivery.c.variant_id == row.variant_id, delivery.c.state == "chosen")
+    with transaction(ground.engine) as session:
+        changed = session.execute(
+            update(table_of(Narrowcast))
+            .where(*taken.mine)
+            .values(state="uploaded", due_at=now, attempts=0, problem=None)
+        )
+        if changed.rowcount:  # type: ignore[attr-defined]
+            people = session.scalar(select(func.count()).where(*mine))
+            detail = {"run_id": row.run_id, "variant_id": row.variant_id, "people": people}
+            session.add(AuditEntry(at=now, actor="worker", action="upload audience to LINE", detail=detail))
 
 
 def _note_accepted(ground: Ground, taken: Taken, request_id: str) -> None:

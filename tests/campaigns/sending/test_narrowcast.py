@@ -19,7 +19,7 @@ from campaigns.settings import change_settings
 from simulator.channels import Friend
 from simulator.faults import Fault, FaultKind
 from store.engine import reading, table_of, transaction
-from store.models import CampaignRun, Customer, Delivery, Narrowcast, SendBatch, UnitStatistic
+from store.models import AuditEntry, CampaignRun, Customer, Delivery, Narrowcast, SendBatch, UnitStatistic
 from tests.campaigns.conftest import PLAIN, TOKEN, ZONE, Shop, user_id
 
 OpenShop = Callable[[int], Shop]
@@ -85,6 +85,9 @@ def test_a_run_is_sent_by_one_request_and_its_deliveries_are_accepted(open_shop:
     (entry,) = shop.line.platform.channels[0].ledger.entries
     assert (entry.request_id, entry.retry_key) == (row.request_id, row.retry_key)
     assert "https://brand.example/r/" in entry.messages[0]["text"]
+    with reading(shop.engine) as session:
+        (audit,) = session.scalars(select(AuditEntry)).all()
+    assert (audit.action, audit.detail["people"]) == ("upload audience to LINE", 7)
 
 
 def test_it_is_not_accepted_before_line_says_so(open_shop: OpenShop) -> None:
@@ -233,7 +236,7 @@ def test_a_crash_after_any_step_changes_nothing(open_shop: OpenShop, monkeypatch
 
     for _ in range(30):
         with monkeypatch.context() as patched:
-            for writer in ("_move_on", "_wait", "_note_accepted", "_finish"):
+            for writer in ("_move_on", "_wait", "_note_uploaded", "_note_accepted", "_finish"):
                 patched.setattr(narrowcasts, writer, die)
             with pytest.raises(Died):
                 step_narrowcasts(on)
