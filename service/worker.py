@@ -42,7 +42,9 @@ from service.brand_words import tokenize_for_brand
 from service.channels import channel_ids
 from service.doors import bulk_door, insight_doors, line_doors, narrowcast_doors
 from service.links import link_maker
+from service.quota import read_quotas
 from service.settings import Settings
+from service.waves import release_waves
 from store.clock import Clock, system_clock
 from store.engine import insert_for, reading, table_of, transaction
 from store.errors import BadInput, ExpectedError
@@ -228,6 +230,8 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
         Job("inbox", IntervalTrigger(seconds=0.25), inbox),
         Job("replies", IntervalTrigger(seconds=0.25), replies),
         Job("campaigns", IntervalTrigger(seconds=0.25), lambda: tick_campaigns(engine, settings, clock)),
+        Job("waves", IntervalTrigger(seconds=20), lambda: release_waves(engine, clock)),
+        Job("quotas", IntervalTrigger(minutes=10), lambda: read_quotas(engine, settings, clock)),
         Job("click events", IntervalTrigger(seconds=2), lambda: derive_from_clicks(engine, clock)),
         Job("results", IntervalTrigger(seconds=1), lambda: catch_up(engine, clock)),
         Job("narrowcasts", IntervalTrigger(seconds=1), lambda: step_narrowcasts(narrowcasts)),

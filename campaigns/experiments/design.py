@@ -56,14 +56,12 @@ def experiment_of(stored: Mapping[str, Any] | None) -> Experiment:
         raise BadInput(f"the experiment can't be so: {where + ': ' if where else ''}{first['msg']}") from error
 
 
-def check_experiment(
-    stored: Mapping[str, Any] | None, *, variants: int, steps: int, way: str, is_triggered: bool
-) -> None:
+def check_experiment(stored: Mapping[str, Any] | None, *, variants: int, steps: int, way: str) -> None:
     """Raise BadInput unless a campaign may have this experiment: with so many variants in its first step."""
     experiment = experiment_of(stored)
     if experiment.choice == "fixed":
-        if experiment.learned_targeting and (steps > 1 or is_triggered):
-            raise BadInput("learned targeting runs against an audience: in a campaign of one step, fired by time")
+        if experiment.learned_targeting and steps > 1:
+            raise BadInput("learned targeting runs against an audience: in a campaign of one step")
         return
     if variants < 2:
         raise BadInput("a winner is chosen among at least two variants")
@@ -71,5 +69,5 @@ def check_experiment(
         raise BadInput("LINE tells of a narrowcast only counts, no people: no winner can be learned")
     if way == "multicast" and experiment.outcome == "clicks":
         raise BadInput("a multicast's links tell not who tapped: let orders decide, or send by push")
-    if steps > 1 or is_triggered:
-        raise BadInput("a winner is learned inside one run of an audience: in a campaign of one step, fired by time")
+    if steps > 1:
+        raise BadInput("a winner is learned inside one run of an audience: in a campaign of one step")

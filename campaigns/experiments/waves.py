@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import and_, case, exists, func, insert, literal, select, update
+from sqlalchemy import Interval, and_, case, exists, func, insert, literal, select, update
 from sqlmodel import Session
 
 from campaigns.experiments.assignment import variant_place
@@ -94,8 +94,9 @@ def keep_decision(session: Session, decision: Decision, *, now: datetime) -> boo
             decided_at=now,
         )
         .on_conflict_do_nothing(index_elements=["run_id", "wave"])
+        .returning(table_of(RunWave).c.wave)
     )
-    return bool(made.rowcount)  # type: ignore[attr-defined]
+    return made.first() is not None
 
 
 def runs_to_release(session: Session) -> list[int]:
@@ -110,9 +111,8 @@ def runs_to_release(session: Session) -> list[int]:
     return list(session.scalars(select(run.c.id).where(run.c.state == "sending", waits).order_by(run.c.id)))
 
 
-def release_slice(session: Session, run_id: int, *, not_before: datetime | None) -> bool:
-    """Let go the next batches of decided waves, not to be sent before `not_before` (None: at once); False when none was
-    left or the run is no longer being sent."""
+def release_slice(session: Session, run_id: int) -> bool:
+    """Let go the next batches of decided waves; False when none was left or the run is no longer being sent."""
     run = session.get(CampaignRun, run_id, with_for_update=True)  # also the order of those who number batches
     if run is None or run.state != "sending":
         return False
@@ -129,7 +129,6 @@ def release_slice(session: Session, run_id: int, *, not_before: datetime | None)
         _give_variants(session, run, [row.batch_number for row in rows], rows[0].shares)
         if run.way == "multicast":
             _split_by_variant(session, run, [row.batch_number for row in rows], rows[0].shares)
-    later = batch.c.not_before > not_before if not_before else batch.c.not_before.is_not(None)
     session.execute(
         update(batch)
         .where(
@@ -137,11 +136,7 @@ def release_slice(session: Session, run_id: int, *, not_before: datetime | None)
             batch.c.state == "waiting",
             batch.c.batch_number.in_([row.batch_number for row in waiting]),
         )
-        .values(
-            state="due" if run.way == "push" else "split",
-            is_tallied=False,
-            not_before=case((later, batch.c.not_before), else_=literal(not_before, batch.c.not_before.type)),
-        )
+        .values(state="split" if run.way == "multicast" else "due", is_tallied=False)
     )
     return bool(waiting)
 
@@ -301,4 +296,4 @@ def _plus_minutes(session: Session, moment: Any, minutes: int) -> Any:
         # strftime knows only milliseconds: the fraction is carried over as it stands.
         whole = func.strftime("%Y-%m-%d %H:%M:%S", func.substr(moment, 1, 19), f"+{minutes} minutes")
         return whole.concat(func.substr(moment, 20))
-    return moment + timedelta(minutes=minutes)
+    return moment + literal(timedelta(minutes=minutes), Interval())

@@ -40,8 +40,8 @@ class PastLift:
 
 
 def segment_gains(past: PastLift, segments: list[str], rng: np.random.Generator) -> Array | None:
-    """Expected incremental revenue per message (currency units) in a run to come, for each of `segments`; None with
-    fewer than two rows to learn from. A segment never seen gets what the others let expect."""
+    """Draws (rows) of the incremental revenue per message (currency units) in a run to come, for each of `segments`
+    (columns); None with fewer than two rows to learn from. A segment never seen gets what the others let expect."""
     seen = (past.sent >= LEAST_HELD_OUT) & (past.held >= LEAST_HELD_OUT)
     if seen.sum() < 2:
         return None
@@ -60,9 +60,7 @@ def segment_gains(past: PastLift, segments: list[str], rng: np.random.Generator)
     levels: dict[str, list[Any]] = {"segment": names, "run": [past.run[i] for i in rows]}
     new: dict[str, list[Any]] = {"segment": list(segments), "run": [-1] * len(segments)}
     scale = max(float(total.sum() / people.sum()), 1e-9)  # effects of the size of what people spend anyhow, not more
-    drawn = predict(Past(y, spread * (1 / sent + 1 / held), levels), new, scale=scale, draws=DRAWS, rng=rng)
-    gains: Array = drawn.mean(axis=0)
-    return gains
+    return predict(Past(y, spread * (1 / sent + 1 / held), levels), new, scale=scale, draws=DRAWS, rng=rng)
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ def gains_of(session: Session, rng: np.random.Generator) -> Gains:
     learned = segment_gains(past_lift(session), names, rng)
     if learned is None:  # the same part of everybody's spend, whatever part it is: only the order matters
         return Gains({n: means.get(n, 0.0) for n in names}, means, is_learned=False)
-    return Gains(dict(zip(names, map(float, learned), strict=True)), means, is_learned=True)
+    return Gains(dict(zip(names, learned.mean(axis=0).tolist(), strict=True)), means, is_learned=True)
 
 
 def past_lift(session: Session) -> PastLift:

@@ -12,6 +12,7 @@ from sqlmodel import Session
 from campaigns.audience.target import Audience, check_audience
 from campaigns.content.languages import check_languages
 from campaigns.content.message import check_messages, links_in
+from campaigns.experiments.design import check_experiment
 from campaigns.links.book import check_utm
 from campaigns.planning.schedule import first_firing
 from campaigns.sending.ways import AUTO, WAYS, check_way, needs_of
@@ -49,6 +50,7 @@ class Plan:
     """A campaign. `at` (aware) is the first firing, or with `recurs` (five cron fields, or
     calendar words) the time from which it recurs; neither: a draft.
     `reply_first_minutes`: so long each person's next free reply is waited for before the rest is pushed.
+    `experiment`: how its variants compete (campaigns/experiments/design.py); None: a fixed split.
     `way`: push, multicast, narrowcast, or auto for the one that the content needs (campaigns/sending/ways.py).
     `topics`: link of the content -> what it is about; who taps it gets the tag of that name.
     `utm`: "source", "medium" … -> value: added as utm_… to links that have none of their own, when they are tapped."""
@@ -64,6 +66,7 @@ class Plan:
     conversion_days: int = 7
     priority: int = 0
     reply_first_minutes: int | None = None
+    experiment: Mapping[str, Any] | None = None
     topics: Mapping[str, str] = field(default_factory=dict)
     utm: Mapping[str, str] = field(default_factory=dict)
 
@@ -94,6 +97,7 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
         utm=dict(plan.utm),
         priority=plan.priority,
         reply_first_minutes=plan.reply_first_minutes,
+        experiment=dict(plan.experiment) if plan.experiment is not None else None,
         recurs=recurs,
         next_fire_at=first,
         created_at=now,
@@ -117,6 +121,8 @@ def _checked(session: Session, plan: Plan) -> list[str]:
     if plan.holdout_percent != round(plan.holdout_percent, 2):
         raise BadInput(f"holdout has at most two decimal places, got {plan.holdout_percent}")
     _check_reply_first(plan)
+    if plan.steps:
+        check_experiment(plan.experiment, variants=len(plan.steps[0].variants), steps=len(plan.steps), way=plan.way)
     if not plan.name.strip():
         raise BadInput("a campaign needs a name")
     if not plan.steps:

@@ -32,6 +32,8 @@ COMMANDS = {
     "predict": "predict",
     "demand": "demand",
     "campaign": "campaign",
+    "experiment": "experiment",
+    "quota": "quota",
     "link": "link",
     "keywords": "keywords",
     "bench": "bench",

@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from campaigns.audience.target import Audience
 from campaigns.content.message import compile_content
+from campaigns.money.forecast import forecast as forecast_of
 from campaigns.planning import schedule
 from campaigns.planning.plan import Plan, create_campaign, one_step
 from campaigns.planning.schedule import campaign_by_id, variants_of
@@ -243,6 +244,36 @@ def cancel(campaign_id: CampaignId, as_json: AsJson = False) -> None:
     settings = settings_for_command()
     with opened_database(settings) as engine, transaction(engine) as session:
         _print_state(schedule.cancel(session, campaign_id), as_json, settings.zone)
+
+
+@app.command()
+def forecast(campaign_id: CampaignId, as_json: AsJson = False) -> None:
+    """Were it sent now: messages, quota, cost, and what is to be expected, with intervals."""
+    settings = settings_for_command()
+    with opened_database(settings) as engine, reading(engine) as session:
+        campaign_by_id(session, campaign_id)
+        found = forecast_of(session, campaign_id, zone=settings.zone, now=system_clock())
+    if as_json:
+        print_json(found.to_json())
+        return
+    quota, cost, expected = found.quota, found.cost, found.expected
+    table = Table(show_header=False)
+    table.add_row("messages", f"{found.messages:,}")
+    table.add_row("left this month", "unknown or unlimited" if quota.left is None else f"{quota.left:,}")
+    table.add_row(
+        "used: LINE says / we sent", f"{'-' if quota.line_used is None else quota.line_used} / {quota.accepted}"
+    )
+    table.add_row("too many by", f"{found.short_by:,}")
+    table.add_row(
+        f"beyond the plan ({found.plan.offer.name})", f"{cost.add_on:,} for {cost.money:,} {found.plan.currency}"
+    )
+    for name in ("clicks", "orders", "revenue", "incremental"):
+        value = getattr(expected, name)
+        if value is not None:
+            table.add_row(name, f"{value.middle:,.0f} (90 %: {value.low:,.0f} to {value.high:,.0f})")
+    Console().print(table)
+    for missing in expected.missing:
+        typer.echo(missing)
 
 
 @app.command("send-test")

@@ -1,0 +1,247 @@
+"""Before sending: messages, quota, cost, and what is to be expected of clicks, orders and revenue, with intervals.
+
+Learned from the past runs' groups (run × variant × segment) by hierarchy.py: a group with little history is drawn
+towards the others, and how much one run differs from another stands in the interval. With too little history there is
+no figure, and that is said.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from scipy.special import expit
+from sqlalchemy import BigInteger, Float, and_, case, cast, exists, func, not_, or_, select, type_coerce
+from sqlmodel import Session
+
+from campaigns.audience.target import Audience, condition_of
+from campaigns.money.gain import NO_SEGMENT, SCALE, PastLift, past_lift, segment_gains
+from campaigns.money.hierarchy import Array, Past, logits, predict
+from campaigns.money.line_plan import Cost, LinePlan, cost_of, read_plan
+from campaigns.money.quota import QuotaState, quota_state
+from store.engine import table_of
+from store.models import Campaign, CampaignRun, Customer, CustomerSegment, LineAccount, RunResponse, RunTally
+
+LEAST_RUNS = 3  # with fewer, how much runs differ from each other can't be told
+LEAST_PEOPLE = 20  # of a group: fewer say nothing
+LEAST_BUYERS = 10  # for what a buyer spends
+DRAWS = 4_000
+RATE_SCALE = 0.7  # log-odds: between most runs and segments a factor of two
+SPEND_SCALE = 0.3  # of the logarithm of what a buyer spends
+INTERVAL = (0.05, 0.95)
+
+
+@dataclass(frozen=True)
+class PastGroups:
+    """One row per past run and segment, oldest first, arrays of one length: people reached, those who tapped, those who
+    bought in the window and what they paid (currency units) with the sum of its squares."""
+
+    run: list[int]
+    segment: list[str]
+    theme: list[str]
+    people: Array
+    clickers: Array
+    buyers: Array
+    revenue: Array
+    squares: Array
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A figure to come: its middle, and where it lies nine times in ten."""
+
+    middle: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a run is expected to bring; None where there is too little history, and `missing` says so in words.
+    `incremental`: revenue above what the same people would have spent anyhow, by past holdouts."""
+
+    clicks: Expected | None
+    orders: Expected | None
+    revenue: Expected | None
+    incremental: Expected | None
+    runs: int
+    missing: list[str]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """All that is known before sending."""
+
+    messages: int
+    quota: QuotaState
+    short_by: int  # of LINE's quota, or of a plan that sells no more
+    plan: LinePlan
+    cost: Cost
+    expected: Expectation
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for programs; money as text."""
+        return {
+            "messages": self.messages,
+            "quota": {**asdict(self.quota), "used": self.quota.used, "left": self.quota.left},
+            "short_by": self.short_by,
+            "plan": self.plan.offer.name,
+            "prices_as_of": self.plan.prices_as_of.isoformat(),
+            "prices_confirmed": self.plan.is_confirmed,
+            "cost": {**asdict(self.cost), "money": str(self.cost.money), "currency": self.plan.currency},
+            "expected": asdict(self.expected),
+        }
+
+
+def forecast(session: Session, campaign_id: int, *, zone: ZoneInfo, now: datetime) -> Forecast:
+    """The forecast of a campaign, were it sent now. Reads only; raises UnknownTarget as freezing would."""
+    campaign = session.get_one(Campaign, campaign_id)
+    people = _people_by_segment(session, campaign)
+    messages = sum(people.values())
+    quota = quota_state(session, campaign.channel_id, zone=zone, now=now)
+    plan = read_plan(session)
+    cost = cost_of(plan.offer, quota.used + quota.waiting, messages)
+    beyond = 0 if quota.left is None else max(0, messages - quota.left)
+    rng = np.random.default_rng(campaign_id)
+    found = expect(past_groups(session), people, campaign.theme or "", rng)
+    incremental = _incremental(past_lift(session), people, rng)
+    missing = found.missing if incremental else [*found.missing, "no past runs with enough people held out"]
+    expected = Expectation(found.clicks, found.orders, found.revenue, incremental, found.runs, missing)
+    return Forecast(messages, quota, max(beyond, cost.impossible), plan, cost, expected)
+
+
+def expect(past: PastGroups, people: dict[str, int], theme: str, rng: np.random.Generator) -> Expectation:
+    """Clicks, orders and revenue of a run to come to so many people by segment, from what past runs brought."""
+    seen = np.flatnonzero(past.people >= LEAST_PEOPLE)
+    runs = len({past.run[i] for i in seen})
+    if runs < LEAST_RUNS:
+        few = f"too little history: {runs} runs to learn from, {LEAST_RUNS} are needed"
+        return Expectation(None, None, None, None, runs, [few])
+    names = sorted(people)
+    new: dict[str, list[Any]] = {"segment": names, "theme": [theme] * len(names), "run": [-1] * len(names)}
+    sizes = np.array([people[name] for name in names])
+
+    def counts(successes: Array) -> Array:
+        y, v = logits(successes[seen], past.people[seen])
+        odds: Any = predict(Past(y, v, _levels(past, seen)), new, scale=RATE_SCALE, draws=DRAWS, rng=rng)
+        drawn: Array = rng.binomial(sizes, expit(odds)).sum(axis=1).astype(float)
+        return drawn
+
+    clicks, orders = counts(past.clickers), counts(past.buyers)
+    spend = _spend_per_buyer(past, rng)
+    missing = [] if spend is not None else [f"fewer than {LEAST_BUYERS} buyers to learn from what one spends"]
+    revenue = None if spend is None else _summed_up(orders * spend)
+    return Expectation(_summed_up(clicks), _summed_up(orders), revenue, None, runs, missing)
+
+
+def _levels(past: PastGroups, rows: Any) -> dict[str, list[Any]]:
+    return {
+        "segment": [past.segment[i] for i in rows],
+        "theme": [past.theme[i] for i in rows],
+        "run": [past.run[i] for i in rows],
+    }
+
+
+def _spend_per_buyer(past: PastGroups, rng: np.random.Generator) -> Array | None:
+    """Draws of what a buyer spends in a run to come, from the runs that had buyers; None with too few."""
+    rows: dict[int, np.ndarray[Any, Any]] = {}
+    for place, run in enumerate(past.run):
+        add = np.array([past.buyers[place], past.revenue[place], past.squares[place]])
+        rows[run] = rows.get(run, np.zeros(3)) + add
+    table = np.array([row for row in rows.values() if row[0] > 0 and row[1] > 0])
+    if len(table) < 2 or table[:, 0].sum() < LEAST_BUYERS:
+        return None
+    buyers, revenue, squares = table.T
+    mean = revenue.sum() / buyers.sum()
+    spread = max(squares.sum() / buyers.sum() / mean**2 - 1, 1e-3)  # relative variance of one buyer's spend
+    past_spend = Past(np.log(revenue / buyers), spread / buyers, {"one": [0] * len(table)})
+    drawn = predict(past_spend, {"one": [0]}, scale=SPEND_SCALE, draws=DRAWS, rng=rng)[:, 0]
+    found: Array = np.exp(drawn)
+    return found
+
+
+def _incremental(past: PastLift, people: dict[str, int], rng: np.random.Generator) -> Expected | None:
+    names = sorted(people)
+    drawn = segment_gains(past, names, rng)
+    if drawn is None:
+        return None
+    return _summed_up(drawn @ np.array([people[name] for name in names], float))
+
+
+def _summed_up(draws: Array) -> Expected:
+    low, high = np.quantile(draws, INTERVAL)
+    return Expected(float(np.median(draws)), float(low), float(high))
+
+
+def _people_by_segment(session: Session, campaign: Campaign) -> dict[str, int]:
+    """Segment -> people that would be sent to now: the audience, reachable, not refusing, not held out."""
+    customer, segment = table_of(Customer), table_of(CustomerSegment)
+    who = _candidates(campaign, condition_of(session, Audience.from_json(campaign.audience))).subquery()
+    name = func.coalesce(segment.c.rfm8, NO_SEGMENT)
+    rows = session.execute(
+        select(name, func.count())
+        .select_from(customer.outerjoin(segment, segment.c.customer_id == customer.c.id))
+        .where(customer.c.id.in_(select(who.c.id)))
+        .group_by(name)
+    )
+    return {row[0]: int(row[1]) for row in rows}
+
+
+def _candidates(campaign: Campaign, condition: Any) -> Any:
+    """SELECT of the customers whom a campaign would send to: reachable, not refusing, not held out. Caps and quiet
+    hours may still leave some of them out."""
+    customer, account = table_of(Customer), table_of(LineAccount)
+    assert campaign.id is not None
+    reachable = exists().where(
+        account.c.customer_id == customer.c.id,
+        account.c.channel_id == campaign.channel_id,
+        or_(account.c.is_following.is_(None), account.c.is_following),
+    )
+    held_out = is_held_out(customer.c.id, campaign.id, campaign.holdout_percent)
+    wanted = and_(condition, customer.c.marketing_refused_at.is_(None), reachable, not_(held_out))
+    return select(customer.c.id).where(wanted)
+
+
+def past_groups(session: Session, run_ids: Sequence[int] | None = None) -> PastGroups:
+    """The groups of all runs that are over and counted (or of `run_ids`), oldest first."""
+    run, campaign = table_of(CampaignRun), table_of(Campaign)
+    tally, response = table_of(RunTally), table_of(RunResponse)
+    over = select(run.c.id).where(run.c.tallied_at.is_not(None))
+    if run_ids is not None:
+        over = over.where(run.c.id.in_(run_ids))
+    sizes = session.execute(
+        select(tally.c.run_id, tally.c.segment, campaign.c.theme, func.sum(tally.c.people))
+        .join(run, run.c.id == tally.c.run_id)
+        .join(campaign, campaign.c.id == run.c.campaign_id)
+        .where(tally.c.run_id.in_(over), tally.c.state == "accepted")
+        .group_by(tally.c.run_id, tally.c.segment, campaign.c.theme)
+        .order_by(tally.c.run_id, tally.c.segment)
+    ).all()
+    paid = cast(type_coerce(response.c.revenue, BigInteger), Float) / SCALE
+    done = session.execute(
+        select(
+            response.c.run_id,
+            response.c.segment,
+            func.count(case((response.c.has_clicked, 1))),
+            func.count(case((response.c.orders > 0, 1))),
+            func.sum(paid),
+            func.sum(paid * paid),
+        )
+        .where(response.c.run_id.in_(over), response.c.state == "accepted")
+        .group_by(response.c.run_id, response.c.segment)
+    )
+    sums = {(row[0], row[1]): np.array([float(x or 0) for x in row[2:]]) for row in done}
+    nothing = np.zeros(4)
+    table = np.array([sums.get((row.run_id, row.segment), nothing) for row in sizes]).reshape(-1, 4)
+    return PastGroups(
+        run=[row.run_id for row in sizes],
+        segment=[row.segment for row in sizes],
+        theme=[row.theme or "" for row in sizes],
+        people=np.array([float(row[3]) for row in sizes]),
+        clickers=table[:, 0],
+        buyers=table[:, 1],
+        revenue=table[:, 2],
+        squares=table[:, 3],
+    )
