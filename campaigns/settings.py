@@ -60,6 +60,7 @@ class CampaignSettings(BaseModel):
     cap_day: Cap | None = None  # messages that one person may get on a day, over all campaigns; None: no limit
     cap_week: Cap | None = None  # on a day and the six before it
     cap_month: Cap | None = None  # on a day and the 29 before it
+    global_holdout_days: Annotated[int, Field(ge=7, le=366)] = 90  # then others are held out
     global_holdout_percent: Annotated[Decimal, Field(ge=0, le=50, decimal_places=2)] = Decimal(0)  # get no campaign
     collision_minutes: Annotated[int, Field(ge=0, le=43_200)] = 60  # so long a higher priority claims a person
 

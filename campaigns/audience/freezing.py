@@ -7,7 +7,7 @@ freeze one run together, and a crash goes on where the last slice was committed 
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -37,10 +37,10 @@ from campaigns.audience.gate import best_accounts, contacts_of, limits_of, reaso
 from campaigns.audience.members import find_members, targets_of
 from campaigns.audience.target import Targets, members
 from campaigns.content.languages import version_column
-from campaigns.content.parts import ONE_BODY
-from campaigns.experiments.assignment import is_held_out, is_held_out_of_all, variant_place, wave_place
+from campaigns.experiments.arms import armed, is_in_rule_arm
+from campaigns.experiments.assignment import is_held_out, is_held_out_of_all, period_of, variant_place, wave_place
 from campaigns.experiments.design import experiment_of
-from campaigns.money.gain import Cut, gain_cut, gains_of
+from campaigns.money.gain import EVERYBODY, Cut, gain_cut, gains_of
 from campaigns.money.quota import quota_state
 from campaigns.planning.best_hour import HOURS
 from campaigns.planning.hours import hour_of, moments_of_hours
@@ -86,6 +86,7 @@ def freeze_run(engine: Engine, run_id: int, *, zone: ZoneInfo, clock: Clock) -> 
     """
     if not find_members(engine, run_id, zone=zone, clock=clock):
         return
+    find_arms(engine, run_id, zone=zone, clock=clock)
     find_cut(engine, run_id, zone=zone, clock=clock)
     size = SLICE if is_sqlite(engine) else POSTGRESQL_SLICE
     is_more = True
@@ -96,6 +97,34 @@ def freeze_run(engine: Engine, run_id: int, *, zone: ZoneInfo, clock: Clock) -> 
         if is_sqlite(engine):
             size = _fitting(size, time.perf_counter() - start)
             time.sleep(BREATH_SECONDS)
+
+
+def find_arms(engine: Engine, run_id: int, *, zone: ZoneInfo, clock: Clock) -> None:
+    """Where learned targeting runs against the hand rule (campaigns/experiments/arms.py): settle whom expected gain
+    chooses in its half, as many as the rule would choose there. Looks only as long as nobody is frozen."""
+    with reading(engine) as session:
+        run = session.get_one(CampaignRun, run_id)
+        campaign = session.get_one(Campaign, run.campaign_id)
+        if not experiment_of(campaign.experiment).learned_targeting or run.by_enrolment:
+            return
+        if run.state != "planned" or run.frozen_up_to or run.arms is not None:
+            return
+        freeze, whole, targets = Freeze(session, run, zone, clock()), _whole(session, run), targets_of(session, run)
+        by_rule = and_(~is_in_rule_arm(customer.c.id, run.campaign_id), whole.condition)
+        in_half = and_(~is_in_rule_arm(customer.c.id, run.campaign_id), targets.exclusion(run_id))
+        wanted, half = (
+            select(judged.c.customer_id).where(judged.c.state == "chosen")
+            for judged in (freeze.judged(replace(whole, condition=c)).subquery() for c in (by_rule, in_half))
+        )
+        allowed = session.scalar(select(func.count()).select_from(wanted.subquery())) or 0
+        gains = gains_of(session, np.random.default_rng(run_id))
+        cut = gain_cut(session, half, allowed=allowed, run_id=run_id, gains=gains)
+    arms = cut or Cut(gains, run_id, EVERYBODY)
+    with transaction(engine) as session:
+        run = session.get_one(CampaignRun, run_id, with_for_update=True)
+        if run.state == "planned" and not run.frozen_up_to and run.arms is None:
+            run.arms = arms.to_json()
+            session.add(run)
 
 
 def find_cut(engine: Engine, run_id: int, *, zone: ZoneInfo, clock: Clock) -> None:
@@ -175,10 +204,10 @@ def _next_part(session: Session, run: CampaignRun, targets: Targets | None, size
     """The next slice of a run; None: nobody is left."""
     assert run.id is not None
     low = run.frozen_up_to
-    if targets is not None and not targets.is_narrow():
+    if targets is not None and (run.arms is not None or not targets.is_narrow()):
         following = select(customer.c.id).where(customer.c.id > low).order_by(customer.c.id).limit(size)
         high = session.scalar(select(func.max(customer.c.id)).where(customer.c.id.in_(following)))
-        return None if high is None else _Part(low, high, targets.condition(run.id), None)
+        return None if high is None else _Part(low, high, _condition(run, targets), None)
     size = min(size, SLICE)
     if targets is None:
         sources = [select(enrolment.c.customer_id.label("id")).where(*_taken(run.id), enrolment.c.customer_id > low)]
@@ -198,8 +227,17 @@ def _whole(session: Session, run: CampaignRun) -> _Part:
     assert run.id is not None
     high = session.scalar(select(func.max(customer.c.id))) or 0
     if not run.by_enrolment:
-        return _Part(0, high, targets_of(session, run).condition(run.id), None)
+        return _Part(0, high, _condition(run, targets_of(session, run)), None)
     return _Part(0, high, exists().where(*_taken(run.id), enrolment.c.customer_id == customer.c.id), None)
+
+
+def _condition(run: CampaignRun, targets: Targets) -> Any:
+    """SQL on the `customer` table: whom a run is for."""
+    assert run.id is not None
+    rule = targets.condition(run.id)
+    if run.arms is None:
+        return rule
+    return armed(run, customer.c.id, rule=rule, exclusion=targets.exclusion(run.id))
 
 
 def _taken(run_id: int) -> tuple[Any, ...]:
@@ -212,7 +250,7 @@ class Freeze:
     waves are given when they are let go: campaigns/experiments/waves.py."""
 
     def __init__(self, session: Session, run: CampaignRun, zone: ZoneInfo, now: datetime) -> None:
-        self._session, self._run, self._now = session, run, now
+        self._session, self._run, self._zone, self._now = session, run, zone, now
         self._campaign = session.get_one(Campaign, run.campaign_id)
         self._settings = read_settings(session)
         self._limits = limits_of(self._campaign, self._settings, zone=zone, now=now)
@@ -264,8 +302,11 @@ class Freeze:
         account = best_accounts(campaign.channel_id, part.of)
         contacts = contacts_of(self._session, self._limits, part.of, but_run=run.id, now=self._now)
         reason = reason_to_skip(customer, account, contacts, self._limits, cut=self._cut)
-        of_all = is_held_out_of_all(customer.c.id, self._settings.global_holdout_percent)
-        held_out = or_(of_all, is_held_out(customer.c.id, campaign.id, campaign.holdout_percent))
+        period = period_of(self._now.astimezone(self._zone).date(), self._settings.global_holdout_days)
+        of_all = is_held_out_of_all(customer.c.id, self._settings.global_holdout_percent, period)
+        # Skipped, not held out: whoever gets nothing from any campaign is no fair comparison for a single run.
+        is_skipped = or_(reason.is_not(None), of_all)
+        held_out = is_held_out(customer.c.id, campaign.id, campaign.holdout_percent)
         shares = [variant["weight"] for variant in run.variants]
         variant = variant_place(customer.c.id, campaign.id, run.step_number, shares)
         wave = wave_place(customer.c.id, run.id, self._waves)
@@ -279,7 +320,7 @@ class Freeze:
                 account.c.line_user_id,
                 segment.c.rfm8.label("segment"),
                 case((reason.is_not(None), reason), (of_all, "global_holdout")).label("reason"),
-                case((reason.is_not(None), "skipped"), (held_out, "held_out"), else_="chosen").label("state"),
+                case((is_skipped, "skipped"), (held_out, "held_out"), else_="chosen").label("state"),
                 variant.label("variant_place"),
                 wave.label("wave_place"),
                 self._kind(variant, wave, account).label("kind"),

@@ -6,6 +6,7 @@ of one person are independent of each other.
 
 import hashlib
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -49,9 +50,15 @@ def is_held_out(customer_id: Any, campaign_id: int, percent: Decimal) -> Any:
     return bucket_of(customer_id, salt_of("holdout", campaign_id)) < int(percent * BUCKETS / 100)
 
 
-def is_held_out_of_all(customer_id: Any, percent: Decimal) -> Any:
-    """SQL (or a plain bool): whether the brand keeps somebody back from all campaigns. `percent` is 0..100."""
-    return bucket_of(customer_id, salt_of("global holdout")) < int(percent * BUCKETS / 100)
+def is_held_out_of_all(customer_id: Any, percent: Decimal, period: int) -> Any:
+    """SQL (or a plain bool): whether the brand keeps somebody back from all campaigns alike. `percent` is 0..100; in
+    another `period` (see `period_of`) these are other people, so that nobody is left out for good."""
+    return bucket_of(customer_id, salt_of("global holdout", period)) < int(percent * BUCKETS / 100)
+
+
+def period_of(day: date, days: int) -> int:
+    """The number of the period of so many days in which a day lies, the same for everybody."""
+    return day.toordinal() // days
 
 
 def variant_place(customer_id: Any, campaign_id: int, step_number: int, shares: Sequence[float]) -> Any:

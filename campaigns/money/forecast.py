@@ -7,21 +7,40 @@ no figure, and that is said.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from scipy.special import expit
-from sqlalchemy import BigInteger, Float, and_, case, cast, exists, func, not_, or_, select, type_coerce
+from sqlalchemy import (
+    BigInteger,
+    Engine,
+    Float,
+    and_,
+    bindparam,
+    case,
+    cast,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    type_coerce,
+)
 from sqlmodel import Session
 
-from campaigns.audience.target import Audience, condition_of
+from campaigns.audience.members import ask
+from campaigns.audience.target import Audience, Target, Targets, matches, member_key, read_targets
+from campaigns.experiments.assignment import is_held_out
 from campaigns.money.gain import NO_SEGMENT, SCALE, PastLift, past_lift, segment_gains
 from campaigns.money.hierarchy import Array, Past, logits, predict
 from campaigns.money.line_plan import Cost, LinePlan, cost_of, read_plan
 from campaigns.money.quota import QuotaState, quota_state
-from store.engine import table_of
+from campaigns.planning.schedule import campaign_by_id
+from segmentation.rules.references import References
+from segmentation.rules.saved import load_rules
+from store.clock import Clock
+from store.engine import reading, table_of
 from store.models import Campaign, CampaignRun, Customer, CustomerSegment, LineAccount, RunResponse, RunTally
 
 LEAST_RUNS = 3  # with fewer, how much runs differ from each other can't be told
@@ -95,21 +114,43 @@ class Forecast:
         }
 
 
-def forecast(session: Session, campaign_id: int, *, zone: ZoneInfo, now: datetime) -> Forecast:
-    """The forecast of a campaign, were it sent now. Reads only; raises UnknownTarget as freezing would."""
-    campaign = session.get_one(Campaign, campaign_id)
-    people = _people_by_segment(session, campaign)
-    messages = sum(people.values())
-    quota = quota_state(session, campaign.channel_id, zone=zone, now=now)
-    plan = read_plan(session)
+def forecast(engine: Engine, campaign_id: int, *, zone: ZoneInfo, clock: Clock) -> Forecast:
+    """The forecast of a campaign, were it sent now. Reads only; raises NotFound, and UnknownTarget and RuleError as
+    freezing would."""
+    with reading(engine) as session:
+        campaign = campaign_by_id(session, campaign_id)
+        targets, references = (
+            read_targets(session, Audience.from_json(campaign.audience)),
+            References(load_rules(session)),
+        )
+    rules = targets.rules()
+    fitting = ask(engine, rules, references, zone=zone, clock=clock) if rules else {}
+    with reading(engine) as session:
+        people = _people_by_segment(session, campaign, _condition(targets, fitting))
+        messages = sum(people.values())
+        quota = quota_state(session, campaign.channel_id, zone=zone, now=clock())
+        plan, groups, lifts = read_plan(session), past_groups(session), past_lift(session)
     cost = cost_of(plan.offer, quota.used + quota.waiting, messages)
     beyond = 0 if quota.left is None else max(0, messages - quota.left)
     rng = np.random.default_rng(campaign_id)
-    found = expect(past_groups(session), people, campaign.theme or "", rng)
-    incremental = _incremental(past_lift(session), people, rng)
+    found = expect(groups, people, campaign.theme or "", rng)
+    incremental = _incremental(lifts, people, rng)
     missing = found.missing if incremental else [*found.missing, "no past runs with enough people held out"]
     expected = Expectation(found.clicks, found.orders, found.revenue, incremental, found.runs, missing)
     return Forecast(messages, quota, max(beyond, cost.impossible), plan, cost, expected)
+
+
+def _condition(targets: Targets, fitting: dict[str, list[int]]) -> Any:
+    """SQL on the `customer` table, with the answers of rules written into it: no run keeps them yet."""
+    customer = table_of(Customer)
+
+    def matching(target: Target) -> Any:
+        if target.rule is None:
+            return matches(target, 0)
+        key = member_key(target)
+        return customer.c.id.in_(bindparam(f"fitting_{key}", fitting[key], expanding=True, literal_execute=True))
+
+    return and_(or_(*map(matching, targets.wanted)), *(not_(matching(target)) for target in targets.unwanted))
 
 
 def expect(past: PastGroups, people: dict[str, int], theme: str, rng: np.random.Generator) -> Expectation:
@@ -175,10 +216,10 @@ def _summed_up(draws: Array) -> Expected:
     return Expected(float(np.median(draws)), float(low), float(high))
 
 
-def _people_by_segment(session: Session, campaign: Campaign) -> dict[str, int]:
+def _people_by_segment(session: Session, campaign: Campaign, condition: Any) -> dict[str, int]:
     """Segment -> people that would be sent to now: the audience, reachable, not refusing, not held out."""
     customer, segment = table_of(Customer), table_of(CustomerSegment)
-    who = _candidates(campaign, condition_of(session, Audience.from_json(campaign.audience))).subquery()
+    who = _candidates(campaign, condition).subquery()
     name = func.coalesce(segment.c.rfm8, NO_SEGMENT)
     rows = session.execute(
         select(name, func.count())

@@ -23,6 +23,7 @@ SCALE = 10**DECIMAL_PLACES
 NO_SEGMENT = "none"
 LEAST_HELD_OUT = 20  # people of a segment in a run: fewer say nothing of it
 DRAWS = 2_000
+EVERYBODY = (-(2**62), 0, 0)  # the last of a cut that leaves nobody out
 
 
 @dataclass(frozen=True)

@@ -250,9 +250,8 @@ def cancel(campaign_id: CampaignId, as_json: AsJson = False) -> None:
 def forecast(campaign_id: CampaignId, as_json: AsJson = False) -> None:
     """Were it sent now: messages, quota, cost, and what is to be expected, with intervals."""
     settings = settings_for_command()
-    with opened_database(settings) as engine, reading(engine) as session:
-        campaign_by_id(session, campaign_id)
-        found = forecast_of(session, campaign_id, zone=settings.zone, now=system_clock())
+    with opened_database(settings) as engine:
+        found = forecast_of(engine, campaign_id, zone=settings.zone, clock=system_clock)
     if as_json:
         print_json(found.to_json())
         return

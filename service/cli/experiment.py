@@ -6,8 +6,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from campaigns.experiments.arms import compare_arms
 from campaigns.experiments.sample_size import Design, Rule, as_words, people_needed
 from campaigns.experiments.verdict import verdict
+from campaigns.results.lift import Lift
 from campaigns.results.runs import runs_of
 from service.cli.context import opened_database, print_json, settings_for_command
 from store.clock import system_clock
@@ -73,3 +75,31 @@ def show(
         table.add_row(one.name, f"{one.people:,}", f"{one.successes:,}", f"{one.chance_best:.0%}", apart)
     Console().print(table)
     typer.echo(f"{found.open_people:,} people's outcome is still to come; winner: {found.winner or 'open'}")
+
+
+@app.command()
+def arms(
+    campaign_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=2**63 - 1, help="The campaign's id.")],
+    as_json: AsJson = False,
+) -> None:
+    """Learned targeting against the hand rule: what either adds in a campaign's newest run."""
+    settings = settings_for_command()
+    with opened_database(settings) as engine, reading(engine) as session:
+        runs = runs_of(session, campaign_id)
+        found = compare_arms(session, runs[0].id) if runs and runs[0].id is not None else None
+    if found is None:
+        raise NotFound(f"campaign {campaign_id} has no run with learned targeting")
+    if as_json:
+        print_json(found.to_json())
+        return
+    table = Table("", "sent", "bought", "held out", "bought ", "adds per message", title="hand rule and expected gain")
+    for name, one in (("rule", found.rule), ("gain", found.gain)):
+        bought = [f"{one.sent.buyers:,}", f"{one.held_out.people:,}", f"{one.held_out.buyers:,}"]
+        table.add_row(name, f"{one.sent.people:,}", *bought, _told(one.revenue))
+    table.add_row("gain less rule", "", "", "", "", _told(found.revenue))
+    Console().print(table)
+    typer.echo(f"{found.by_both:,} of those whom the rule reached expected gain would choose too")
+
+
+def _told(lift: Lift | None) -> str:
+    return "too few to tell" if lift is None else f"{lift.difference:+.2f} ({lift.low:+.2f} to {lift.high:+.2f})"

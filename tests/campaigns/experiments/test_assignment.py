@@ -1,5 +1,6 @@
 """Stable hashes: the same everywhere, in the parts asked for, and independent of each other."""
 
+from datetime import date, timedelta
 from decimal import Decimal
 from itertools import combinations
 
@@ -9,7 +10,16 @@ from scipy.stats import chi2
 from sqlalchemy import BigInteger, literal, select
 from sqlmodel import Session
 
-from campaigns.experiments.assignment import bucket_of, ends_of, is_held_out, place_of, salt_of, variant_place
+from campaigns.experiments.assignment import (
+    bucket_of,
+    ends_of,
+    is_held_out,
+    is_held_out_of_all,
+    period_of,
+    place_of,
+    salt_of,
+    variant_place,
+)
 
 PEOPLE = np.arange(1, 200_001)
 
@@ -68,3 +78,12 @@ def test_about_the_percentage_asked_for_is_held_out_and_more_percent_keep_those_
     assert five.mean() == pytest.approx(0.05, abs=0.002)
     assert ten[five].all()
     assert not is_held_out(PEOPLE, 9, Decimal(0)).any()
+
+
+def test_the_global_holdout_is_the_same_people_for_a_period_and_others_in_the_next() -> None:
+    now, next_one = (is_held_out_of_all(PEOPLE, Decimal(4), period) for period in (10, 11))
+    assert now.mean() == pytest.approx(0.04, abs=0.002)
+    assert (now & next_one).mean() == pytest.approx(0.04 * 0.04, abs=0.0006)
+    days = [period_of(date(2026, 1, 1) + timedelta(days=n), 90) for n in range(180)]
+    assert len(set(days)) in (2, 3)
+    assert max(days.count(period) for period in days) == 90

@@ -7,7 +7,6 @@ import pytest
 from scipy.special import expit
 
 from campaigns.money.forecast import Expected, PastGroups, expect, forecast
-from store.engine import reading
 from tests.campaigns.conftest import PLAIN, ZONE, Shop
 
 OpenShop = Callable[[int], Shop]
@@ -56,8 +55,7 @@ def test_too_little_history_is_said_and_no_figure_made_up() -> None:
 def test_a_new_brand_is_told_messages_and_cost_and_that_the_rest_is_not_known(open_shop: OpenShop) -> None:
     shop = open_shop(6)
     campaign_id = shop.plan(messages=PLAIN)
-    with reading(shop.engine) as session:
-        found = forecast(session, campaign_id, zone=ZONE, now=shop.clock())
+    found = forecast(shop.engine, campaign_id, zone=ZONE, clock=shop.clock)
     told = found.to_json()
     assert (told["messages"], told["short_by"], told["cost"]["money"], told["prices_confirmed"]) == (6, 0, "0", False)
     assert told["expected"]["clicks"] is None

@@ -104,7 +104,7 @@ def test_a_short_quota_is_spent_on_those_expected_to_bring_most(open_shop: OpenS
     shop.send()
     shop.tick()
     assert shop.got() == {user_id(n): 1 for n in (8, 9, 10)}
-    assert shop.results(campaign_id).skipped == {"quota_short": 7}
+    assert shop.results(campaign_id).skipped == {"quota": 7}
     with reading(shop.engine) as session:
         run = session.scalars(select(CampaignRun)).one()
         assert run.gain_cut is not None
@@ -144,7 +144,7 @@ def test_an_empty_quota_leaves_everybody_out(open_shop: OpenShop) -> None:
     campaign_id = shop.plan(messages=PLAIN)
     shop.tick()
     shop.tick()
-    assert shop.results(campaign_id).skipped == {"quota_short": 3}
+    assert shop.results(campaign_id).skipped == {"quota": 3}
     assert shop.campaign(campaign_id).state == "sent"
 
 
