@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import BigInteger, Float, and_, case, cast, func, literal, or_, select, type_coerce
+from sqlalchemy import BigInteger, Float, and_, case, cast, func, literal, null, or_, select, type_coerce
 from sqlmodel import Session
 
 from campaigns.experiments.assignment import bucket_of, salt_of
@@ -84,7 +84,8 @@ class Gains:
             .where(prediction.c.customer_id == customer_id)
             .scalar_subquery()
         )
-        factor = case({n: g / self.mean_spend[n] for n, g in self.gain.items() if self.mean_spend.get(n)}, value=name)
+        factors = {n: g / self.mean_spend[n] for n, g in self.gain.items() if self.mean_spend.get(n)}
+        factor: Any = case(factors, value=name) if factors else cast(null(), Float)
         flat = case(dict(self.gain), value=name, else_=literal(0.0))
         return cast(func.round(func.coalesce(factor * spend, flat, 0.0) * SCALE), BigInteger)
 
