@@ -37,6 +37,7 @@ from campaigns.audience.gate import best_accounts, contacts_of, limits_of, reaso
 from campaigns.audience.members import find_members, targets_of
 from campaigns.audience.target import Targets, members
 from campaigns.content.languages import version_column
+from campaigns.content.parts import ONE_BODY
 from campaigns.experiments.arms import armed, is_in_rule_arm
 from campaigns.experiments.assignment import is_held_out, is_held_out_of_all, period_of, variant_place, wave_place
 from campaigns.experiments.design import experiment_of

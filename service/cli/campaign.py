@@ -6,6 +6,7 @@ import uuid
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -18,7 +19,7 @@ from campaigns.audience.target import Audience
 from campaigns.content.message import compile_content
 from campaigns.money.forecast import forecast as forecast_of
 from campaigns.planning import schedule
-from campaigns.planning.plan import Plan, create_campaign, one_step
+from campaigns.planning.plan import Plan, StepPlan, VariantPlan, create_campaign, one_step
 from campaigns.planning.schedule import campaign_by_id, variants_of
 from campaigns.results.catch_up import catch_up
 from campaigns.results.runs import campaign_results, runs_of
@@ -59,7 +60,16 @@ def create(
     ],
     without: Annotated[list[str] | None, typer.Option(help="Whom to leave out, in the same words; repeat it.")] = None,
     text: Annotated[str | None, typer.Option(help="One text message; may hold links and {{ name }} fields.")] = None,
-    messages: Annotated[Path | None, typer.Option(help="A JSON file with 1 to 5 LINE messages (text or flex).")] = None,
+    messages: Annotated[
+        list[Path] | None,
+        typer.Option(help="A JSON file with 1 to 5 LINE messages; repeated: variants A, B … that compete."),
+    ] = None,
+    experiment: Annotated[
+        Path | None, typer.Option(help="A JSON file that says how variants compete: docs/campaigns.md, Experiments.")
+    ] = None,
+    reply_first: Annotated[
+        int | None, typer.Option(help="Minutes to wait for each person's next free reply before the rest is pushed.")
+    ] = None,
     way: Annotated[
         str, typer.Option(help="auto, push (one call each), multicast (one body for 500) or narrowcast (an audience).")
     ] = "push",
@@ -80,7 +90,9 @@ def create(
     plan = Plan(
         name=name,
         audience=Audience(tuple(to), tuple(without or ())),
-        steps=one_step(_content(text, messages)),
+        steps=_steps(text, messages or []),
+        experiment=None if experiment is None else _read_json(experiment),
+        reply_first_minutes=reply_first,
         at=_moment(at, settings.zone, now),
         way=way,
         holdout_percent=_percent(holdout),
@@ -114,19 +126,30 @@ def _topics(given: list[str]) -> dict[str, str]:
     return found
 
 
-def _content(text: str | None, path: Path | None) -> Any:
-    if (text is None) == (path is None):
+def _steps(text: str | None, paths: list[Path]) -> list[StepPlan]:
+    if (text is None) == (not paths):
         raise BadInput("give the content with either --text or --messages")
+    if len(paths) > len(ascii_uppercase):
+        raise BadInput(f"at most {len(ascii_uppercase)} variants can compete")
     if text is not None:
-        return [{"type": "text", "text": text}]
-    assert path is not None
+        return one_step([{"type": "text", "text": text}])
+    return [
+        StepPlan([VariantPlan(_messages(path), name=name) for name, path in zip(ascii_uppercase, paths, strict=False)])
+    ]
+
+
+def _messages(path: Path) -> Any:
+    read = _read_json(path)
+    return read["messages"] if isinstance(read, dict) and "messages" in read else read
+
+
+def _read_json(path: Path) -> Any:
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"{path} can't be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not JSON: {error}") from error
-    return read["messages"] if isinstance(read, dict) and "messages" in read else read
 
 
 def _moment(words: str | None, zone: ZoneInfo, now: datetime) -> datetime | None:

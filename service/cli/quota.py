@@ -1,18 +1,21 @@
 """`retarget quota`: what each channel has left this month, by LINE's figure and by ours, and what more would cost."""
 
+import json
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from campaigns.money.line_plan import cost_of, read_plan
+from campaigns.money.line_plan import change_plan, cost_of, read_plan
 from campaigns.money.quota import quota_state
 from service.channels import channel_ids
 from service.cli.context import opened_database, print_json, settings_for_command
 from store.clock import system_clock
-from store.engine import reading
+from store.engine import reading, transaction
+from store.errors import BadInput
 
 
 def register(app: typer.Typer) -> None:
@@ -21,6 +24,13 @@ def register(app: typer.Typer) -> None:
 
 
 def quota(
+    plan_name: Annotated[
+        str | None,
+        typer.Option("--plan", help="First choose the plan: light, medium, high, or one of your own."),
+    ] = None,
+    prices: Annotated[
+        Path | None, typer.Option(help="First choose the plan table from a JSON file, as `quota --json` prints it.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Messages left this month, by LINE's figure and by ours, and the plan."""
@@ -28,6 +38,9 @@ def quota(
 
     settings = settings_for_command()
     with opened_database(settings) as engine:
+        if changes := _changes(plan_name, prices):
+            with transaction(engine) as session:
+                change_plan(session, changes, actor="command line", now=system_clock())
         problems = read_quotas(engine, settings, system_clock)
         ids = channel_ids(engine, settings)
         with reading(engine) as session:
@@ -51,3 +64,19 @@ def quota(
         typer.echo(f"{channel}: LINE's figure could not be read now: {problem}")
     mark = "" if plan.is_confirmed else "; unconfirmed: hold them against LINE's own page"
     typer.echo(f"plan {plan.offer.name}, prices as of {plan.prices_as_of}{mark}")
+
+
+def _changes(plan_name: str | None, prices: Path | None) -> dict[str, Any]:
+    """What is chosen of the plan; empty: nothing."""
+    changes: dict[str, Any] = {}
+    if prices is not None:
+        try:
+            read = json.loads(prices.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise BadInput(f"{prices} can't be read: {error.strerror}") from error
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"{prices} is not JSON: {error}") from error
+        if not isinstance(read, dict):
+            raise BadInput(f"{prices} must hold an object")
+        changes.update(read)
+    return {**changes, "plan": plan_name} if plan_name is not None else changes
