@@ -48,7 +48,7 @@ def sent(retarget: Retarget, database: Engine) -> Any:
             make_account(session, channel, customer)
         now = session.get_one(Campaign, 1).created_at
         (run_id,) = schedule.fire_due(session, zone=settings.zone, now=now)
-        while freezing.freeze_slice(session, run_id, now=now):
+        while freezing.freeze_slice(session, run_id, zone=settings.zone, now=now):
             pass
         delivery = table_of(Delivery)
         chosen = list(
