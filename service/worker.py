@@ -24,6 +24,8 @@ from bot.replies import ReplyTexts, send_due_replies
 from campaigns.audience import freezing
 from campaigns.links.clicks import make_click_events
 from campaigns.planning import schedule
+from campaigns.planning.hours import renew_hours
+from campaigns.planning.steps import move_people
 from campaigns.results.catch_up import catch_up
 from campaigns.results.learning import count_message_results, store_message_results
 from campaigns.sending.dispatch import Dispatch, Rates
@@ -70,11 +72,14 @@ def tick_campaigns(engine: Engine, settings: Settings, clock: Clock) -> int:
     A run that can't be frozen holds up no other: its error is raised when all else is done, as an ExceptionGroup.
     """
     with transaction(engine) as session:
+        put_off = schedule.mind_quiet_hours(session, zone=settings.zone, now=clock())
         made = schedule.fire_due(session, zone=settings.zone, now=clock())
-        planned = freezing.planned_runs(session)
+        planned = freezing.planned_runs(session, now=clock())
     broken = [error for run_id in planned if (error := _freeze(engine, run_id, settings, clock)) is not None]
     for run_id in made:
         log.info("run_fired", run_id=run_id)
+    for run_id in put_off:
+        log.info("run_put_off_by_quiet_hours", run_id=run_id)
     is_more = True
     while is_more:
         with transaction(engine) as session:
@@ -232,6 +237,8 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
         Job("campaigns", IntervalTrigger(seconds=0.25), lambda: tick_campaigns(engine, settings, clock)),
         Job("waves", IntervalTrigger(seconds=20), lambda: release_waves(engine, clock)),
         Job("quotas", IntervalTrigger(minutes=10), lambda: read_quotas(engine, settings, clock)),
+        Job("steps", IntervalTrigger(seconds=2), lambda: move_people(engine, zone=settings.zone, clock=clock)),
+        Job("best hours", IntervalTrigger(hours=6), lambda: renew_hours(engine, zone=settings.zone, clock=clock)),
         Job("click events", IntervalTrigger(seconds=2), lambda: derive_from_clicks(engine, clock)),
         Job("results", IntervalTrigger(seconds=1), lambda: catch_up(engine, clock)),
         Job("narrowcasts", IntervalTrigger(seconds=1), lambda: step_narrowcasts(narrowcasts)),

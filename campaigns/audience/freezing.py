@@ -44,6 +44,7 @@ from campaigns.experiments.design import experiment_of
 from campaigns.money.gain import EVERYBODY, Cut, gain_cut, gains_of
 from campaigns.money.quota import quota_state
 from campaigns.planning.best_hour import HOURS
+from campaigns.planning.enrolments import enrol_frozen
 from campaigns.planning.hours import hour_of, moments_of_hours
 from campaigns.planning.schedule import audience_is_frozen
 from campaigns.settings import read_settings
@@ -71,11 +72,12 @@ customer, segment, delivery = table_of(Customer), table_of(CustomerSegment), tab
 run_member, enrolment, batch = table_of(RunMember), table_of(Enrolment), table_of(SendBatch)
 
 
-def planned_runs(session: Session) -> list[int]:
-    """Ids of the runs whose audience is still to be frozen: the highest priority first, which so claims its people,
-    then the oldest."""
+def planned_runs(session: Session, *, now: datetime) -> list[int]:
+    """Ids of the runs whose audience is to be frozen now, not of those that quiet hours put off: the highest priority
+    first, which so claims its people, then the oldest."""
     run, campaign = table_of(CampaignRun), table_of(Campaign)
-    planned = select(run.c.id).join(campaign, campaign.c.id == run.c.campaign_id).where(run.c.state == "planned")
+    begins = (run.c.state == "planned", or_(run.c.send_from.is_(None), run.c.send_from <= now))
+    planned = select(run.c.id).join(campaign, campaign.c.id == run.c.campaign_id).where(*begins)
     return list(session.scalars(planned.order_by(campaign.c.priority.desc(), run.c.id)))
 
 
@@ -177,6 +179,7 @@ def freeze_slice(session: Session, run_id: int, *, zone: ZoneInfo, now: datetime
     frozen = Freeze(session, run, zone, now)
     frozen.people(part)
     frozen.batches()
+    enrol_frozen(session, run_id, part.low, part.high)
     session.execute(delete(run_member).where(run_member.c.run_id == run_id, run_member.c.customer_id <= part.high))
     run.frozen_up_to = part.high
     session.add(run)

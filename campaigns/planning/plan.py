@@ -14,13 +14,16 @@ from campaigns.content.languages import check_languages
 from campaigns.content.message import check_messages, links_in
 from campaigns.experiments.design import check_experiment
 from campaigns.links.book import check_utm
-from campaigns.planning.schedule import first_firing
+from campaigns.planning.conditions import read_condition
+from campaigns.planning.schedule import first_firing, listen
+from campaigns.planning.triggers import Trigger, check_trigger, read_trigger, to_json
 from campaigns.sending.ways import AUTO, WAYS, check_way, needs_of
 from segmentation.tags.definitions import check_name
 from store.errors import BadInput
 from store.models import Campaign, CampaignStep, TrackedLink, Variant
 
 MAX_REPLY_FIRST_MINUTES = 30 * 24 * 60
+MAX_WAIT_MINUTES = 366 * 24 * 60
 Messages = Sequence[dict[str, Any]]
 
 
@@ -37,18 +40,19 @@ class VariantPlan:
 
 @dataclass(frozen=True)
 class StepPlan:
-    """One message of a campaign: `wait_minutes` after the step before, for those who fit `condition` (a rule as JSON;
-    None: everybody)."""
+    """One message of a campaign: `wait_minutes` after the step before, for those who fit `condition` (see
+    conditions.py; None: everybody)."""
 
     variants: Sequence[VariantPlan]
     wait_minutes: int = 0
-    condition: Mapping[str, Any] | None = None
+    condition: str | Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A campaign. `at` (aware) is the first firing, or with `recurs` (five cron fields, or
-    calendar words) the time from which it recurs; neither: a draft.
+    """A campaign. `at` (aware) is the first firing, or with `recurs` (five cron fields, or calendar words) the time
+    from which it recurs; neither: a draft. With a `trigger` (triggers.py) it listens from `at`, or at once. Who has
+    reached the `goal` (conditions.py) gets nothing more.
     `reply_first_minutes`: so long each person's next free reply is waited for before the rest is pushed.
     `experiment`: how its variants compete (campaigns/experiments/design.py); None: a fixed split.
     `way`: push, multicast, narrowcast, or auto for the one that the content needs (campaigns/sending/ways.py).
@@ -67,6 +71,10 @@ class Plan:
     priority: int = 0
     reply_first_minutes: int | None = None
     experiment: Mapping[str, Any] | None = None
+    trigger: str | Mapping[str, Any] | None = None
+    goal: str | Mapping[str, Any] | None = None
+    keeps_quiet_hours: bool = True
+    at_best_hour: bool = False
     topics: Mapping[str, str] = field(default_factory=dict)
     utm: Mapping[str, str] = field(default_factory=dict)
 
@@ -84,11 +92,12 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
     links = _checked(session, plan)
     needs = needs_of([step.variants for step in plan.steps], replies_first=plan.reply_first_minutes is not None)
     way = check_way(plan.way, needs)
+    trigger = None if plan.trigger is None else _checked_trigger(session, plan)
     recurs, first = first_firing(session, plan.at, plan.recurs, zone=zone, now=now)
     campaign = Campaign(
         channel_id=channel_id,
         name=plan.name,
-        state="scheduled" if first else "draft",
+        state="scheduled" if first and trigger is None else "draft",
         audience=plan.audience.to_json(),
         way=way,
         theme=plan.theme,
@@ -98,10 +107,16 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
         priority=plan.priority,
         reply_first_minutes=plan.reply_first_minutes,
         experiment=dict(plan.experiment) if plan.experiment is not None else None,
+        keeps_quiet_hours=plan.keeps_quiet_hours,
+        at_best_hour=plan.at_best_hour,
         recurs=recurs,
-        next_fire_at=first,
+        trigger=None if trigger is None else to_json(trigger),
+        goal=None if plan.goal is None else read_condition(session, plan.goal),
+        next_fire_at=first if trigger is None else None,
         created_at=now,
     )
+    if trigger is not None:
+        listen(session, campaign, at=plan.at or now, now=now)
     session.add(campaign)
     session.flush()
     assert campaign.id is not None
@@ -127,6 +142,7 @@ def _checked(session: Session, plan: Plan) -> list[str]:
         raise BadInput("a campaign needs a name")
     if not plan.steps:
         raise BadInput("a campaign needs at least one step")
+    _check_way_through(plan)
     links: dict[str, None] = {}
     for step in plan.steps:
         links.update(dict.fromkeys(_checked_step(step, "push" if plan.way == AUTO else plan.way)))
@@ -141,6 +157,28 @@ def _check_reply_first(plan: Plan) -> None:
         return
     if not 1 <= plan.reply_first_minutes <= MAX_REPLY_FIRST_MINUTES:
         raise BadInput(f"free replies can be waited for from 1 to {MAX_REPLY_FIRST_MINUTES} minutes (30 days)")
+
+
+def _check_way_through(plan: Plan) -> None:
+    """Steps, waits and a trigger must fit each other."""
+    if any(not 0 <= step.wait_minutes <= MAX_WAIT_MINUTES for step in plan.steps):
+        raise BadInput(f"a step waits for 0 to {MAX_WAIT_MINUTES} minutes (a year)")
+    if plan.way == "narrowcast" and (plan.trigger is not None or len(plan.steps) > 1):
+        raise BadInput("a narrowcast goes to a whole audience at once: it has no trigger and no further steps")
+    first = plan.steps[0]
+    if plan.trigger is None and (first.wait_minutes or first.condition is not None):
+        raise BadInput(
+            "the first step goes out when the campaign fires: it has no wait and no condition without a trigger"
+        )
+
+
+def _checked_trigger(session: Session, plan: Plan) -> Trigger:
+    if plan.recurs:
+        raise BadInput("a campaign either recurs or has a trigger")
+    assert plan.trigger is not None
+    trigger = read_trigger(plan.trigger)
+    check_trigger(session, trigger)
+    return trigger
 
 
 def _checked_step(step: StepPlan, way: str) -> list[str]:
@@ -166,7 +204,7 @@ def _check_topics(topics: Mapping[str, str], links: list[str]) -> None:
 
 
 def _add_step(session: Session, campaign_id: int, number: int, step: StepPlan) -> None:
-    condition = dict(step.condition) if step.condition is not None else None
+    condition = None if step.condition is None else read_condition(session, step.condition)
     session.add(
         CampaignStep(campaign_id=campaign_id, step_number=number, wait_minutes=step.wait_minutes, condition=condition)
     )

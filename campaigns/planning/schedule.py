@@ -1,28 +1,44 @@
 """When campaigns fire and what state they are in. The sole writer of a campaign's and a run's state, once made.
 
 The schedule is a row (`Campaign.next_fire_at`); whoever ticks, however many there are, one run comes of it, by the
-constraint on (campaign, scheduled time). States of a campaign: draft, scheduled, sending, sent, paused, cancelled,
+constraint on (campaign, step, scheduled time). A campaign with a trigger, or with later steps, waits in state scheduled
+for its people. States of a campaign: draft, scheduled, sending, sent, paused, cancelled,
 failed; of a run: planned (its audience is being frozen), sending, paused, sent, cancelled, failed.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import exists, or_, select, update
+from sqlalchemy import and_, exists, or_, select, update
 from sqlmodel import Session, col
 
+from campaigns.planning.enrolments import ON_THE_WAY, SLICE, Due, enrol, still_waiting, take
+from campaigns.planning.feeds import Answer, newest_id
 from campaigns.planning.recurrence import canonical, next_firing
+from campaigns.planning.triggers import read_trigger
 from campaigns.settings import read_settings
 from store.engine import insert_for, table_of
 from store.errors import BadInput, ExpectedError, NotFound
-from store.models import Campaign, CampaignRun, Channel, Delivery, Narrowcast, SendBatch, TrackedLink, Variant
+from store.models import (
+    Campaign,
+    CampaignRun,
+    Channel,
+    Delivery,
+    Enrolment,
+    Narrowcast,
+    SendBatch,
+    TrackedLink,
+    Variant,
+)
 
 # A one-time message that comes more than a day late is no longer what the marketer meant; a recurring one has a next.
 MISSED_ONCE = timedelta(hours=24)
 MISSED_RECURRING = timedelta(hours=1)
 FIRST_STEP = 1
-CANCELLED_IN_DOUBT = "cancelled in doubt"  # the reason of a delivery that may have gone out before the end
+# the reasons of deliveries that may have gone out before the end
+IN_DOUBT = {"cancelled": "cancelled in doubt", "quiet_hours": "quiet_hours in doubt"}
 UNSENT = ("waiting", "due", "claimed")  # states of batches that are still to be sent
 BATCHES_SKIPPED = 6  # of a cancelled run in one transaction: 3,000 people, some 50 ms
 
@@ -63,6 +79,32 @@ def schedule_draft(
     return campaign
 
 
+def listen(session: Session, campaign: Campaign, *, at: datetime, now: datetime) -> None:
+    """Schedule a draft with a trigger: what happens from `at` on makes people enter."""
+    campaign.state = "scheduled"
+    _listen_from(session, campaign, at, now)
+
+
+def _listen_from(session: Session, campaign: Campaign, since: datetime, now: datetime) -> None:
+    """What happened before `since`, or is known already, lets nobody enter."""
+    campaign.trigger_since, campaign.trigger_read_to = max(since, now), None
+    campaign.trigger_after_id = newest_id(session, read_trigger(campaign.trigger or {}))
+    session.add(campaign)
+
+
+def has_read(session: Session, campaign_id: int, answer: Answer) -> int:
+    """Let the people of a feed's answer enter, and note where to read on; returns how many entered. Nobody does while
+    the campaign is at rest."""
+    campaign = campaign_by_id(session, campaign_id, for_update=True)
+    if campaign.state not in ("scheduled", "sending"):
+        return 0
+    entered = enrol(session, campaign_id, answer.entries)
+    if answer.is_all:
+        campaign.trigger_after_id, campaign.trigger_read_to = answer.after_id, answer.read_to
+        session.add(campaign)
+    return entered
+
+
 def campaign_by_id(session: Session, campaign_id: int, *, for_update: bool = False) -> Campaign:
     """The campaign; with `for_update` locked until the transaction ends. Raises NotFound."""
     campaign = session.get(Campaign, campaign_id, with_for_update=for_update or None)
@@ -94,27 +136,63 @@ def _fire(session: Session, campaign: Campaign, *, zone: ZoneInfo, now: datetime
             campaign.state = "failed"
         session.add(campaign)
         return None
+    return _make_run(session, campaign, FIRST_STEP, scheduled_for, by_enrolment=False, zone=zone, now=now)
+
+
+def fire_step(
+    session: Session, due: Due, enrolment_ids: Collection[int], *, zone: ZoneInfo, now: datetime
+) -> int | None:
+    """Make a run of a step for these enrolments, which it takes; None when its campaign is at rest meanwhile or nobody
+    of them waits any more. There is one run a minute, but more when there are more people than fit one."""
+    campaign = campaign_by_id(session, due.campaign_id, for_update=True)
+    if campaign.state not in ("scheduled", "sending") or not still_waiting(session, due, enrolment_ids):
+        return None
+    scheduled_for = now if len(enrolment_ids) >= SLICE else now.replace(second=0, microsecond=0)
+    run_id = _make_run(session, campaign, due.step_number, scheduled_for, by_enrolment=True, zone=zone, now=now)
+    if run_id is not None:
+        take(session, due, enrolment_ids, run_id)
+    return run_id
+
+
+def _make_run(
+    session: Session,
+    campaign: Campaign,
+    step_number: int,
+    scheduled_for: datetime,
+    *,
+    by_enrolment: bool,
+    zone: ZoneInfo,
+    now: datetime,
+) -> int | None:
+    """The id of the run made; None when there is one for that time already."""
     link = table_of(TrackedLink)
     links = session.execute(select(link.c.url, link.c.id).where(link.c.campaign_id == campaign.id)).all()
     assert campaign.id is not None
+    waits = campaign.reply_first_minutes
+    reply_until = now + timedelta(minutes=waits) if waits else None
+    send_from, send_until = _sending_hours(session, campaign, reply_until or now, zone)
     run_id: int | None = session.execute(
         insert_for(session, CampaignRun)
         .values(
             campaign_id=campaign.id,
-            step_number=FIRST_STEP,
+            step_number=step_number,
             scheduled_for=scheduled_for,
             state="planned",
-            variants=_frozen_variants(session, campaign.id, FIRST_STEP),
+            variants=_frozen_variants(session, campaign.id, step_number),
             way=campaign.way,
             link_ids={row.url: row.id for row in links},
-            by_enrolment=False,
-            reply_until=now + timedelta(minutes=campaign.reply_first_minutes) if campaign.reply_first_minutes else None,
+            by_enrolment=by_enrolment,
+            reply_until=reply_until,
             fired_at=now,
+            send_from=send_from,
+            send_until=send_until,
             frozen_up_to=0,
         )
         .on_conflict_do_nothing(index_elements=["campaign_id", "step_number", "scheduled_for"])
         .returning(table_of(CampaignRun).c.id)
     ).scalar()
+    if run_id is None:
+        return None
     campaign.state, campaign.problem = "sending", None
     session.add(campaign)
     session.flush()
@@ -129,6 +207,49 @@ def _next_firing(session: Session, campaign: Campaign, *, zone: ZoneInfo, now: d
     if campaign.recurs is None:
         return None
     return next_firing(campaign.recurs, workdays=read_settings(session).calendar(), zone=zone, after=now)
+
+
+def _sending_hours(
+    session: Session, campaign: Campaign, start: datetime, zone: ZoneInfo
+) -> tuple[datetime | None, datetime | None]:
+    """From when and until when (exclusive) a run that begins at `start` may send; None: no limit. In quiet hours it is
+    put off to their end."""
+    quiet = read_settings(session).quiet() if campaign.keeps_quiet_hours else None
+    if quiet is None:
+        return None, None
+    put_off = quiet.end_of(start, zone)
+    return put_off, quiet.next_start(put_off or start, zone)
+
+
+def mind_quiet_hours(session: Session, *, zone: ZoneInfo, now: datetime) -> list[int]:
+    """Put off to their end what the quiet hours have overtaken; returns the runs' ids. Once: who was put off before,
+    and could not be sent to between the two, is skipped as `quiet_hours`."""
+    campaign, run = table_of(Campaign), table_of(CampaignRun)
+    overtaken = (run.c.state.in_(("planned", "sending")), run.c.send_until <= now)
+    mine = select(campaign.c.id).where(campaign.c.id.in_(select(run.c.campaign_id).where(*overtaken)))
+    locked = session.scalars(mine.order_by(campaign.c.id).with_for_update()).all()
+    of_these = select(CampaignRun).where(*overtaken, run.c.campaign_id.in_(locked)).order_by(run.c.id)
+    found = session.scalars(of_these.with_for_update()).all()
+    for one in found:
+        assert one.id is not None
+        its_campaign = session.get_one(Campaign, one.campaign_id)
+        late = None if one.send_from is None or one.state == "planned" else _had_its_time(one.send_from)
+        if late is not None and _skip_batches(session, one.id, "quiet_hours", late):
+            continue  # the next tick goes on; nothing of it is sent meanwhile
+        if one.send_from is not None and one.state == "planned" and now - one.send_from > MISSED_ONCE:
+            one.state, its_campaign.problem = "cancelled", f"run {one.id}, put off by quiet hours, was missed"
+        one.send_from, one.send_until = _sending_hours(session, its_campaign, now, zone)
+        session.add(one)
+    session.flush()
+    return [one.id for one in found if one.id is not None]
+
+
+def _had_its_time(send_from: datetime) -> Any:
+    """SQL on send_batch: whether it could be sent during all of the time since `send_from`, or was tried in vain. Not
+    what waits for a person's hour, or for what others teach."""
+    batch = table_of(SendBatch)
+    had_it = or_(batch.c.attempts > 0, batch.c.not_before.is_(None), batch.c.not_before <= send_from)
+    return and_(batch.c.state == "due", had_it)
 
 
 def variants_of(session: Session, campaign_id: int) -> list[Variant]:
@@ -174,7 +295,8 @@ def pause(session: Session, campaign_id: int, *, problem: str | None = None) -> 
 
 
 def resume(session: Session, campaign_id: int, *, zone: ZoneInfo, now: datetime) -> Campaign:
-    """Go on where `pause` stopped. A recurring firing that fell into the pause is not made up for.
+    """Go on where `pause` stopped. A firing that recurs, and what would have triggered, is not made up
+    for when it fell into the pause; who was on the way goes on.
 
     Raises WrongState, NotFound.
     """
@@ -184,9 +306,13 @@ def resume(session: Session, campaign_id: int, *, zone: ZoneInfo, now: datetime)
     campaign.state, campaign.resume_state, campaign.problem = campaign.resume_state or "scheduled", None, None
     if campaign.recurs and campaign.next_fire_at and campaign.next_fire_at <= now:
         campaign.next_fire_at = _next_firing(session, campaign, zone=zone, now=now)
+    if campaign.trigger is not None:
+        _listen_from(session, campaign, now, now)
     session.execute(update(Channel).where(col(Channel.id) == campaign.channel_id).values(stopped_reason=None))
     run = table_of(CampaignRun)
     paused = (run.c.campaign_id == campaign.id, run.c.state == "paused")
+    send_from, send_until = _sending_hours(session, campaign, now, zone)
+    session.execute(update(run).where(*paused).values(send_from=send_from, send_until=send_until))
     session.execute(update(run).where(*paused, run.c.frozen_at.is_(None)).values(state="planned"))
     session.execute(update(run).where(*paused, run.c.frozen_at.is_not(None)).values(state="sending"))
     session.add(campaign)
@@ -218,8 +344,9 @@ def settle(session: Session, *, now: datetime) -> tuple[list[int], bool]:
     """Close runs that have nothing left to do, and their campaigns; returns the runs' ids, and whether there is more to
     do: the people of a cancelled run are skipped a slice at a time, as the webhook waits for SQLite's writers."""
     cancelled, is_more = _skip_cancelled(session, now=now)
-    sent = _close_sent(session, now=now)
-    return [*cancelled, *sent], is_more
+    closed = [*cancelled, *_close_sent(session, now=now)]
+    _close_campaigns(session, closed)
+    return closed, is_more
 
 
 def _close_sent(session: Session, *, now: datetime) -> list[int]:
@@ -236,12 +363,9 @@ def _close_sent(session: Session, *, now: datetime) -> list[int]:
         .with_for_update()
     ).all()
     of_these = run.c.campaign_id.in_(locked)
-    sent = list(
+    return list(
         session.scalars(update(run).where(*over, of_these).values(state="sent", finished_at=now).returning(run.c.id))
     )
-    if sent:
-        _close_campaigns(session, sent)
-    return sent
 
 
 def _skip_cancelled(session: Session, *, now: datetime) -> tuple[list[int], bool]:
@@ -263,13 +387,24 @@ def _skip_cancelled(session: Session, *, now: datetime) -> tuple[list[int], bool
     )
     if run_id is None:
         return [], False
-    unsent = (batch.c.run_id == run_id, batch.c.state.in_(UNSENT))
+    if _skip_batches(session, run_id, "cancelled", batch.c.state.in_(UNSENT)):
+        return [], True
+    chosen = (delivery.c.run_id == run_id, delivery.c.state == "chosen", delivery.c.batch_number.is_(None))
+    session.execute(update(delivery).where(*chosen).values(state="skipped", reason="cancelled"))
+    session.execute(update(run).where(run.c.id == run_id).values(finished_at=now))
+    return [run_id], True
+
+
+def _skip_batches(session: Session, run_id: int, reason: str, which: Any) -> bool:
+    """Skip the people of some batches of a run, of those that `which` (SQL on send_batch) names; whether there are
+    more."""
+    batch, delivery = table_of(SendBatch), table_of(Delivery)
+    unsent = (batch.c.run_id == run_id, which)
     numbers = list(
         session.scalars(
             select(batch.c.batch_number).where(*unsent).order_by(batch.c.batch_number).limit(BATCHES_SKIPPED)
         )
     )
-    chosen = (delivery.c.run_id == run_id, delivery.c.state == "chosen")
     # Who was chosen and never called is skipped; where a call may have got through, nobody can know.
     in_doubt = or_(
         delivery.c.first_attempt_at.is_not(None),
@@ -280,30 +415,30 @@ def _skip_cancelled(session: Session, *, now: datetime) -> tuple[list[int], bool
             or_(batch.c.begun_up_to.is_(None), delivery.c.customer_id <= batch.c.begun_up_to),
         ),
     )
-    rest = (*chosen, delivery.c.batch_number.in_(numbers))
-    session.execute(update(delivery).where(*rest, in_doubt).values(state="unknown", reason=CANCELLED_IN_DOUBT))
-    session.execute(update(delivery).where(*rest).values(state="skipped", reason="cancelled"))
+    rest = (delivery.c.run_id == run_id, delivery.c.state == "chosen", delivery.c.batch_number.in_(numbers))
+    session.execute(update(delivery).where(*rest, in_doubt).values(state="unknown", reason=IN_DOUBT[reason]))
+    session.execute(update(delivery).where(*rest).values(state="skipped", reason=reason))
     session.execute(
         update(batch)
         .where(*unsent, batch.c.batch_number.in_(numbers))
         .values(state="done", claimed_by=None, lease_until=None, is_tallied=False)
     )
-    if len(numbers) == BATCHES_SKIPPED:
-        return [], True
-    session.execute(
-        update(delivery).where(*chosen, delivery.c.batch_number.is_(None)).values(state="skipped", reason="cancelled")
-    )
-    session.execute(update(run).where(run.c.id == run_id).values(finished_at=now))
-    return [run_id], True
+    return len(numbers) == BATCHES_SKIPPED
 
 
 def _close_campaigns(session: Session, run_ids: list[int]) -> None:
-    campaign, run = table_of(Campaign), table_of(CampaignRun)
-    others = exists().where(run.c.campaign_id == campaign.c.id, run.c.state.in_(("planned", "sending", "paused")))
+    """Campaigns whose runs are over wait for what is to come, or are sent; so are those of which the last person is
+    through."""
+    campaign, run, enrolment = table_of(Campaign), table_of(CampaignRun), table_of(Enrolment)
+    running = exists().where(run.c.campaign_id == campaign.c.id, run.c.state.in_(("planned", "sending", "paused")))
     of_these = campaign.c.id.in_(select(run.c.campaign_id).where(run.c.id.in_(run_ids)))
-    over = (of_these, campaign.c.state == "sending", ~others)
-    session.execute(update(campaign).where(*over, campaign.c.next_fire_at.is_not(None)).values(state="scheduled"))
-    session.execute(update(campaign).where(*over, campaign.c.next_fire_at.is_(None)).values(state="sent"))
+    over = (of_these, campaign.c.state == "sending", ~running)
+    session.execute(update(campaign).where(*over).values(state="scheduled"))
+    on_the_way = exists().where(enrolment.c.campaign_id == campaign.c.id, enrolment.c.state.in_(ON_THE_WAY))
+    nothing_to_come = (campaign.c.next_fire_at.is_(None), campaign.c.trigger.is_(None), ~running, ~on_the_way)
+    idle = select(campaign.c.id).where(campaign.c.state == "scheduled", *nothing_to_come).order_by(campaign.c.id)
+    if ids := session.scalars(idle.with_for_update()).all():
+        session.execute(update(campaign).where(campaign.c.id.in_(ids)).values(state="sent"))
 
 
 def pause_for(session: Session, run_id: int, problem: str) -> None:

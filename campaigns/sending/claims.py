@@ -22,6 +22,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    not_,
     or_,
     select,
     tuple_,
@@ -30,7 +31,7 @@ from sqlalchemy import (
 from sqlmodel import Session
 
 from store.engine import is_sqlite, table_of
-from store.models import Campaign, CampaignRun, Channel, Customer, Delivery, LineAccount, SendBatch
+from store.models import Campaign, CampaignRun, Channel, Customer, Delivery, Enrolment, LineAccount, SendBatch
 from store.types import UTCDateTime
 
 KEY_LIFE = timedelta(hours=23)  # LINE keeps a retry key for 24; an hour is left for clocks and slow calls
@@ -111,7 +112,7 @@ def claim_batches(
     rows: Sequence[Any] = []
     for is_free in _free(now)[: 1 if only_lapsed else 2]:
         rows = session.execute(
-            _sendable(channels, is_free).limit(limit).with_for_update(of=batch, skip_locked=True)
+            _sendable(channels, is_free, now).limit(limit).with_for_update(of=batch, skip_locked=True)
         ).all()
         if rows:
             break
@@ -138,7 +139,7 @@ def claim_batches(
 
 def is_anything_free(session: Session, *, now: datetime, channels: Sequence[int]) -> bool:
     """Whether a claim would find something now. Reads only: on SQLite a look must not wait for a writer."""
-    looks = (_sendable(channels, is_free).limit(1) for is_free in _free(now))
+    looks = (_sendable(channels, is_free, now).limit(1) for is_free in _free(now))
     return any(session.execute(look).first() is not None for look in looks)
 
 
@@ -150,7 +151,7 @@ def _free(now: datetime) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     return lapsed, due
 
 
-def _sendable(channels: Sequence[int], is_free: Sequence[Any]) -> Any:
+def _sendable(channels: Sequence[int], is_free: Sequence[Any], now: datetime) -> Any:
     batch, run, campaign = table_of(SendBatch), table_of(CampaignRun), table_of(Campaign)
     channel = table_of(Channel)
     return (
@@ -170,7 +171,7 @@ def _sendable(channels: Sequence[int], is_free: Sequence[Any]) -> Any:
         .join(channel, channel.c.id == campaign.c.channel_id)
         .where(*is_free, run.c.state.in_(BEING_SENT), run.c.way != "narrowcast")
         .where(channel.c.id.in_(channels), channel.c.stopped_reason.is_(None))
-        .where(_none_riding())
+        .where(_none_riding(), _may_send(now))
         .order_by(batch.c.run_id, batch.c.batch_number)
     )
 
@@ -202,10 +203,18 @@ def renew(
     )
 
 
-def runs_to_stop(session: Session, run_ids: Sequence[int]) -> set[int]:
-    """Which of these runs are no longer being sent: paused or cancelled meanwhile."""
+def runs_to_stop(session: Session, run_ids: Sequence[int], now: datetime) -> set[int]:
+    """Which of these runs are no longer being sent: paused or cancelled meanwhile, or overtaken by quiet hours."""
     run = table_of(CampaignRun)
-    return set(session.scalars(select(run.c.id).where(run.c.id.in_(run_ids), run.c.state.not_in(BEING_SENT))))
+    at_rest = or_(run.c.state.not_in(BEING_SENT), not_(_may_send(now)))
+    return set(session.scalars(select(run.c.id).where(run.c.id.in_(run_ids), at_rest)))
+
+
+def _may_send(now: datetime) -> Any:
+    """SQL: whether a run is outside the quiet hours. Which those are, planning/schedule.py says."""
+    run = table_of(CampaignRun)
+    has_begun = or_(run.c.send_from.is_(None), run.c.send_from <= now)
+    return and_(has_begun, or_(run.c.send_until.is_(None), run.c.send_until > now))
 
 
 def begin(
@@ -305,16 +314,19 @@ def _chosen_in(claimed: Claimed) -> tuple[Any, ...]:
 
 
 def _skip_refusing(session: Session, claimed: Claimed) -> None:
-    delivery, customer = table_of(Delivery), table_of(Customer)
-    refusing = select(customer.c.id).where(
-        customer.c.id == delivery.c.customer_id, customer.c.marketing_refused_at.is_not(None)
+    """Skip who refuses marketing by now, and who has left the campaign (they reached its goal)."""
+    delivery, customer, enrolment = table_of(Delivery), table_of(Customer), table_of(Enrolment)
+    unsent = (*_chosen_in(claimed), delivery.c.first_attempt_at.is_(None))
+    refuses = exists().where(customer.c.id == delivery.c.customer_id, customer.c.marketing_refused_at.is_not(None))
+    left = (
+        enrolment.c.run_id == delivery.c.run_id,
+        enrolment.c.customer_id == delivery.c.customer_id,
+        enrolment.c.state == "left",
     )
-    refused = session.execute(
-        update(delivery)
-        .where(*_chosen_in(claimed), delivery.c.first_attempt_at.is_(None), refusing.exists())
-        .values(state="skipped", reason="refused")
-    )
-    if refused.rowcount:  # type: ignore[attr-defined]
+    why = select(enrolment.c.reason).where(*left).limit(1).scalar_subquery()
+    refused = session.execute(update(delivery).where(*unsent, refuses).values(state="skipped", reason="refused"))
+    gone = session.execute(update(delivery).where(*unsent, exists().where(*left)).values(state="skipped", reason=why))
+    if refused.rowcount or gone.rowcount:  # type: ignore[attr-defined]
         take_tally_back(session, claimed)
 
 

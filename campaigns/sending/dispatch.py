@@ -245,7 +245,7 @@ class Dispatch:
 
     def _stopped_runs(self, run_ids: list[int]) -> set[int]:
         with reading(self._engine) as session:
-            return runs_to_stop(session, run_ids)
+            return runs_to_stop(session, run_ids, self._clock())
 
     async def _deliver(self, work: list[_Work], stop: asyncio.Event) -> None:
         try:

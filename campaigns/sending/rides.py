@@ -19,7 +19,7 @@ from sqlmodel import Session
 from campaigns.content.message import NotRenderable
 from campaigns.content.versions import Versions
 from campaigns.links.making import LinkMaker
-from campaigns.planning.schedule import CANCELLED_IN_DOUBT
+from campaigns.planning.schedule import IN_DOUBT
 from campaigns.results.tally import forget_tally
 from campaigns.sending.claims import fields_of
 from store.engine import is_sqlite, table_of
@@ -78,7 +78,7 @@ class Rides:
         delivery = table_of(Delivery)
         riding = (delivery.c.run_id == run_id, delivery.c.customer_id == customer_id, delivery.c.by_reply)
         # The rest of a cancelled run was closed as in doubt; by now one knows.
-        is_open = or_(delivery.c.state == "chosen", delivery.c.reason == CANCELLED_IN_DOUBT)
+        is_open = or_(delivery.c.state == "chosen", delivery.c.reason.in_(IN_DOUBT.values()))
         if reply_state == "sent":
             values: dict[str, Any] = {"state": "accepted", "reason": None, "first_attempt_at": None, "sent_at": now}
             is_open = delivery.c.state.in_(("chosen", "unknown"))

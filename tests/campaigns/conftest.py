@@ -70,8 +70,9 @@ class Shop:
     def tick(self) -> list[int]:
         """Fire, freeze and settle, as the worker's job does; returns the runs made."""
         with transaction(self.engine) as session:
+            schedule.mind_quiet_hours(session, zone=ZONE, now=self.clock())
             made = schedule.fire_due(session, zone=ZONE, now=self.clock())
-            planned = freezing.planned_runs(session)
+            planned = freezing.planned_runs(session, now=self.clock())
         for run_id in planned:
             freezing.freeze_run(self.engine, run_id, zone=ZONE, clock=self.clock)
         with transaction(self.engine) as session:

@@ -42,7 +42,7 @@ def create(engine: Engine, clock: StillClock, zone: ZoneInfo = TAIPEI, **fields:
 def tick(engine: Engine, clock: StillClock, zone: ZoneInfo = TAIPEI) -> list[int]:
     with transaction(engine) as session:
         made = schedule.fire_due(session, zone=zone, now=clock())
-        planned = freezing.planned_runs(session)
+        planned = freezing.planned_runs(session, now=clock())
     for run_id in planned:
         with transaction(engine) as session:
             while freezing.freeze_slice(session, run_id, zone=zone, now=clock()):
