@@ -34,6 +34,7 @@ MORE_COLUMNS = (
 )
 
 Table = Any
+Expression = Any
 
 
 @dataclass(frozen=True)
@@ -135,26 +136,27 @@ def _all(
     if lines:
         _require_readable(connection, orders)
         orders = kept(connection, "whole_orders", measures.whole_orders(orders, as_of, zone, look_back))
-    gaps = _gaps(connection, "order_gaps", orders.filter(rfm.counted(orders, as_of, zone, look_back)), "ordered_at")
-    act_gaps = gaps
-    if acts is not None:
-        before = acts.filter(acts.occurred_at < rfm.moment(acts.occurred_at, as_of, zone))
-        act_gaps = _gaps(connection, "act_gaps", before, "occurred_at")
-    proposed = None if known else nesl.whole_cycle(_median(connection, gaps))
+    days = kept(connection, "order_days", measures.by_day(orders, as_of, zone))
+    act_days = None if acts is None else kept(connection, "act_days", measures.acts_by_day(acts, as_of, zone))
+    gaps = measures.counted_gap(days, as_of, look_back)
+    proposed, usual = (None, None) if known else _cycles(connection, gaps, gaps if act_days is None else act_days.gap)
     cycle_days = known.cycle_days if known else request.cycle_days or proposed or DEFAULT_CYCLE_DAYS
-    usual = known.usual_gap_days if known else nesl.whole_cycle(_median(connection, act_gaps, apart=True)) or cycle_days
-    periods = request.loyalty.periods
-    of_orders = measures.of_orders(orders, as_of, zone, look_back, cycle_days, periods)
-    of_acts = measures.of_acts(act_gaps, as_of, request.activity.returned_days)
-    joined = of_orders.left_join(measures.of_gaps(gaps), "customer_id").drop("customer_id_right")
-    joined = joined.outer_join(of_acts, "customer_id")
-    joined = joined.mutate(customer_id=ibis.coalesce(joined.customer_id, joined.customer_id_right))
-    people = kept(connection, POPULATION, joined.drop("customer_id_right"))
+    usual_gap_days = known.usual_gap_days if known else usual or cycle_days
+    spans = measures.Spans(as_of, look_back, cycle_days, request.loyalty.periods, request.activity.returned_days)
+    people = kept(connection, POPULATION, measures.of_customers(days, act_days, spans))
     scored = people.filter(people.frequency.notnull() | (people.unread > 0))  # unread: to be told of, not left out
     count, cuts = _cuts(connection, scored, request, known)
-    points = known.loyalty_points if known else _loyalty_points(connection, people)
-    population = Population(cuts, cycle_days, usual, points)
+    points = known.loyalty_points if known else loyalty.percentile_points(_counts(connection, people.loyalty_product))
+    population = Population(cuts, cycle_days, usual_gap_days, points)
     return Segmented(_with_all(people, request, population), count, cycle_days, proposed, cuts, population)
+
+
+def _cycles(connection: Any, gaps: Expression, act_gaps: Expression) -> tuple[int | None, int | None]:
+    """The purchase cycle that the gaps between orders propose, and the usual gap of acts, of which several of a day are
+    one; None where there are none."""
+    found = [_counts(connection, column) for column in (gaps, act_gaps)]
+    apart = [(gap, often) for gap, often in found[1] if gap > 0]
+    return nesl.whole_cycle(nesl.median(found[0])), nesl.whole_cycle(nesl.median(apart))
 
 
 def proposed_cycle(connection: Any, orders: Table, request: Request, *, lines: bool = False) -> int | None:
@@ -163,7 +165,15 @@ def proposed_cycle(connection: Any, orders: Table, request: Request, *, lines: b
     if lines:
         rows = measures.whole_orders(rows, request.as_of, request.zone, request.look_back_days)
     days = rows.select("customer_id", day=measures.day_of(rows.ordered_at))
-    return nesl.whole_cycle(_row(connection, nesl.median_gap(nesl.gaps(days)))["days"])
+    return nesl.whole_cycle(nesl.median(_counts(connection, nesl.gaps(days).gap)))
+
+
+def _counts(connection: Any, values: Expression) -> list[tuple[int, int]]:
+    """How often each value occurs, nulls left out, in any order."""
+    value = values.name("value").as_table()
+    counts = value.filter(value.value.notnull()).group_by("value").aggregate(often=lambda rows: rows.count())
+    found = connection.to_pyarrow(counts)
+    return list(zip(found["value"].to_pylist(), found["often"].to_pylist(), strict=True))
 
 
 def _row(connection: Any, one_row: Table) -> dict[str, Any]:
@@ -183,19 +193,6 @@ def _require_readable(connection: Any, rows: Table) -> None:
     nulls = _row(connection, rows.aggregate(**{name: rows[name].isnull().sum() for name in names}))
     if any(nulls.values()):
         raise UnreadableRows
-
-
-def _gaps(connection: Any, name: str, rows: Table, time: str) -> Table:
-    """The gaps between rows of the same customer, kept as the table `name`."""
-    days = rows.select("customer_id", day=measures.day_of(rows[time]))
-    return kept(connection, name, nesl.gaps(days))
-
-
-def _median(connection: Any, gaps: Table, *, apart: bool = False) -> float | None:
-    """The median of all gaps; `apart`: of those of at least a day."""
-    found = _row(connection, gaps.aggregate(days=gaps.gap.median(where=gaps.gap > 0 if apart else None)))
-    days: float | None = found["days"]
-    return days
 
 
 @singledispatch
@@ -219,14 +216,6 @@ def _cuts(connection: Any, people: Table, request: Request, known: Population | 
     high = request.scoring.high_from
     return found["people"], rfm.Cuts(
         points, {n: high or rfm.first_high(sums[n], found["people"]) for n in rfm.MEASURES}
-    )
-
-
-def _loyalty_points(connection: Any, people: Table) -> tuple[int, ...]:
-    product = people.filter(people.loyalty_product.notnull()).group_by("loyalty_product")
-    counts = connection.to_pyarrow(product.aggregate(people=lambda t: t.count()))
-    return loyalty.percentile_points(
-        zip(counts["loyalty_product"].to_pylist(), counts["people"].to_pylist(), strict=True)
     )
 
 

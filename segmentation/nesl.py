@@ -1,5 +1,8 @@
 """NESL: where a customer stands in the brand's purchase cycle. Ibis expressions; knows no database."""
 
+from bisect import bisect_left
+from collections.abc import Iterable
+from itertools import accumulate
 from typing import Any
 
 import ibis
@@ -36,9 +39,14 @@ def gaps(orders: Table) -> Table:
     return orders.mutate(gap=orders.day.delta(orders.day.lag().over(window), unit="day").cast("int32"))
 
 
-def median_gap(gaps: Table) -> Table:
-    """One row, `days`: the median of all gaps, over all customers; null when nobody ordered twice."""
-    return gaps.aggregate(days=gaps.gap.median())
+def median(counts: Iterable[tuple[int, int]]) -> float | None:
+    """The median of values given as (value, how often) in any order; null for none."""
+    ordered = sorted(counts)
+    ends = list(accumulate(often for _, often in ordered))
+    if not ends:
+        return None
+    middle = [bisect_left(ends, rank) for rank in ((ends[-1] + 1) // 2, ends[-1] // 2 + 1)]
+    return sum(ordered[place][0] for place in middle) / 2
 
 
 def whole_cycle(median_days: float | None) -> int | None:

@@ -4,6 +4,7 @@ A child that has answered is kept for the next question, since starting one take
 computation asks a dozen; it ends with this process. One that failed or was not heard to the end is not used again.
 """
 
+import atexit
 import json
 import signal
 import subprocess
@@ -80,6 +81,14 @@ def sqlite_batches(url: str, query: str, batch_rows: int) -> Iterator[pa.RecordB
         raise
     with _lock:
         _idle.append(child)
+
+
+@atexit.register
+def end_idle() -> None:
+    """Stop the children that wait for a question."""
+    with _lock:
+        while _idle:
+            _idle.pop().end()
 
 
 def _free_child() -> _Child:

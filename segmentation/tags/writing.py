@@ -84,7 +84,10 @@ def _copy_postgresql(session: Session, rows: pa.Table, now: datetime) -> tuple[i
         " FROM staged_tag s JOIN customer c ON c.id = s.customer_id WHERE s.action = 'put'"
         f" ORDER BY s.customer_id, s.tag_id FOR KEY SHARE OF c {_ONCE}"
     )
-    put = connection.exec_driver_sql(_PUT.format(source=there)).rowcount
+    asked = set(pc.unique(rows["action"]).to_pylist())
+    put = connection.exec_driver_sql(_PUT.format(source=there)).rowcount if "put" in asked else 0
+    if asked == {"put"}:  # all of a first renewal: nothing is on that would have to be held
+        return put, 0, 0
     connection.exec_driver_sql(
         "SELECT t.id FROM customer_tag t JOIN staged_tag s ON s.id = t.id ORDER BY t.id FOR UPDATE OF t"
     ).fetchall()

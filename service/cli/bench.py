@@ -23,15 +23,19 @@ def register(app: typer.Typer) -> None:
 def bench(
     subject: Annotated[str, typer.Argument(help=f"What to measure: {', '.join(SUBJECTS)} or all.")],
     quick: Annotated[bool, typer.Option("--quick", help="A smaller scale, for a first look.")] = False,
+    large: Annotated[bool, typer.Option("--large", help="How segmentation grows, to 100,000,000 orders.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Measure, and say whether the goals of docs/benchmarks.md are met. The exit code says nothing about speed."""
     if subject != "all" and subject not in SUBJECTS:
         raise BadInput(f"there is no benchmark {subject!r}; there are {', '.join(SUBJECTS)} and all")
+    if large and (quick or subject != "segmentation"):
+        raise BadInput("--large is a scale of segmentation alone, and no --quick one")
+    scale = "quick" if quick else "large" if large else "full"
     figures: list[Figure] = []
     for name in SUBJECTS if subject == "all" else (subject,):
         run: Callable[[str], list[Figure]] = import_module(f"benchmarks.{name}").run
-        measured = run("quick" if quick else "full")
+        measured = run(scale)
         figures += measured
         if not as_json:
             _show(name, measured)

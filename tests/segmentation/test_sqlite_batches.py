@@ -33,14 +33,9 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture(autouse=True)
 def no_children_of_others() -> Iterator[None]:
-    end_idle()
+    readers.end_idle()
     yield
-    end_idle()
-
-
-def end_idle() -> None:
-    while readers._idle:
-        readers._idle.pop().end()
+    readers.end_idle()
 
 
 def idle_ids() -> list[int]:
