@@ -121,7 +121,7 @@ def write_orders(path: Path, customers: int, orders: int) -> None:
     """Four years of orders, a few customers buy much, most little."""
     with duckdb.connect() as connection:
         connection.execute(f"""
-            COPY (SELECT (pow(hash(i) % 1000000 / 1e6, 2) * {customers})::BIGINT + 1 AS customer_id,
+            COPY (SELECT (pow(hash(i) % 1000000000 / 1e9, 2) * {customers})::BIGINT + 1 AS customer_id,
                          TIMESTAMP '2022-01-01' + to_seconds((hash(i * 7 + 1) % 126144000)::BIGINT) AS ordered_at,
                          ((hash(i * 3 + 2) % 1000000) / 100)::DECIMAL(18, 2) AS amount
                   FROM range({orders}) AS numbers (i)) TO '{path}'

@@ -22,6 +22,7 @@ from segmentation.population import Population
 from store.errors import BadInput
 
 MEMORY_LIMIT = "640MB"  # beyond it DuckDB spills to disk; the whole process stays below 1 GiB
+ROWS_AT_ONCE = 5_000_000  # whose medians fit in that memory, even if everyone has but one
 POPULATION = "population"
 DEFAULT_CYCLE_DAYS = 30
 
@@ -143,12 +144,39 @@ def _all(
     cycle_days = known.cycle_days if known else request.cycle_days or proposed or DEFAULT_CYCLE_DAYS
     usual_gap_days = known.usual_gap_days if known else usual or cycle_days
     spans = measures.Spans(as_of, look_back, cycle_days, request.loyalty.periods, request.activity.returned_days)
-    people = kept(connection, POPULATION, measures.of_customers(days, act_days, spans))
+    people = _people(connection, days, act_days, spans)
     scored = people.filter(people.frequency.notnull() | (people.unread > 0))  # unread: to be told of, not left out
     count, cuts = _cuts(connection, scored, request, known)
     points = known.loyalty_points if known else loyalty.percentile_points(_counts(connection, people.loyalty_product))
     population = Population(cuts, cycle_days, usual_gap_days, points)
     return Segmented(_with_all(people, request, population), count, cycle_days, proposed, cuts, population)
+
+
+def _people(connection: Any, days: Table, act_days: Table | None, spans: measures.Spans) -> Table:
+    """`measures.of_customers`, kept: some customers after the others when there is too much of them at once."""
+    parts = parts_of(connection, [days] if act_days is None else [days, act_days])
+    if parts == 1:
+        return kept(connection, POPULATION, measures.of_customers(days, act_days, spans))
+
+    def of(part: int) -> Table:
+        mine = [
+            rows if rows is None else rows.filter((rows.customer_id.hash() & (parts - 1)) == part)
+            for rows in (days, act_days)
+        ]
+        return measures.of_customers(mine[0], mine[1], spans)
+
+    people = kept(connection, POPULATION, of(0))
+    for part in range(1, parts):
+        connection.raw_sql(f"INSERT INTO temp.{POPULATION} {connection.compile(of(part))}")
+    return people
+
+
+@singledispatch
+def parts_of(connection: Any, tables: list[Table]) -> int:
+    """In how many parts, a power of two, the customers of `tables` are measured. DuckDB spills sorts and sums, but the
+    values that the medians of a group-by are taken from stay in memory."""
+    rows = sum(int(connection.to_pyarrow(table.count()).as_py()) for table in tables)
+    return 1 << max(0, -(-rows // ROWS_AT_ONCE) - 1).bit_length()
 
 
 def _cycles(connection: Any, gaps: Expression, act_gaps: Expression) -> tuple[int | None, int | None]:

@@ -50,6 +50,12 @@ def kept(spark: SparkConnection, name: str, rows: Table) -> Table:
     return spark.keep(name, spark.frame(rows))
 
 
+@engine.parts_of.register
+def parts_of(spark: SparkConnection, tables: list[Table]) -> int:
+    """One: a cluster divides the customers among its tasks anyway."""
+    return 1
+
+
 @engine.cut_points.register
 def cut_points(spark: SparkConnection, people: Table) -> dict[str, Any]:
     """As `rfm.cut_points`, exactly, without bringing a population into order."""

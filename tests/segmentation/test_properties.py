@@ -313,3 +313,26 @@ def test_settings_that_make_no_sense_are_refused() -> None:
 def test_the_table_has_the_columns_that_it_says(engine: Run) -> None:
     row = engine(orders_of("a", 1))[0]["a"]
     assert ("customer_id", *row) == (*CORE_COLUMNS, *MORE_COLUMNS)
+
+
+@pytest.mark.parametrize("with_acts", [False, True])
+def test_customers_measured_in_parts_come_out_as_at_once(monkeypatch: pytest.MonkeyPatch, *, with_acts: bool) -> None:
+    drawn = random.Random(7)
+    day = datetime(2024, 1, 1)  # noqa: DTZ001 - wall time
+    times = [day + timedelta(days=drawn.randrange(900)) for _ in range(400)]
+    orders = pa.table(
+        {"customer_id": [drawn.randrange(60) for _ in times], "ordered_at": times, "amount": [UNITS] * 400}
+    )
+    acts = pa.table({"customer_id": [drawn.randrange(40, 90) for _ in times], "occurred_at": times})
+
+    def computed() -> tuple[list[str], Any]:
+        with open_duckdb(TAIPEI) as duck:
+            of_acts = {"acts": keep(duck, "acts", acts)} if with_acts else {}
+            request = Request(date(2026, 9, 1), TAIPEI, None, models="all")
+            found = compute(duck, keep(duck, "orders", orders), request, **of_acts)
+            return sorted(map(repr, duck.to_pyarrow(found.table).to_pylist())), found.population
+
+    at_once = computed()
+    assert len(at_once[0]) > 55
+    monkeypatch.setattr("segmentation.engine.ROWS_AT_ONCE", 50)
+    assert computed() == at_once
