@@ -12,7 +12,18 @@ from benchmarks.figures import Figure
 from service.cli.context import print_json
 from store.errors import BadInput
 
-SUBJECTS = ("webhook", "dispatch", "kills", "segmentation", "renewal", "rules", "keywords", "predict", "results")
+SUBJECTS = (
+    "webhook",
+    "clicks",
+    "dispatch",
+    "kills",
+    "segmentation",
+    "renewal",
+    "rules",
+    "keywords",
+    "predict",
+    "results",
+)
 
 
 def register(app: typer.Typer) -> None:

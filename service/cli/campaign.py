@@ -1,8 +1,6 @@
 """`retarget campaign`: plan, look at and steer campaigns."""
 
-import asyncio
 import json
-import uuid
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -16,24 +14,23 @@ from rich.table import Table
 from sqlalchemy import select
 
 from campaigns.audience.target import Audience
-from campaigns.content.message import compile_content
 from campaigns.money.forecast import forecast as forecast_of
 from campaigns.planning import schedule
 from campaigns.planning.plan import Plan, StepPlan, VariantPlan, create_campaign, one_step
-from campaigns.planning.schedule import campaign_by_id, variants_of
+from campaigns.planning.schedule import campaign_by_id
 from campaigns.results.catch_up import catch_up
 from campaigns.results.runs import campaign_results, runs_of
 from service.channels import channel_ids, channel_named
+from service.cli.campaign_content import register as register_content
 from service.cli.campaign_results import register as register_results
 from service.cli.campaign_results import totals_table
 from service.cli.campaign_settings import register as register_settings
 from service.cli.campaign_ways import register_ways
 from service.cli.context import opened_database, print_json, settings_for_command
-from service.settings import Settings
 from store.clock import system_clock
 from store.engine import reading, transaction
-from store.errors import BadInput, ExpectedError
-from store.models import Campaign, Channel
+from store.errors import BadInput
+from store.models import Campaign
 
 app = typer.Typer(help="Plan, look at and steer campaigns.", no_args_is_help=True, add_completion=False)
 
@@ -46,6 +43,7 @@ Calendar = Annotated[
         help="Recur: calendar words, 每月最後一個工作日 10:00 or 'every second Monday at 10:00, skip holidays'."
     ),
 ]
+register_content(app)
 register_results(app)
 register_settings(app)
 register_ways(app)
@@ -296,29 +294,3 @@ def forecast(campaign_id: CampaignId, as_json: AsJson = False) -> None:
     Console().print(table)
     for missing in expected.missing:
         typer.echo(missing)
-
-
-@app.command("send-test")
-def send_test(
-    campaign_id: CampaignId,
-    to: Annotated[str, typer.Option(help="The LINE user id to send to, such as your own.")],
-    name: Annotated[str, typer.Option(help="What {{ name }} reads as.")] = "測試",
-) -> None:
-    """Send a campaign's content to one LINE user now. It counts in the quota; links are not tracked."""
-    settings = settings_for_command()
-    with opened_database(settings) as engine, reading(engine) as session:
-        campaign = campaign_by_id(session, campaign_id)
-        channel_name = session.get_one(Channel, campaign.channel_id).name
-        content = variants_of(session, campaign_id)[0].messages
-    messages = compile_content(content)({"name": name, "display_name": name}, lambda url: url)
-    answer = asyncio.run(_push_once(settings, channel_name, to, messages))
-    if answer.outcome != "accepted":
-        raise ExpectedError(f"LINE did not take the test message: {answer.problem or answer.outcome}")
-    typer.echo(f"sent to {to}; LINE's request id is {answer.request_id}")
-
-
-async def _push_once(settings: Settings, channel_name: str, to: str, messages: bytes) -> Any:
-    from service.doors import bulk_door  # here, not above: it takes a second to import, and only this command needs it
-
-    async with bulk_door(channel_named(settings, channel_name), settings) as door:
-        return await door.push(to, messages, str(uuid.uuid4()))
