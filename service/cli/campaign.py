@@ -60,7 +60,7 @@ def create(
     text: Annotated[str | None, typer.Option(help="One text message; may hold links and {{ name }} fields.")] = None,
     messages: Annotated[
         list[Path] | None,
-        typer.Option(help="A JSON file with 1 to 5 LINE messages; repeated: variants A, B … that compete."),
+        typer.Option(help="A JSON file with 1 to 5 LINE messages, and versions by language; repeated: variants A, B …"),
     ] = None,
     experiment: Annotated[
         Path | None, typer.Option(help="A JSON file that says how variants compete: docs/campaigns.md, Experiments.")
@@ -80,6 +80,9 @@ def create(
     topic: Annotated[
         list[str] | None, typer.Option(help="URL=topic: who taps the link gets that tag; repeat it.")
     ] = None,
+    utm: Annotated[
+        list[str] | None, typer.Option(help="source=line, campaign=…: added to links without utm; repeat it.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Plan a campaign. Without --at, --cron or --calendar it stays a draft."""
@@ -98,6 +101,7 @@ def create(
         theme=theme,
         conversion_days=settings.conversion_days,
         topics=_topics(topic or []),
+        utm=_utm(utm or []),
     )
     named = channel_named(settings, channel)
     with opened_database(settings) as engine:
@@ -131,14 +135,26 @@ def _steps(text: str | None, paths: list[Path]) -> list[StepPlan]:
         raise BadInput(f"at most {len(ascii_uppercase)} variants can compete")
     if text is not None:
         return one_step([{"type": "text", "text": text}])
-    return [
-        StepPlan([VariantPlan(_messages(path), name=name) for name, path in zip(ascii_uppercase, paths, strict=False)])
-    ]
+    return [StepPlan([_variant(path, name) for name, path in zip(ascii_uppercase, paths, strict=False)])]
 
 
-def _messages(path: Path) -> Any:
-    read = _read_json(path)
-    return read["messages"] if isinstance(read, dict) and "messages" in read else read
+def _variant(path: Path, name: str) -> VariantPlan:
+    """A list of messages, or an object with `messages` and, by language, `languages`."""
+    read: Any = _read_json(path)
+    if not isinstance(read, dict) or "messages" not in read:
+        messages: Any = read  # of whatever kind: it is checked with the plan
+        return VariantPlan(messages, name=name)
+    languages = read.get("languages", {})
+    if not isinstance(languages, dict):
+        raise BadInput(f'"languages" of {path} must be an object: language, such as en, to messages')
+    return VariantPlan(read["messages"], name=name, languages=languages)
+
+
+def _utm(given: list[str]) -> dict[str, str]:
+    pairs = [words.partition("=") for words in given]
+    if wrong := [name for name, sign, _ in pairs if not sign]:
+        raise BadInput(f"--utm {wrong[0]!r} must be name=value, such as source=line")
+    return {name.removeprefix("utm_"): value for name, _, value in pairs}
 
 
 def _read_json(path: Path) -> Any:
