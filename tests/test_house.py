@@ -92,8 +92,7 @@ def test_only_the_tokenizer_imports_jieba_and_only_the_doors_the_sdk() -> None:
 def test_no_file_is_named_for_nothing_and_none_is_too_long() -> None:
     for path in _python_files():
         assert path.stem not in {"utils", "helpers", "helper", "common", "misc"}, path
-        most = 1_000 if path == ROOT / "store" / "models.py" else 500  # every table, on one page
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= most, path
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 500, path
 
 
 def test_locked_dependencies_name_no_host() -> None:

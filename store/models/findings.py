@@ -1,0 +1,233 @@
+"""What is worked out from the facts: rules, tags, segments, predictions, demand."""
+# No `from __future__ import annotations` here: SQLModel needs real annotations.
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import JSON, Index, Text, text
+from sqlmodel import Field
+
+from store.models.base import Row, json_of, key, ref
+from store.types import BigId, Decimal4, UTCDateTime
+
+
+class Rule(Row, table=True):
+    """A saved condition on customers: an audience, the ground of a tag, or a part of other rules."""
+
+    id: int | None = key()
+    name: str = Field(unique=True)
+    definition: dict[str, Any] = json_of(dict)  # see docs/rules.md
+    created_at: datetime = Field(sa_type=UTCDateTime)
+    updated_at: datetime = Field(sa_type=UTCDateTime)
+
+
+class Tag(Row, table=True):
+    """A label that people carry, and what puts it on and takes it off."""
+
+    id: int | None = key()
+    name: str = Field(unique=True)
+    kind: str = "fact"  # what it states: fact | model | predictive
+    line: str = "static"  # how the line is drawn: static (absolute) | dynamic (relative to today's population)
+    source: str = "hand"  # who puts it on: hand (people, imports, links) | group | rule | measure | preference
+    definition: dict[str, Any] = json_of(dict)  # what the source needs; empty for hand
+    cut: float | None = None  # dynamic: where the line lay when it was last drawn; null: never yet, or static
+    is_active: bool = True  # otherwise nothing is put on or taken off any more
+    created_at: datetime = Field(sa_type=UTCDateTime)
+    computed_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: never for the whole population
+    problem: str | None = Field(default=None, sa_type=Text)  # why it can't be computed; null: it can
+
+
+class CustomerTag(Row, table=True):
+    """A tag on a customer, from `since` until `until`: history is kept."""
+
+    __table_args__ = (
+        Index(
+            "uq_customer_tag_current",
+            "tag_id",
+            "customer_id",
+            unique=True,
+            sqlite_where=text("until IS NULL"),
+            postgresql_where=text("until IS NULL"),
+        ),
+    )
+
+    id: int | None = key()
+    tag_id: int = ref("tag.id")
+    customer_id: int = ref("customer.id", index=True)
+    since: datetime = Field(sa_type=UTCDateTime)
+    until: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: it is on now
+    strength: float = 1.0  # the decayed score of a preference, the chance of a prediction, 1 for others
+    source: str = "hand"  # hand | import | link | group | rule | measure | preference: who put it on
+    evidence: dict[str, Any] = json_of(dict)  # why it was put on
+    off_evidence: dict[str, Any] | None = Field(
+        default=None, sa_type=JSON(none_as_null=True)
+    )  # why it came off; null: it is on
+    falls_off_on: date | None = None  # when it would come off if nothing more happens; null: never by itself
+
+
+class TagCheck(Row, table=True):
+    """A predictive tag held against what happened: of those who had it on a day, who did what it said."""
+
+    tag_id: int = ref("tag.id", primary_key=True)
+    as_of: date = Field(primary_key=True)
+    until: date  # the end of the horizon, exclusive
+    people: int  # judged: everyone with a prediction on that day
+    tagged: int
+    happened: int  # among all judged
+    hits: int  # tagged, and it happened
+    computed_at: datetime = Field(sa_type=UTCDateTime)
+
+
+class SegmentRun(Row, table=True):
+    """One computation of all segments, as of the start of a day in the brand's time zone. One at a time, by the
+    index: the running one holds a lease, so that a dead one can be taken over."""
+
+    __table_args__ = (
+        Index(
+            "uq_segment_run_running",
+            "state",
+            unique=True,
+            sqlite_where=text("state = 'running'"),
+            postgresql_where=text("state = 'running'"),
+        ),
+    )
+
+    id: int | None = key()
+    as_of: date
+    state: str  # running finished failed
+    settings: dict[str, Any] = json_of(dict)  # cycle, scoring and cut points that made the result
+    started_at: datetime = Field(sa_type=UTCDateTime)
+    lease_until: datetime = Field(sa_type=UTCDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: running or failed
+    customer_count: int = 0
+    change_count: int = 0  # customers whose segment changed in some model
+    last_change_id: int = Field(default=0, sa_type=BigId)  # the newest SegmentChange when it finished
+
+
+class CustomerSegment(Row, table=True):
+    """What the newest computation says of a customer. Null scores: no paid order in the look-back window."""
+
+    customer_id: int = ref("customer.id", primary_key=True)
+    last_ordered_on: date | None = None
+    frequency: int | None = None
+    monetary: Decimal | None = Field(default=None, sa_type=Decimal4)
+    r: int | None = None
+    f: int | None = None
+    m: int | None = None
+    rf4: str | None = Field(default=None, index=True)
+    rf11: str | None = Field(default=None, index=True)
+    rfm3: str | None = Field(default=None, index=True)
+    rfm8: str | None = Field(default=None, index=True)
+    nesl: str = Field(index=True)
+    nes: str = Field(index=True)
+    cycle_days: int | None = None  # the person's own purchase cycle, shrunk to the brand's; null: no paid order
+    nesl_personal: str = Field(default="never", index=True)  # by that cycle, like the next
+    nes_personal: str = Field(default="never", index=True)
+    loyalty: float | None = None  # (t / n) × s, 0 and more; null: no paid order
+    loyalty_percentile: float | None = None  # 0..100 among those with a loyalty, when the population was last computed
+    activity: str = Field(default="none", index=True)  # customer state
+    paid_total: Decimal | None = Field(default=None, sa_type=Decimal4)  # all history: past lifetime value
+    computed_at: datetime = Field(sa_type=UTCDateTime)
+
+
+class SegmentChange(Row, table=True):
+    """A customer's segments before and after a computation that changed at least one of them. Who was in which segment
+    when follows from these, in the order of their ids. Null old_nesl: the customer was new. Other nulls: no paid
+    order counted at that side."""
+
+    __table_args__ = (
+        Index(None, "customer_id", "id"),
+        Index(None, "run_id", "as_of", "id"),
+        {"sqlite_autoincrement": True},  # campaigns read on from an id: it must never be given again
+    )
+
+    id: int | None = key()
+    customer_id: int = ref("customer.id")
+    run_id: int | None = ref("segment_run.id", nullable=True)  # null: between runs, after new facts
+    as_of: date  # the day that it was computed for
+    changed_at: datetime = Field(sa_type=UTCDateTime, index=True)
+    old_rf4: str | None = None
+    old_rf11: str | None = None
+    old_rfm3: str | None = None
+    old_rfm8: str | None = None
+    old_nesl: str | None = None
+    old_nes: str | None = None
+    old_nesl_personal: str | None = None
+    old_nes_personal: str | None = None
+    old_activity: str | None = None
+    rf4: str | None = None
+    rf11: str | None = None
+    rfm3: str | None = None
+    rfm8: str | None = None
+    nesl: str
+    nes: str
+    nesl_personal: str = "never"
+    nes_personal: str = "never"
+    activity: str = "none"
+
+
+class BrandSetting(Row, table=True):
+    """What the brand has chosen for its models, in place of the defaults: one row per group of settings."""
+
+    name: str = Field(primary_key=True)  # "segments", "loyalty", "activity", …
+    value: dict[str, Any] = json_of(dict)
+    updated_at: datetime = Field(sa_type=UTCDateTime)
+    updated_by: str
+
+
+class SegmentSizeOnDay(Row, table=True):
+    """How many customers each segment had on a day, and what they had paid: written by each whole run."""
+
+    as_of: date = Field(primary_key=True)
+    model: str = Field(primary_key=True)
+    segment: str = Field(primary_key=True)
+    customers: int
+    value: Decimal = Field(sa_type=Decimal4)
+
+
+class PredictionRun(Row, table=True):
+    """One computation of predictions for everyone, or why there is none. One at a time, by the index, as a
+    SegmentRun."""
+
+    __table_args__ = (
+        Index(
+            "uq_prediction_run_running",
+            "state",
+            unique=True,
+            sqlite_where=text("state = 'running'"),
+            postgresql_where=text("state = 'running'"),
+        ),
+    )
+
+    id: int | None = key()
+    as_of: date
+    state: str  # running finished failed off (too little data for every horizon)
+    problem: str | None = Field(default=None, sa_type=Text)  # why off; null otherwise
+    cycle_days: int  # the horizon of "the next cycle"
+    quality: dict[str, Any] = json_of(dict)  # per horizon: measured on held-back days, or why it is left out
+    customer_count: int = 0
+    started_at: datetime = Field(sa_type=UTCDateTime)
+    lease_until: datetime = Field(sa_type=UTCDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: running or failed
+
+
+class CustomerPrediction(Row, table=True):
+    """What the newest prediction run says of a customer with a paid order. Null: too little data for that horizon."""
+
+    customer_id: int = ref("customer.id", primary_key=True)
+    run_id: int = ref("prediction_run.id")  # the run that last changed the row
+    p_buy: float | None = None  # 0..1: at least one order in the next cycle
+    churn_risk: float | None = None  # 0..1: no order within the churn horizon
+    expected_orders: float | None = None  # in the next cycle
+    spend_90: Decimal | None = Field(default=None, sa_type=Decimal4)  # expected, in the next 90 days
+    spend_365: Decimal | None = Field(default=None, sa_type=Decimal4)
+
+
+class DemandReport(Row, table=True):
+    """What growing groups want against what the catalogue has, worked out on a day: see segmentation/demand/."""
+
+    id: int | None = key()
+    as_of: date
+    made_at: datetime = Field(sa_type=UTCDateTime)
+    result: dict[str, Any] = json_of(dict)

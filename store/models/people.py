@@ -1,0 +1,59 @@
+"""Who: channels, customers, their LINE accounts."""
+# No `from __future__ import annotations` here: SQLModel needs real annotations.
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import UniqueConstraint
+from sqlmodel import Field
+
+from store.models.base import Row, json_of, key, ref
+from store.types import BigId, UTCDateTime
+
+
+class Channel(Row, table=True):
+    """One LINE Official Account. Its secrets are settings, never rows."""
+
+    id: int | None = key()
+    name: str = Field(unique=True)  # the <channel> of /webhook/<channel>
+    destination: str | None = None  # the bot's user id; null until LINE has told us
+    quota_limit: int | None = None  # LINE's messages a month; null: unlimited, or not read yet
+    quota_used: int | None = None  # LINE's own approximate figure; null: not read yet, like the next
+    quota_read_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    stopped_reason: str | None = None  # set when LINE refuses the token (401/403): nothing is sent until cleared
+    units_of_others: int = 0  # names of aggregation units that LINE has counted in `units_month` beyond our own
+    units_month: str | None = None  # 2026-11; null: LINE was never asked
+
+
+class Customer(Row, table=True):
+    """One person."""
+
+    id: int | None = key()
+    member_id: str | None = Field(default=None, unique=True)  # the brand's own id; null until bound
+    name: str | None = None  # given by the brand; null when unknown, like the next four
+    gender: str | None = None
+    birthday: date | None = None
+    city: str | None = None
+    language: str | None = None
+    attributes: dict[str, Any] = json_of(dict)
+    marketing_refused_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # set: no marketing at all
+    # LINE's time of the newest refusal or resumption: an older one that arrives late changes nothing
+    refusal_changed_ms: int = Field(default=0, sa_type=BigId, sa_column_kwargs={"server_default": "0"})
+    created_at: datetime = Field(sa_type=UTCDateTime)
+
+
+class LineAccount(Row, table=True):
+    """A person's LINE identity on one channel."""
+
+    __table_args__ = (UniqueConstraint("channel_id", "line_user_id"),)
+
+    id: int | None = key()
+    channel_id: int = ref("channel.id")
+    line_user_id: str
+    customer_id: int = ref("customer.id", index=True)
+    is_following: bool | None = None  # null: imported or seen only in a group, so not yet known
+    follow_changed_ms: int = Field(default=0, sa_type=BigId)  # LINE's time of the newest follow or unfollow
+    display_name: str | None = None  # null until the profile is fetched, like the next
+    profile_language: str | None = None
+    profile_due_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)  # null: nothing to fetch
+    profile_tries: int = 0
