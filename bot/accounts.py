@@ -14,7 +14,7 @@ from sqlmodel import Session
 from bot.events import LineEvent
 from bot.wishes import wish_of
 from store.engine import insert_for, table_of
-from store.models import AuditEntry, Channel, Customer, LineAccount
+from store.models import AuditEntry, Channel, Customer, Enrolment, LineAccount
 from store.types import UTCDateTime
 
 AccountKey = tuple[int, str]  # channel id, LINE user id
@@ -22,6 +22,7 @@ AccountKey = tuple[int, str]  # channel id, LINE user id
 _account = table_of(LineAccount)
 _customer = table_of(Customer)
 _channel = table_of(Channel)
+_enrolment = table_of(Enrolment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +150,20 @@ def record_wishes(
     audit = []
     for customer_id, (ms, refuses, event) in sorted(newest.items()):  # rare: a statement each is no burden
         if _set_wish(session, customer_id, ms, refuses, event.occurred_at):
+            if refuses:
+                _end_sequences(session, customer_id)
             action = "marketing_refused" if refuses else "marketing_resumed"
             detail = {"customer_id": customer_id, "event_key": event.key}
             audit.append({"at": now, "actor": "customer", "action": action, "detail": detail})
     if audit:
         session.execute(insert(table_of(AuditEntry)), audit)
+
+
+def _end_sequences(session: Session, customer_id: int) -> None:
+    """Whoever refuses leaves every campaign that they are on the way through, at once: a later resumption is no return.
+    What was chosen for them is skipped when it would be sent."""
+    on_the_way = (_enrolment.c.customer_id == customer_id, _enrolment.c.state.in_(("waiting", "taken")))
+    session.execute(update(_enrolment).where(*on_the_way).values(state="left", reason="refused"))
 
 
 def _set_wish(session: Session, customer_id: int, ms: int, refuses: bool, occurred_at: datetime) -> bool:

@@ -11,17 +11,19 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine, select
 from sqlmodel import Session
 
+from campaigns.audience.target import Audience, Target, matches, read_targets
 from campaigns.planning import enrolments, schedule
 from campaigns.planning.conditions import is_rule, since_entering, who_fits
 from campaigns.planning.enrolments import SLICE, Due
 from campaigns.planning.feeds import entries_of
 from campaigns.planning.schedule import campaign_by_id
+from segmentation.rules.types import to_builtins
 from store.clock import Clock
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput
-from store.models import Campaign, CampaignStep
+from store.models import Campaign, CampaignStep, Customer
 
-campaign, step = table_of(Campaign), table_of(CampaignStep)
+campaign, step, customer = table_of(Campaign), table_of(CampaignStep), table_of(Customer)
 
 
 def move_people(engine: Engine, *, zone: ZoneInfo, clock: Clock) -> list[int]:
@@ -99,6 +101,10 @@ def _looked_at(
         fitting = set(due.rest)
         if condition is not None and not is_rule(condition):
             fitting = enrolments.who_of(session, fitting, since_entering(condition))
+    if found.trigger is not None and step_number == schedule.FIRST_STEP:
+        inside = _inside(engine, found, set(due.rest.values()), zone=zone, clock=clock)
+        due.ends.update({key: "not_in_audience" for key, who in due.rest.items() if who not in inside})
+        fitting -= due.ends.keys()
     if goal is not None and is_rule(goal):
         there = who_fits(engine, goal, list(due.rest.values()), zone=zone, clock=clock)
         due.ends.update({key: "goal" for key, who in due.rest.items() if who in there})
@@ -108,6 +114,24 @@ def _looked_at(
         fitting = {key for key in fitting if due.rest[key] in them}
     rest = {key: who for key, who in due.rest.items() if key not in due.ends}
     return Due(campaign_id, step_number, due.ends, rest), fitting
+
+
+def _inside(engine: Engine, found: Campaign, people: set[int], *, zone: ZoneInfo, clock: Clock) -> set[int]:
+    """Those of `people` (customer ids) whom a campaign's audience means now."""
+    audience = Audience.from_json(found.audience)
+    if (list(audience.any_of), list(audience.none_of)) == (["all"], []):
+        return people
+    with reading(engine) as session:
+        targets = read_targets(session, audience)
+
+    def of(target: Target) -> set[int]:
+        if target.rule is not None:
+            return who_fits(engine, to_builtins(target.rule), list(people), zone=zone, clock=clock)
+        with reading(engine) as session:
+            return set(session.scalars(select(customer.c.id).where(customer.c.id.in_(people), matches(target, 0))))
+
+    wanted, unwanted = (set().union(*map(of, part)) for part in (targets.wanted, targets.unwanted))
+    return wanted - unwanted
 
 
 def _end_by_goal(engine: Engine, campaign_id: int) -> None:

@@ -21,7 +21,6 @@ from sqlalchemy import (
     column,
     exists,
     func,
-    insert,
     not_,
     or_,
     select,
@@ -427,7 +426,7 @@ def let_go(session: Session, claimed: Claimed, worker: str, *, not_before: datet
     left = session.scalar(select(func.count()).select_from(delivery).where(*_chosen_in(claimed)))
     held = session.execute(
         update(batch)
-        .where(*_held(claimed, worker))
+        .where(*held_by(claimed, worker))
         .values(
             state="due" if left else "done",
             claimed_by=None,
@@ -448,7 +447,7 @@ def record_batches(
     for claimed, outcome in outcomes:
         session.execute(
             update(table_of(SendBatch))
-            .where(*_held(claimed, worker))
+            .where(*held_by(claimed, worker))
             .values(
                 state=outcome.state,
                 claimed_by=None,
@@ -462,60 +461,8 @@ def record_batches(
         )
 
 
-def split_batch(session: Session, claimed: Claimed, worker: str, keys: Sequence[str]) -> None:
-    """LINE refused a multicast for one of its recipients: two halves with new retry keys take its place.
-
-    The old key was refused, so nobody got it. Bisection ends at the bad id; all others are sent to.
-    """
-    delivery, batch = table_of(Delivery), table_of(SendBatch)
-    session.execute(  # the run's row orders those who number new batches
-        select(table_of(CampaignRun).c.id).where(table_of(CampaignRun).c.id == claimed.run_id).with_for_update()
-    )
-    held = session.execute(
-        update(batch).where(*_held(claimed, worker)).values(state="split", claimed_by=None, is_tallied=False)
-    )
-    if held.rowcount == 0:  # type: ignore[attr-defined]
-        return  # the lease was lost and another worker decides
-    people = list(
-        session.scalars(
-            select(delivery.c.customer_id)
-            .where(
-                delivery.c.run_id == claimed.run_id,
-                delivery.c.batch_number == claimed.batch_number,
-                delivery.c.state == "chosen",
-            )
-            .order_by(delivery.c.customer_id)
-        )
-    )
-    last = session.scalar(select(func.max(batch.c.batch_number)).where(batch.c.run_id == claimed.run_id)) or 0
-    middle = len(people) // 2
-    for number, (key, half) in enumerate(zip(keys, (people[:middle], people[middle:]), strict=True), last + 1):
-        session.execute(
-            insert(batch).values(
-                run_id=claimed.run_id,
-                batch_number=number,
-                recipient_count=len(half),
-                variant_id=claimed.variant_id,
-                language=claimed.language,
-                wave=0,
-                state="due",
-                attempts=0,
-                retry_key=key,
-            )
-        )
-        session.execute(
-            update(delivery)
-            .where(
-                delivery.c.run_id == claimed.run_id,
-                delivery.c.batch_number == claimed.batch_number,
-                delivery.c.customer_id.between(half[0], half[-1]),
-                delivery.c.state == "chosen",
-            )
-            .values(batch_number=number)
-        )
-
-
-def _held(claimed: Claimed, worker: str) -> tuple[Any, ...]:
+def held_by(claimed: Claimed, worker: str) -> tuple[Any, ...]:
+    """SQL on send_batch: this batch, if it is still in the hands of `worker`."""
     batch = table_of(SendBatch)
     return (
         batch.c.run_id == claimed.run_id,

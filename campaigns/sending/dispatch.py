@@ -40,9 +40,9 @@ from campaigns.sending.claims import (
     record_outcomes,
     renew,
     runs_to_stop,
-    split_batch,
 )
 from campaigns.sending.pace import Pacer
+from campaigns.sending.splitting import split_batch
 from campaigns.sending.units import units_of
 from store.clock import Clock
 from store.engine import is_sqlite, reading, transaction

@@ -1,6 +1,7 @@
 """`retarget campaign`: plan, look at and steer campaigns."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -16,12 +17,14 @@ from sqlalchemy import select
 from campaigns.audience.target import Audience
 from campaigns.money.forecast import forecast as forecast_of
 from campaigns.planning import schedule
+from campaigns.planning.coming import when_words
 from campaigns.planning.plan import Plan, StepPlan, VariantPlan, create_campaign, one_step
 from campaigns.planning.schedule import campaign_by_id
 from campaigns.results.catch_up import catch_up
 from campaigns.results.runs import campaign_results, runs_of
 from service.channels import channel_ids, channel_named
 from service.cli.campaign_content import register as register_content
+from service.cli.campaign_planning import minutes_of, register_planning, step_of
 from service.cli.campaign_results import register as register_results
 from service.cli.campaign_results import totals_table
 from service.cli.campaign_settings import register as register_settings
@@ -44,6 +47,7 @@ Calendar = Annotated[
     ),
 ]
 register_content(app)
+register_planning(app)
 register_results(app)
 register_settings(app)
 register_ways(app)
@@ -75,6 +79,25 @@ def create(
     at: Annotated[str | None, typer.Option(help="now, or a time such as 2026-11-30T10:00 (brand's zone).")] = None,
     cron: Cron = None,
     calendar: Calendar = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            help="Enter person by person: nesl:E→S1, tag:NAME, click:TOPIC, 生日前 7 天, 購買後 30 天 … or JSON."
+        ),
+    ] = None,
+    wait: Annotated[str | None, typer.Option(help="With --on: how long after entering, such as 30m, 4h, 3d.")] = None,
+    step: Annotated[
+        list[str] | None,
+        typer.Option(help="A later step: '3d: text', '3d [not clicked]: text' or '3d: @messages.json'; repeat it."),
+    ] = None,
+    goal: Annotated[
+        str | None, typer.Option(help="Who reaches it gets nothing more: bought, clicked, rule:NAME or a rule's JSON.")
+    ] = None,
+    best_hour: Annotated[bool, typer.Option("--best-hour", help="Each person at the hour at which they tap.")] = False,
+    ignore_quiet_hours: Annotated[
+        bool, typer.Option("--ignore-quiet-hours", help="Send in the brand's quiet hours too.")
+    ] = False,
+    priority: Annotated[int, typer.Option(help="Of several campaigns for one person the highest goes first.")] = 0,
     theme: Annotated[str | None, typer.Option(help="What it is about, for the keyword report.")] = None,
     channel: Annotated[str | None, typer.Option(help="Which LINE account, if there are several.")] = None,
     topic: Annotated[
@@ -85,13 +108,18 @@ def create(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Plan a campaign. Without --at, --cron or --calendar it stays a draft."""
+    """Plan a campaign. Without --at, --cron, --calendar or --on it stays a draft."""
     settings = settings_for_command()
     now = system_clock()
     plan = Plan(
         name=name,
         audience=Audience(tuple(to), tuple(without or ())),
-        steps=_steps(text, messages or []),
+        steps=_with_steps(_steps(text, messages or []), wait, step or []),
+        trigger=on,
+        goal=goal,
+        at_best_hour=best_hour,
+        keeps_quiet_hours=not ignore_quiet_hours,
+        priority=priority,
         experiment=None if experiment is None else _read_json(experiment),
         reply_first_minutes=reply_first,
         at=_moment(at, settings.zone, now),
@@ -136,6 +164,12 @@ def _steps(text: str | None, paths: list[Path]) -> list[StepPlan]:
     if text is not None:
         return one_step([{"type": "text", "text": text}])
     return [StepPlan([_variant(path, name) for name, path in zip(ascii_uppercase, paths, strict=False)])]
+
+
+def _with_steps(first: list[StepPlan], wait: str | None, later: list[str]) -> list[StepPlan]:
+    if wait is not None:
+        first = [replace(first[0], wait_minutes=minutes_of(wait, "--wait"))]
+    return [*first, *(step_of(words, lambda path: _variant(path, "A")) for words in later)]
 
 
 def _variant(path: Path, name: str) -> VariantPlan:
@@ -215,6 +249,7 @@ def _described(campaign: Campaign) -> dict[str, Any]:
         "to": str(Audience.from_json(campaign.audience)),
         "way": campaign.way,
         "recurs": campaign.recurs,
+        "when": when_words(campaign, "zh"),
         "next_fire_at": campaign.next_fire_at.isoformat() if campaign.next_fire_at else None,
         "problem": campaign.problem,
     }
@@ -234,6 +269,8 @@ def show(campaign_id: CampaignId, as_json: AsJson = False) -> None:
         print_json({**_described(campaign), "runs": len(runs), **results.to_json()})
         return
     _print_state(campaign, False, settings.zone)
+    if words := when_words(campaign, "zh"):
+        typer.echo(f"{words} / {when_words(campaign, 'en')}")
     if campaign.problem:
         typer.echo(f"problem: {campaign.problem}")
     Console().print(totals_table(results, f"{len(runs)} runs"))

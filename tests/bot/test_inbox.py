@@ -12,9 +12,9 @@ from sqlalchemy import Engine, event, insert, text, update
 from bot.events import read_event
 from bot.inbox import process_inbox
 from store.engine import table_of, transaction
-from store.models import AuditEntry, BehaviourEvent, Channel, Customer, LineAccount, Reply, WebhookBody
+from store.models import AuditEntry, BehaviourEvent, Channel, Customer, Enrolment, LineAccount, Reply, WebhookBody
 from tests.bot.conftest import DESTINATION, PERSON, SAMPLES, TEXTS, Chat, body_of, sample_event
-from tests.factories import make_account, make_channel, make_customer
+from tests.factories import make_account, make_campaign, make_channel, make_customer
 
 OTHER = "U" + "7" * 32
 ALL_KINDS = sorted(path.stem for path in SAMPLES.glob("*.json"))
@@ -306,3 +306,31 @@ def test_refusal_noted_by_a_marketer_is_not_undone_by_an_older_resumption(chat: 
     assert chat.rows(Customer)[0].marketing_refused_at == chat.clock()
     chat.take(chat.text("訂閱", at_ms=chat.ms(seconds=1)))
     assert chat.rows(Customer)[0].marketing_refused_at is None
+
+
+def test_a_refusal_ends_every_sequence_at_once_and_a_resumption_does_not_bring_it_back(chat: Chat) -> None:
+    chat.take(chat.text("hi"))
+    (customer,) = chat.rows(Customer)
+    with transaction(chat.engine) as session:
+        channel = session.get_one(Channel, chat.channel_id)
+        campaign = make_campaign(session, channel)
+        assert campaign.id is not None
+        assert customer.id is not None
+        for state in ("waiting", "taken", "finished"):
+            session.add(
+                Enrolment(
+                    campaign_id=campaign.id,
+                    customer_id=customer.id,
+                    entry_key=state,
+                    entered_at=chat.clock(),
+                    due_at=chat.clock(),
+                    state=state,
+                )
+            )
+    chat.take(chat.text("請不要再傳了", at_ms=chat.ms(seconds=1)))
+    chat.take(chat.text("訂閱", at_ms=chat.ms(seconds=2)))
+    assert [(row.state, row.reason) for row in chat.rows(Enrolment, "id")] == [
+        ("left", "refused"),
+        ("left", "refused"),
+        ("finished", None),
+    ]

@@ -99,6 +99,22 @@ def test_messages_come_from_a_file(retarget: Retarget, tmp_path: Path, wrap: boo
     assert made["state"] == "draft"
 
 
+def test_a_sequence_on_an_event_and_one_by_the_calendar_are_shown_in_words(retarget: Retarget) -> None:
+    content = ["--to", "all", "--text", "a"]
+    steps = ["--wait", "30m", "--step", "3d [not clicked]: 還在嗎", "--goal", "bought"]
+    made = retarget("create", "--name", "wake", *content, "--on", "nesl:E→S1", *steps, "--best-hour", "--json")
+    assert made["state"] == "scheduled"
+    monthly = ["--calendar", "last workday of every month at 10:00", "--ignore-quiet-hours", "--priority", "3"]
+    retarget("create", "--name", "monthly", *content, *monthly)
+    by_name = {one["name"]: one for one in retarget("list", "--json")}
+    assert by_name["wake"]["when"] == "當顧客由主力客 E變為瞌睡客 S1"
+    assert by_name["monthly"]["recurs"] == "每月最後一個工作日 10:00"
+    coming = retarget("calendar", "--days", "62", "--json")
+    assert {one["name"] for one in coming["firings"]} == {"monthly"}
+    assert len(coming["firings"]) in (2, 3)
+    assert [one["name"] for one in coming["listening"]] == ["wake"]
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -114,6 +130,13 @@ def test_messages_come_from_a_file(retarget: Retarget, tmp_path: Path, wrap: boo
         ["create", "--name", "n", "--to", "all", "--text", "a", "--holdout", "nan"],
         ["create", "--name", "n", "--to", "all", "--text", "a", "--holdout", "0.00001"],
         ["create", "--name", "n", "--to", "all", "--text", "a", "--cron", "whenever"],
+        ["create", "--name", "n", "--to", "all", "--text", "a", "--calendar", "sometimes"],
+        ["create", "--name", "n", "--to", "all", "--text", "a", "--calendar", "每天 10:00", "--cron", "0 10 * * *"],
+        ["create", "--name", "n", "--to", "all", "--text", "a", "--on", "whenever"],
+        ["create", "--name", "n", "--to", "all", "--text", "a", "--wait", "soon"],
+        ["create", "--name", "n", "--to", "all", "--text", "a", "--step", "b"],
+        ["create", "--name", "n", "--to", "all", "--text", "a", "--step", "3d [perhaps]: b"],
+        ["create", "--name", "n", "--to", "all", "--text", "a", "--goal", "fame"],
         ["create", "--name", "n", "--to", "all", "--text", "a", "--channel", "other"],
         ["create", "--name", "n", "--to", "all", "--text", "a", "--way", "pigeon"],
     ],

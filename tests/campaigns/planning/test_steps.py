@@ -10,10 +10,13 @@ import pytest
 from sqlalchemy import Engine, delete, insert, select, update
 from sqlalchemy.event import listen, remove
 
+from campaigns.audience.target import Audience
 from campaigns.planning import schedule
+from campaigns.planning.coming import coming, listening
 from campaigns.planning.enrolments import SLICE
 from campaigns.planning.plan import StepPlan, VariantPlan
 from campaigns.planning.steps import move_people
+from campaigns.settings import change_settings
 from segmentation.rules.saved import save_rule
 from segmentation.tags.hand import put_on
 from store.engine import reading, table_of, transaction
@@ -549,6 +552,44 @@ def test_a_moment_that_was_missed_for_a_day_enrols_nobody(open_shop: Opener) -> 
     campaign = shop.plan(steps=says("happy"), trigger="生日 10:00")
     step_on(shop, minutes=48 * 60)  # the worker was down
     assert on_the_way(shop, campaign) == []
+
+
+def test_who_is_not_in_the_audience_leaves_at_once(open_shop: Opener) -> None:
+    shop = open_shop(3)
+    with transaction(shop.engine) as session:
+        customer = table_of(Customer)
+        session.execute(update(customer).where(customer.c.id.in_(shop.ids[:2])).values(city="Taipei"))
+        save_rule(session, "from Taipei", {"type": "attribute", "name": "city", "is": "Taipei"}, shop.clock())
+        session.add(Tag(name="staff", created_at=shop.clock()))
+        session.flush()
+        put_on(session, "staff", [shop.ids[0]], actor="ann", now=shop.clock(), today=shop.clock().date())
+    audience = Audience(("rule:from Taipei",), ("tag:staff",))
+    campaign = shop.plan(steps=says("a"), trigger="nesl:→S1", audience=audience)
+    for number in (1, 2, 3):
+        moved(shop, number, "E", "S1")
+    step_on(shop)
+    assert told(shop) == [(2, "a")]
+    reasons = [reason for _, _, reason, _ in on_the_way(shop, campaign)]
+    assert reasons == ["not_in_audience", None, "not_in_audience"]
+
+
+def test_the_calendar_shows_what_comes_after_quiet_hours(open_shop: Opener) -> None:
+    shop = open_shop(2)
+    with transaction(shop.engine) as session:
+        change_settings(session, {"quiet_hours": "22:00-08:00"}, actor="ann", now=shop.clock())
+    nightly = shop.plan(recurs="每月 10 日 23:00", at=None)
+    sequence = shop.plan(steps=says("one", "two", wait2=90))
+    listens = shop.plan(steps=says("a"), trigger="nesl:→S1")
+    step_on(shop)
+    with reading(shop.engine) as session:
+        found = coming(session, zone=ZONE, now=shop.clock(), days=30)
+        waiting = listening(session)
+    assert [(one.campaign_id, one.step_number, one.people, one.is_put_off) for one in found] == [
+        (sequence, 2, 2, False),
+        (nightly, 1, None, True),
+    ]
+    assert found[1].at == datetime(2026, 11, 11, 8, tzinfo=ZONE)
+    assert [(one.campaign_id, one.chinese) for one in waiting] == [(listens, "當顧客進入瞌睡客 S1")]
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from campaigns.sending.claims import (
     record_batches,
     record_outcomes,
     renew,
-    split_batch,
 )
+from campaigns.sending.splitting import split_batch
 from store.engine import reading, table_of, transaction
 from store.models import Delivery, SendBatch
 from tests.campaigns.conftest import PLAIN, ZONE, Shop
