@@ -174,6 +174,8 @@ def freeze_slice(session: Session, run_id: int, *, zone: ZoneInfo, now: datetime
         return False
     part = _next_part(session, run, targets, size)
     if part is None:
+        if _forget_members(session, run_id, size):
+            return True
         audience_is_frozen(session, run, now=now)
         return False
     frozen = Freeze(session, run, zone, now)
@@ -184,6 +186,13 @@ def freeze_slice(session: Session, run_id: int, *, zone: ZoneInfo, now: datetime
     run.frozen_up_to = part.high
     session.add(run)
     return True
+
+
+def _forget_members(session: Session, run_id: int, size: int) -> bool:
+    """Delete members whom no slice came to: those who were to be left out of a narrow audience. False: none is left."""
+    some = select(run_member.c.customer_id).where(run_member.c.run_id == run_id).limit(size)
+    gone = session.execute(delete(run_member).where(run_member.c.run_id == run_id, run_member.c.customer_id.in_(some)))
+    return bool(gone.rowcount)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)

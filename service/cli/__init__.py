@@ -29,6 +29,7 @@ COMMANDS = {
     "segment": "segment",
     "rule": "rule",
     "tag": "tag",
+    "list": "lists",
     "predict": "predict",
     "demand": "demand",
     "campaign": "campaign",

@@ -25,6 +25,7 @@ from campaigns.results.runs import campaign_results, runs_of
 from service.channels import channel_ids, channel_named
 from service.cli.campaign_content import register as register_content
 from service.cli.campaign_planning import minutes_of, register_planning, step_of
+from service.cli.campaign_preview import register as register_preview
 from service.cli.campaign_results import register as register_results
 from service.cli.campaign_results import totals_table
 from service.cli.campaign_settings import register as register_settings
@@ -48,6 +49,7 @@ Calendar = Annotated[
 ]
 register_content(app)
 register_planning(app)
+register_preview(app)
 register_results(app)
 register_settings(app)
 register_ways(app)
@@ -58,7 +60,9 @@ def create(
     name: Annotated[str, typer.Option(help="What marketers call it.")],
     to: Annotated[
         list[str],
-        typer.Option(help="Whom: all, MODEL=SEGMENT (rf11=champions), tag:NAME or list:NAME; repeated: any of these."),
+        typer.Option(
+            help="Whom: all, MODEL=SEGMENT (rf11=champions), tag:NAME, list:NAME or rule:NAME; repeat it: any of these."
+        ),
     ],
     without: Annotated[list[str] | None, typer.Option(help="Whom to leave out, in the same words; repeat it.")] = None,
     text: Annotated[str | None, typer.Option(help="One text message; may hold links and {{ name }} fields.")] = None,

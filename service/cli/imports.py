@@ -43,7 +43,7 @@ def customers(
 ) -> None:
     """Import customers: customer_id, optional line_user_id, name, gender, birthday, city, language, tags ("a;b");
     every other column becomes an attribute. An empty cell leaves what is stored."""
-    with _opened() as (settings, engine), _bar() as progress:
+    with _opened() as (settings, engine), progress_bar() as progress:
         channel_id = _channel_id(engine, settings, channel)
         report = import_customers(
             engine,
@@ -54,39 +54,39 @@ def customers(
             progress=progress,
             refused_path=refused,
         )
-    _finish(report, "customers", as_json=as_json)
+    finish(report, "customers", as_json=as_json)
 
 
 @app.command("orders")
 def orders(file: FileArgument, refused: RefusedOption = None, as_json: JsonOption = False) -> None:
     """Import orders: order_id, customer_id, ordered_at, amount; optional status (paid, refunded, cancelled), total,
     currency, coupon, and sku, quantity, unit_price, discount, with which each row is a part of its order."""
-    with _opened() as (settings, engine), _bar() as progress:
+    with _opened() as (settings, engine), progress_bar() as progress:
         report = import_orders(
             engine, file, zone=settings.zone, clock=system_clock, progress=progress, refused_path=refused
         )
-    _finish(report, "orders", as_json=as_json)
+    finish(report, "orders", as_json=as_json)
 
 
 @app.command("products")
 def products(file: FileArgument, refused: RefusedOption = None, as_json: JsonOption = False) -> None:
     """Import products: sku, name; optional description, categories and labels ("a;b"), price, in_stock, url."""
-    with _opened() as (settings, engine), _bar() as progress:
+    with _opened() as (settings, engine), progress_bar() as progress:
         report = import_products(
             engine, file, zone=settings.zone, clock=system_clock, progress=progress, refused_path=refused
         )
-    _finish(report, "products", as_json=as_json)
+    finish(report, "products", as_json=as_json)
 
 
 @app.command("events")
 def events(file: FileArgument, refused: RefusedOption = None, as_json: JsonOption = False) -> None:
     """Import events of the brand's site: event_id, customer_id, kind (product_view, search, …), occurred_at; optional
     sku, topic, text (words searched for); every other column is kept with the event."""
-    with _opened() as (settings, engine), _bar() as progress:
+    with _opened() as (settings, engine), progress_bar() as progress:
         report = import_events(
             engine, file, zone=settings.zone, clock=system_clock, progress=progress, refused_path=refused
         )
-    _finish(report, "events", as_json=as_json)
+    finish(report, "events", as_json=as_json)
 
 
 @contextmanager
@@ -118,7 +118,7 @@ def _channel_id(engine: Engine, settings: Settings, name: str | None) -> int | N
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[int, int], None] | None]:
+def progress_bar() -> Iterator[Callable[[int, int], None] | None]:
     """A progress bar on standard error when a person is looking; otherwise None."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -130,7 +130,7 @@ def _bar() -> Iterator[Callable[[int, int], None] | None]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _finish(report: ImportReport, noun: str, *, as_json: bool) -> None:
+def finish(report: ImportReport, noun: str, *, as_json: bool) -> None:
     """Print the report. Exit code 1 when rows were given and none could be used, else 0."""
     if as_json:
         print_json(report.to_json())

@@ -1,0 +1,171 @@
+"""Whom an audience means, before it is saved: how many, and ten of them with why each would be skipped. Reads only.
+
+Without rules it is counted in the database, as it is now. Rules are asked of the newest snapshot of the facts, or of
+the database before the first; the ten people are judged by the gate as it stands.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+from sqlalchemy import Engine, and_, func, select
+from sqlmodel import Session
+
+from campaigns.audience.gate import best_accounts, contacts_of, limits_of, reason_to_skip
+from campaigns.audience.target import Audience, Target, Targets, members, read_targets
+from campaigns.settings import read_settings
+from segmentation.engine import kept, open_duckdb
+from segmentation.facts import keep
+from segmentation.reading import read_facts
+from segmentation.rules.compile import compile_rules
+from segmentation.rules.references import References
+from segmentation.rules.saved import load_rules
+from segmentation.rules.types import InSegment, Rule, Tagged
+from segmentation.snapshot import newest_snapshot, read_snapshot, written_at
+from store.clock import Clock, tomorrow
+from store.engine import reading, table_of
+from store.models import Campaign, Customer, CustomerSegment
+
+SHOWN = 10
+
+customer, segment = table_of(Customer), table_of(CustomerSegment)
+
+
+@dataclass(frozen=True)
+class PreviewedPerson:
+    """One of an audience. `segment`: rfm8. `reason`: why they would be skipped now; None: they wouldn't."""
+
+    customer_id: int
+    member_id: str | None
+    name: str | None
+    segment: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """`people`: how many the audience means. `counted_at`: of the snapshot that was asked; None: the database."""
+
+    people: int
+    counted_at: datetime | None
+    first: list[PreviewedPerson]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for programs."""
+        return asdict(self)
+
+
+def preview(
+    engine: Engine,
+    audience: Audience,
+    *,
+    snapshot_folder: Path,
+    channel_id: int,
+    is_capped: bool = True,
+    priority: int = 0,
+    zone: ZoneInfo,
+    clock: Clock,
+) -> Preview:
+    """How many `audience` means, and the first ten by id. Raises UnknownTarget and RuleError."""
+    with reading(engine) as session:
+        targets = read_targets(session, audience)
+        rules = load_rules(session)
+        if not targets.rules():
+            condition = targets.condition(0)
+            people = session.scalar(select(func.count()).select_from(customer).where(condition)) or 0
+            ids = list(session.scalars(select(customer.c.id).where(condition).order_by(customer.c.id).limit(SHOWN)))
+            counted_at = None
+        else:
+            listed = {t.name: _listed(session, t) for t in (*targets.wanted, *targets.unwanted) if t.kind == "list"}
+    if targets.rules():
+        people, ids, counted_at = _asked(engine, targets, listed, References(rules), snapshot_folder, zone, clock)
+    with reading(engine) as session:
+        as_if = Campaign(channel_id=channel_id, name="", way="push", created_at=clock(), priority=priority)
+        as_if.is_capped = is_capped
+        return Preview(people, counted_at, _judged(session, as_if, ids, zone=zone, now=clock()))
+
+
+def _judged(
+    session: Session, campaign: Campaign, ids: Sequence[int], *, zone: ZoneInfo, now: datetime
+) -> list[PreviewedPerson]:
+    def of(column: Any) -> Any:
+        return column.in_(ids)
+
+    limits = limits_of(campaign, read_settings(session), zone=zone, now=now)
+    account = best_accounts(campaign.channel_id, of)
+    contacts = contacts_of(session, limits, of, but_run=None, now=now)
+    joined = customer.outerjoin(account, and_(account.c.customer_id == customer.c.id, account.c.place == 1))
+    joined = joined.outerjoin(segment, segment.c.customer_id == customer.c.id)
+    if contacts is not None:
+        joined = joined.outerjoin(contacts, contacts.c.customer_id == customer.c.id)
+    reason = reason_to_skip(customer, account, contacts, limits, cut=None)
+    rows = session.execute(
+        select(customer.c.id, customer.c.member_id, customer.c.name, segment.c.rfm8, reason)
+        .select_from(joined)
+        .where(of(customer.c.id))
+        .order_by(customer.c.id)
+    )
+    return [PreviewedPerson(*row) for row in rows]
+
+
+def _listed(session: Session, target: Target) -> list[int]:
+    return list(session.scalars(members(target, 0, lambda customer_id: customer_id.is_not(None))))
+
+
+def _asked(
+    engine: Engine,
+    targets: Targets,
+    listed: dict[str, list[int]],
+    references: References,
+    snapshot_folder: Path,
+    zone: ZoneInfo,
+    clock: Clock,
+) -> tuple[int, list[int], datetime | None]:
+    """People, the first ten ids, and the time of the snapshot that was asked. All targets are asked in one pass."""
+    both = [*targets.wanted, *targets.unwanted]
+    asked = {f"t{place}": rule for place, target in enumerate(both) if (rule := _as_rule(target)) is not None}
+    compiled = compile_rules(asked, tomorrow(clock, zone), zone, references)
+    newest = newest_snapshot(snapshot_folder)
+    with open_duckdb(zone) as connection:
+        if newest is None:
+            facts = read_facts(connection, engine, "customers", *compiled.facts_needed())
+        else:
+            facts = read_snapshot(connection, snapshot_folder)
+        measured = compiled.measured(facts)
+        columns = {name: compiled.holds(measured, name) for name in asked}
+        found = kept(connection, "audience", measured.select("customer_id", **columns))
+        tests = [_test(connection, found, target, f"t{place}", listed) for place, target in enumerate(both)]
+        wanted, unwanted = tests[: len(targets.wanted)], tests[len(targets.wanted) :]
+        fits = found.filter(_any(wanted))
+        for test in unwanted:
+            fits = fits.filter(~test)
+        count = int(connection.to_pyarrow(fits.count()).as_py())
+        first = connection.to_pyarrow(fits.select("customer_id").order_by("customer_id").limit(SHOWN))
+        return count, first.column("customer_id").to_pylist(), None if newest is None else written_at(newest)
+
+
+def _any(tests: Sequence[Any]) -> Any:
+    found = tests[0]
+    for test in tests[1:]:
+        found = found | test
+    return found
+
+
+def _as_rule(target: Target) -> Rule | None:
+    """The rule that says the same; None where none does."""
+    if target.kind == "segment":
+        return InSegment(model=target.name, in_=(target.segment,))
+    return Tagged(name=target.name) if target.kind == "tag" else target.rule
+
+
+def _test(connection: Any, found: Any, target: Target, name: str, listed: dict[str, list[int]]) -> Any:
+    if target.kind == "all":
+        return found.customer_id.notnull()
+    if target.kind != "list":
+        return found[name]
+    ids = pa.table({"id": pa.array(listed[target.name], pa.int64())})
+    return found.customer_id.isin(keep(connection, f"list_{name}", ids).id)
