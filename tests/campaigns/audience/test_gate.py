@@ -224,7 +224,7 @@ def test_the_global_holdout_gets_no_campaign_at_all(engine: Engine, clock: Still
         brand.freeze(run_id)
         outcomes.append(brand.outcome(run_id))
     assert outcomes[0] == outcomes[1]
-    assert set(outcomes[0]) == {GOES, ("held_out", "global_holdout")}
+    assert set(outcomes[0]) == {GOES, ("skipped", "global_holdout")}
 
 
 def test_a_cap_holds_when_two_runs_are_frozen_at_the_same_time(
