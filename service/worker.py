@@ -231,6 +231,7 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
         while send_due_replies(engine, doors, clock=clock, riders=riders):
             pass
 
+    soon = clock() + timedelta(minutes=1)  # a worker that is started anew each day learns all the same
     return [
         Job("inbox", IntervalTrigger(seconds=0.25), inbox),
         Job("replies", IntervalTrigger(seconds=0.25), replies),
@@ -238,7 +239,11 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
         Job("waves", IntervalTrigger(seconds=20), lambda: release_waves(engine, clock)),
         Job("quotas", IntervalTrigger(minutes=10), lambda: read_quotas(engine, settings, clock)),
         Job("steps", IntervalTrigger(seconds=2), lambda: move_people(engine, zone=settings.zone, clock=clock)),
-        Job("best hours", IntervalTrigger(hours=6), lambda: renew_hours(engine, zone=settings.zone, clock=clock)),
+        Job(
+            "best hours",
+            IntervalTrigger(hours=6, start_date=soon),
+            lambda: renew_hours(engine, zone=settings.zone, clock=clock),
+        ),
         Job("click events", IntervalTrigger(seconds=2), lambda: derive_from_clicks(engine, clock)),
         Job("results", IntervalTrigger(seconds=1), lambda: catch_up(engine, clock)),
         Job("narrowcasts", IntervalTrigger(seconds=1), lambda: step_narrowcasts(narrowcasts)),
