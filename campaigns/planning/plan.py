@@ -90,7 +90,11 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
     Raises BadInput (UnknownTarget, InvalidMessage …) and writes nothing when anything in it is wrong.
     """
     links = _checked(session, plan)
-    needs = needs_of([step.variants for step in plan.steps], replies_first=plan.reply_first_minutes is not None)
+    needs = needs_of(
+        [step.variants for step in plan.steps],
+        replies_first=plan.reply_first_minutes is not None,
+        at_best_hour=plan.at_best_hour,
+    )
     way = check_way(plan.way, needs)
     trigger = None if plan.trigger is None else _checked_trigger(session, plan)
     recurs, first = first_firing(session, plan.at, plan.recurs, zone=zone, now=now)

@@ -10,8 +10,8 @@ from sqlalchemy import select, update
 from campaigns.planning import schedule
 from campaigns.settings import change_settings
 from store.engine import reading, table_of, transaction
-from store.models import CampaignRun, SendBatch
-from tests.campaigns.conftest import PLAIN, ZONE, Shop
+from store.models import CampaignRun, CustomerHour, SegmentHour, SendBatch
+from tests.campaigns.conftest import PLAIN, ZONE, Shop, user_id
 
 Opener = Callable[[int], Shop]
 
@@ -185,3 +185,21 @@ def test_quiet_hours_changed_meanwhile_hold_from_the_next_boundary(open_quiet: O
     shop.tick()
     shop.send()
     assert shop.everyone_once([1, 2])
+
+
+def test_each_person_is_sent_to_at_their_best_hour_within_a_day(open_shop: Opener) -> None:
+    shop = open_shop(3)
+    with transaction(shop.engine) as session:
+        for number, hour in ((1, 20), (2, 9)):
+            session.add(CustomerHour(customer_id=shop.ids[number - 1], hour=hour, taps=30))
+        session.add(SegmentHour(segment="", hour=12, taps=60))
+    shop.plan(at=at(shop, "2026-11-02T12:30"), at_best_hour=True)
+    seen = []
+    for moment in ("2026-11-02T12:30", "2026-11-02T19:59", "2026-11-02T20:00", "2026-11-03T08:59", "2026-11-03T09:00"):
+        at(shop, moment)
+        shop.tick()
+        shop.send()
+        seen.append(sorted(shop.got()))
+    first, second, third = user_id(3), user_id(1), user_id(2)
+    assert seen == [[first], [first], sorted([first, second]), sorted([first, second]), sorted([first, second, third])]
+    assert shop.everyone_once([1, 2, 3])
