@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import structlog
 from sqlalchemy import (
     Engine,
     String,
@@ -47,6 +48,7 @@ from campaigns.planning.best_hour import HOURS
 from campaigns.planning.enrolments import enrol_frozen
 from campaigns.planning.hours import hour_of, moments_of_hours
 from campaigns.planning.schedule import audience_is_frozen
+from campaigns.sending.units import reserve_units
 from campaigns.settings import read_settings
 from store.clock import Clock
 from store.engine import is_sqlite, reading, table_of, transaction
@@ -61,6 +63,8 @@ from store.models import (
     RunMember,
     SendBatch,
 )
+
+log = structlog.get_logger()
 
 BATCH_SIZE = 500  # recipients: LINE's limit of one multicast ("Send multicast message")
 SLICE = 4_000  # people looked at in one transaction; of one that is narrow always (their ids stand in the statement)
@@ -89,6 +93,10 @@ def freeze_run(engine: Engine, run_id: int, *, zone: ZoneInfo, clock: Clock) -> 
     """
     if not find_members(engine, run_id, zone=zone, clock=clock):
         return
+    with transaction(engine) as session:  # before the first slice: batches may be sent while later ones are frozen
+        unnamed = reserve_units(session, run_id, now=clock())
+    if unnamed:
+        log.warning("no_aggregation_units_left", run_id=run_id, variants=unnamed)
     find_arms(engine, run_id, zone=zone, clock=clock)
     find_cut(engine, run_id, zone=zone, clock=clock)
     size = SLICE if is_sqlite(engine) else POSTGRESQL_SLICE

@@ -9,14 +9,13 @@ the audience: a refusal counts until the upload. Sources: "Managing Audience", "
 """
 
 import random
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Protocol
 
 import structlog
-from sqlalchemy import Engine, and_, exists, func, or_, select, update
+from sqlalchemy import Engine, func, select, update
 from sqlmodel import Session
 
 from campaigns.content.message import NotRenderable, compile_content
@@ -24,16 +23,22 @@ from campaigns.links.making import LinkMaker
 from campaigns.planning import schedule
 from campaigns.sending.claims import KEY_LIFE
 from campaigns.sending.dispatch import Answer
+from campaigns.sending.narrowcast_claims import (
+    OVER,
+    UPLOAD_SIZE,
+    Taken,
+    is_anything_due,
+    plan_narrowcasts,
+    take_narrowcast,
+)
 from campaigns.sending.units import FIRST_LOOK, month_of
 from campaigns.settings import read_settings
 from store.clock import Clock
-from store.engine import insert_for, reading, table_of, transaction
+from store.engine import reading, table_of, transaction
 from store.errors import ExpectedError
 from store.models import (
     AuditEntry,
-    Campaign,
     CampaignRun,
-    Channel,
     Customer,
     Delivery,
     Narrowcast,
@@ -43,8 +48,6 @@ from store.models import (
 
 log = structlog.get_logger()
 
-UPLOAD_SIZE = 10_000  # LINE's limit of one upload
-OVER = ("succeeded", "failed", "unknown", "cancelled")
 PROGRESS_KEPT = timedelta(days=14)  # so long LINE tells what became of a narrowcast
 BETWEEN_UPLOADS = timedelta(seconds=1)  # 60 a minute and channel
 FIRST_WAIT_SECONDS = 2.0
@@ -104,31 +107,10 @@ class Ground:
     clock: Clock
 
 
-@dataclass(frozen=True)
-class Taken:
-    """A narrowcast whose next step is in this worker's hands. `doubt_since`: since when LINE may have the request."""
-
-    row: Narrowcast
-    channel_id: int
-    run_state: str
-    doubt_since: datetime | None
-
-    @property
-    def mine(self) -> tuple[Any, ...]:
-        """Which row it is, as it was taken: a worker that is late changes nothing."""
-        table = table_of(Narrowcast)
-        return (
-            table.c.run_id == self.row.run_id,
-            table.c.variant_id == self.row.variant_id,
-            table.c.state == self.row.state,
-            table.c.uploaded_up_to == self.row.uploaded_up_to,
-        )
-
-
 def step_narrowcasts(ground: Ground) -> int:
     """Do the next step of every narrowcast whose step is due; returns how many steps were done."""
     with reading(ground.engine) as session:
-        if not _is_anything_due(session, ground.clock()):
+        if not is_anything_due(session, ground.clock()):
             return 0  # without taking SQLite's write lock each second
     with transaction(ground.engine) as session:
         plan_narrowcasts(session, now=ground.clock())
@@ -140,81 +122,6 @@ def step_narrowcasts(ground: Ground) -> int:
             return done
         _step(ground, taken)
         done += 1
-
-
-def plan_narrowcasts(session: Session, *, now: datetime) -> None:
-    """Write a row, with its retry key, for every variant of the runs that are to be sent by narrowcast."""
-    run = table_of(CampaignRun)
-    new = session.execute(select(run.c.id, run.c.variants).where(*_unplanned())).all()
-    rows = [
-        {
-            "run_id": row.id,
-            "variant_id": variant["variant_id"],
-            "state": "planned",
-            "due_at": now,
-            "attempts": 0,
-            "uploaded_up_to": 0,
-            "upload_size": UPLOAD_SIZE,
-            "retry_key": str(uuid.uuid4()),
-            "counts": {},
-        }
-        for row in new
-        for variant in row.variants
-    ]
-    if rows:
-        session.execute(insert_for(session, Narrowcast).values(rows).on_conflict_do_nothing())
-
-
-def _unplanned() -> tuple[Any, ...]:
-    run, narrowcast = table_of(CampaignRun), table_of(Narrowcast)
-    planned = exists().where(narrowcast.c.run_id == run.c.id)
-    return run.c.state == "sending", run.c.way == "narrowcast", ~planned
-
-
-def _is_anything_due(session: Session, now: datetime) -> bool:
-    due = exists().where(table_of(Narrowcast).c.due_at <= now)
-    new = exists().where(*_unplanned())
-    return bool(session.scalar(select(or_(due, new))))
-
-
-def take_narrowcast(session: Session, channels: Sequence[int], *, lease: timedelta, now: datetime) -> Taken | None:
-    """Take the narrowcast that has waited longest for its step, for as long as `lease`; None when none is due.
-
-    A run that is paused or cancelled gets no further than it is, but what LINE has accepted is followed to its end.
-    One that is about to be sent is noted as tried, under the condition that its run is still being sent.
-    """
-    narrowcast, run, campaign = table_of(Narrowcast), table_of(CampaignRun), table_of(Campaign)
-    channel, batch = table_of(Channel), table_of(SendBatch)
-    goes_on = and_(run.c.state == "sending", channel.c.stopped_reason.is_(None), narrowcast.c.state.not_in(OVER))
-    found = session.execute(
-        select(Narrowcast, run.c.state, campaign.c.channel_id)
-        .join(run, run.c.id == narrowcast.c.run_id)
-        .join(campaign, campaign.c.id == run.c.campaign_id)
-        .join(channel, channel.c.id == campaign.c.channel_id)
-        .where(
-            narrowcast.c.due_at <= now,
-            campaign.c.channel_id.in_(channels),
-            or_(
-                goes_on, narrowcast.c.request_id.is_not(None), run.c.state == "cancelled", narrowcast.c.state.in_(OVER)
-            ),
-        )
-        .order_by(narrowcast.c.due_at, narrowcast.c.run_id, narrowcast.c.variant_id)
-        .limit(1)
-        .with_for_update(of=narrowcast, skip_locked=True)
-    ).one_or_none()
-    if found is None:
-        return None
-    row, run_state, channel_id = found
-    session.expunge(row)  # it is read from now on, not written
-    values: dict[str, Any] = {"due_at": now + lease}
-    doubt_since = row.first_attempt_at
-    if row.state == "sending" and row.request_id is None and run_state == "sending":
-        values["first_attempt_at"] = row.first_attempt_at = doubt_since or now
-        mine = (batch.c.run_id == row.run_id, batch.c.variant_id == row.variant_id, batch.c.state == "due")
-        session.execute(update(batch).where(*mine).values(first_attempt_at=row.first_attempt_at))
-    taken = Taken(row, channel_id, run_state, doubt_since)
-    session.execute(update(narrowcast).where(*taken.mine).values(**values))
-    return taken
 
 
 def _step(ground: Ground, taken: Taken) -> None:

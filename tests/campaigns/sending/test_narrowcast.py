@@ -14,7 +14,8 @@ from campaigns.links.tokens import TokenSigner
 from campaigns.planning import schedule
 from campaigns.planning.plan import StepPlan, VariantPlan
 from campaigns.sending import narrowcast as narrowcasts
-from campaigns.sending.narrowcast import Ground, Taken, step_narrowcasts, take_narrowcast
+from campaigns.sending.narrowcast import Ground, step_narrowcasts
+from campaigns.sending.narrowcast_claims import Taken, take_narrowcast
 from campaigns.settings import change_settings
 from simulator.channels import Friend
 from simulator.faults import Fault, FaultKind

@@ -1,0 +1,119 @@
+"""Which narrowcast is whose: a row per run and variant, and taking the one whose next step is due, for a while."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, exists, or_, select, update
+from sqlmodel import Session
+
+from store.engine import insert_for, table_of
+from store.models import (
+    Campaign,
+    CampaignRun,
+    Channel,
+    Narrowcast,
+    SendBatch,
+)
+
+UPLOAD_SIZE = 10_000  # LINE's limit of one upload
+OVER = ("succeeded", "failed", "unknown", "cancelled")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A narrowcast whose next step is in this worker's hands. `doubt_since`: since when LINE may have the request."""
+
+    row: Narrowcast
+    channel_id: int
+    run_state: str
+    doubt_since: datetime | None
+
+    @property
+    def mine(self) -> tuple[Any, ...]:
+        """Which row it is, as it was taken: a worker that is late changes nothing."""
+        table = table_of(Narrowcast)
+        return (
+            table.c.run_id == self.row.run_id,
+            table.c.variant_id == self.row.variant_id,
+            table.c.state == self.row.state,
+            table.c.uploaded_up_to == self.row.uploaded_up_to,
+        )
+
+
+def plan_narrowcasts(session: Session, *, now: datetime) -> None:
+    """Write a row, with its retry key, for every variant of the runs that are to be sent by narrowcast."""
+    run = table_of(CampaignRun)
+    new = session.execute(select(run.c.id, run.c.variants).where(*_unplanned())).all()
+    rows = [
+        {
+            "run_id": row.id,
+            "variant_id": variant["variant_id"],
+            "state": "planned",
+            "due_at": now,
+            "attempts": 0,
+            "uploaded_up_to": 0,
+            "upload_size": UPLOAD_SIZE,
+            "retry_key": str(uuid.uuid4()),
+            "counts": {},
+        }
+        for row in new
+        for variant in row.variants
+    ]
+    if rows:
+        session.execute(insert_for(session, Narrowcast).values(rows).on_conflict_do_nothing())
+
+
+def _unplanned() -> tuple[Any, ...]:
+    run, narrowcast = table_of(CampaignRun), table_of(Narrowcast)
+    planned = exists().where(narrowcast.c.run_id == run.c.id)
+    return run.c.state == "sending", run.c.way == "narrowcast", ~planned
+
+
+def is_anything_due(session: Session, now: datetime) -> bool:
+    """Whether a step is due, or a run has no rows yet. Reads only."""
+    due = exists().where(table_of(Narrowcast).c.due_at <= now)
+    new = exists().where(*_unplanned())
+    return bool(session.scalar(select(or_(due, new))))
+
+
+def take_narrowcast(session: Session, channels: Sequence[int], *, lease: timedelta, now: datetime) -> Taken | None:
+    """Take the narrowcast that has waited longest for its step, for as long as `lease`; None when none is due.
+
+    A run that is paused or cancelled gets no further than it is, but what LINE has accepted is followed to its end.
+    One that is about to be sent is noted as tried, under the condition that its run is still being sent.
+    """
+    narrowcast, run, campaign = table_of(Narrowcast), table_of(CampaignRun), table_of(Campaign)
+    channel, batch = table_of(Channel), table_of(SendBatch)
+    goes_on = and_(run.c.state == "sending", channel.c.stopped_reason.is_(None), narrowcast.c.state.not_in(OVER))
+    found = session.execute(
+        select(Narrowcast, run.c.state, campaign.c.channel_id)
+        .join(run, run.c.id == narrowcast.c.run_id)
+        .join(campaign, campaign.c.id == run.c.campaign_id)
+        .join(channel, channel.c.id == campaign.c.channel_id)
+        .where(
+            narrowcast.c.due_at <= now,
+            campaign.c.channel_id.in_(channels),
+            or_(
+                goes_on, narrowcast.c.request_id.is_not(None), run.c.state == "cancelled", narrowcast.c.state.in_(OVER)
+            ),
+        )
+        .order_by(narrowcast.c.due_at, narrowcast.c.run_id, narrowcast.c.variant_id)
+        .limit(1)
+        .with_for_update(of=narrowcast, skip_locked=True)
+    ).one_or_none()
+    if found is None:
+        return None
+    row, run_state, channel_id = found
+    session.expunge(row)  # it is read from now on, not written
+    values: dict[str, Any] = {"due_at": now + lease}
+    doubt_since = row.first_attempt_at
+    if row.state == "sending" and row.request_id is None and run_state == "sending":
+        values["first_attempt_at"] = row.first_attempt_at = doubt_since or now
+        mine = (batch.c.run_id == row.run_id, batch.c.variant_id == row.variant_id, batch.c.state == "due")
+        session.execute(update(batch).where(*mine).values(first_attempt_at=row.first_attempt_at))
+    taken = Taken(row, channel_id, run_state, doubt_since)
+    session.execute(update(narrowcast).where(*taken.mine).values(**values))
+    return taken
