@@ -4,7 +4,6 @@ import os
 from typing import TYPE_CHECKING
 
 from flask import Flask, abort, redirect, request
-from sqlmodel import Session
 from werkzeug.wrappers import Response
 
 from campaigns.links.book import LinkBook
@@ -12,7 +11,7 @@ from campaigns.links.door import LinkDoor
 from campaigns.links.kinds import kind_of_fetch
 from campaigns.links.tokens import TokenSigner, UnknownToken
 from store.clock import system_clock
-from store.engine import open_engine
+from store.engine import open_engine, transaction
 from store.journal import Journal
 from store.models import Click, TrackedLink
 
@@ -41,7 +40,7 @@ def orm() -> "WSGIApplication":
         except UnknownToken:
             abort(404)
         agent = request.headers.get("User-Agent", "")
-        with Session(engine) as session:
+        with transaction(engine) as session:  # which says at once that it will write: SQLite could not change its mind
             link = session.get(TrackedLink, tap.link_id)
             if link is None:
                 abort(404)
@@ -55,7 +54,6 @@ def orm() -> "WSGIApplication":
                 user_agent=agent,
             )
             session.add(click)
-            session.commit()
         return redirect(address)
 
     return app

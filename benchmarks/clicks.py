@@ -41,7 +41,7 @@ class _Scale:
     kills: int
 
 
-SCALES = {"quick": _Scale(1, 3_000, 1_500, 1), "full": _Scale(5, 10_000, 4_000, 5)}
+SCALES = {"quick": _Scale(1, 3_000, 600, 1), "full": _Scale(5, 10_000, 2_000, 5)}
 
 
 @dataclass(frozen=True)
