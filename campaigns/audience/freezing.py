@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Session
 
-from campaigns.audience.gate import best_accounts, contacts_of, limits_of, reason_to_skip
+from campaigns.audience.gate import best_account, contacts_of, limits_of, reason_to_skip
 from campaigns.audience.members import find_members, targets_of
 from campaigns.audience.target import Targets, members
 from campaigns.content.languages import version_column
@@ -320,7 +320,7 @@ class Freeze:
         run, campaign = self._run, self._campaign
         assert campaign.id is not None
         assert run.id is not None
-        account = best_accounts(campaign.channel_id, part.of)
+        account, is_theirs = best_account(self._session, campaign.channel_id, part.of)
         contacts = contacts_of(self._session, self._limits, part.of, but_run=run.id, now=self._now)
         reason = reason_to_skip(customer, account, contacts, self._limits, cut=self._cut)
         period = period_of(self._now.astimezone(self._zone).date(), self._settings.global_holdout_days)
@@ -331,7 +331,7 @@ class Freeze:
         shares = [variant["weight"] for variant in run.variants]
         variant = variant_place(customer.c.id, campaign.id, run.step_number, shares)
         wave = wave_place(customer.c.id, run.id, self._waves)
-        joined = customer.outerjoin(account, and_(account.c.customer_id == customer.c.id, account.c.place == 1))
+        joined = customer.outerjoin(account, is_theirs)
         joined = joined.outerjoin(segment, segment.c.customer_id == customer.c.id)
         if contacts is not None:
             joined = joined.outerjoin(contacts, contacts.c.customer_id == customer.c.id)

@@ -23,8 +23,8 @@ from sqlmodel import Session
 from campaigns.money.gain import Cut
 from campaigns.planning.quiet import moment_at
 from campaigns.settings import CampaignSettings
-from store.engine import table_of
-from store.models import Campaign, CampaignRun, Delivery, LineAccount, SendBatch
+from store.engine import is_sqlite, table_of
+from store.models import Campaign, CampaignRun, Customer, Delivery, LineAccount, SendBatch
 
 CAPS = {"cap_day": 1, "cap_week": 7, "cap_month": 30}  # reason -> calendar days, today among them
 REASONS = ("refused", "no_line_account", "blocked", "outranked", *CAPS, "quota")
@@ -57,12 +57,18 @@ def limits_of(campaign: Campaign, settings: CampaignSettings, *, zone: ZoneInfo,
     return Limits(caps, now - timedelta(minutes=settings.collision_minutes), campaign.priority)
 
 
-def best_accounts(channel_id: int, of: Of) -> Any:
-    """Subquery: of each customer the account on the channel to write to, the newest that hasn't blocked us, if any:
-    customer_id, line_user_id, is_following, profile_language; to be joined where `place` is 1."""
-    account = table_of(LineAccount)
+def best_account(session: Session, channel_id: int, of: Of) -> tuple[Any, Any]:
+    """Of each customer the account on the channel to write to, the newest that hasn't blocked us: what `customer` is to
+    be outer-joined with, and on what. It has line_user_id, is_following and profile_language."""
+    account, customer = table_of(LineAccount), table_of(Customer)
     order = (case((account.c.is_following.is_(False), 1), else_=0), account.c.id.desc())
-    return (
+    if is_sqlite(session):  # person by person, by index: joined as a subquery, it would be scanned for every person
+        choice = account.alias()
+        order = (case((choice.c.is_following.is_(False), 1), else_=0), choice.c.id.desc())
+        mine = (choice.c.customer_id == customer.c.id, choice.c.channel_id == channel_id)
+        found = select(choice.c.id).where(*mine).order_by(*order).limit(1).correlate(customer).scalar_subquery()
+        return account, account.c.id == found
+    ranked = (
         select(
             account.c.customer_id,
             account.c.line_user_id,
@@ -73,6 +79,7 @@ def best_accounts(channel_id: int, of: Of) -> Any:
         .where(account.c.channel_id == channel_id, of(account.c.customer_id))
         .subquery("best_account")
     )
+    return ranked, and_(ranked.c.customer_id == customer.c.id, ranked.c.place == 1)
 
 
 def reason_to_skip(customer: Any, account: Any, contacts: Any, limits: Limits | None, *, cut: Cut | None) -> Any:

@@ -12,10 +12,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
-from sqlalchemy import Engine, and_, func, select
+from sqlalchemy import Engine, func, select
 from sqlmodel import Session
 
-from campaigns.audience.gate import best_accounts, contacts_of, limits_of, reason_to_skip
+from campaigns.audience.gate import best_account, contacts_of, limits_of, reason_to_skip
 from campaigns.audience.target import Audience, Target, Targets, members, read_targets
 from campaigns.settings import read_settings
 from segmentation.engine import kept, open_duckdb
@@ -96,9 +96,9 @@ def _judged(
         return column.in_(ids)
 
     limits = limits_of(campaign, read_settings(session), zone=zone, now=now)
-    account = best_accounts(campaign.channel_id, of)
+    account, is_theirs = best_account(session, campaign.channel_id, of)
     contacts = contacts_of(session, limits, of, but_run=None, now=now)
-    joined = customer.outerjoin(account, and_(account.c.customer_id == customer.c.id, account.c.place == 1))
+    joined = customer.outerjoin(account, is_theirs)
     joined = joined.outerjoin(segment, segment.c.customer_id == customer.c.id)
     if contacts is not None:
         joined = joined.outerjoin(contacts, contacts.c.customer_id == customer.c.id)
