@@ -12,6 +12,7 @@ from scipy.stats import norm
 CONFIDENCE = 0.95
 FEW_BUYERS = 5  # expected in the smaller arm: below it the spread of revenue can't be told
 _PRIOR_PEOPLE = 4  # so many people of the two arms together are mixed into each arm's share of buyers
+_PRIOR_BUYERS = 20  # of common spending that each arm's mean is drawn to
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,10 @@ def revenue_lift(sent: Arm, held_out: Arm, z: float | None = None) -> Lift | Non
     each arm from that arm alone, then claims a gain up to eight times too often, since a holdout that misses the big
     spenders looks both poor and even. So in two parts (after Lachenbruch 2001, Statistics in Medicine 20, 1215-1234):
     each arm has a share of buyers of its own, drawn a little to the common one (Agresti and Coull), and what a buyer
-    spends spreads as it does over both arms together. tests/campaigns/results/test_lift.py measures how often the
-    interval holds the truth.
+    spends spreads as it does over both arms together, but in proportion to the arm's own mean, drawn to the common one,
+    where that is more: a coupon may let those sent to spend less each. Never in proportion where it is less, or few and
+    small orders by chance would look sure. tests/campaigns/results/test_lift.py measures how often the interval holds
+    the truth.
     """
     buyers, people = sent.buyers + held_out.buyers, sent.people + held_out.people
     smaller = min(sent.people, held_out.people)
@@ -93,7 +96,9 @@ def revenue_lift(sent: Arm, held_out: Arm, z: float | None = None) -> Lift | Non
     error = 0.0
     for arm in (sent, held_out):
         share = (arm.buyers + buyers / people * _PRIOR_PEOPLE) / (arm.people + _PRIOR_PEOPLE)
-        error += (share * square - (share * mean) ** 2) / arm.people
+        own = (float(arm.revenue) + mean * _PRIOR_BUYERS) / (arm.buyers + _PRIOR_BUYERS)
+        scale = max(1.0, own / mean) if mean > 0 else 1.0
+        error += scale**2 * (share * square - (share * mean) ** 2) / arm.people
     difference, reach = sent.per_person - held_out.per_person, (z or z_of()) * sqrt(error)
     return Lift(difference, difference - reach, difference + reach)
 
