@@ -324,7 +324,8 @@ class Freeze:
         contacts = contacts_of(self._session, self._limits, part.of, but_run=run.id, now=self._now)
         reason = reason_to_skip(customer, account, contacts, self._limits, cut=self._cut)
         period = period_of(self._now.astimezone(self._zone).date(), self._settings.global_holdout_days)
-        of_all = is_held_out_of_all(customer.c.id, self._settings.global_holdout_percent, period)
+        percent = self._settings.global_holdout_percent
+        of_all = is_held_out_of_all(customer.c.id, percent, period) if percent else false()
         # Skipped, not held out: whoever gets nothing from any campaign is no fair comparison for a single run.
         is_skipped = or_(reason.is_not(None), of_all)
         held_out = is_held_out(customer.c.id, campaign.id, campaign.holdout_percent)
