@@ -22,7 +22,7 @@ from segmentation.population import Population
 from store.errors import BadInput
 
 MEMORY_LIMIT = "640MB"  # beyond it DuckDB spills to disk; the whole process stays below 1 GiB
-ROWS_AT_ONCE = 5_000_000  # whose medians fit in that memory, even if everyone has but one
+ROWS_AT_ONCE = 2_500_000  # whose medians fit in that memory, even if everyone has but one
 POPULATION = "population"
 DEFAULT_CYCLE_DAYS = 30
 
