@@ -4,6 +4,7 @@ Each is a model whose fields an editor can show (`model_json_schema`), and makes
 may hold `{{ fields }}`.
 """
 
+from abc import ABC, abstractmethod
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,16 +18,16 @@ ACCENT = "#06C755"
 _Words = Annotated[str, Field(min_length=1, max_length=400)]
 
 
-class Layout(BaseModel):
+class Layout(BaseModel, ABC):
     """Base of all layouts. `alt`: what notifications and the chat list show."""
 
     model_config = ConfigDict(extra="forbid")
 
     alt: Annotated[str, Field(min_length=1, max_length=400)]
 
+    @abstractmethod
     def contents(self) -> Box:
         """The Flex container."""
-        raise NotImplementedError
 
     def message(self) -> dict[str, Any]:
         """The Flex message. Raises InvalidMessage when a field makes something that LINE would refuse."""
