@@ -11,7 +11,7 @@ demo: $(VENV)/.runtime  ## the whole loop with a simulated LINE, no account need
 	$(BIN)/retarget demo
 
 test: $(VENV)/.dev  ## all tests, on SQLite and on a PostgreSQL that the tests start
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 test-spark: $(SPARK_VENV)/.dev  ## segments on a Spark cluster of two workers that the tests start
 	$(SPARK_VENV)/bin/python -m pytest tests/spark --durations=8

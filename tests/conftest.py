@@ -62,6 +62,8 @@ def postgres_url() -> Iterator[str]:
     url = server.get_uri()
     admin = open_engine(url).execution_options(isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
+        connection.execute(text("ALTER SYSTEM SET fsync = off"))  # tests kill clients, never this machine
+        connection.execute(text("SELECT pg_reload_conf()"))
         connection.execute(text("CREATE DATABASE template_retarget"))
     template = open_engine(str(make_url(url).set(database="template_retarget").render_as_string(hide_password=False)))
     upgrade(template)

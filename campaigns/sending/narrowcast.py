@@ -25,13 +25,13 @@ from campaigns.sending.claims import KEY_LIFE
 from campaigns.sending.dispatch import Answer
 from campaigns.sending.narrowcast_claims import (
     OVER,
-    UPLOAD_SIZE,
     Taken,
     is_anything_due,
     plan_narrowcasts,
     take_narrowcast,
 )
 from campaigns.sending.units import FIRST_LOOK, month_of
+from campaigns.sending.ways import UPLOAD_SIZE
 from campaigns.settings import read_settings
 from store.clock import Clock
 from store.engine import reading, table_of, transaction

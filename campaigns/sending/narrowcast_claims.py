@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import and_, exists, or_, select, update
 from sqlmodel import Session
 
+from campaigns.sending.ways import UPLOAD_SIZE
 from store.engine import insert_for, table_of
 from store.models import (
     Campaign,
@@ -18,7 +19,6 @@ from store.models import (
     SendBatch,
 )
 
-UPLOAD_SIZE = 10_000  # LINE's limit of one upload
 OVER = ("succeeded", "failed", "unknown", "cancelled")
 
 

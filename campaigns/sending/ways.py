@@ -22,7 +22,7 @@ PUSHES_PER_SECOND = 2_000
 MULTICASTS_PER_SECOND = 200
 MULTICAST_SIZE = 500
 UPLOADS_PER_MINUTE = 60
-UPLOAD_SIZE = 10_000
+UPLOAD_SIZE = 10_000  # ids in one upload to an audience of LINE's
 NARROWCASTS_PER_HOUR = 60
 LIFF_HOSTS = ("liff.line.me", "miniapp.line.me")
 

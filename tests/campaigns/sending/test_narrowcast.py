@@ -14,6 +14,7 @@ from campaigns.links.tokens import TokenSigner
 from campaigns.planning import schedule
 from campaigns.planning.plan import StepPlan, VariantPlan
 from campaigns.sending import narrowcast as narrowcasts
+from campaigns.sending import narrowcast_claims
 from campaigns.sending.narrowcast import Ground, step_narrowcasts
 from campaigns.sending.narrowcast_claims import Taken, take_narrowcast
 from campaigns.settings import change_settings
@@ -407,6 +408,7 @@ def test_an_audience_deleted_by_hand_is_made_anew(open_shop: OpenShop) -> None:
 
 
 def test_a_big_audience_is_uploaded_in_parts(open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(narrowcast_claims, "UPLOAD_SIZE", 4)
     monkeypatch.setattr(narrowcasts, "UPLOAD_SIZE", 4)
     shop = open_shop(11)
     shop.line.platform.add_friends([Friend(user_id(99), "陌生人")])
