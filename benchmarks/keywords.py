@@ -17,11 +17,11 @@ from scipy.stats import spearmanr
 
 from benchmarks.figures import Figure
 from benchmarks.keywords_truth import SCENARIOS, Scenario, Truth, make_truth
-from keywords.lexicon import categories, marketing_words
-from keywords.patterns import Kind
-from keywords.ranking import Fit, fit
-from keywords.tokenizer import Tokenizer, shared_tokenizer
-from keywords.topics import topic_shares
+from keywords.effects.ranking import Fit, fit
+from keywords.effects.topics import topic_shares
+from keywords.text.lexicon import categories, marketing_words
+from keywords.text.patterns import Kind
+from keywords.text.tokenizer import Tokenizer, shared_tokenizer
 
 FIRST_SEED = 1000
 SEEDS = {"quick": 4, "full": 24}

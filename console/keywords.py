@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 from flask import Blueprint, render_template
 from sqlalchemy import Engine
 
-from keywords.learning import NothingToLearn
+from keywords.effects.learning import NothingToLearn
 from keywords.report import TermRow, make_report
-from keywords.tokenizer import shared_tokenizer
+from keywords.text.tokenizer import shared_tokenizer
 from store.engine import reading
 
 SHOWN = 15  # best and worst, each

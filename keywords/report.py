@@ -10,9 +10,9 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from pyarrow import csv, parquet
 from sqlmodel import Session
 
-from keywords.learning import Learning, learn
-from keywords.messages import read_messages, stored_messages
-from keywords.tokenizer import Tokenizer
+from keywords.effects.learning import Learning, learn
+from keywords.effects.messages import read_messages, stored_messages
+from keywords.text.tokenizer import Tokenizer
 from store.errors import BadInput
 
 ENOUGH_MESSAGES = 8  # below it, a term whose interval still spans nil is one to try

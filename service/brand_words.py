@@ -6,9 +6,9 @@ from functools import lru_cache
 from sqlalchemy import select
 from sqlmodel import Session
 
-from keywords.lexicon import stop_words
-from keywords.patterns import Kind
-from keywords.tokenizer import Tokenizer
+from keywords.text.lexicon import stop_words
+from keywords.text.patterns import Kind
+from keywords.text.tokenizer import Tokenizer
 from segmentation.labels import label_words
 from store.engine import table_of
 from store.models import Product

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from sqlmodel import Session
 
-from keywords.learning import NothingToLearn, learn
-from keywords.messages import stored_messages
-from keywords.normal import visible
+from keywords.copy.suggestion import Mode, Suggestion, Suggestions, suggest
+from keywords.effects.learning import NothingToLearn, learn
+from keywords.effects.messages import stored_messages
 from keywords.report import Report, TermRow, make_report, rank_file
-from keywords.suggestion import Mode, Suggestion, Suggestions, suggest
-from keywords.tokenizer import Tokenizer, shared_tokenizer
+from keywords.text.normal import visible
+from keywords.text.tokenizer import Tokenizer, shared_tokenizer
 from service.cli.context import open_database, print_json, settings_for_command
 from service.settings import Settings
 from store.engine import reading

@@ -19,10 +19,10 @@ from campaigns.audience.target import Audience
 from campaigns.planning.plan import Plan, create_campaign, one_step
 from campaigns.planning.schedule import campaign_by_id
 from campaigns.results.runs import RunResults, campaign_results
-from keywords.learning import learn
-from keywords.messages import stored_messages
-from keywords.suggestion import suggest
-from keywords.tokenizer import Tokenizer
+from keywords.copy.suggestion import suggest
+from keywords.effects.learning import learn
+from keywords.effects.messages import stored_messages
+from keywords.text.tokenizer import Tokenizer
 from service.demo.copywriting import SHOP
 from service.demo.past import take_orders
 from service.demo.stage import Stage

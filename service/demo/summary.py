@@ -15,7 +15,7 @@ from sqlmodel import Session
 
 from campaigns.results.runs import RunResults, campaign_results, results_of
 from keywords.report import TermRow, make_report
-from keywords.tokenizer import Tokenizer
+from keywords.text.tokenizer import Tokenizer
 from segmentation.history import segment_counts
 from segmentation.models import MODELS
 from service.demo.stage import Stage

@@ -92,7 +92,7 @@ class Click(Row, table=True):
 class MessageResult(Row, table=True):
     """What one message brought from one segment: the unit that keyword effects are learned from. Rebuildable.
 
-    Written by campaigns/results/learning.py, read by keywords/messages.py.
+    Written by campaigns/results/learning.py, read by keywords/effects/messages.py.
     """
 
     run_id: int = ref("campaign_run.id", primary_key=True)

@@ -11,8 +11,8 @@ from scipy.special import expit
 from scipy.stats import spearmanr
 
 from benchmarks.keywords_truth import SCENARIOS, Truth, make_truth
-from keywords.ranking import Fit, fit
-from keywords.topics import topic_shares
+from keywords.effects.ranking import Fit, fit
+from keywords.effects.topics import topic_shares
 
 SEEDS = range(1000, 1004)  # the method was tuned on seeds below 50
 

@@ -13,11 +13,11 @@ from pyarrow import parquet
 from scipy.special import expit
 from sqlmodel import Session
 
-from keywords.learning import NothingToLearn, learn
-from keywords.messages import read_messages, stored_messages
+from keywords.effects.learning import NothingToLearn, learn
+from keywords.effects.messages import read_messages, stored_messages
 from keywords.report import RANK_COLUMNS, make_report, rank_file
-from keywords.tokenizer import shared_tokenizer
-from keywords.vocabulary import MIN_MESSAGES, terms_of
+from keywords.text.tokenizer import shared_tokenizer
+from keywords.text.vocabulary import MIN_MESSAGES, terms_of
 from store.errors import BadInput
 from store.models import MessageResult
 from tests.factories import make_campaign, make_channel, make_run

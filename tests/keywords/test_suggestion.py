@@ -6,11 +6,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from keywords.learning import Learning, learn
-from keywords.lexicon import categories, marketing_words, stop_words
-from keywords.messages import read_messages
-from keywords.suggestion import suggest
-from keywords.tokenizer import shared_tokenizer
+from keywords.copy.suggestion import suggest
+from keywords.effects.learning import Learning, learn
+from keywords.effects.messages import read_messages
+from keywords.text.lexicon import categories, marketing_words, stop_words
+from keywords.text.tokenizer import shared_tokenizer
 
 RNG = np.random.default_rng
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.keywords import gold_lines, span_f1
-from keywords.normal import normalise, visible
-from keywords.patterns import Kind
-from keywords.tokenizer import Token, Tokenizer, shared_tokenizer
+from keywords.text.normal import normalise, visible
+from keywords.text.patterns import Kind
+from keywords.text.tokenizer import Token, Tokenizer, shared_tokenizer
 
 
 def texts(line: str) -> list[str]:
@@ -165,7 +165,7 @@ def test_plain_words_take_a_short_cut_to_the_same_tokens(words: list[str]) -> No
 
 
 def _import_with(home: Path) -> subprocess.CompletedProcess[str]:
-    code = "from keywords.tokenizer import Tokenizer; print([t.text for t in Tokenizer().tokenize('全館7折')])"
+    code = "from keywords.text.tokenizer import Tokenizer; print([t.text for t in Tokenizer().tokenize('全館7折')])"
     environment = {**os.environ, "XDG_CACHE_HOME": str(home), "PYTHONIOENCODING": "utf-8"}
     command = [sys.executable, "-W", "error", "-c", code]
     return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=True)
@@ -184,7 +184,7 @@ def test_without_the_dictionary_package_jiebas_own_is_used_and_it_says_so(tmp_pa
         "import importlib.metadata as m\n"
         "def files(name): raise m.PackageNotFoundError(name)\n"
         "m.files = files\n"
-        "from keywords.tokenizer import Tokenizer; print([t.text for t in Tokenizer().tokenize('全館7折')])"
+        "from keywords.text.tokenizer import Tokenizer; print([t.text for t in Tokenizer().tokenize('全館7折')])"
     )
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "PYTHONIOENCODING": "utf-8"}
     command = [sys.executable, "-c", missing]

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 
 from campaigns.results.learning import count_message_results, store_message_results
-from keywords.messages import stored_messages
+from keywords.effects.messages import stored_messages
 from store.engine import reading, table_of, transaction
 from store.models import MessageResult
 from tests.campaigns.results.conftest import DAY, Story

@@ -22,9 +22,9 @@ import jieba
 import regex  # type: ignore[import-untyped]
 import structlog
 
-from keywords.lexicon import marketing_words
-from keywords.normal import normalise
-from keywords.patterns import PLAIN_KINDS, Kind, plain_pattern, typed_pattern
+from keywords.text.lexicon import marketing_words
+from keywords.text.normal import normalise
+from keywords.text.patterns import PLAIN_KINDS, Kind, plain_pattern, typed_pattern
 
 jieba.setLogLevel(logging.WARNING)  # its import set DEBUG, on standard error
 

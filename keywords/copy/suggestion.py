@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from keywords.learning import Learning
-from keywords.lexicon import Category, categories
-from keywords.patterns import Kind
-from keywords.tokenizer import Tokenizer
-from keywords.vocabulary import is_class, terms_of
+from keywords.effects.learning import Learning
+from keywords.text.lexicon import Category, categories
+from keywords.text.patterns import Kind
+from keywords.text.tokenizer import Tokenizer
+from keywords.text.vocabulary import is_class, terms_of
 
 Mode = Literal["safe", "explore"]
 Floats = NDArray[np.float64]

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from keywords.lexicon import stop_words
-from keywords.messages import Messages
-from keywords.patterns import Kind
-from keywords.tokenizer import Token, Tokenizer
+from keywords.effects.messages import Messages
+from keywords.text.lexicon import stop_words
+from keywords.text.patterns import Kind
+from keywords.text.tokenizer import Token, Tokenizer
 
 # The vocabulary: terms of at least so many messages, the most used first, up to so many.
 MIN_MESSAGES = 3

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from keywords.messages import Messages
-from keywords.ranking import Fit, fit
-from keywords.tokenizer import Tokenizer
-from keywords.topics import topic_shares
-from keywords.vocabulary import distinct_count, membership, vocabulary
+from keywords.effects.messages import Messages
+from keywords.effects.ranking import Fit, fit
+from keywords.effects.topics import topic_shares
+from keywords.text.tokenizer import Tokenizer
+from keywords.text.vocabulary import distinct_count, membership, vocabulary
 from store.errors import BadInput
 
 

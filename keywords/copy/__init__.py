@@ -1,0 +1,1 @@
+"""From terms to what may be written: suggestions."""

@@ -1,0 +1,1 @@
+"""From a line to its terms: the tokenizer, its word lists, the vocabulary."""
