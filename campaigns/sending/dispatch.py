@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlmodel import Session
 
-from campaigns.content.message import NotRenderable
+from campaigns.content.message import InvalidMessage, NotRenderable
 from campaigns.content.versions import Versions
 from campaigns.links.making import LinkMaker
 from campaigns.planning import schedule
@@ -252,7 +252,12 @@ class Dispatch:
             run_id = work[0].batch.run_id
             run = self._runs.get(run_id)
             if run is None or run.stopped.is_set():  # stopped before, and resumed since: it could be claimed again
-                run = self._runs[run_id] = await asyncio.to_thread(self._open_run, run_id)
+                try:
+                    run = self._runs[run_id] = await asyncio.to_thread(self._open_run, run_id)
+                except InvalidMessage as error:  # stored before a check became stricter: other runs go on
+                    await self._in_transaction(self._pause_unopened, work, str(error))
+                    log.error("run_paused_for_content", run_id=run_id)
+                    return
             if stop.is_set():
                 run.stopped.set()
             if work[0].batch.way == "multicast":
@@ -268,6 +273,15 @@ class Dispatch:
             run = session.get_one(CampaignRun, run_id)
             contents = {variant["variant_id"]: Versions(variant) for variant in run.variants}
             return _Run(contents, run.link_ids, units_of(session, run))
+
+    def _pause_unopened(self, session: Session, work: list[_Work], problem: str) -> None:
+        schedule.pause_for(session, work[0].batch.run_id, f"its content can't be sent: {problem}")
+        for piece in work:
+            if piece.batch.way == "multicast":
+                again = BatchOutcome("due", doubt_since=piece.batch.doubt_since)
+                record_batches(session, self.worker, [(piece.batch, again)], now=self._clock())
+            else:
+                let_go(session, piece.batch, self.worker, not_before=None)
 
     # --- push: one call per person -----------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy import Engine, func, select, update
 from sqlmodel import Session
 
-from campaigns.content.message import NotRenderable, compile_content
+from campaigns.content.message import InvalidMessage, NotRenderable, compile_content
 from campaigns.links.making import LinkMaker
 from campaigns.planning import schedule
 from campaigns.sending.claims import KEY_LIFE
@@ -208,6 +208,11 @@ def _send(ground: Ground, taken: Taken, door: NarrowcastDoor) -> None:
         messages = _messages(ground, row)
     except NotRenderable as error:
         _finish(ground, taken, "failed", str(error))
+        return
+    except InvalidMessage as error:  # stored before a check became stricter
+        _wait(ground, taken, problem=str(error), first_attempt_at=taken.doubt_since)
+        with transaction(ground.engine) as session:
+            schedule.pause_for(session, row.run_id, f"its content can't be sent: {error}")
         return
     answer = door.narrowcast(row.audience_group_id, messages, row.retry_key)
     if answer.outcome == "accepted" and answer.request_id is not None:

@@ -16,7 +16,7 @@ import orjson
 from sqlalchemy import and_, case, func, insert, null, or_, select, update
 from sqlmodel import Session
 
-from campaigns.content.message import NotRenderable
+from campaigns.content.message import InvalidMessage, NotRenderable
 from campaigns.content.versions import Versions
 from campaigns.links.making import LinkMaker
 from campaigns.planning.schedule import IN_DOUBT
@@ -98,14 +98,17 @@ class Rides:
 
     def _rendered(self, session: Session, row: Any) -> list[dict[str, Any]]:
         """The person's messages; empty when they can't be made: pushing will say why."""
-        # In a reply the link may be the person's own even where a multicast's is the same for everyone.
-        run, spoken = self._run(session, row.run_id), (row.language, row.profile_language)
+        try:
+            run = self._run(session, row.run_id)
+        except InvalidMessage:
+            return []
 
+        # In a reply the link may be the person's own even where a multicast's is the same for everyone.
         def track(url: str) -> str:
             return self._links.link(run.link_ids[url], row.run_id, row.customer_id)
 
         try:
-            content = run.contents[row.variant_id].for_reader(*spoken)
+            content = run.contents[row.variant_id].for_reader(row.language, row.profile_language)
             messages: list[dict[str, Any]] = orjson.loads(content(fields_of(row), track))
         except NotRenderable:
             return []
