@@ -37,6 +37,11 @@ class Experiment(BaseModel):
             raise ValueError("the deadline comes before the first outcome is known")
         return self
 
+    @property
+    def chooses(self) -> bool:
+        """Whether a winner is chosen while the run is sent."""
+        return self.choice != "fixed"
+
     def parts(self) -> list[float]:
         """The waves' parts of the people; one alone for a fixed split."""
         if self.choice == "test_then_winner":
@@ -56,18 +61,36 @@ def experiment_of(stored: Mapping[str, Any] | None) -> Experiment:
         raise BadInput(f"the experiment can't be so: {where + ': ' if where else ''}{first['msg']}") from error
 
 
-def check_experiment(stored: Mapping[str, Any] | None, *, variants: int, steps: int, way: str) -> None:
-    """Raise BadInput unless a campaign may have this experiment: with so many variants in its first step."""
+def check_experiment(
+    stored: Mapping[str, Any] | None,
+    *,
+    variants: int,
+    steps: int,
+    way: str,
+    taps: Literal["by person", "counted", "none"],
+    has_trigger: bool,
+) -> None:
+    """Raise BadInput unless a campaign may have this experiment: with so many variants in its first step, sent by `way`
+    with `taps` known so (campaigns/sending/ways.py)."""
     experiment = experiment_of(stored)
-    if experiment.choice == "fixed":
-        if experiment.learned_targeting and steps > 1:
-            raise BadInput("learned targeting runs against an audience: in a campaign of one step")
+    if experiment.learned_targeting and has_trigger:
+        raise BadInput("learned targeting chooses among an audience: a campaign that people enter one by one has none")
+    if experiment.learned_targeting and steps > 1:
+        raise BadInput("learned targeting runs against an audience: in a campaign of one step")
+    if not experiment.chooses:
         return
     if variants < 2:
         raise BadInput("a winner is chosen among at least two variants")
+    if has_trigger:
+        raise BadInput(
+            "a winner is learned from the first people of one run for the rest of it; with a trigger people enter "
+            "one by one, each a run of a few: leave the split fixed, and compare the variants in the results"
+        )
     if way == "narrowcast":
         raise BadInput("LINE tells of a narrowcast only counts, no people: no winner can be learned")
-    if way == "multicast" and experiment.outcome == "clicks":
-        raise BadInput("a multicast's links tell not who tapped: let orders decide, or send by push")
+    if experiment.outcome == "clicks" and taps == "none":
+        raise BadInput("the content has nothing to tap: let orders decide")
+    if experiment.outcome == "clicks" and taps == "counted":
+        raise BadInput(f"a {way}'s links tell not who tapped: let orders decide, or send by push")
     if steps > 1:
         raise BadInput("a winner is learned inside one run of an audience: in a campaign of one step")

@@ -12,12 +12,12 @@ from sqlmodel import Session
 from campaigns.audience.target import Audience, check_audience
 from campaigns.content.languages import check_languages
 from campaigns.content.message import check_messages, links_in
-from campaigns.experiments.design import check_experiment
+from campaigns.experiments.design import check_experiment, experiment_of
 from campaigns.links.book import check_utm
 from campaigns.planning.conditions import read_condition
 from campaigns.planning.schedule import first_firing, listen
 from campaigns.planning.triggers import Trigger, check_trigger, read_trigger, to_json
-from campaigns.sending.ways import AUTO, WAYS, check_way, needs_of
+from campaigns.sending.ways import AUTO, WAYS, check_way, needs_of, taps_known
 from segmentation.tags.definitions import check_name
 from store.errors import BadInput
 from store.models import Campaign, CampaignStep, TrackedLink, Variant
@@ -94,8 +94,17 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
         [step.variants for step in plan.steps],
         replies_first=plan.reply_first_minutes is not None,
         at_best_hour=plan.at_best_hour,
+        learns=experiment_of(plan.experiment).chooses,
     )
     way = check_way(plan.way, needs)
+    check_experiment(
+        plan.experiment,
+        variants=len(plan.steps[0].variants),
+        steps=len(plan.steps),
+        way=way,
+        taps=taps_known(way, needs),
+        has_trigger=plan.trigger is not None,
+    )
     trigger = None if plan.trigger is None else _checked_trigger(session, plan)
     recurs, first = first_firing(session, plan.at, plan.recurs, zone=zone, now=now)
     campaign = Campaign(
@@ -140,8 +149,6 @@ def _checked(session: Session, plan: Plan) -> list[str]:
     if plan.holdout_percent != round(plan.holdout_percent, 2):
         raise BadInput(f"holdout has at most two decimal places, got {plan.holdout_percent}")
     _check_reply_first(plan)
-    if plan.steps:
-        check_experiment(plan.experiment, variants=len(plan.steps[0].variants), steps=len(plan.steps), way=plan.way)
     if not plan.name.strip():
         raise BadInput("a campaign needs a name")
     if not plan.steps:

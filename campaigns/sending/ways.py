@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from campaigns.content.fields import has_field
 from campaigns.content.message import links_in
+from campaigns.content.parts import ONE_BODY
 from store.errors import BadInput
 
 WayName = Literal["push", "multicast", "narrowcast", "reply"]
@@ -104,11 +105,15 @@ def check_way(name: str, needs: Needs) -> WayName:
     raise BadInput(f"{name!r} is not a way to send: say {', '.join((AUTO, *WAYS))}")
 
 
+def taps_known(way: WayName, needs: Needs) -> Clicks:
+    """How taps are known when it goes by `way`; of a content with links of either kind, the lesser."""
+    if not (needs.has_links or needs.has_named_taps):
+        return "none"
+    return "counted" if needs.has_links and way in ONE_BODY else "by person"
+
+
 def ways_for(people: int, needs: Needs) -> list[Way]:
     """Every way for so many people, possible or not: push, multicast, narrowcast, reply."""
-    clicks: Clicks = "none"
-    if needs.has_links or needs.has_named_taps:
-        clicks = "counted" if needs.has_links and not needs.has_named_taps else "by person"
     one_body = -(-people // MULTICAST_SIZE)
     uploads = -(-people // UPLOAD_SIZE)
     counted = ("tracked links say how many tapped, not who",) if needs.has_links else ()
@@ -119,7 +124,7 @@ def ways_for(people: int, needs: Needs) -> list[Way]:
             people / PUSHES_PER_SECOND,
             people,
             people,
-            "none" if clicks == "none" else "by person",
+            taps_known("push", needs),
         ),
         Way(
             "multicast",
@@ -127,7 +132,7 @@ def ways_for(people: int, needs: Needs) -> list[Way]:
             one_body / MULTICASTS_PER_SECOND,
             one_body,
             people,
-            clicks,
+            taps_known("multicast", needs),
             counted,
         ),
         Way(
@@ -136,7 +141,7 @@ def ways_for(people: int, needs: Needs) -> list[Way]:
             uploads * 60 / UPLOADS_PER_MINUTE,
             uploads + needs.variants,
             people,
-            clicks,
+            taps_known("narrowcast", needs),
             (
                 *counted,
                 "LINE prepares the audience and sends when it is ready: minutes, and it does not say how many",
@@ -151,7 +156,7 @@ def ways_for(people: int, needs: Needs) -> list[Way]:
             None,
             people,
             0,
-            "none" if clicks == "none" else "by person",
+            taps_known("reply", needs),
             ("only to those who write or tap a button before the deadline; the others are sent to then",),
         ),
     ]
@@ -159,7 +164,7 @@ def ways_for(people: int, needs: Needs) -> list[Way]:
 
 def _why_not(way: WayName, needs: Needs) -> tuple[str, ...]:
     found = []
-    if way in ("multicast", "narrowcast"):
+    if way in ONE_BODY:
         if needs.has_fields:
             found.append("one body goes to everyone, and the content has fields")
         if needs.at_best_hour:

@@ -193,9 +193,23 @@ def test_an_experiment_that_can_not_be_is_refused(wrong: dict[str, Any]) -> None
 
 
 def test_a_winner_needs_variants_people_and_one_step() -> None:
-    for given in ({"variants": 1}, {"steps": 2}, {"way": "narrowcast"}, {"way": "multicast"}):
-        with pytest.raises(BadInput):
-            check_experiment(TEST, **{"variants": 2, "steps": 1, "way": "push", **given})  # type: ignore[arg-type]
-    check_experiment({**TEST, "outcome": "orders"}, variants=2, steps=1, way="multicast")
-    check_experiment(None, variants=1, steps=3, way="narrowcast")
+    campaign: dict[str, Any] = {"variants": 2, "steps": 1, "way": "push", "taps": "by person", "has_trigger": False}
+    check_experiment(TEST, **campaign)
+    for given, words in (
+        ({"variants": 1}, "two variants"),
+        ({"steps": 2}, "one step"),
+        ({"way": "narrowcast"}, "only counts"),
+        ({"way": "multicast", "taps": "counted"}, "tell not who tapped"),
+        ({"taps": "none"}, "nothing to tap"),
+        ({"has_trigger": True}, "one by one"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            check_experiment(TEST, **{**campaign, **given})
+    check_experiment(TEST, **{**campaign, "way": "multicast"})  # buttons or LIFF links say who taps
+    by_orders = {**TEST, "outcome": "orders"}
+    check_experiment(by_orders, **{**campaign, "way": "multicast", "taps": "none"})
+    check_experiment(None, **{**campaign, "variants": 1, "steps": 3, "way": "narrowcast", "has_trigger": True})
+    for given in ({"has_trigger": True}, {"steps": 2}):
+        with pytest.raises(BadInput, match="learned targeting"):
+            check_experiment({"learned_targeting": True}, **{**campaign, **given})
     assert timedelta(minutes=experiment_of(None).wait_minutes) > timedelta(0)

@@ -1,14 +1,16 @@
 """Which way fits which content, with its time and cost."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from campaigns.planning.plan import VariantPlan
+from campaigns.planning.plan import StepPlan, VariantPlan
 from campaigns.sending.ways import Needs, check_way, choose_way, needs_of, ways_for
 from store.errors import BadInput
 from tests.campaigns.conftest import LINKED, PLAIN, Shop
 
+OpenShop = Callable[[int], Shop]
 LINK = [{"type": "text", "text": "看看 https://shop.example/a"}]
 LIFF = [{"type": "text", "text": "看看 https://liff.line.me/123-abc"}]
 BUTTON = [
@@ -68,6 +70,20 @@ def test_an_unknown_way_is_refused_with_the_known_ones() -> None:
         check_way("pigeon", Needs())
     with pytest.raises(BadInput):
         check_way("reply", Needs())  # comes before a push; not by itself
+
+
+def test_an_automatic_winner_is_refused_where_none_can_be_learned(open_shop: OpenShop) -> None:
+    shop = open_shop(1)
+    steps = [StepPlan([VariantPlan(LINK, "A"), VariantPlan(LINK, "B")])]
+    fields = {"steps": steps, "experiment": {"choice": "test_then_winner"}, "way": "auto"}
+    assert shop.campaign(shop.plan(**fields)).way == "push"
+    with pytest.raises(BadInput, match="leave the split fixed"):
+        shop.plan(**fields, trigger="生日")
+    steps = [StepPlan([VariantPlan(PLAIN, "A"), VariantPlan(PLAIN, "B")])]
+    with pytest.raises(BadInput, match="no winner can be chosen meanwhile"):
+        shop.plan(steps=steps, experiment={"choice": "thompson", "outcome": "orders"}, way="narrowcast")
+    buttons = [StepPlan([VariantPlan(BUTTON, "A"), VariantPlan(BUTTON, "B")])]
+    assert shop.campaign(shop.plan(**{**fields, "steps": buttons})).way == "multicast"  # buttons say who taps
 
 
 def test_time_follows_lines_rates_and_cost_is_one_message_a_person() -> None:
