@@ -70,6 +70,7 @@ BATCH_SIZE = 500  # recipients: LINE's limit of one multicast ("Send multicast m
 SLICE = 4_000  # people looked at in one transaction; of one that is narrow always (their ids stand in the statement)
 POSTGRESQL_SLICE = 20_000  # where no webhook waits for the writer
 SLICE_SECONDS = 0.07  # on SQLite the webhook waits as long as a slice takes: slices are made to fit
+EVERY_ID = 2**62  # beyond every customer's id
 BREATH_SECONDS = 0.02  # between slices: SQLite's other writers ask for the lock that often, and get it in no order
 
 customer, segment, delivery = table_of(Customer), table_of(CustomerSegment), table_of(Delivery)
@@ -263,6 +264,15 @@ def _condition(run: CampaignRun, targets: Targets) -> Any:
 
 def _taken(run_id: int) -> tuple[Any, ...]:
     return enrolment.c.run_id == run_id, enrolment.c.state == "taken"
+
+
+def judged_now(session: Session, campaign: Campaign, condition: Any, *, zone: ZoneInfo, now: datetime) -> Any:
+    """SELECT of everybody whom `condition` (SQL on the `customer` table) means, as a run of the campaign that fires now
+    would find them: customer_id, segment, reason, state … Nothing is written."""
+    variants = [{"variant_id": 0, "weight": 1.0, "languages": {}}]  # who gets which doesn't matter here
+    given: dict[str, Any] = {"variants": variants, "scheduled_for": now, "fired_at": now}
+    run = CampaignRun(id=0, campaign_id=campaign.id or 0, way=campaign.way, **given)
+    return Freeze(session, run, zone, now).judged(_Part(0, EVERY_ID, condition, None))
 
 
 class Freeze:

@@ -5,7 +5,7 @@ written there, as JSON: docs/rules.md). Rules can't be asked inside the database
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +82,12 @@ class Targets:
 
     def condition(self, run_id: int) -> Any:
         """SQL on the `customer` table: true for those whom it means, rules by the members of a run."""
-        return and_(or_(*(matches(target, run_id) for target in self.wanted)), self.exclusion(run_id))
+        return self.condition_by(lambda target: matches(target, run_id))
+
+    def condition_by(self, matching: Callable[[Target], Any]) -> Any:
+        """The same with `matching` to say whom a target means, as SQL on the `customer` table."""
+        wanted = or_(*(matching(target) for target in self.wanted))
+        return and_(wanted, *(not_(matching(target)) for target in self.unwanted))
 
     def exclusion(self, run_id: int) -> Any:
         """The part of it that leaves people out."""
@@ -93,15 +98,6 @@ def check_audience(session: Session, audience: Audience) -> None:
     """Raise UnknownTarget, saying what there is instead, unless all that `audience` names exists, and RuleError for a
     rule that can't be used."""
     read_targets(session, audience)
-
-
-def condition_of(session: Session, audience: Audience) -> Any:
-    """An SQL condition on the `customer` table: true for those whom an audience without rules means. Raises
-    UnknownTarget, and BadInput for rules: they are asked when a run fires."""
-    targets = read_targets(session, audience)
-    if targets.rules():
-        raise BadInput("rules are asked when a campaign fires; here, use a tag that follows the rule")
-    return targets.condition(0)
 
 
 def read_targets(session: Session, audience: Audience) -> Targets:

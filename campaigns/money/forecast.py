@@ -16,32 +16,23 @@ from sqlalchemy import (
     BigInteger,
     Engine,
     Float,
-    and_,
-    bindparam,
     case,
     cast,
-    exists,
     func,
-    not_,
-    or_,
     select,
     type_coerce,
 )
 from sqlmodel import Session
 
-from campaigns.audience.members import ask
-from campaigns.audience.target import Audience, Target, Targets, matches, member_key, read_targets
-from campaigns.experiments.assignment import is_held_out
-from campaigns.money.gain import NO_SEGMENT, SCALE, PastLift, past_lift, segment_gains
+from campaigns.audience.reach import Reach, reach_now
+from campaigns.money.gain import SCALE, PastLift, past_lift, segment_gains
 from campaigns.money.hierarchy import Array, Past, logits, predict
 from campaigns.money.line_plan import Cost, LinePlan, cost_of, read_plan
 from campaigns.money.quota import QuotaState, quota_state
 from campaigns.planning.schedule import campaign_by_id
-from segmentation.rules.references import References
-from segmentation.rules.saved import load_rules
 from store.clock import Clock
 from store.engine import reading, table_of
-from store.models import Campaign, CampaignRun, Customer, CustomerSegment, LineAccount, RunResponse, RunTally
+from store.models import Campaign, CampaignRun, RunResponse, RunTally
 
 LEAST_RUNS = 3  # with fewer, how much runs differ from each other can't be told
 LEAST_PEOPLE = 20  # of a group: fewer say nothing
@@ -93,7 +84,7 @@ class Expectation:
 class Forecast:
     """All that is known before sending."""
 
-    messages: int
+    reach: Reach
     quota: QuotaState
     short_by: int  # of LINE's quota, or of a plan that sells no more
     plan: LinePlan
@@ -103,7 +94,10 @@ class Forecast:
     def to_json(self) -> dict[str, Any]:
         """Plain values for programs; money as text."""
         return {
-            "messages": self.messages,
+            "messages": self.reach.messages,
+            "audience": self.reach.audience,
+            "held_out": self.reach.held_out,
+            "skipped": self.reach.skipped,
             "quota": {**asdict(self.quota), "used": self.quota.used, "left": self.quota.left},
             "short_by": self.short_by,
             "plan": self.plan.offer.name,
@@ -117,17 +111,10 @@ class Forecast:
 def forecast(engine: Engine, campaign_id: int, *, zone: ZoneInfo, clock: Clock) -> Forecast:
     """The forecast of a campaign, were it sent now. Reads only; raises NotFound, and UnknownTarget and RuleError as
     freezing would."""
+    reach = reach_now(engine, campaign_id, zone=zone, clock=clock)
+    people, messages = reach.chosen, reach.messages
     with reading(engine) as session:
         campaign = campaign_by_id(session, campaign_id)
-        targets, references = (
-            read_targets(session, Audience.from_json(campaign.audience)),
-            References(load_rules(session)),
-        )
-    rules = targets.rules()
-    fitting = ask(engine, rules, references, zone=zone, clock=clock) if rules else {}
-    with reading(engine) as session:
-        people = _people_by_segment(session, campaign, _condition(targets, fitting))
-        messages = sum(people.values())
         quota = quota_state(session, campaign.channel_id, zone=zone, now=clock())
         plan, groups, lifts = read_plan(session), past_groups(session), past_lift(session)
     cost = cost_of(plan.offer, quota.used + quota.waiting, messages)
@@ -136,21 +123,10 @@ def forecast(engine: Engine, campaign_id: int, *, zone: ZoneInfo, clock: Clock) 
     found = expect(groups, people, campaign.theme or "", rng)
     incremental = _incremental(lifts, people, rng)
     missing = found.missing if incremental else [*found.missing, "no past runs with enough people held out"]
+    if campaign.trigger is not None:
+        missing = [*missing, "people enter this campaign one by one: these are all whom its audience means now"]
     expected = Expectation(found.clicks, found.orders, found.revenue, incremental, found.runs, missing)
-    return Forecast(messages, quota, max(beyond, cost.impossible), plan, cost, expected)
-
-
-def _condition(targets: Targets, fitting: dict[str, list[int]]) -> Any:
-    """SQL on the `customer` table, with the answers of rules written into it: no run keeps them yet."""
-    customer = table_of(Customer)
-
-    def matching(target: Target) -> Any:
-        if target.rule is None:
-            return matches(target, 0)
-        key = member_key(target)
-        return customer.c.id.in_(bindparam(f"fitting_{key}", fitting[key], expanding=True, literal_execute=True))
-
-    return and_(or_(*map(matching, targets.wanted)), *(not_(matching(target)) for target in targets.unwanted))
+    return Forecast(reach, quota, max(beyond, cost.impossible), plan, cost, expected)
 
 
 def expect(past: PastGroups, people: dict[str, int], theme: str, rng: np.random.Generator) -> Expectation:
@@ -214,35 +190,6 @@ def _incremental(past: PastLift, people: dict[str, int], rng: np.random.Generato
 def _summed_up(draws: Array) -> Expected:
     low, high = np.quantile(draws, INTERVAL)
     return Expected(float(np.median(draws)), float(low), float(high))
-
-
-def _people_by_segment(session: Session, campaign: Campaign, condition: Any) -> dict[str, int]:
-    """Segment -> people that would be sent to now: the audience, reachable, not refusing, not held out."""
-    customer, segment = table_of(Customer), table_of(CustomerSegment)
-    who = _candidates(campaign, condition).subquery()
-    name = func.coalesce(segment.c.rfm8, NO_SEGMENT)
-    rows = session.execute(
-        select(name, func.count())
-        .select_from(customer.outerjoin(segment, segment.c.customer_id == customer.c.id))
-        .where(customer.c.id.in_(select(who.c.id)))
-        .group_by(name)
-    )
-    return {row[0]: int(row[1]) for row in rows}
-
-
-def _candidates(campaign: Campaign, condition: Any) -> Any:
-    """SELECT of the customers whom a campaign would send to: reachable, not refusing, not held out. Caps and quiet
-    hours may still leave some of them out."""
-    customer, account = table_of(Customer), table_of(LineAccount)
-    assert campaign.id is not None
-    reachable = exists().where(
-        account.c.customer_id == customer.c.id,
-        account.c.channel_id == campaign.channel_id,
-        or_(account.c.is_following.is_(None), account.c.is_following),
-    )
-    held_out = is_held_out(customer.c.id, campaign.id, campaign.holdout_percent)
-    wanted = and_(condition, customer.c.marketing_refused_at.is_(None), reachable, not_(held_out))
-    return select(customer.c.id).where(wanted)
 
 
 def past_groups(session: Session, run_ids: Sequence[int] | None = None) -> PastGroups:

@@ -10,21 +10,23 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import phonenumbers
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 
-from campaigns.audience.target import Audience, condition_of
+from campaigns.audience.asked import AskedAudience, ask_audience
+from campaigns.audience.target import Audience
 from campaigns.results.table_file import whole_file
 from campaigns.settings import CampaignSettings, read_settings
+from store.clock import Clock
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput
 from store.models import AuditEntry, Customer, LineAccount
 
-PAGE = 5_000  # people read at once
+PAGE = 5_000  # customers looked at at once
 META = ("email", "phone", "fn", "ln", "country")
 GOOGLE = ("Email", "Phone", "First Name", "Last Name", "Country", "Zip")
 _YES = (True, 1, "1", "yes", "y", "true", "是", "同意")
@@ -38,32 +40,41 @@ customer, account = table_of(Customer), table_of(LineAccount)
 
 
 def export_ads(
-    engine: Engine, audience: Audience, path: Path, *, platform: str, channel_id: int, actor: str, now: datetime
+    engine: Engine,
+    audience: Audience,
+    path: Path,
+    *,
+    platform: str,
+    channel_id: int,
+    actor: str,
+    zone: ZoneInfo,
+    clock: Clock,
 ) -> tuple[int, int]:
     """Write those of `audience` who may be shown ads to `path`; returns (people written, people left out).
 
     Left out is who refused marketing, who has not consented (`ads_consent` of the brand's settings names the attribute
     that says so), and who has nothing to be matched by. `platform` is meta, google or line; LINE's file has the ids of
-    `channel_id`, of those who follow it. Raises BadInput, UnknownTarget.
+    `channel_id`, of those who follow it. Raises BadInput, UnknownTarget, RuleError.
     """
     rows: dict[str, Callable[[Any, CampaignSettings], Sequence[str] | None]]
     rows = {"meta": _meta, "google": _google, "line": _line}
     heads: dict[str, Sequence[str]] = {"meta": META, "google": GOOGLE, "line": ()}
     if platform not in rows:
         raise BadInput(f"{platform!r} is none of {', '.join(rows)}")
-    with transaction(engine) as session:
+    with reading(engine) as session:
         settings = read_settings(session)
-        if settings.ads_consent is None:
-            raise BadInput("say first which attribute of customers holds their consent to ads: setting ads_consent")
-        condition_of(session, audience)  # raises before anything is noted
+    if settings.ads_consent is None:
+        raise BadInput("say first which attribute of customers holds their consent to ads: setting ads_consent")
+    asked = ask_audience(engine, audience, zone=zone, clock=clock)
+    with transaction(engine) as session:
         detail: dict[str, Any] = {"audience": str(audience), "platform": platform}
-        session.add(AuditEntry(at=now, actor=actor, action="export ad audience", detail=detail))
+        session.add(AuditEntry(at=clock(), actor=actor, action="export ad audience", detail=detail))
     written = left_out = 0
     with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         if heads[platform]:
             writer.writerow(heads[platform])
-        for person in _people(engine, audience, channel_id):
+        for person in _people(engine, asked, channel_id):
             row = rows[platform](person, settings) if may_be_shown_ads(person, settings) else None
             if row is None:
                 left_out += 1
@@ -73,10 +84,14 @@ def export_ads(
     return written, left_out
 
 
-def _people(engine: Engine, audience: Audience, channel_id: int) -> Iterator[Any]:
+def _people(engine: Engine, audience: AskedAudience, channel_id: int) -> Iterator[Any]:
     after = 0
     while True:
         with reading(engine) as session:
+            page = select(customer.c.id).where(customer.c.id > after).order_by(customer.c.id).limit(PAGE)
+            last = session.scalar(select(func.max(page.subquery().c.id)))
+            if last is None:
+                return
             followed = (
                 select(account.c.line_user_id)
                 .where(
@@ -92,14 +107,11 @@ def _people(engine: Engine, audience: Audience, channel_id: int) -> Iterator[Any
             names = ("id", "name", "attributes", "marketing_refused_at")
             rows = session.execute(
                 select(*(customer.c[name] for name in names), followed.label("line_user_id"))
-                .where(customer.c.id > after, condition_of(session, audience))
+                .where(audience.condition(after, last))
                 .order_by(customer.c.id)
-                .limit(PAGE)
             ).all()
         yield from rows
-        if len(rows) < PAGE:
-            return
-        after = rows[-1].id
+        after = last
 
 
 def may_be_shown_ads(person: Any, settings: CampaignSettings) -> bool:

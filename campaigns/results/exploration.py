@@ -8,12 +8,14 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine, func, insert, literal, not_, select, update
 from sqlmodel import Session
 
-from campaigns.audience.target import Audience, condition_of
+from campaigns.audience.asked import AskedAudience, ask_audience
+from campaigns.audience.target import Audience
 from campaigns.experiments.assignment import BUCKETS, bucket_of
 from campaigns.planning.plan import Plan, StepPlan, VariantPlan, create_campaign
 from campaigns.planning.schedule import campaign_by_id, variants_of
 from campaigns.results.comparison import Comparison, compare
 from campaigns.results.runs import campaign_results
+from store.clock import Clock
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput
 from store.models import AuditEntry, Campaign, Customer, CustomerList, CustomerListMember, TrackedLink
@@ -33,7 +35,7 @@ def explore(
     at: datetime | None,
     zone: ZoneInfo,
     actor: str,
-    now: datetime,
+    clock: Clock,
 ) -> int:
     """Make a campaign that says what `campaign_id` says to a random `percent` (above 0, up to 100) of those outside its
     audience; returns its id. `at` (aware) is when it fires, best when the other does; None leaves a draft.
@@ -42,13 +44,15 @@ def explore(
     """
     if not 0 < percent <= 100:
         raise BadInput("the share to explore must be above 0 and at most 100 percent")
+    now = clock()
+    with reading(engine) as session:
+        audience = Audience.from_json(campaign_by_id(session, campaign_id).audience)
+    asked = ask_audience(engine, audience, zone=zone, clock=clock)
     with transaction(engine) as session:
         campaign = campaign_by_id(session, campaign_id)
         steps = _steps(session, campaign_id)
         if len(steps) > 1:
             raise BadInput(f"campaign {campaign_id} has several steps: explore one that has one")
-        audience = Audience.from_json(campaign.audience)
-        condition_of(session, audience)
         name = f"探索 {campaign_id}: {campaign.name}"
         if session.execute(select(lists.c.id).where(lists.c.name == name)).first() is not None:
             raise BadInput(f"campaign {campaign_id} is explored already, by the list {name!r}")
@@ -57,7 +61,7 @@ def explore(
         session.add(made)
         session.flush()
         list_id = made.id or 0
-    _draw(engine, list_id, audience, campaign_id, percent)
+    _draw(engine, list_id, asked, campaign_id, percent)
     with transaction(engine) as session:
         session.execute(update(lists).where(lists.c.id == list_id).values(name=name))
         people = session.scalar(select(func.count()).select_from(members).where(members.c.list_id == list_id)) or 0
@@ -123,7 +127,7 @@ def _topics(session: Session, campaign_id: int) -> dict[str, str]:
     return {row.url: row.topic for row in rows if row.topic is not None}
 
 
-def _draw(engine: Engine, list_id: int, audience: Audience, campaign_id: int, percent: float) -> None:
+def _draw(engine: Engine, list_id: int, audience: AskedAudience, campaign_id: int, percent: float) -> None:
     after = 0
     while True:
         with reading(engine) as session:
@@ -135,7 +139,7 @@ def _draw(engine: Engine, list_id: int, audience: Audience, campaign_id: int, pe
             drawn = select(literal(list_id), customer.c.id).where(
                 customer.c.id > after,
                 customer.c.id <= last,
-                not_(condition_of(session, audience)),
+                not_(audience.condition(after, last)),
                 bucket_of(customer.c.id, _SALT + campaign_id) < int(percent * BUCKETS / 100),
             )
             session.execute(insert(members).from_select(["list_id", "customer_id"], drawn))

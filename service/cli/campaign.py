@@ -22,6 +22,7 @@ from campaigns.planning.plan import Plan, StepPlan, VariantPlan, create_campaign
 from campaigns.planning.schedule import campaign_by_id
 from campaigns.results.catch_up import catch_up
 from campaigns.results.runs import campaign_results, runs_of
+from console.words import REASONS
 from service.channels import channel_ids, channel_named
 from service.cli.campaign_content import register as register_content
 from service.cli.campaign_planning import minutes_of, register_planning, step_of
@@ -335,7 +336,11 @@ def forecast(campaign_id: CampaignId, as_json: AsJson = False) -> None:
         return
     quota, cost, expected = found.quota, found.cost, found.expected
     table = Table(show_header=False)
-    table.add_row("messages", f"{found.messages:,}")
+    table.add_row("the audience means", f"{found.reach.audience:,}")
+    for reason, people in found.reach.skipped.items():
+        table.add_row(f"  skipped: {REASONS[reason]} {reason}", f"{people:,}")
+    table.add_row("  held out", f"{found.reach.held_out:,}")
+    table.add_row("messages needed", f"{found.reach.messages:,}")
     table.add_row("left this month", "unknown or unlimited" if quota.left is None else f"{quota.left:,}")
     table.add_row(
         "used: LINE says / we sent", f"{'-' if quota.line_used is None else quota.line_used} / {quota.accepted}"

@@ -212,7 +212,8 @@ def ads(
             platform=platform,
             channel_id=channel_ids(engine, settings)[channel_named(settings, channel).name],
             actor="command line",
-            now=system_clock(),
+            zone=settings.zone,
+            clock=system_clock,
         )
     if as_json:
         print_json({"written": written, "left_out": left_out})
@@ -229,8 +230,7 @@ def explore(
 ) -> None:
     """Send the same to a few people whom the audience leaves out, to see whether its rule picks the right ones."""
     settings = settings_for_command()
-    now = system_clock()
-    moment = now if at == "now" else datetime.fromisoformat(at).replace(tzinfo=settings.zone) if at else None
+    moment = system_clock() if at == "now" else datetime.fromisoformat(at).replace(tzinfo=settings.zone) if at else None
     with opened_database(settings) as engine:
         made = make_explorer(
             engine,
@@ -240,7 +240,7 @@ def explore(
             at=moment,
             zone=settings.zone,
             actor="command line",
-            now=now,
+            clock=system_clock,
         )
     if as_json:
         print_json({"id": made, "explores": campaign_id})

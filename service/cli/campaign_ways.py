@@ -5,15 +5,16 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import exists, func, select
 from sqlmodel import Session
 
-from campaigns.audience.target import Audience, condition_of
+from campaigns.audience.reach import reach_now
+from campaigns.experiments.design import experiment_of
 from campaigns.planning.schedule import campaign_by_id, variants_of
 from campaigns.sending.ways import Needs, Way, choose_way, needs_of, ways_for
 from service.cli.context import opened_database, print_json, settings_for_command
-from store.engine import reading, table_of
-from store.models import Campaign, Customer, LineAccount
+from store.clock import system_clock
+from store.engine import reading
+from store.models import Campaign
 
 
 def register_ways(app: typer.Typer) -> None:
@@ -28,16 +29,18 @@ def show_ways(
 ) -> None:
     """Which ways a campaign can be sent, why not the others, how long each takes at LINE's rates and what it costs."""
     settings = settings_for_command()
-    with opened_database(settings) as engine, reading(engine) as session:
-        campaign = campaign_by_id(session, campaign_id)
-        needs = campaign_needs(session, campaign)
-        count = reachable(session, campaign) if people is None else people
-    ways, best = ways_for(count, needs), choose_way(needs)
+    with opened_database(settings) as engine:
+        with reading(engine) as session:
+            campaign = campaign_by_id(session, campaign_id)
+            needs = campaign_needs(session, campaign)
+        if people is None:
+            people = reach_now(engine, campaign_id, zone=settings.zone, clock=system_clock).messages
+    ways, best = ways_for(people, needs), choose_way(needs)
     if as_json:
-        print_json({"people": count, "way": campaign.way, "auto": best, "ways": [_as_json(way) for way in ways]})
+        print_json({"people": people, "way": campaign.way, "auto": best, "ways": [_as_json(way) for way in ways]})
         return
     typer.echo(f"campaign {campaign_id} ({campaign.name}) goes by {campaign.way}; auto would choose {best}")
-    table = Table("way", "possible", "takes at least", "calls", "messages", "taps known", title=f"{count:,} people")
+    table = Table("way", "possible", "takes at least", "calls", "messages", "taps known", title=f"{people:,} people")
     for way in ways:
         possible = "yes" if way.is_possible else f"no: {'; '.join(way.why_not)}"
         table.add_row(way.name, possible, _time(way.seconds), f"{way.calls:,}", f"{way.cost:,}", way.clicks)
@@ -54,23 +57,10 @@ def campaign_needs(session: Session, campaign: Campaign) -> Needs:
         steps.setdefault(variant.step_number, []).append(variant)
     return needs_of(
         list(steps.values()),
-        learns=campaign.experiment is not None,
+        learns=experiment_of(campaign.experiment).chooses,
         replies_first=campaign.reply_first_minutes is not None,
         at_best_hour=campaign.at_best_hour,
     )
-
-
-def reachable(session: Session, campaign: Campaign) -> int:
-    """How many of a campaign's audience can be sent to now: on its channel, not blocking it, not refusing."""
-    customer, account = table_of(Customer), table_of(LineAccount)
-    is_there = exists().where(
-        account.c.customer_id == customer.c.id,
-        account.c.channel_id == campaign.channel_id,
-        account.c.is_following.is_not(False),
-    )
-    audience = condition_of(session, Audience.from_json(campaign.audience))
-    found = select(func.count()).where(audience, customer.c.marketing_refused_at.is_(None), is_there)
-    return session.scalar(found.select_from(customer)) or 0
 
 
 def _time(seconds: float | None) -> str:

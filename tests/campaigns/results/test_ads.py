@@ -10,11 +10,13 @@ import pytest
 from sqlalchemy import Engine, select
 
 from campaigns.audience.target import Audience, UnknownTarget
+from campaigns.results import ads
 from campaigns.results.ads import export_ads, names_of, normal_email, normal_phone, without_gmail_marks
 from campaigns.settings import change_settings
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput
 from store.models import AuditEntry
+from tests.campaigns.conftest import ZONE
 from tests.conftest import StillClock
 from tests.factories import make_account, make_channel, make_customer
 
@@ -82,9 +84,9 @@ class Brand:
             channel = make_channel(session)
             self.channel_id = channel.id or 0
             yes = {"ads_ok": "yes", "email": "A.b@gmail.com", "phone": "0912345678", "zip": "106"}
-            self.amy = make_customer(session, name="王小明", attributes=yes)
+            self.amy = make_customer(session, name="王小明", attributes=yes, city="台北")
             make_account(session, channel, self.amy, line_user_id="U" + "a" * 32)
-            make_customer(session, name="refused", attributes=yes, marketing_refused_at=now)
+            make_customer(session, name="refused", attributes=yes, marketing_refused_at=now, city="台北")
             make_customer(session, name="never said", attributes={**yes, "ads_ok": None})
             make_customer(session, name="said no", attributes={**yes, "ads_ok": "no"})
             make_customer(session, name="no address", attributes={"ads_ok": True})
@@ -97,8 +99,16 @@ class Brand:
 
     def write(self, platform: str, *targets: str) -> tuple[tuple[int, int], list[list[str]]]:
         path = self.folder / "ads.csv"
-        given = {"platform": platform, "channel_id": self.channel_id, "actor": "test", "now": self.now}
-        counts = export_ads(self.engine, Audience(targets or ("all",)), path, **given)  # type: ignore[arg-type]
+        counts = export_ads(
+            self.engine,
+            Audience(targets or ("all",)),
+            path,
+            platform=platform,
+            channel_id=self.channel_id,
+            actor="test",
+            zone=ZONE,
+            clock=lambda: self.now,
+        )
         return counts, list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
 
 
@@ -127,6 +137,16 @@ def test_google_gets_its_own_form(brand: Brand) -> None:
 def test_line_gets_user_ids_of_those_who_follow(brand: Brand) -> None:
     brand.consent("ads_ok")
     assert brand.write("line") == ((1, 5), [["U" + "a" * 32]])
+
+
+def test_a_rule_says_whom_page_by_page(brand: Brand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ads, "PAGE", 2)
+    brand.consent("ads_ok")
+    lives_in = 'rule:{"type": "attribute", "name": "city", "is": "%s"}'
+    assert brand.write("line", lives_in % "台北") == ((1, 1), [["U" + "a" * 32]])
+    assert brand.write("line", lives_in % "花蓮") == ((0, 0), [])
+    with pytest.raises(UnknownTarget):
+        brand.write("meta", "rule:nobody")
 
 
 def test_nothing_leaves_before_the_brand_says_what_consent_is(brand: Brand) -> None:

@@ -3,13 +3,15 @@
 import pytest
 from sqlalchemy import select
 
-from campaigns.audience.target import Audience, condition_of
+from campaigns.audience.asked import ask_audience
+from campaigns.audience.target import Audience
 from campaigns.results import audiences
 from campaigns.results.audiences import make_list
 from campaigns.results.runs import runs_of
 from store.engine import reading, table_of
 from store.errors import BadInput, NotFound
 from store.models import AuditEntry, Customer, CustomerList
+from tests.campaigns.conftest import ZONE
 from tests.campaigns.results.conftest import DAY, Story
 
 
@@ -53,8 +55,8 @@ def test_those_asked_for_are_on_the_list_and_can_be_sent_to(
     monkeypatch.setattr(audiences, "SLICE", 3)  # several slices
     made = make_list(story.engine, story.campaign_id, who=who, name="下一波", actor="test", now=story.at)
     customer, audit = table_of(Customer), table_of(AuditEntry)
+    condition = ask_audience(story.engine, Audience(("list:下一波",)), zone=ZONE, clock=story.clock).condition()
     with reading(story.engine) as session:
-        condition = condition_of(session, Audience(("list:下一波",)))
         on_it = set(session.scalars(select(customer.c.id).where(condition)))
         (entry,) = session.execute(select(audit.c.action, audit.c.detail)).all()
         assert session.scalars(select(CustomerList)).one().origin["who"] == who

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from campaigns.results import exploration
 from campaigns.results.comparison import Comparison, compare
 from campaigns.results.exploration import explore, explored
 from campaigns.results.lift import Arm
@@ -74,7 +75,7 @@ def test_a_campaign_is_explored_among_those_whom_it_leaves_out(story: Story) -> 
         campaign = session.get_one(Campaign, story.campaign_id)
         campaign.audience = {"any_of": ["list:看過花蓮"], "none_of": []}
         session.add(campaign)
-    given = {"holdout_percent": Decimal(50), "at": None, "zone": ZONE, "actor": "test", "now": story.at}
+    given = {"holdout_percent": Decimal(50), "at": None, "zone": ZONE, "actor": "test", "clock": story.clock}
     explorer = explore(engine, story.campaign_id, percent=100, **given)  # type: ignore[arg-type]
     with reading(engine) as session:
         made = session.get_one(Campaign, explorer)
@@ -95,10 +96,25 @@ def test_a_campaign_is_explored_among_those_whom_it_leaves_out(story: Story) -> 
     assert found.is_warning
 
 
+def test_outside_a_rule_are_those_who_do_not_fit_it(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exploration, "SLICE", 3)
+    member = table_of(CustomerListMember)
+    with transaction(story.engine) as session:
+        cities = ["花蓮", "台北"] * 5
+        people = [make_customer(session, city=city).id or 0 for city in cities]
+        rule = 'rule:{"type": "attribute", "name": "city", "is": "花蓮"}'
+        session.get_one(Campaign, story.campaign_id).audience = {"any_of": [rule], "none_of": []}
+    given = {"holdout_percent": Decimal(50), "at": None, "zone": ZONE, "actor": "test", "clock": story.clock}
+    explore(story.engine, story.campaign_id, percent=100, **given)  # type: ignore[arg-type]
+    with reading(story.engine) as session:
+        drawn_ids = set(session.scalars(select(member.c.customer_id)))
+    assert drawn_ids == set(people[1::2])
+
+
 @pytest.mark.parametrize(("percent", "problem"), [(0.0, "above 0"), (5.0, "nobody is outside")])
 def test_what_cannot_be_explored_says_why(story: Story, percent: float, problem: str) -> None:
     with transaction(story.engine) as session:
         make_customer(session)
-    given = {"holdout_percent": Decimal(50), "at": None, "zone": ZONE, "actor": "test", "now": story.at}
+    given = {"holdout_percent": Decimal(50), "at": None, "zone": ZONE, "actor": "test", "clock": story.clock}
     with pytest.raises(BadInput, match=problem):
         explore(story.engine, story.campaign_id, percent=percent, **given)  # type: ignore[arg-type]
