@@ -54,6 +54,7 @@ class Truth:
     theme: NDArray[np.int64]
     terms: sparse.csr_matrix[Any]  # messages x terms, 1 where the message has the term
     effects: NDArray[np.float64]  # of the terms, log-odds
+    logit: NDArray[np.float64]  # true log-odds of a click of each message, the noise of its campaign and row included
 
 
 def _campaigns(scenario: Scenario, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -132,4 +133,5 @@ def make_truth(scenario: Scenario, seed: int) -> Truth:
         theme,
         terms,
         effects,
+        logit,
     )

@@ -1,19 +1,27 @@
-"""關鍵字: which words bring taps, with their intervals, drawn as one chart."""
+"""關鍵字: which words bring taps, with their intervals, drawn as one chart; and what a text may expect."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from math import exp
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from flask import Blueprint, render_template
+from flask import Blueprint, render_template, request
 from sqlalchemy import Engine
+from sqlmodel import Session
 
+from keywords.copy.score import Score, score
+from keywords.effects.current import current_learning
 from keywords.effects.learning import NothingToLearn
+from keywords.effects.prediction import Situation
 from keywords.report import TermRow, make_report
 from keywords.text.tokenizer import shared_tokenizer
+from segmentation.models import RFM8
 from store.engine import reading
 
 SHOWN = 15  # best and worst, each
 CHART_WIDTH, ROW_HEIGHT = 320, 22  # units of the drawing
+MAX_TEXT = 500  # characters of a text to judge: it travels in the address
 
 
 @dataclass(frozen=True)
@@ -36,10 +44,11 @@ def add_pages(blueprint: Blueprint, engine: Engine, zone: ZoneInfo) -> None:
     @blueprint.get("/keywords")
     def show_keywords() -> str:
         with reading(engine) as session:
+            scored = _scored(session, zone)
             try:
                 report = make_report(session, shared_tokenizer(), zone)
             except NothingToLearn:
-                return render_template("console/keywords.html", report=None)
+                return render_template("console/keywords.html", report=None, scored=scored, **_form())
         shown = report.terms if len(report.terms) <= 2 * SHOWN else report.terms[:SHOWN] + report.terms[-SHOWN:]
         zero, bars = draw(shown)
         return render_template(
@@ -50,7 +59,30 @@ def add_pages(blueprint: Blueprint, engine: Engine, zone: ZoneInfo) -> None:
             to_try=report.to_try[:SHOWN],
             width=CHART_WIDTH,
             row_height=ROW_HEIGHT,
+            scored=scored,
+            **_form(),
         )
+
+
+def _form() -> dict[str, Any]:
+    """What the form of a text to judge is filled with."""
+    names = ("text", "segment", "theme", "at")
+    return {"asked": {name: request.args.get(name, "") for name in names}, "groups": RFM8, "max_text": MAX_TEXT}
+
+
+def _scored(session: Session, zone: ZoneInfo) -> Score | None:
+    """The text of the address judged; None without one. A time that can't be read is none."""
+    asked = _form()["asked"]
+    text = asked["text"].strip()[:MAX_TEXT]
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(asked["at"]) if asked["at"] else None
+    except ValueError:
+        moment = None
+    situation = Situation.at(moment, zone, segment=asked["segment"] or None, theme=asked["theme"].strip() or None)
+    tokenizer = shared_tokenizer()
+    return score(text, current_learning(session, tokenizer, zone), tokenizer, situation)
 
 
 def draw(rows: list[TermRow]) -> tuple[float, list[Bar]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from math import exp
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -106,6 +107,7 @@ def create_console(
             "when": formats.when,
             "whole": lambda number: f"{number:,}",
             "money": _money,
+            "times": exp,  # log-odds as a multiple of the odds
             "percent": lambda share: f"{share:.1%}",
             "number": lambda value, places: "–" if value is None else f"{value:,.{places}f}",
         }

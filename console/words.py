@@ -342,6 +342,27 @@ ENGLISH = {
     "買了": "bought",
     "說了": "said",
     "找不到這一頁。": "There is no such page.",
+    "評分文案": "Score my copy",
+    "貼上一段文案，看預測點擊率、哪些詞加分或扣分、可以改試什麼。": "Paste a text: its predicted click rate, which"
+    " words carry or cost, and what to try instead.",
+    "文案": "Copy",
+    "發送時間": "Time of sending",
+    "評分": "Score",
+    "預測點擊率（90% 區間）": "Predicted click rate (90% interval)",
+    "從未發送過：": "Never sent to before: ",
+    "時段": "Hour",
+    "星期": "Weekday",
+    "頻道": "Channel",
+    "判斷": "Verdict",
+    "加分": "Carries",
+    "扣分": "Costs",
+    "還不能下結論": "Open",
+    "沒用過的詞": "Unknown word",
+    "可以改試": "What to try instead",
+    "原詞": "Instead of",
+    "改用": "Try",
+    "多出的效果（90% 區間）": "Gain (90% interval)",
+    "詞的效果": "Effects of words",
 }
 
 STATES = {

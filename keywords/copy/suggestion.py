@@ -6,15 +6,15 @@ from the fit: "safe" ranks by the expected effect, "explore" by one draw from th
 which a term never tried has the whole population's spread, so that it gets its turn.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from keywords.effects.learning import Learning
+from keywords.effects.prediction import Joint, ground_of, joint_of, theme_is_like
 from keywords.text.lexicon import Category, categories
 from keywords.text.patterns import Kind
 from keywords.text.tokenizer import Tokenizer
@@ -24,10 +24,20 @@ Mode = Literal["safe", "explore"]
 Floats = NDArray[np.float64]
 
 MIN_ASSOCIATION = 0.1  # NPMI, -1..1: below it a term is not said to fit
-_GIVEN = frozenset({Kind.DISCOUNT, Kind.PRICE, Kind.COUNT, Kind.DATE})
-_UNTRIED_SD = 0.2  # log-odds; the spread of effects taken while nothing at all has been learned
+GIVEN_KINDS = frozenset({Kind.DISCOUNT, Kind.PRICE, Kind.COUNT, Kind.DATE})  # only the marketer gives those
+DRAWS = 1000  # that a propensity is counted on
 _PHRASES = 5
-_Z = float(norm.ppf(0.95))  # of a 90 % interval
+_PAST = 3  # past messages shown behind a suggestion
+_OFFERS = frozenset({"促銷", "雙11", "週年慶", "清倉"})  # categories whose terms are offers, not articles
+
+
+@dataclass(frozen=True)
+class PastMessage:
+    """A text that was sent, with what it brought over all segments."""
+
+    text: str
+    recipients: int
+    clicks: int
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,9 @@ class Suggestion:
     messages: int  # that have all its terms; 0: never tried
     is_proven: bool  # the interval lies above nil
     fits_by: str  # "lexicon" | "history" | "lexicon+history"
+    terms: tuple[str, ...]  # whose effects it adds
+    propensity: float  # 0..1: the chance that this request showed it; 1 where nothing was drawn
+    behind: tuple[PastMessage, ...]  # the newest texts with all its terms, the newest first
 
 
 @dataclass(frozen=True)
@@ -52,14 +65,35 @@ class Suggestions:
 
 
 @dataclass(frozen=True)
-class _Posterior:
-    """Effects of the candidates' terms, learned and never tried, jointly; and one draw of all of them."""
+class Fitting:
+    """The terms that fit a theme, most likely first, and why; each with the terms of the model that it is made of."""
 
-    places: dict[str, int]
-    mean: Floats
-    covariance: Floats
-    draw: Floats
-    learning: Learning | None
+    fits_by: dict[str, str]
+    parts: dict[str, list[str]]
+    offers: frozenset[str]  # of them, those that promise something
+
+    @property
+    def articles(self) -> list[str]:
+        """What is sold, not what is offered on it."""
+        return [text for text in self.fits_by if text not in self.offers]
+
+
+def fitting_terms(theme: str, learning: Learning | None, tokenizer: Tokenizer) -> Fitting:
+    """What fits `theme` (free text) by the lexicon and the history; empty when neither knows anything."""
+    words = terms_of(tokenizer.tokenize(theme))
+    named = [category for category in categories() if _is_named(category, words, theme)]
+    fits_by = dict.fromkeys((term for category in named for term in category.terms), "lexicon")
+    for term in _neighbours(theme, words, learning):
+        if _is_writable(term, tokenizer):
+            fits_by[term] = "lexicon+history" if term in fits_by else "history"
+    # with nothing learned all scores are equal: then what belongs to most of the theme's categories comes first
+    likely = sorted(fits_by, key=lambda term: -sum(term in category.terms for category in named))
+    offers = frozenset(term for category in categories() if category.name in _OFFERS for term in category.terms)
+    return Fitting(
+        {term: fits_by[term] for term in likely},
+        {term: terms_within(term, learning, tokenizer) or [term.lower()] for term in likely},
+        offers & fits_by.keys(),
+    )
 
 
 def suggest(
@@ -76,31 +110,43 @@ def suggest(
     `learning` None: nothing has been sent yet, so every effect is nil with the prior's interval. Both lists are empty
     when neither the lexicon nor the history knows anything that fits. Same `rng` state, same answer.
     """
-    words = terms_of(tokenizer.tokenize(theme))
-    named = [category for category in categories() if _is_named(category, words, theme)]
-    fitting = dict.fromkeys((term for category in named for term in category.terms), "lexicon")
-    for term in _neighbours(theme, words, learning):
-        if not _is_writable(term, tokenizer):
-            continue
-        fitting[term] = "lexicon+history" if term in fitting else "history"
-    parts = {term: _parts(term, learning, tokenizer) for term in fitting}
-    posterior = _posterior(learning, parts.values(), rng)
-    # with nothing learned all scores are equal: then what belongs to most of the theme's categories comes first
-    likely = sorted(fitting, key=lambda term: -sum(term in category.terms for category in named))
-    found = [_weigh(term, parts[term], fitting[term], posterior, mode) for term in likely]
-    ranked = sorted(found, key=lambda s: -s.score)
-    offers = {term for category in categories() if category.name in _OFFERS for term in category.terms}
-    return Suggestions(ranked[:count], _phrases(ranked, offers, parts, posterior, mode), mode)
+    found = fitting_terms(theme, learning, tokenizer)
+    ground = ground_of(learning) if learning is not None else None
+    joint = joint_of(ground, [term for terms in found.parts.values() for term in terms])
+    score = joint.mean if mode == "safe" else joint.draws(rng, 1)[0]
+    draws = joint.draws(rng, DRAWS) if mode == "explore" else None
+    parts, places = _pairs(found, joint, score)
+    texts = [(text, found.parts[text], found.fits_by[text]) for text in found.fits_by]
+    return Suggestions(
+        _best(texts, joint, score, draws, count, learning),
+        _best([(" ".join(pair), parts[pair], places[pair]) for pair in parts], joint, score, draws, _PHRASES, learning),
+        mode,
+    )
 
 
-_OFFERS = frozenset({"促銷", "雙11", "週年慶", "清倉"})  # categories whose terms are offers, not articles
-
-
-def _parts(text: str, learning: Learning | None, tokenizer: Tokenizer) -> list[str]:
+def terms_within(text: str, learning: Learning | None, tokenizer: Tokenizer) -> list[str]:
     """The terms whose effects add up to that of `text`; an offer's class only where it has an effect of its own."""
-    terms = terms_of(tokenizer.tokenize(text)) or [text.lower()]
-    known = learning.place if learning is not None else lambda _: None
+    terms = terms_of(tokenizer.tokenize(text))
+    known: Callable[[str], int | None] = learning.place if learning is not None else lambda _: None
     return [term for term in terms if not is_class(term) or known(term) is not None]
+
+
+def past_messages(learning: Learning | None, terms: Sequence[str], count: int = _PAST) -> tuple[PastMessage, ...]:
+    """The newest texts that have all of `terms`, the newest first, at most `count`."""
+    places = [learning.place(term) for term in terms] if learning is not None else []
+    if learning is None or not places or None in places:
+        return ()
+    rows = _rows_with_all(learning, [place for place in places if place is not None])
+    messages, texts = learning.messages, learning.messages.text[rows]
+    newest = list(dict.fromkeys(texts[::-1].tolist()))[:count]
+    return tuple(
+        PastMessage(
+            messages.texts[text],
+            int(messages.recipients[rows[texts == text]].sum()),
+            int(messages.clicks[rows[texts == text]].sum()),
+        )
+        for text in newest
+    )
 
 
 def _is_named(category: Category, words: Sequence[str], theme: str) -> bool:
@@ -116,7 +162,7 @@ def _neighbours(theme: str, words: Sequence[str], learning: Learning | None) -> 
     messages = learning.messages
     filed = np.zeros(len(messages), dtype=np.float64)
     if messages.theme is not None:
-        alike = [bool(name) and (name in theme or theme in name) for name in messages.theme_names]
+        alike = [theme_is_like(theme, name) for name in messages.theme_names]
         filed = np.array(alike, dtype=np.float64)[messages.theme]
     places = [place for place in map(learning.place, words) if place is not None]
     seeds = [filed, *(learning.present[:, [place]].toarray().ravel() for place in places)]
@@ -127,7 +173,7 @@ def _neighbours(theme: str, words: Sequence[str], learning: Learning | None) -> 
 
 def _is_writable(term: str, tokenizer: Tokenizer) -> bool:
     """False for a class, and for another campaign's discount, price, count or date: only the marketer gives those."""
-    return not is_class(term) and not any(token.kind in _GIVEN for token in tokenizer.tokenize(term))
+    return not is_class(term) and not any(token.kind in GIVEN_KINDS for token in tokenizer.tokenize(term))
 
 
 def _association(learning: Learning, seed: Floats) -> Floats:
@@ -142,61 +188,85 @@ def _association(learning: Learning, seed: Floats) -> Floats:
     return np.where(together == 0, -1.0, np.nan_to_num(value, nan=0.0, posinf=0.0, neginf=-1.0))
 
 
-def _posterior(learning: Learning | None, parts: Iterable[Sequence[str]], rng: np.random.Generator) -> _Posterior:
-    needed = list(dict.fromkeys(term for terms in parts for term in terms))
-    places = {term: place for place, term in enumerate(needed)}
-    mean = np.zeros(len(needed))
-    covariance = np.eye(len(needed)) * (learning.fit.term_variance if learning is not None else _UNTRIED_SD**2)
-    if learning is not None:
-        found = [(here, place) for here, term in enumerate(needed) if (place := learning.place(term)) is not None]
-        here, there = np.array(found, dtype=np.int64).reshape(-1, 2).T
-        mean[here] = learning.fit.effect[there]
-        covariance[np.ix_(here, here)] = learning.fit.term_covariance[np.ix_(there, there)]
-    draw = rng.multivariate_normal(mean, covariance, method="eigh") if needed else mean
-    return _Posterior(places, mean, covariance, draw, learning)
+Pair = tuple[str, str]
 
 
-def _weigh(text: str, terms: Sequence[str], fits_by: str, posterior: _Posterior, mode: Mode) -> Suggestion:
-    """The suggestion `text` made of `terms`: their effects added, the interval from their joint covariance."""
-    at = [posterior.places[term] for term in terms]
-    effect = float(posterior.mean[at].sum())
-    reach = _Z * float(np.sqrt(posterior.covariance[np.ix_(at, at)].sum()))
-    return Suggestion(
-        text=text,
-        effect=effect,
-        low=effect - reach,
-        high=effect + reach,
-        score=effect if mode == "safe" else float(posterior.draw[at].sum()),
-        messages=_uses(terms, posterior.learning),
-        is_proven=effect - reach > 0,
-        fits_by=fits_by,
-    )
+def _pairs(found: Fitting, joint: Joint, score: Floats) -> tuple[dict[Pair, list[str]], dict[Pair, str]]:
+    """All pairs 「article offer」 that share no term: their terms, and what they fit by. By the sum of their ranks, so
+    that among equals no one article takes every place."""
+
+    def ranked(texts: Sequence[str]) -> list[str]:
+        return sorted(texts, key=lambda text: -float(joint.weights([found.parts[text]])[0, 1:] @ score[1:]))
+
+    articles = ranked(found.articles)
+    deals = ranked([text for text in found.fits_by if text in found.offers])
+    parts, fits_by = {}, {}
+    for i, j in sorted(np.ndindex(len(articles), len(deals)), key=lambda at: (sum(at), abs(at[0] - at[1]))):
+        pair = (articles[i], deals[j])
+        terms = [term for text in pair for term in found.parts[text]]
+        if len(set(terms)) == len(terms):
+            parts[pair] = terms
+            reasons = {reason for text in pair for reason in found.fits_by[text].split("+")}
+            fits_by[pair] = "+".join(sorted(reasons, reverse=True))
+    return parts, fits_by
+
+
+def _best(
+    texts: Sequence[tuple[str, Sequence[str], str]],
+    joint: Joint,
+    score: Floats,
+    draws: Floats | None,
+    count: int,
+    learning: Learning | None,
+) -> list[Suggestion]:
+    """The best `count` of (text, its terms, what it fits by) by `score`; equals in the order given."""
+    if not texts:
+        return []
+    weights = joint.weights([terms for _, terms, _ in texts])
+    weights[:, 0] = 0.0  # the situation is the same for all
+    scores = weights @ score
+    order = np.argsort(-scores, kind="stable")[:count]
+    shown = shares_shown(draws @ weights.T, count) if draws is not None else np.ones(len(texts))
+    found = []
+    for i in order:
+        text, terms, fits_by = texts[i]
+        effect, low, high = joint.effect(terms)
+        found.append(
+            Suggestion(
+                text=text,
+                effect=effect,
+                low=low,
+                high=high,
+                score=float(scores[i]),
+                messages=_uses(terms, learning),
+                is_proven=low > 0,
+                fits_by=fits_by,
+                terms=tuple(terms),
+                propensity=float(shown[i]),
+                behind=past_messages(learning, terms),
+            )
+        )
+    return found
+
+
+def shares_shown(scores: Floats, count: int) -> Floats:
+    """Of draws x candidates, the share of the draws in which each candidate is among the best `count`. One draw that
+    nobody made is added, in which it was, so that what was shown never has a propensity of 0."""
+    draws, candidates = scores.shape
+    if count >= candidates:
+        return np.ones(candidates)
+    best = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+    return np.asarray((np.bincount(best.ravel(), minlength=candidates) + 1) / (draws + 1))
 
 
 def _uses(terms: Sequence[str], learning: Learning | None) -> int:
     places = [learning.place(term) for term in terms] if learning is not None else [None]
     if learning is None or None in places:
         return 0
-    has_all = np.asarray(learning.present[:, places].sum(axis=1)).ravel() == len(places)
-    return len(np.unique(learning.messages.message[has_all]))
+    rows = _rows_with_all(learning, [place for place in places if place is not None])
+    return len(np.unique(learning.messages.message[rows]))
 
 
-def _phrases(
-    ranked: Sequence[Suggestion],
-    offers: set[str],
-    parts: dict[str, list[str]],
-    posterior: _Posterior,
-    mode: Mode,
-) -> list[Suggestion]:
-    """The best pairs 「article offer」 of the ranked terms; a pair that shares a term is left out."""
-    articles = [s for s in ranked if s.text not in offers][:_PHRASES]
-    deals = [s for s in ranked if s.text in offers][:_PHRASES]
-    pairs = []
-    # by the sum of their ranks, so that among equals no one article takes every place
-    for i, j in sorted(np.ndindex(len(articles), len(deals)), key=lambda pair: (sum(pair), abs(pair[0] - pair[1]))):
-        article, deal = articles[i], deals[j]
-        terms = [*parts[article.text], *parts[deal.text]]
-        if len(set(terms)) == len(terms):
-            fits_by = "+".join(sorted({*article.fits_by.split("+"), *deal.fits_by.split("+")}, reverse=True))
-            pairs.append(_weigh(f"{article.text} {deal.text}", terms, fits_by, posterior, mode))
-    return sorted(pairs, key=lambda s: -s.score)[:_PHRASES]
+def _rows_with_all(learning: Learning, places: Sequence[int]) -> NDArray[np.int64]:
+    has = np.asarray(learning.present[:, places].sum(axis=1)).ravel() == len(places)
+    return np.flatnonzero(has).astype(np.int64)

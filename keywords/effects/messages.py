@@ -37,9 +37,11 @@ class Messages:
     text: Ints  # index into `texts`
     texts: Sequence[str]  # each distinct text once
     segment: Ints
+    segment_names: Sequence[str]
     theme: Ints | None  # None where no message has one
     theme_names: Sequence[str]  # "" for the messages without
     channel: Ints
+    channel_names: Sequence[str]
     hour: Ints  # 0..23 in the brand's zone
     weekday: Ints  # 0 is Monday
     recipients: Floats  # above 0
@@ -67,15 +69,19 @@ def _gather(columns: dict[str, list[Any]], recipients: Floats, clicks: Floats, z
     campaign, _ = _codes([(i,) if name is None else name for i, name in enumerate(chosen["campaign_id"])])
     text, texts = _codes(chosen["text"])
     theme, theme_names = _codes([name or "" for name in chosen["theme"]])
+    segment, segment_names = _codes([name or "" for name in chosen["segment"]])
+    channel, channel_names = _codes([name or "" for name in chosen["channel"]])
     return Messages(
         message=message,
         campaign=campaign,
         text=text,
         texts=texts,
-        segment=_codes(chosen["segment"])[0],
+        segment=segment,
+        segment_names=segment_names,
         theme=None if theme_names in ([], [""]) else theme,
         theme_names=theme_names,
-        channel=_codes(chosen["channel"])[0],
+        channel=channel,
+        channel_names=channel_names,
         hour=np.array([moment.hour for moment in local], dtype=np.int64),
         weekday=np.array([moment.weekday() for moment in local], dtype=np.int64),
         recipients=recipients[kept],

@@ -2,26 +2,21 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import click
-import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
-from sqlmodel import Session
 
-from keywords.copy.suggestion import Mode, Suggestion, Suggestions, suggest
-from keywords.effects.learning import NothingToLearn, learn
-from keywords.effects.messages import stored_messages
 from keywords.report import Report, TermRow, make_report, rank_file
 from keywords.text.normal import visible
 from keywords.text.tokenizer import Tokenizer, shared_tokenizer
-from service.cli.context import open_database, print_json, settings_for_command
-from service.settings import Settings
+from service.cli import keywords_writing
+from service.cli.context import opened_database, print_json, settings_for_command
+from service.cli.keywords_writing import AsJson, interval, odds
 from store.engine import reading
 from store.errors import BadInput
 
@@ -31,7 +26,8 @@ app = typer.Typer(
     add_completion=False,
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
+keywords_writing.register(app)
+
 _SHOWN = 20  # rows of a table; --json has them all
 
 
@@ -43,37 +39,12 @@ def report_command(
 ) -> None:
     """Show the terms that bring clicks, everything else equal, and those not tried enough."""
     settings = settings_for_command()
-    with _reading(settings) as session:
+    with opened_database(settings) as engine, reading(engine) as session:
         report = make_report(session, shared_tokenizer(), settings.zone, theme=theme, segment=segment)
     if as_json:
         print_json(asdict(report))
     else:
         _show_report(report)
-
-
-@app.command("suggest")
-def suggest_command(
-    theme: Annotated[str, typer.Argument(help="What the campaign is about, such as 冬季服飾促銷.")],
-    explore: Annotated[bool, typer.Option("--explore", help="Leave room for terms not yet proven.")] = False,
-    seed: Annotated[int | None, typer.Option(help="Repeat the same exploration.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="How many terms.")] = 10,
-    as_json: AsJson = False,
-) -> None:
-    """Suggest terms and phrases for a theme, ranked by the clicks they promise."""
-    settings = settings_for_command()
-    tokenizer = shared_tokenizer()
-    with _reading(settings) as session:
-        messages = stored_messages(session, settings.zone)
-    try:
-        learning = learn(messages, tokenizer)
-    except NothingToLearn:
-        learning = None
-    mode: Mode = "explore" if explore else "safe"
-    found = suggest(theme, learning, tokenizer, np.random.default_rng(seed), mode=mode, count=count)
-    if as_json:
-        print_json(asdict(found))
-    else:
-        _show_suggestions(theme, found)
 
 
 @app.command("rank")
@@ -104,16 +75,6 @@ def tokenize_command(
     output.flush()
 
 
-@contextmanager
-def _reading(settings: Settings) -> Iterator[Session]:
-    engine = open_database(settings)
-    try:
-        with reading(engine) as session:
-            yield session
-    finally:
-        engine.dispose()
-
-
 def _cut(tokenizer: Tokenizer, line: str) -> str:
     return "/".join(visible(line[token.start : token.end]) for token in tokenizer.tokenize(line))
 
@@ -137,14 +98,6 @@ def _decoded(stream: BinaryIO, name: str) -> Iterator[str]:
             raise BadInput(f"{name}, line {number}: not UTF-8 text") from error
 
 
-def _odds(log_odds: float) -> str:
-    return f"×{np.exp(log_odds):.2f}"
-
-
-def _interval(row: TermRow | Suggestion) -> str:
-    return f"{_odds(row.low)} – {_odds(row.high)}"
-
-
 def _show_report(report: Report) -> None:
     console = Console(file=sys.stdout)
     console.print(f"{report.messages} messages, {report.recipients:,} recipients, {report.clicks:,} clicks")
@@ -163,20 +116,5 @@ def _term_table(title: str, rows: Sequence[TermRow]) -> Table:
         table.add_column(heading, justify="left" if heading.startswith("詞") else "right")
     for row in rows:
         counts = (f"{row.messages:,}", f"{row.recipients:,}", f"{row.clicks:,}", f"{row.experiments:,}")
-        table.add_row(row.term, _odds(row.effect), _interval(row), *counts)
+        table.add_row(row.term, odds(row.effect), interval(row), *counts)
     return table
-
-
-def _show_suggestions(theme: str, found: Suggestions) -> None:
-    console = Console(file=sys.stdout)
-    if not found.terms:
-        console.print(f"沒有找到適合「{theme}」的詞。No term is known that fits this theme.", markup=False)
-        return
-    for title, rows in (("詞 Terms", found.terms), ("組合 Phrases", found.phrases)):
-        table = Table(title=title)
-        for heading in ("建議 suggestion", "效果 effect", "90%", "訊息 messages", "依據 from"):
-            table.add_column(heading, justify="left" if heading.startswith(("建議", "依據")) else "right")
-        for row in rows:
-            table.add_row(row.text, _odds(row.effect), _interval(row), f"{row.messages:,}", row.fits_by)
-        if rows:
-            console.print(table)

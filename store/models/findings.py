@@ -231,3 +231,19 @@ class DemandReport(Row, table=True):
     as_of: date
     made_at: datetime = Field(sa_type=UTCDateTime)
     result: dict[str, Any] = json_of(dict)
+
+
+class KeywordSuggestion(Row, table=True):
+    """A term, phrase or line that was suggested for a theme, with the chance that it had of being shown: what was tried
+    because it was explored can then be weighed (docs/keywords.md). One row for each; a request's rows share its key."""
+
+    id: int | None = key()
+    request_key: str = Field(index=True)
+    made_at: datetime = Field(sa_type=UTCDateTime, index=True)
+    made_by: str  # "command line", "demo", a marketer
+    theme: str
+    mode: str  # safe | explore
+    kind: str  # term | phrase | line
+    words: str = Field(sa_type=Text)
+    terms: list[str] = json_of(list)  # of the model, whose effects it adds
+    propensity: float  # 0..1, above 0

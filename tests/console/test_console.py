@@ -4,6 +4,7 @@ from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -248,6 +249,13 @@ def test_the_keyword_page_draws_what_was_learned(client: FlaskClient, engine: En
     text = page(client, "/console/keywords")
     assert "<svg" in text
     assert "下殺" in text
+    asked = {"text": f"圍巾 駱馬 {EVIL}", "segment": "important_value", "theme": "冬季", "at": "2026-12-01T20:00"}
+    scored = page(client, "/console/keywords?" + urlencode(asked))
+    assert "預測點擊率" in scored
+    assert "沒用過的詞" in scored
+    assert "可以改試" in scored
+    assert "<script" not in scored
+    assert "Score my copy" in page(client, "/console/keywords?lang=en&" + urlencode({**asked, "at": "soon"}))
 
 
 def _row(effect: float, low: float, high: float) -> TermRow:

@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from typer.testing import CliRunner
 
 from service.cli import app
-from store.engine import transaction
+from store.engine import reading, transaction
 from store.errors import BadInput
+from store.models import KeywordSuggestion
 from tests.keywords.test_report import HEADER, store_results, write
 
 runner = CliRunner()
@@ -66,6 +67,34 @@ def test_the_report_and_suggestions_are_there_for_programs_and_people(
     assert found["mode"] == "explore"
     assert len(found["terms"]) == 10
     assert "買一送一" in runner.invoke(app, ["keywords", "suggest", "冬季促銷", "--count", "30"]).stdout
+    with reading(engine) as session:
+        rows = session.scalars(select(KeywordSuggestion)).all()
+    assert {(row.mode, row.made_by) for row in rows} == {("explore", "command line"), ("safe", "command line")}
+
+
+def test_a_text_is_scored_for_programs_and_people(
+    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    with transaction(engine) as session:
+        store_results(session, 40)
+    asked = ["keywords", "score", "買一送一 羽絨外套", "--theme", "冬季", "--at", "2026-12-01T12:00"]
+    good, poor = (
+        json.loads(runner.invoke(app, [*asked, "--segment", segment, "--json"]).stdout)
+        for segment in ("important_value", "ordinary_win_back")
+    )
+    assert good["prediction"]["rate"] > poor["prediction"]["rate"]
+    assert good["prediction"]["low"] < good["prediction"]["rate"] < good["prediction"]["high"]
+    assert {part["term"]: part["verdict"] for part in good["parts"]} == {"買一送一": "carries", "羽絨外套": "unknown"}
+    shown = runner.invoke(app, asked).stdout
+    assert "加分 carries" in shown
+    assert "預測點擊率" in shown
+    with pytest.raises(BadInput, match="is not a time"):
+        runner.invoke(app, ["keywords", "score", "x", "--at", "tonight"], catch_exceptions=False)
+
+
+def test_with_nothing_sent_a_score_says_so() -> None:
+    assert "還沒有發送結果" in runner.invoke(app, ["keywords", "score", "限時下殺"]).stdout
 
 
 def test_with_nothing_sent_the_report_says_so_and_suggestions_still_come() -> None:
@@ -81,6 +110,6 @@ def test_rank_names_the_missing_column() -> None:
         runner.invoke(app, ["keywords", "rank", "--messages", "in.csv", "--out", "o.csv"], catch_exceptions=False)
 
 
-@pytest.mark.parametrize("command", ["report", "suggest", "rank", "tokenize"])
+@pytest.mark.parametrize("command", ["report", "suggest", "score", "rank", "tokenize"])
 def test_every_command_has_help(command: str) -> None:
     assert runner.invoke(app, ["keywords", command, "--help"]).exit_code == 0

@@ -1,35 +1,20 @@
 """Suggestions for a theme: from the first day, from history, safe and exploring, and never another's discount."""
 
-from pathlib import Path
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from sqlalchemy import select
+from sqlmodel import Session
 
-from keywords.copy.suggestion import suggest
-from keywords.effects.learning import Learning, learn
-from keywords.effects.messages import read_messages
+from keywords.copy.shown import log_shown, shown_of
+from keywords.copy.suggestion import shares_shown, suggest
+from keywords.effects.learning import Learning
 from keywords.text.lexicon import categories, marketing_words, stop_words
 from keywords.text.tokenizer import shared_tokenizer
+from store.models import KeywordSuggestion
 
 RNG = np.random.default_rng
-
-
-@pytest.fixture
-def history(tmp_path: Path) -> Learning:
-    """Winter messages where 發熱衣 works and 毛衣 doesn't; camping words only in camping messages."""
-    rows = ["message_id,campaign_id,text,segment,sent_at,recipients,clicks,theme"]
-    for i in range(120):
-        works, second = i % 2, i % 3
-        if i % 4 < 2:
-            text, theme = f"{'發熱衣' if works else '毛衣'} {['手套', '全館', '滿千送百'][second]} 79折", "冬季服飾"
-        else:
-            text, theme = f"{'帳篷' if works else '睡袋'} {['野炊', '全館', '滿千送百'][second]}", "露營"
-        clicks = 500 + 300 * works + 10 * (i % 7)
-        rows.append(f"{i},{i},{text},s{i % 5},2026-11-{1 + i % 28:02d} 10:00,10000,{clicks},{theme}")
-    path = tmp_path / "history.csv"
-    path.write_text("\n".join(rows), encoding="utf-8")
-    return learn(read_messages(path, ZoneInfo("Asia/Taipei")), shared_tokenizer())
 
 
 def test_on_the_first_day_the_lexicon_knows_what_fits_a_theme() -> None:
@@ -83,6 +68,54 @@ def test_a_phrase_adds_its_terms_and_takes_its_interval_from_their_covariance(hi
     assert article == "發熱衣"
     assert phrase.effect == pytest.approx(by_text[article].effect + by_text[deal].effect)
     assert by_text[article].high - by_text[article].low < phrase.high - phrase.low
+
+
+def test_the_newest_past_messages_stand_behind_a_suggestion_with_what_they_brought(history: Learning) -> None:
+    found = suggest("冬季服飾", history, shared_tokenizer(), RNG(0), count=30)
+    behind = next(s for s in found.terms if s.text == "發熱衣").behind
+    assert [past.text for past in behind] == ["發熱衣 手套 79折", "發熱衣 滿千送百 79折", "發熱衣 全館 79折"]
+    rows = np.flatnonzero(np.array(history.messages.texts)[history.messages.text] == behind[0].text)
+    assert behind[0].clicks == history.messages.clicks[rows].sum()
+    assert behind[0].recipients == 10_000 * len(rows)
+    assert all(not s.behind for s in found.terms if s.messages == 0)
+
+
+def test_the_propensity_is_the_chance_that_the_request_showed_it(history: Learning) -> None:
+    tokenizer = shared_tokenizer()
+    safe = suggest("冬季服飾", history, tokenizer, RNG(0))
+    assert {s.propensity for s in (*safe.terms, *safe.phrases)} == {1.0}
+    once = suggest("冬季服飾", history, tokenizer, RNG(0), mode="explore", count=5)
+    said = {s.text: s.propensity for s in once.terms}
+    times = 300
+    seen = [
+        s.text
+        for i in range(times)
+        for s in suggest("冬季服飾", history, tokenizer, RNG(1000 + i), mode="explore", count=5).terms
+    ]
+    for text, propensity in said.items():
+        assert 0 < propensity <= 1
+        assert seen.count(text) / times == pytest.approx(propensity, abs=0.1)  # over 3 standard errors
+
+
+def test_shares_shown_add_up_to_the_number_shown() -> None:
+    scores = RNG(3).normal(size=(2_000, 12))
+    assert shares_shown(scores, 4).sum() == pytest.approx(4, abs=0.01)
+    assert set(shares_shown(scores, 12)) == {1.0}
+
+
+def test_what_was_shown_is_logged_with_its_terms_and_chance(history: Learning, session: Session) -> None:
+    found = suggest("冬季服飾促銷", history, shared_tokenizer(), RNG(2), mode="explore")
+    now = datetime(2026, 11, 29, tzinfo=UTC)
+    log_shown(session, shown_of(found), theme="冬季服飾促銷", mode="explore", by="anna", now=now)
+    rows = session.scalars(select(KeywordSuggestion)).all()
+    assert len(rows) == len(found.terms) + len(found.phrases)
+    assert len({row.request_key for row in rows}) == 1
+    assert {(row.theme, row.mode, row.made_by, row.made_at) for row in rows} == {
+        ("冬季服飾促銷", "explore", "anna", now)
+    }
+    phrase = next(row for row in rows if row.kind == "phrase")
+    assert (phrase.words, phrase.terms) == (found.phrases[0].text, list(found.phrases[0].terms))
+    assert all(0 < row.propensity <= 1 for row in rows)
 
 
 def test_a_theme_that_nobody_knows_gets_no_suggestion(history: Learning) -> None:

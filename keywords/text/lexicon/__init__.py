@@ -13,8 +13,9 @@ class Category(NamedTuple):
     terms: tuple[str, ...]
 
 
-def _lines(name: str) -> list[str]:
-    text = files(__name__).joinpath(name).read_text(encoding="utf-8")
+def lines_of(name: str, package: str = __name__) -> list[str]:
+    """The lines of a data file of `package`, without comments and empty ones."""
+    text = files(package).joinpath(name).read_text(encoding="utf-8")
     kept = (line.split("#")[0].strip() for line in text.splitlines())
     return [line for line in kept if line]
 
@@ -22,20 +23,20 @@ def _lines(name: str) -> list[str]:
 @cache
 def marketing_words() -> tuple[str, ...]:
     """Words that a general dictionary cuts wrongly, in the order of the file."""
-    return tuple(word.replace("_", " ") for line in _lines("marketing.txt") for word in line.split())
+    return tuple(word.replace("_", " ") for line in lines_of("marketing.txt") for word in line.split())
 
 
 @cache
 def stop_words() -> frozenset[str]:
     """Words that carry grammar, not an offer; lower case."""
-    return frozenset(word for line in _lines("stopwords.txt") for word in line.split())
+    return frozenset(word for line in lines_of("stopwords.txt") for word in line.split())
 
 
 @cache
 def categories() -> tuple[Category, ...]:
     """The category lexicon, in the order of the file."""
     found = []
-    for line in _lines("categories.txt"):
+    for line in lines_of("categories.txt"):
         name, aliases, terms = (part.strip() for part in line.split("|"))
         found.append(Category(name, tuple(aliases.split()), tuple(terms.split())))
     return tuple(found)

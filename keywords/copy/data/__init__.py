@@ -1,0 +1,57 @@
+"""What copy is built from and judged by, as data files, and how they are read."""
+
+from functools import cache
+from typing import Literal, NamedTuple
+
+from keywords.text.lexicon import lines_of
+
+Allowed = Literal["given", "offer", "date", "stock"]
+SLOTS = ("urgency", "call")  # filled from slots.txt; product and offer come from the theme and the marketer
+
+
+class Promise(NamedTuple):
+    """A group of words that promise something, and what allows them."""
+
+    name: str
+    allowed_by: Allowed
+    parts: tuple[str, ...]
+    harmless: tuple[str, ...]
+
+    def holds(self, word: str) -> bool:
+        """True where `word` promises this."""
+        return word not in self.harmless and any(part in word for part in self.parts)
+
+
+class Template(NamedTuple):
+    """A way to build a line of a format."""
+
+    form: str
+    text: str
+
+
+@cache
+def promises() -> tuple[Promise, ...]:
+    """The groups, in the order of the file: a word is of the first that it fits."""
+    found = []
+    for line in lines_of("promises.txt", __name__):
+        name, allowed_by, parts, harmless = (part.strip() for part in line.split("|"))
+        assert allowed_by in ("given", "offer", "date", "stock"), line
+        found.append(Promise(name, allowed_by, tuple(parts.split()), tuple(harmless.split())))  # type: ignore[arg-type]
+    return tuple(found)
+
+
+@cache
+def slot_words() -> dict[str, tuple[str, ...]]:
+    """The words of each slot, in the order of the file."""
+    found: dict[str, tuple[str, ...]] = dict.fromkeys(SLOTS, ())
+    for line in lines_of("slots.txt", __name__):
+        slot, words = (part.strip() for part in line.split("|"))
+        found[slot] += tuple(words.split())
+    return found
+
+
+@cache
+def templates() -> tuple[Template, ...]:
+    """The templates, in the order of the file."""
+    pairs = (line.split("|", 1) for line in lines_of("templates.txt", __name__))
+    return tuple(Template(form.strip(), text.strip().replace("\\n", "\n")) for form, text in pairs)
