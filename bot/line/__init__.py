@@ -1,5 +1,5 @@
 """The sole door to LINE, a file for each kind of call. `LineDoor` (the SDK, synchronous) for single calls; `BulkDoor`
-(aiohttp) for messages by the thousand, where the SDK's 1.1 ms of processor time a call would be the limit.
+(http.py) for messages by the thousand, where the SDK's 1.1 ms of processor time a call would be the limit.
 
 Each call either succeeds or says, typed, whether LINE may have acted and whether trying again can help.
 Sources: LINE Messaging API reference, "Retrying an API request", "Status codes", "Error responses".
