@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 SPARK_VENV := .venv-spark
 BIN := $(VENV)/bin
+# Commands and tests start many processes: none shall compile all of our code anew.
+unexport PYTHONDONTWRITEBYTECODE
 PACKAGES := bot segmentation campaigns keywords service console simulator store benchmarks
 
 .PHONY: demo test test-spark check bench format lock clean
@@ -53,7 +55,7 @@ $(VENV)/.dev: $(BIN)/python requirements-dev.lock pyproject.toml
 
 $(SPARK_VENV)/.dev: $(VENV)/.dev requirements-spark.lock
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(SPARK_VENV)
-	$(BIN)/uv pip install --quiet --python $(SPARK_VENV)/bin/python --require-hashes -r requirements-spark.lock
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(SPARK_VENV)/bin/python --require-hashes -r requirements-spark.lock
 	$(BIN)/uv pip install --quiet --python $(SPARK_VENV)/bin/python --no-deps -e .
 	touch $@
 

@@ -20,7 +20,7 @@ from sqlalchemy import Engine, text
 from benchmarks.figures import Figure
 from campaigns.results.catch_up import catch_up
 from campaigns.results.tally import tally_batches
-from console import create_console
+from console.pages import create_console
 from service.logging import set_up_logging
 from store.clock import system_clock
 from store.engine import is_sqlite, open_engine, transaction

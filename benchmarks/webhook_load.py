@@ -1,7 +1,8 @@
 """Both ends of the webhook benchmark that are not the product: a load generator, and a LINE that answers replies.
 
 Run as its own process: `python -m benchmarks.webhook_load load PORT REQUESTS EVENTS` prints one line of JSON;
-`… line PORT` answers every POST like a successful reply until it is killed.
+`… steady PORT RATE REQUESTS WINDOW` sends bodies of one event at a steady rate; `… line PORT` answers every POST like a
+successful reply until it is killed.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from typing import Any, cast
 
 import uvloop
 
+from benchmarks.steady_load import percentile_ms, steady
 from benchmarks.webhook_apps import PATH, SECRET
 
 CONNECTIONS = 32
@@ -131,6 +133,19 @@ async def _load(port: int, requests: list[bytes]) -> dict[str, float]:
     return {"requests": len(seconds), "per_second": len(seconds) / elapsed, "p99_ms": p99_ms}
 
 
+def _steady(port: int, rate: int, count: int, window: int) -> dict[str, float]:
+    """`worst_p99_ms`: of the worst `window` seconds."""
+    answers = uvloop.run(steady(port, rate, signed_requests(count, 1)))
+    good = [answer for answer in answers if answer.status == 200]
+    windows = [[a for a in good if int(a.due) // window == n] for n in range(count // rate // window + 1)]
+    return {
+        "answered": len(good),
+        "p99_ms": percentile_ms(good, 0.99),
+        "worst_p99_ms": max(percentile_ms(answers, 0.99) for answers in windows),
+        "longest_ms": percentile_ms(good, 1.0),
+    }
+
+
 async def _be_line(port: int) -> None:
     server = await asyncio.get_running_loop().create_server(_Line, "127.0.0.1", port)
     await server.serve_forever()
@@ -141,6 +156,9 @@ def main() -> None:
     what, *numbers = sys.argv[1:]
     if what == "line":
         uvloop.run(_be_line(int(numbers[0])))
+    if what == "steady":
+        sys.stdout.write(json.dumps(_steady(*map(int, numbers))) + "\n")
+        return
     port, count, event_count = map(int, numbers)
     sys.stdout.write(json.dumps(uvloop.run(_load(port, signed_requests(count, event_count)))) + "\n")
 

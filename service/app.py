@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from bot.webhook import WebhookIntake
 from campaigns.links.book import LinkBook
 from campaigns.links.door import LinkDoor
-from console import create_console
+from console.pages import create_console
 from service.channels import webhook_keys
 from service.event_door import add_event_door
 from service.liff import add_liff_page

@@ -97,21 +97,32 @@ def loose_to_tally(session: Session) -> list[Tally]:
 
 
 def keep_loose(session: Session, found: Sequence[Tally]) -> None:
-    """Write what `loose_to_tally` found."""
-    for run_id in sorted({one.run_id for one in found}):
-        session.execute(delete(tally).where(tally.c.run_id == run_id, tally.c.batch_number == 0))
-    _store(session, [(*_key(one), 0, one.people) for one in found])
+    """Write what `loose_to_tally` found, unless another worker has written it meanwhile."""
+    fresh = {run_id for run_id in sorted({one.run_id for one in found}) if _is_mine(session, run_id)}
+    _store(session, [(*_key(one), 0, one.people) for one in found if one.run_id in fresh])
+
+
+def _is_mine(session: Session, run_id: int) -> bool:
+    """Whether the loose of a run are still to be written, by nobody else from now on to the end of the transaction."""
+    still_open = select(run.c.id).where(run.c.id == run_id, run.c.tallied_at.is_(None)).with_for_update()
+    return session.execute(still_open).first() is not None and not _are_loose_tallied(session, run_id)
 
 
 def runs_to_close(session: Session) -> list[int]:
     """Runs that are over and wholly tallied, but not yet added up."""
+    return list(session.scalars(_to_close().order_by(run.c.id)))
+
+
+def _to_close() -> Any:
     is_open = exists().where(batch.c.run_id == run.c.id, ~batch.c.is_tallied)
-    over = select(run.c.id).where(run.c.tallied_at.is_(None), run.c.finished_at.is_not(None), ~is_open)
-    return list(session.scalars(over.order_by(run.c.id)))
+    return select(run.c.id).where(run.c.tallied_at.is_(None), run.c.finished_at.is_not(None), ~is_open)
 
 
 def close_tally(session: Session, run_id: int, *, now: datetime) -> None:
-    """Add up the sums of a run that is over: one set of rows in place of one per batch."""
+    """Add up the sums of a run that is over: one set of rows in place of one per batch; nothing if another worker has,
+    or there is more to tally again."""
+    if session.execute(_to_close().where(run.c.id == run_id).with_for_update(of=run)).first() is None:
+        return
     found = _kept(session, [run_id])
     if not _are_loose_tallied(session, run_id):
         found += _counted_loose(session, run_id)

@@ -14,6 +14,7 @@ from store.errors import BadInput
 
 SUBJECTS = (
     "webhook",
+    "intake",
     "freezing",
     "clicks",
     "dispatch",

@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
 from campaigns.results.catch_up import catch_up
-from console import create_console
 from console.keywords import CHART_WIDTH, draw
+from console.pages import create_console
 from console.words import ENGLISH, STATES
 from keywords.report import TermRow
 from store.changes import note_responses

@@ -13,11 +13,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, select
 
-from console import create_console
 from console.charts import HEIGHT, MARGIN, WIDTH, spark
 from console.counts import EXACT_UP_TO, Count, count_rows
 from console.evidence import told
 from console.movement import moved
+from console.pages import create_console
 from console.sizes import read_sizes
 from console.words import DIMENSIONS, ENGLISH, EVIDENCE, TAG_WORDS
 from segmentation.demand.growing import Group
