@@ -23,6 +23,7 @@ def command_line(
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("COLUMNS", "200")  # tables that don't wrap their words
     monkeypatch.chdir(tmp_path)
 
     def of(app: typer.Typer) -> Retarget:
