@@ -19,6 +19,7 @@ from store.errors import BadInput
 from store.models import AuditEntry, BrandSetting
 
 NAME = "campaigns"  # its row of BrandSetting
+CHANGED = "change campaign settings"  # the audit entry of a change
 
 setting = table_of(BrandSetting)
 
@@ -118,7 +119,7 @@ def change_settings(session: Session, changes: Mapping[str, Any], *, actor: str,
         .on_conflict_do_update(index_elements=["name"], set_=row)
     )
     detail = {"changed": sorted(changes)}
-    session.add(AuditEntry(at=now, actor=actor, action="change campaign settings", detail=detail))
+    session.add(AuditEntry(at=now, actor=actor, action=CHANGED, detail=detail))
     return made
 
 

@@ -5,11 +5,15 @@ from zoneinfo import ZoneInfo
 from flask import Blueprint, g, render_template, request
 from sqlalchemy import Engine, func, select
 
+from campaigns.experiments.arms import newest_comparison
 from campaigns.planning.schedule import variants_of
+from campaigns.results.all_campaigns import all_campaigns
 from campaigns.results.cost import costs_of, sum_of
 from campaigns.results.exploration import explored
-from campaigns.results.runs import STATES, Part, RunResults, results_by_run, runs_of, together
+from campaigns.results.runs import STATES, Part, RunResults, results_by_run, runs_of
+from campaigns.results.runs import together as summed_up
 from segmentation.models import MODELS
+from store.clock import Clock
 from store.engine import reading, table_of
 from store.errors import NotFound
 from store.models import Campaign, CampaignRun
@@ -19,7 +23,7 @@ RUNS_SHOWN = 20
 campaign, run = table_of(Campaign), table_of(CampaignRun)
 
 
-def add_pages(blueprint: Blueprint, engine: Engine, zone: ZoneInfo) -> None:
+def add_pages(blueprint: Blueprint, engine: Engine, zone: ZoneInfo, clock: Clock) -> None:
     """GET /console/campaigns and /console/campaigns/<id>."""
 
     @blueprint.get("/campaigns")
@@ -32,7 +36,9 @@ def add_pages(blueprint: Blueprint, engine: Engine, zone: ZoneInfo) -> None:
         with reading(engine) as session:
             rows = session.execute(found).all()
             more = rows[PAGE_ROWS - 1][0].id if len(rows) > PAGE_ROWS else None
-            return render_template("console/campaigns.html", rows=rows[:PAGE_ROWS], before=before, more=more)
+            together = [] if before is not None else all_campaigns(session, zone=zone, now=clock())
+            shown = rows[:PAGE_ROWS]
+            return render_template("console/campaigns.html", rows=shown, before=before, more=more, together=together)
 
     @blueprint.get("/campaigns/<int:campaign_id>")
     def show_campaign(campaign_id: int) -> str:
@@ -42,7 +48,7 @@ def add_pages(blueprint: Blueprint, engine: Engine, zone: ZoneInfo) -> None:
                 raise NotFound(f"there is no campaign {campaign_id}")
             runs = runs_of(session, campaign_id)
             found = results_by_run(session, [r.id or 0 for r in runs])
-            results = together(list(found.values()))
+            results = summed_up(list(found.values()))
             return render_template(
                 "console/campaign.html",
                 campaign=one,
@@ -53,6 +59,7 @@ def add_pages(blueprint: Blueprint, engine: Engine, zone: ZoneInfo) -> None:
                 ],
                 results=results,
                 explored=explored(session, campaign_id),
+                arms=newest_comparison(session, runs),
                 cost=sum_of(costs_of(session, runs, zone).values()),
                 variant_rows=_variant_rows(runs, results),
                 segment_rows=[(key, _segment_words(key), part) for key, part in results.segments.items()],

@@ -62,7 +62,7 @@ def create_console(
     tags.add_pages(blueprint, engine)
     predictions.add_pages(blueprint, engine, clock)
     demand.add_pages(blueprint, engine)
-    campaigns.add_pages(blueprint, engine, zone)
+    campaigns.add_pages(blueprint, engine, zone, clock)
     keywords.add_pages(blueprint, engine, zone)
 
     @blueprint.before_request

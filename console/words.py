@@ -81,6 +81,20 @@ ENGLISH = {
     "轉換": "Conversions",
     "營收": "Revenue",
     "提升": "Lift",
+    "所有活動一起帶來的": "What all campaigns bring together",
+    "當期間開始時能收到訊息的人，與品牌完全不發送的全域對照組相比，每人的差（95% 區間）。": (
+        "Those who could be written to when the period began, against those whom the brand sends nothing at all: "
+        "the difference per person (95% interval)."
+    ),
+    "可發送": "Can be sent to",
+    "轉換率的差（百分點）": "Difference in buyers (points)",
+    "合計增加的營收": "Revenue added in all",
+    "進行中": "so far",
+    "依預期效益選人，與手選名單相比": "Chosen by expected gain, against the hand rule",
+    "買家": "Buyers",
+    "手選名單": "Hand rule",
+    "預期效益": "Expected gain",
+    "預期效益減手選名單": "Expected gain less hand rule",
     "計費則數": "Messages of the quota",
     "方案外的費用": "beyond the plan",
     "送達後購買": "Bought after delivery",

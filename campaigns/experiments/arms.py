@@ -5,6 +5,7 @@ Each arm keeps back its own holdout, by the same percentage, so each has a lift;
 Whom both ways would choose is in either arm by chance alone, and so tells nothing for one of them.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -112,6 +113,12 @@ def compare_arms(session: Session, run_id: int) -> Comparison | None:
         _apart(gain.revenue, rule.revenue),
         by_both,
     )
+
+
+def newest_comparison(session: Session, runs: Sequence[CampaignRun]) -> Comparison | None:
+    """The arms of the first of `runs` (newest first) that has some; None without any."""
+    with_arms = next((run.id for run in runs if run.arms is not None), None)
+    return None if with_arms is None else compare_arms(session, with_arms)
 
 
 def _result(sides: dict[tuple[str, str], Arm], name: str) -> ArmResult:

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from campaigns.audience.target import Audience
+from campaigns.experiments.arms import Comparison as ArmsComparison
+from campaigns.experiments.arms import newest_comparison
 from campaigns.planning.schedule import campaign_by_id
 from campaigns.results.ads import export_ads
 from campaigns.results.audiences import WHO, make_list
@@ -54,6 +56,7 @@ def results(campaign_id: CampaignId, as_json: AsJson = False) -> None:
             found = results_by_run(session, [run.id or 0 for run in runs])
             comparison = explored(session, campaign_id)
             costs = costs_of(session, runs, settings.zone)
+            arms = newest_comparison(session, runs)
     total = together(list(found.values()))
     cost = sum_of(costs.values())
     if as_json:
@@ -70,7 +73,8 @@ def results(campaign_id: CampaignId, as_json: AsJson = False) -> None:
         ]
         compared = None if comparison is None else {**asdict(comparison), "is_warning": comparison.is_warning}
         head = {"id": campaign.id, "state": campaign.state, "problem": campaign.problem}
-        print_json({**head, **total.to_json(), "cost": _cost_json(cost, total), "explored": compared, "runs": told})
+        both = {"explored": compared, "arms": None if arms is None else arms.to_json()}
+        print_json({**head, **total.to_json(), "cost": _cost_json(cost, total), **both, "runs": told})
         return
     console = Console()
     console.print(totals_table(total, f"{campaign.name}: {len(runs)} runs"))
@@ -78,6 +82,8 @@ def results(campaign_id: CampaignId, as_json: AsJson = False) -> None:
         console.print(_cost_words(cost, total))
     if comparison is not None:
         console.print(warning_words(comparison))
+    if arms is not None:
+        console.print(arms_table(arms))
     names = {v["variant_id"]: v["name"] for run in runs for v in run.variants}
     variants = {names.get(key, "none"): part for key, part in total.variants.items()}
     console.print(_parts_table("variants", variants, {names.get(k, "none"): v for k, v in total.variant_lifts.items()}))
@@ -118,18 +124,36 @@ def totals_table(results: RunResults, title: str) -> Table:
     for name, words in _lift_words(results.lift):
         table.add_row(name, words)
     if results.added_revenue:
-        table.add_row("revenue added in all", _interval(results.added_revenue, "{:+,.0f}"))
+        table.add_row("revenue added in all", interval_words(results.added_revenue, "{:+,.0f}"))
+    return table
+
+
+def arms_table(found: ArmsComparison) -> Table:
+    """Learned targeting against the hand rule, what either adds per message."""
+    title = f"hand rule and expected gain; {found.by_both:,} of those whom the rule reached both would choose"
+    table = Table("", "sent", "bought", "held out", "bought ", "adds buyers", "adds revenue", title=title)
+
+    def told(lift: Lift | None, form: str) -> str:
+        return "too few to tell" if lift is None else interval_words(lift, form)
+
+    for name, one in (("hand rule", found.rule), ("expected gain", found.gain)):
+        counts = (one.sent.people, one.sent.buyers, one.held_out.people, one.held_out.buyers)
+        lifts = (told(one.conversion, "{:+.2%}"), told(one.revenue, "{:+,.2f}"))
+        table.add_row(name, *(f"{count:,}" for count in counts), *lifts)
+    apart = (told(found.conversion, "{:+.2%}"), told(found.revenue, "{:+,.2f}"))
+    table.add_row("gain less rule", "", "", "", "", *apart)
     return table
 
 
 def _lift_words(lifts: Lifts | None) -> list[tuple[str, str]]:
     if lifts is None:
         return []
-    revenue = "too few buyers to tell" if lifts.revenue is None else _interval(lifts.revenue, "{:+,.2f}")
-    return [("lift in buyers", _interval(lifts.buyers, "{:+.2%}")), ("lift in revenue per person", revenue)]
+    revenue = "too few buyers to tell" if lifts.revenue is None else interval_words(lifts.revenue, "{:+,.2f}")
+    return [("lift in buyers", interval_words(lifts.buyers, "{:+.2%}")), ("lift in revenue per person", revenue)]
 
 
-def _interval(lift: Lift, form: str) -> str:
+def interval_words(lift: Lift, form: str) -> str:
+    """A lift with its interval, each written as `form`."""
     low, high = form.format(lift.low), form.format(lift.high)
     return f"{form.format(lift.difference)} (95 %: {low} to {high})"
 
@@ -266,7 +290,7 @@ def movement(
         return
     table = Table("from", "to", f"of {found.sent:,} sent to", f"of {found.held_out:,} held out", "difference")
     for move in found.moves:
-        words = _interval(move.lift, "{:+.2%}") if move.lift else ""
+        words = interval_words(move.lift, "{:+.2%}") if move.lift else ""
         table.add_row(move.before or "", move.after or "", f"{move.sent:,}", f"{move.held_out:,}", words)
     Console().print(table)
 
@@ -293,13 +317,13 @@ def _cost_words(cost: RunCost, results: RunResults) -> str:
     per_money = _per_money(cost, results)
     if per_money is None:
         return words
-    return f"{words}; revenue added per {cost.currency}: {_interval(per_money, '{:+,.1f}')}"
+    return f"{words}; revenue added per {cost.currency}: {interval_words(per_money, '{:+,.1f}')}"
 
 
 def warning_words(found: Comparison) -> str:
     """The sentence about a rule that picks the wrong people, for marketers."""
-    inside, outside = _interval(found.inside, "{:+.2%}"), _interval(found.outside, "{:+.2%}")
+    inside, outside = interval_words(found.inside, "{:+.2%}"), interval_words(found.outside, "{:+.2%}")
     head = "規則選的人增益較低 the rule's people gain less than the others" if found.is_warning else "explored"
-    return f"{head}: inside {inside}, outside {outside}, difference {_interval(found.apart, '{:+.2%}')}".replace(
+    return f"{head}: inside {inside}, outside {outside}, difference {interval_words(found.apart, '{:+.2%}')}".replace(
         "95 %", "90 %"
     )
