@@ -4,10 +4,10 @@ One transaction takes bodies, records their events and all that follows from the
 any point leaves the bodies where they were. Twice is once by the unique event key. It never calls LINE.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from sqlalchemy import Engine, delete, func, insert, select, update
@@ -33,6 +33,22 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
+class Press:
+    """A button that comes back by webhook was tapped: its data, by whom, and when (aware UTC)."""
+
+    data: str
+    customer_id: int
+    at: datetime
+
+
+class Buttons(Protocol):
+    """Whoever counts taps of buttons; called inside a transaction, once for each event."""
+
+    def record(self, session: Session, presses: Sequence[Press]) -> None:
+        """Keep those that are its own."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Claimed:
     """A body of the inbox, read. `problem`: why it is kept when its readable events are stored; None: it goes."""
 
@@ -43,23 +59,31 @@ class _Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Owing:
-    """What replies may hold: the brand's answers, and what rides along."""
+    """What is owed for events: the brand's answers, what rides along, and the count of buttons."""
 
     texts: ReplyTexts
     riders: Riders | None
+    buttons: Buttons | None
 
 
 def process_inbox(
-    engine: Engine, *, clock: Clock, texts: ReplyTexts, riders: Riders | None = None, limit: int = 500
+    engine: Engine,
+    *,
+    clock: Clock,
+    texts: ReplyTexts,
+    riders: Riders | None = None,
+    buttons: Buttons | None = None,
+    limit: int = 500,
 ) -> int:
     """Turn up to `limit` waiting bodies into events; return how many bodies were taken, 0 when none waits. Writes.
 
-    `texts` are the answers owed, `riders` whoever has something waiting for free replies. A body that can't be stored
+    `texts` are the answers owed, `riders` whoever has something waiting for free replies, `buttons` whoever counts taps
+    of buttons. A body that can't be stored
     is set aside with its problem and holds up no other. Any number of these may run at once. Raises
     sqlalchemy.exc.OperationalError when the database is out of reach or the transaction lost a deadlock: nothing was
     changed, call again.
     """
-    owing = Owing(texts, riders)
+    owing = Owing(texts, riders, buttons)
     try:
         with transaction(engine) as session:
             return _process(session, _waiting_ids(session, limit), clock(), owing)
@@ -109,6 +133,7 @@ def _process(session: Session, body_ids: Sequence[int], now: datetime, owing: Ow
     record_follows(session, new.values(), known, now)
     record_wishes(session, new.values(), known, now)
     _remove_unsent_words(session, new.values())
+    _count_presses(session, new.values(), known, owing)
     _owe_replies(session, new, ids, known, now, owing)
     acted = {known[e.channel_id, e.line_user_id].customer_id for e in new.values() if e.line_user_id}
     note_changes(session, acted, now)
@@ -178,6 +203,17 @@ def _insert_events(session: Session, events: Sequence[LineEvent], known: dict[Ac
     statement = insert_for(session, BehaviourEvent).on_conflict_do_nothing(index_elements=["event_key"])
     inserted = session.execute(statement.returning(_event.c.event_key, _event.c.id), rows)
     return {row.event_key: row.id for row in inserted}
+
+
+def _count_presses(session: Session, new: Iterable[LineEvent], known: dict[AccountKey, Known], owing: Owing) -> None:
+    """Hand the buttons that were tapped to who counts them, each event once."""
+    presses = [
+        Press(data, known[event.channel_id, event.line_user_id].customer_id, event.occurred_at)
+        for event in new
+        if (data := event.postback_data) is not None and event.line_user_id is not None
+    ]
+    if owing.buttons is not None and presses:
+        owing.buttons.record(session, presses)
 
 
 def _remove_unsent_words(session: Session, new: Any) -> None:

@@ -22,6 +22,7 @@ from bot.inbox import process_inbox
 from bot.profiles import fetch_due_profiles
 from bot.replies import ReplyTexts, send_due_replies
 from campaigns.audience import freezing
+from campaigns.links.buttons import Buttons
 from campaigns.links.clicks import make_click_events
 from campaigns.planning import schedule
 from campaigns.planning.hours import renew_hours
@@ -43,7 +44,7 @@ from segmentation.snapshot import take_snapshot
 from service.brand_words import tokenize_for_brand
 from service.channels import channel_ids
 from service.doors import bulk_door, insight_doors, line_doors, narrowcast_doors
-from service.links import link_maker
+from service.links import link_maker, token_signer
 from service.quota import read_quotas
 from service.settings import Settings
 from service.waves import release_waves
@@ -219,12 +220,12 @@ def reply_riders(settings: Settings) -> Rides:
 def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
     """The table of jobs."""
     doors = line_doors(engine, settings)
-    texts, riders = reply_texts(settings), reply_riders(settings)
+    texts, riders, buttons = reply_texts(settings), reply_riders(settings), Buttons(token_signer(settings))
     figures = insight_doors(engine, settings)
     narrowcasts = narrowcast_ground(engine, settings, clock)
 
     def inbox() -> None:
-        while process_inbox(engine, clock=clock, texts=texts, riders=riders):
+        while process_inbox(engine, clock=clock, texts=texts, riders=riders, buttons=buttons):
             pass
 
     def replies() -> None:  # a job of its own: events must not wait for a slow LINE

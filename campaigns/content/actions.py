@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ValidationInfo, model_validator
 
 from campaigns.content.counting import grapheme_length
-from campaigns.content.parts import BY_TYPE, Link, Part, Rule, kind, words, written, wrong
+from campaigns.content.parts import BY_TYPE, Link, Part, Rule, button_data, kind, words, written, wrong
 
 MAX_POSTBACK = 300
 MAX_CLIPBOARD = 1_000
@@ -28,7 +28,7 @@ class Postback(_Labelled):
     """Comes back by webhook; opens no page."""
 
     type: Literal["postback"]
-    data: Annotated[str, words(MAX_POSTBACK)]
+    data: Annotated[str, button_data(MAX_POSTBACK)]
     display_text: _Spoken | None = None
     text: _Spoken | None = None
     input_option: Literal["closeRichMenu", "openRichMenu", "openKeyboard", "openVoice"] | None = None
@@ -68,7 +68,7 @@ class DatetimePicker(_Labelled):
     """Lets the person pick a moment, which comes back by webhook."""
 
     type: Literal["datetimepicker"]
-    data: Annotated[str, words(MAX_POSTBACK)]
+    data: Annotated[str, button_data(MAX_POSTBACK)]
     mode: Literal["date", "time", "datetime"]
     initial: str | None = None
     max: str | None = None

@@ -114,8 +114,8 @@ def _problem(error: Any, messages: Any) -> tuple[str, str]:
 
 
 def links_in(messages: list[dict[str, Any]]) -> list[str]:
-    """The links that are tracked, in order of first appearance, each once: http(s) links to tap, and those in texts.
-    Addresses of images are none. Raises InvalidMessage.
+    """What is tracked, in order of first appearance, each once: http(s) links to tap, those in texts, and as BUTTON and
+    their data the buttons that come back by webhook. Addresses of images are none. Raises InvalidMessage.
     """
     texts = texts_in(_checked(messages, "push"))
     return list(dict.fromkeys(url for _, text in texts for url in text.links()))

@@ -20,6 +20,9 @@ MAX_ADDRESS = 2_000  # of an image or a video
 MAX_ALT_TEXT = 1_500
 ONE_BODY = ("multicast", "narrowcast")  # ways to send that take one body for everyone
 
+BUTTON = "postback:"  # before a button's data, where it stands among a campaign's tracked links
+MARK_LENGTH = 36  # of what is set behind a button's data, so that a tap is known: campaigns/links/making.py
+
 _URL_BEGIN = r"https?://[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]"
 _URL = re.compile(_URL_BEGIN + "+", re.IGNORECASE)
 _URL_WITH_FIELD = re.compile(_URL_BEGIN + r"*\{[{%#]", re.IGNORECASE)
@@ -41,12 +44,12 @@ class Part(BaseModel):
 @dataclass(frozen=True)
 class Rule:
     """What holds for a text once its fields are filled in: its length, how what the fields bring in is written, and
-    which links are tracked (those inside it, or the text as a whole)."""
+    which links are tracked: those inside it, or the text as a whole, or its tap by a mark that comes "after" it."""
 
     most: int
     count: Callable[[str], int] = utf16_length
     escape: Callable[[str], str] | None = None
-    links: Literal["none", "inside", "whole"] = "none"
+    links: Literal["none", "inside", "whole", "after"] = "none"
 
     def problem_of(self, text: str) -> str | None:
         """What LINE would have against the text; None: nothing."""
@@ -65,13 +68,13 @@ class Written(str):
     @property
     def is_the_same_for_everyone(self) -> bool:
         """Whether no field and no tracked link stands in it."""
-        return self.rule.links != "whole" and not has_field(self) and not self.links()
+        return self.rule.links not in ("whole", "after") and not has_field(self) and not self.links()
 
     def links(self) -> list[str]:
         """Its links that are tracked, in order."""
         if self.rule.links == "whole":
             return [str(self)]
-        return [piece.url for piece in self._pieces() if isinstance(piece, _Url)]
+        return [piece.url for piece in self._pieces() if isinstance(piece, _Url | _Mark)]
 
     def filler(self) -> Fill:
         """A function from a person's fields and link -> tracked link to the text."""
@@ -80,12 +83,14 @@ class Written(str):
             return pieces[0]
         return lambda fields, track: "".join([p if isinstance(p, str) else p(fields, track) for p in pieces])
 
-    def _pieces(self) -> list["str | _Url | Value"]:
+    def _pieces(self) -> list["str | _Url | _Mark | Value"]:
         if self.rule.links == "whole":
             return [_Url(str(self))]
-        pieces: list[str | _Url | Value] = read_fields(self)  # type: ignore[assignment]
+        pieces: list[str | _Url | _Mark | Value] = read_fields(self)  # type: ignore[assignment]
         if self.rule.links == "none":
             return pieces
+        if self.rule.links == "after":
+            return [*pieces, _Mark(BUTTON + self)]
         # Links are tracked in the marketer's own words only: what a field brings in is never turned into a link.
         return [part for piece in pieces for part in (_cut(piece) if isinstance(piece, str) else [piece])]
 
@@ -95,12 +100,22 @@ class _Url:
     url: str
 
 
-def _as_fill(piece: str | _Url | Value, escape: Callable[[str], str] | None) -> str | Fill:
+@dataclass(frozen=True)
+class _Mark:
+    """What comes behind a button's data: `url` is the data as the campaign's tracked links name it."""
+
+    url: str
+
+
+def _as_fill(piece: str | _Url | _Mark | Value, escape: Callable[[str], str] | None) -> str | Fill:
     if isinstance(piece, str):
         return piece
     if isinstance(piece, _Url):
         url = piece.url
         return lambda _, track: track(url)
+    if isinstance(piece, _Mark):
+        button = piece.url
+        return lambda _, track: found[len(button) :] if (found := track(button)).startswith(button) else ""
     value = piece
 
     def fill(fields: Fields, _: Track) -> str:
@@ -172,6 +187,18 @@ def words(most: int, count: Callable[[str], int] = utf16_length) -> AfterValidat
     """Words that a person reads; fields may stand in them."""
     rule = Rule(most, count)
     return AfterValidator(lambda text, info: written(text, rule, info))
+
+
+def button_data(most: int) -> AfterValidator:
+    """The data of a button that comes back by webhook, with room for the mark that tells its tap."""
+    rule, room = Rule(most, links="after"), most - MARK_LENGTH
+
+    def check(text: str, info: ValidationInfo) -> Written:
+        if utf16_length(text) > room and not has_field(text):
+            raise wrong(f"has {utf16_length(text)} characters; at most {room}, since a mark behind it tells the tap")
+        return written(text, rule, info)
+
+    return AfterValidator(check)
 
 
 def plain(most: int, pattern: str, what: str) -> AfterValidator:

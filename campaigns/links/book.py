@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from sqlalchemy import Engine, select
 from werkzeug.urls import iri_to_uri
 
+from campaigns.content.parts import BUTTON
 from campaigns.links.tokens import Tap, UnknownToken
 from store.engine import reading, table_of
 from store.errors import BadInput
@@ -40,7 +41,7 @@ class LinkBook:
 
 def _address_of(tap: Tap) -> Any:
     link, run, campaign = table_of(TrackedLink), table_of(CampaignRun), table_of(Campaign)
-    statement = select(link.c.url, campaign.c.utm).where(link.c.id == tap.link_id)
+    statement = select(link.c.url, campaign.c.utm).where(link.c.id == tap.link_id, ~link.c.url.startswith(BUTTON))
     if tap.run_id is None:
         return statement.outerjoin(campaign, campaign.c.id == link.c.campaign_id).where(link.c.campaign_id.is_(None))
     return (

@@ -323,7 +323,7 @@ class Dispatch:
     async def _push_one(self, claimed: Claimed, run: _Run, recipient: Recipient) -> Outcome | None:
         assert recipient.retry_key is not None
         try:
-            track = self._tracker(claimed.run_id, run, recipient.customer_id)
+            track = self._links.tracker(run.link_ids, claimed.run_id, recipient.customer_id)
             content = run.contents[recipient.variant_id].for_reader(*recipient.languages)
             messages = content(recipient.fields, track)
         except NotRenderable as error:
@@ -347,12 +347,6 @@ class Dispatch:
         if doubt_since is None:
             return None
         return Outcome(recipient.customer_id, "chosen", "in doubt", doubt_since=doubt_since)
-
-    def _tracker(self, run_id: int, run: _Run, customer_id: int | None) -> Callable[[str], str]:
-        def track(url: str) -> str:
-            return self._links.link(run.link_ids[url], run_id, customer_id)
-
-        return track
 
     # --- multicast: one call per batch -------------------------------------------------------------------------
 
@@ -388,7 +382,7 @@ class Dispatch:
         doubt_since = claimed.doubt_since
         try:
             messages = run.contents[claimed.variant_id].in_language(claimed.language)(
-                {}, self._tracker(claimed.run_id, run, None)
+                {}, self._links.tracker(run.link_ids, claimed.run_id, None)
             )
         except NotRenderable as error:  # tracked links are longer than what they stand for
             return BatchOutcome("failed", problem=str(error))

@@ -314,11 +314,7 @@ def _messages(ground: Ground, row: Narrowcast) -> bytes:
     with reading(ground.engine) as session:
         run = session.get_one(CampaignRun, row.run_id)
     variant = next(variant for variant in run.variants if variant["variant_id"] == row.variant_id)
-
-    def track(url: str) -> str:
-        return ground.links.link(run.link_ids[url], row.run_id, None)
-
-    return compile_content(variant["messages"])({}, track)
+    return compile_content(variant["messages"])({}, ground.links.tracker(run.link_ids, row.run_id, None))
 
 
 def _move_on(ground: Ground, taken: Taken, **values: Any) -> None:

@@ -104,9 +104,7 @@ class Rides:
             return []
 
         # In a reply the link may be the person's own even where a multicast's is the same for everyone.
-        def track(url: str) -> str:
-            return self._links.link(run.link_ids[url], row.run_id, row.customer_id)
-
+        track = self._links.tracker(run.link_ids, row.run_id, row.customer_id)
         try:
             content = run.contents[row.variant_id].for_reader(row.language, row.profile_language)
             messages: list[dict[str, Any]] = orjson.loads(content(fields_of(row), track))

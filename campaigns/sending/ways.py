@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from campaigns.content.fields import has_field
 from campaigns.content.message import links_in
-from campaigns.content.parts import ONE_BODY
+from campaigns.content.parts import BUTTON, ONE_BODY
 from store.errors import BadInput
 
 WayName = Literal["push", "multicast", "narrowcast", "reply"]
@@ -74,12 +74,13 @@ def needs_of(steps: Sequence[Collection[Variant]], **plan: bool) -> Needs:
     """What these steps' variants need; `plan`: the Needs that don't come from content (learns, replies_first, …)."""
     variants = [variant for step in steps for variant in step]
     contents = [list(part) for v in variants for part in (v.messages, *v.languages.values())]
-    links = [url for messages in contents for url in links_in(messages)]
+    tracked = [url for messages in contents for url in links_in(messages)]
+    links = [url for url in tracked if not url.startswith(BUTTON)]
     liff = [url for url in links if urlsplit(url).hostname in LIFF_HOSTS]
     return Needs(
         has_fields=any(_has_field(messages) for messages in contents),
         has_links=len(liff) < len(links),
-        has_named_taps=bool(liff) or any(_has_postback(messages) for messages in contents),
+        has_named_taps=bool(liff) or len(links) < len(tracked),
         has_languages=any(variant.languages for variant in variants),
         variants=max((len(step) for step in steps), default=1),
         **plan,
@@ -186,9 +187,3 @@ def _has_field(value: Any) -> bool:
         return has_field(value)
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return any(_has_field(part) for part in parts)
-
-
-def _has_postback(value: Any) -> bool:
-    if isinstance(value, dict):
-        return value.get("type") == "postback" or any(_has_postback(part) for part in value.values())
-    return isinstance(value, list) and any(_has_postback(part) for part in value)

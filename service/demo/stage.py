@@ -19,11 +19,13 @@ from werkzeug.test import Client
 
 from bot.inbox import process_inbox
 from bot.replies import send_due_replies
+from campaigns.links.buttons import Buttons
 from campaigns.results.catch_up import catch_up
 from campaigns.sending.dispatch import Dispatch
 from service.app import build
 from service.channels import channel_ids
 from service.doors import line_doors
+from service.links import token_signer
 from service.settings import Settings
 from service.worker import derive_from_clicks, dispatching, learn_from_runs, reply_riders, reply_texts
 from simulator.channels import ChannelOptions
@@ -87,7 +89,8 @@ class Stage:
             if answer.status_code != 200:
                 raise RuntimeError(f"the webhook answered {answer.status_code}")
         texts, riders = reply_texts(self.settings), reply_riders(self.settings)
-        while process_inbox(self.engine, clock=self.clock, texts=texts, riders=riders):
+        buttons = Buttons(token_signer(self.settings))
+        while process_inbox(self.engine, clock=self.clock, texts=texts, riders=riders, buttons=buttons):
             pass
         send_due_replies(self.engine, line_doors(self.engine, self.settings), clock=self.clock, riders=riders)
 

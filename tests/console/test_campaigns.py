@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from campaigns.experiments.arms import is_in_rule_arm
 from campaigns.money.gain import EVERYBODY, Cut, Gains
 from campaigns.settings import change_settings
-from console import create_console
+from console.pages import create_console
 from store.engine import transaction
 from store.models import CampaignRun, Delivery
 from tests.conftest import StillClock

@@ -285,7 +285,7 @@ def test_every_kind_of_message_goes_out_as_it_was_written_with_its_links_tracked
 
 def test_links_are_found_wherever_they_can_be_tapped_and_nowhere_else() -> None:
     assert links_in([good()["imagemap"]]) == ["https://shop.example/more", "https://shop.example/a"]
-    assert links_in([good()["quick replies"]]) == ["https://shop.example/a?b=1"]
+    assert links_in([good()["quick replies"]]) == ["https://shop.example/a?b=1", "postback:a=1", "postback:book"]
     with_desktop = button(action=uri(altUri={"desktop": "https://shop.example/pc"}))
     assert links_in([{"type": "flex", "altText": "x", "contents": bubble(with_desktop)}]) == [
         "https://shop.example/a?b=1",
