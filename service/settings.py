@@ -77,6 +77,11 @@ class Settings(BaseSettings):
     refused_text: str = "好的，我們不會再傳行銷訊息給您。想恢復時請傳「訂閱」。"
     resumed_text: str = "已恢復通知，謝謝您！想停止時請傳「取消」。"
 
+    copy_model_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    copy_model_key: SecretStr = SecretStr("")
+    copy_model_name: str = ""
+    copy_model_timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
+
     console_password: SecretStr = SecretStr("")
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -153,6 +158,8 @@ class Settings(BaseSettings):
         events_key = self.events_key.get_secret_value()
         if events_key and (len(events_key) < MIN_SECRET_KEY or len(set(events_key)) < 8):
             found.append(f"EVENTS_KEY is weak: use at least {MIN_SECRET_KEY} random characters")
+        if self.copy_model_url and not self.copy_model_name:
+            found.append("COPY_MODEL_NAME is not set: COPY_MODEL_URL needs to know which model writes")
         if bool(self.liff_id) != bool(self.line_login_channel_id):
             found.append("LIFF_ID and LINE_LOGIN_CHANNEL_ID belong together: set both or neither")
         if not self.public_base_url.startswith("https://"):

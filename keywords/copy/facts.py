@@ -61,8 +61,16 @@ def invented(line: str, given: Given) -> list[str]:
     """What `line` states or promises that the marketer did not give, as it stands in it; empty: nothing."""
     tokens = given.tokenizer.tokenize(line)
     found = [token.text for token in tokens if token.kind in FACT_KINDS and token.term not in given.facts]
-    found += [match for match in _HAN_COUNT.findall(normalise(line).text) if match not in given.text]
-    found += [token.text for token in tokens if token.kind is Kind.WORD and not _is_allowed(token.text, given)]
+    plain = normalise(line).text
+    found += [match for match in _HAN_COUNT.findall(plain) if match not in given.text]
+    words = [token.text for token in tokens if token.kind is Kind.WORD]
+    found += [word for word in words if not _is_allowed(word, given)]
+    found += [
+        part
+        for promise in promises()
+        for part in promise.parts
+        if len(part) > 1 and part in plain and not any(part in word for word in words) and not _is_allowed(part, given)
+    ]  # cut in two by the dictionary: 新/登場
     return list(dict.fromkeys(found))
 
 

@@ -63,10 +63,15 @@ def score(text: str, learning: Learning | None, tokenizer: Tokenizer, situation:
     return Score(
         text=text,
         prediction=joint.predict([terms])[0] if joint.is_learned else None,
-        parts=[_part(term, joint, learning) for term in terms],
+        parts=parts_of(terms, joint, learning),
         replacements=_replacements(swaps, joint, learning),
         unseen=joint.unseen,
     )
+
+
+def parts_of(terms: Sequence[str], joint: Joint, learning: Learning | None) -> list[Part]:
+    """Each of `terms`, with what it adds."""
+    return [_part(term, joint, learning) for term in terms]
 
 
 def _part(term: str, joint: Joint, learning: Learning | None) -> Part:

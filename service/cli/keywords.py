@@ -14,7 +14,7 @@ from rich.table import Table
 from keywords.report import Report, TermRow, make_report, rank_file
 from keywords.text.normal import visible
 from keywords.text.tokenizer import Tokenizer, shared_tokenizer
-from service.cli import keywords_writing
+from service.cli import keywords_copy, keywords_writing
 from service.cli.context import opened_database, print_json, settings_for_command
 from service.cli.keywords_writing import AsJson, interval, odds
 from store.engine import reading
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 
 keywords_writing.register(app)
+keywords_copy.register(app)
 
 _SHOWN = 20  # rows of a table; --json has them all
 

@@ -1,17 +1,21 @@
 """`retarget keywords` as a person or a program meets it."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, select
 from typer.testing import CliRunner
 
+from keywords.copy.recent import recent_texts, worn_terms
+from keywords.copy.settings import CopySettings, read_settings
+from keywords.text.tokenizer import shared_tokenizer
 from service.cli import app
 from store.engine import reading, transaction
 from store.errors import BadInput
-from store.models import KeywordSuggestion
-from tests.keywords.test_report import HEADER, store_results, write
+from store.models import AuditEntry, KeywordSuggestion
+from tests.keywords.test_report import HEADER, MONDAY, store_results, write
 
 runner = CliRunner()
 
@@ -110,6 +114,63 @@ def test_rank_names_the_missing_column() -> None:
         runner.invoke(app, ["keywords", "rank", "--messages", "in.csv", "--out", "o.csv"], catch_exceptions=False)
 
 
-@pytest.mark.parametrize("command", ["report", "suggest", "score", "rank", "tokenize"])
+def test_lines_are_written_with_their_rate_and_logged(
+    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    with transaction(engine) as session:
+        store_results(session, 40)
+    asked = ["keywords", "copy", "冬季促銷", "--offer", "買一送一", "--segment", "important_value", "--explore"]
+    found = json.loads(runner.invoke(app, [*asked, "--at", "2026-12-01T12:00", "--json"]).stdout)
+    assert len(found["lines"]) == 5
+    assert all(0 < line["prediction"]["low"] < line["prediction"]["high"] < 1 for line in found["lines"])
+    assert all("買一送一" in line["text"] for line in found["lines"])
+    with reading(engine) as session:
+        rows = session.scalars(select(KeywordSuggestion)).all()
+    assert [row.words for row in rows] == [line["text"] for line in found["lines"]]
+    assert [row.propensity for row in rows] == [line["propensity"] for line in found["lines"]]
+    assert {(row.kind, row.mode, row.theme) for row in rows} == {("line", "explore", "冬季促銷")}
+    assert "文案 Copy" in runner.invoke(app, [*asked, "--form", "headline"]).stdout
+    with pytest.raises(BadInput, match="there is no form"):
+        runner.invoke(app, [*asked, "--form", "poem"], catch_exceptions=False)
+
+
+def test_what_the_people_got_lately_is_told(engine: Engine) -> None:
+    with transaction(engine) as session:
+        store_results(session, 10)
+    tokenizer = shared_tokenizer()
+    with reading(engine) as session:
+        every = recent_texts(session, tokenizer, since=MONDAY)
+        late = recent_texts(session, tokenizer, since=MONDAY + timedelta(days=8), segment="important_value")
+        nobody = recent_texts(session, tokenizer, since=MONDAY, segment="nobody")
+    assert [len(every), len(nobody)] == [10, 0]
+    assert [sent.sent_at for sent in every] == sorted((sent.sent_at for sent in every), reverse=True)
+    assert worn_terms(["買一送一", "免運", "毛衣"], every, 5) == {"買一送一": 5, "免運": 6}
+    assert len(late) == 2
+    assert all(sent.sent_at >= MONDAY + timedelta(days=8) for sent in late)
+
+
+def test_the_brands_rules_for_copy_are_chosen_audited_and_taken_back(
+    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    runner.invoke(app, ["keywords", "settings", "--set", "blocked=神奇，特價王", "--set", "line_units=40"])
+    found = json.loads(runner.invoke(app, ["keywords", "settings", "--json"]).stdout)
+    assert found["settings"]["blocked"] == ["神奇", "特價王"]
+    assert found["chosen"] == ["blocked", "line_units"]
+    assert "神奇" in runner.invoke(app, ["keywords", "settings"]).stdout
+    with pytest.raises(BadInput, match="神奇"):
+        runner.invoke(app, ["keywords", "copy", "神奇", "--no-writer"], catch_exceptions=False)
+    runner.invoke(app, ["keywords", "settings", "--set", "blocked="])
+    for words, problem in (("alt_units=2000", "alt_units"), ("nothing=1", "no setting 'nothing'"), ("x", "NAME=VALUE")):
+        with pytest.raises(BadInput, match=problem):
+            runner.invoke(app, ["keywords", "settings", "--set", words], catch_exceptions=False)
+    with reading(engine) as session:
+        assert read_settings(session) == CopySettings(line_units=40)
+        entries = session.scalars(select(AuditEntry)).all()
+    assert [entry.detail["changed"] for entry in entries] == [["blocked", "line_units"], ["blocked"]]
+
+
+@pytest.mark.parametrize("command", ["report", "suggest", "score", "copy", "settings", "rank", "tokenize"])
 def test_every_command_has_help(command: str) -> None:
     assert runner.invoke(app, ["keywords", command, "--help"]).exit_code == 0

@@ -1,12 +1,14 @@
 """What copy is built from and judged by, as data files, and how they are read."""
 
 from functools import cache
+from string import Formatter
 from typing import Literal, NamedTuple
 
 from keywords.text.lexicon import lines_of
 
 Allowed = Literal["given", "offer", "date", "stock"]
 SLOTS = ("urgency", "call")  # filled from slots.txt; product and offer come from the theme and the marketer
+FORMS = ("message", "line", "headline", "alt")
 
 
 class Promise(NamedTuple):
@@ -23,10 +25,34 @@ class Promise(NamedTuple):
 
 
 class Template(NamedTuple):
-    """A way to build a line of a format."""
+    """A way to build a line of a form."""
 
     form: str
     text: str
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The slots it has, in order."""
+        return tuple(name for _, name, _, _ in Formatter().parse(self.text) if name)
+
+
+class Claim(NamedTuple):
+    """A word that is blocked, or needs a person's approval, and why."""
+
+    word: str
+    level: Literal["blocked", "approval"]
+    why: str
+
+
+@cache
+def claims() -> tuple[Claim, ...]:
+    """The shipped words of advertising law, in the order of the file."""
+    found = []
+    for line in lines_of("claims.txt", __name__):
+        level, why, words = (part.strip() for part in line.split("|"))
+        assert level in ("blocked", "approval"), line
+        found += [Claim(word, level, why) for word in words.split()]  # type: ignore[arg-type]
+    return tuple(found)
 
 
 @cache

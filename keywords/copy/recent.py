@@ -1,0 +1,91 @@
+"""What the same people got lately: terms that are worn by repetition, and texts that a new one nearly repeats."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sqlalchemy import func, select
+from sqlmodel import Session
+
+from keywords.text.normal import normalise
+from keywords.text.tokenizer import Tokenizer
+from keywords.text.vocabulary import terms_of
+from store.engine import table_of
+from store.models import MessageResult
+
+ALIKE = 0.8  # Dice's coefficient of letter pairs, 0..1, from which a text nearly repeats another
+_MOST = 300  # texts, the newest
+
+result = table_of(MessageResult)
+
+
+@dataclass(frozen=True)
+class SentText:
+    """A message that was sent, with its terms."""
+
+    text: str
+    sent_at: datetime
+    terms: frozenset[str]
+    pairs: frozenset[str]  # of letters that follow each other
+
+
+def recent_texts(
+    session: Session, tokenizer: Tokenizer, *, since: datetime, segment: str | None = None
+) -> list[SentText]:
+    """The messages sent after `since` (aware UTC) to `segment`, or to anybody, the newest first. Reads only.
+
+    From the results of pushes, which are what is stored with their words.
+    """
+    sent_at = func.max(result.c.sent_at).label("sent_at")
+    query = (
+        select(result.c.message_text, sent_at)
+        .where(result.c.sent_at >= since)
+        .group_by(result.c.run_id, result.c.variant_id, result.c.message_text)
+        .order_by(sent_at.desc(), result.c.run_id.desc())
+        .limit(_MOST)
+    )
+    if segment is not None:
+        query = query.where(result.c.segment == segment)
+    return [
+        SentText(text, moment, frozenset(terms_of(tokenizer.tokenize(text))), letter_pairs(text))
+        for text, moment in session.execute(query)
+    ]
+
+
+def worn_terms(terms: Collection[str], recent: Sequence[SentText], messages: int) -> dict[str, int]:
+    """Those of `terms` that at least `messages` of `recent` had, with how many."""
+    counts = Counter(term for sent in recent for term in sent.terms)
+    return {term: counts[term] for term in terms if counts[term] >= messages}
+
+
+def nearly_repeated(text: str, recent: Sequence[SentText]) -> SentText | None:
+    """The sent text most like `text`, if it is alike enough to be the same to a reader; the newest of equals."""
+    alike = likenesses([text], recent)[0]
+    return recent[int(np.argmax(alike))] if alike.max(initial=0.0) >= ALIKE else None
+
+
+def likenesses(texts: Sequence[str], recent: Sequence[SentText]) -> NDArray[np.float64]:
+    """How alike each text is to each of `recent`: Dice's coefficient of their letter pairs, texts x recent, 0..1."""
+    ours, theirs = [letter_pairs(text) for text in texts], [sent.pairs for sent in recent]
+    names = {pair: place for place, pair in enumerate(set().union(*ours, *theirs))}
+    one, other = _as_rows(ours, names), _as_rows(theirs, names)
+    sizes = np.add.outer(np.asarray(one.sum(axis=1)).ravel(), np.asarray(other.sum(axis=1)).ravel())
+    return np.asarray(2 * (one @ other.T).toarray() / np.maximum(sizes, 1))
+
+
+def letter_pairs(text: str) -> frozenset[str]:
+    """The pairs of letters and digits that follow each other, whatever stands between them; one alone is a pair."""
+    letters = [sign for sign in normalise(text).text.lower() if sign.isalnum()]
+    return frozenset(a + b for a, b in pairwise(letters)) or frozenset(letters)
+
+
+def _as_rows(sets: Sequence[frozenset[str]], names: Mapping[str, int]) -> Any:
+    columns = [names[pair] for pairs in sets for pair in pairs]
+    ends = np.cumsum([0, *(len(pairs) for pairs in sets)])
+    return sparse.csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(sets), len(names)))

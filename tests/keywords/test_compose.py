@@ -1,0 +1,237 @@
+"""Whole lines: at least five, different, scored, in the forms and lengths, and never a fact that nobody gave."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given as given_examples
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from keywords.copy.compose import AT_LEAST, Line, Wanted, compose, judge_written
+from keywords.copy.data import FORMS, slot_words, templates
+from keywords.copy.facts import FACT_KINDS, Given
+from keywords.copy.judging import Ground, claims_in, notices, utf16_units
+from keywords.copy.recent import SentText, letter_pairs
+from keywords.copy.score import score
+from keywords.copy.settings import CopySettings
+from keywords.effects.learning import Learning
+from keywords.effects.prediction import Situation
+from keywords.text.lexicon import categories
+from keywords.text.patterns import Kind
+from keywords.text.tokenizer import shared_tokenizer
+from keywords.text.vocabulary import terms_of
+from store.errors import BadInput
+
+RNG = np.random.default_rng
+NOON = Situation(segment="s1", theme="冬季服飾", hour=10)
+THEMES = [
+    "冬季服飾促銷",
+    "雙11 for 小資客",
+    "母親節美妝",
+    "露營",
+    "量子力學",
+    "新品上市",
+    "週年慶",
+    *(c.name for c in categories()),
+]
+OFFERS = [
+    "全館79折",
+    "滿千送百",
+    "NT$990 起",
+    "第二件6折",
+    "12/31前",
+    "限量200組",
+    "免運",
+    "買一送一",
+    "只到週日",
+    "三天限定",
+]
+
+
+def ground(
+    theme: str = "冬季服飾", *, offers: tuple[str, ...] = (), products: tuple[str, ...] = (), **rules: object
+) -> Ground:
+    return Ground(Given(shared_tokenizer(), theme, offers, products), CopySettings.model_validate(rules))
+
+
+def lines_for(
+    where: Ground, learning: Learning | None = None, *, form: str = "message", seed: int = 0, **asked: object
+) -> list[Line]:
+    wanted = Wanted(Situation(segment="s1", theme=where.given.theme, hour=10), form, **asked)  # type: ignore[arg-type]
+    return compose(wanted, learning, where, RNG(seed))
+
+
+@settings(max_examples=60, deadline=None)
+@given_examples(
+    theme=st.sampled_from(THEMES),
+    offers=st.lists(st.sampled_from(OFFERS), max_size=3, unique=True),
+    products=st.lists(st.sampled_from(["羽絨外套", "玻尿酸面膜 5入", "LINE Pay 錢包"]), max_size=2, unique=True),
+    form=st.sampled_from(FORMS),
+    seed=st.integers(0, 9),
+)
+def test_every_fact_of_a_line_is_the_marketers(
+    theme: str, offers: list[str], products: list[str], form: str, seed: int
+) -> None:
+    where = ground(theme, offers=tuple(offers), products=tuple(products))
+    tokenizer = where.tokenizer
+    typed = FACT_KINDS | {Kind.EMOJI, Kind.FIELD}
+    given = {t.term for part in (theme, *offers, *products) for t in tokenizer.tokenize(part) if t.kind in typed}
+    for line in lines_for(where, form=form, seed=seed, mode="explore"):
+        assert {t.term for t in tokenizer.tokenize(line.text) if t.kind in typed} <= given
+        assert all(offer in line.text for offer in offers)  # whole, with their conditions
+        # words that promise: none but where the marketer wrote them
+        for word in ("免運", "買一送一", "滿千送百", "限量", "折價券", "滿額", "新登場", "倒數", "最後", "週日"):
+            assert (
+                word not in line.text
+                or any(word in part or part in word for part in (theme, *offers))
+                or (word in ("倒數", "最後") and any("12/31" in o or "雙11" in theme for o in [*offers, theme]))
+            )
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("theme", ["冬季服飾促銷", "露營", "量子力學"])
+def test_five_different_lines_come_on_the_first_day(form: str, theme: str) -> None:
+    for offers in ((), ("全館79折", "12/31前")):
+        lines = lines_for(ground(theme, offers=offers), form=form)
+        assert len(lines) == AT_LEAST
+        assert len({line.text for line in lines}) == AT_LEAST
+        assert all(line.prediction is None and line.units == utf16_units(line.text) for line in lines)
+        assert all(line.units <= CopySettings().units(form) for line in lines)
+    assert any("【" in line.text for line in lines) == (form in ("message", "headline"))
+
+
+def test_each_line_is_predicted_as_score_my_copy_would(history: Learning) -> None:
+    lines = lines_for(ground("冬季服飾", offers=("79折",)), history, count=6)
+    assert len(lines) == 6
+    for line in lines:
+        again = score(line.text, history, shared_tokenizer(), NOON)
+        assert again.prediction == line.prediction
+        assert again.parts == line.parts
+        assert "79折" in line.terms
+    assert lines[0].prediction is not None
+    assert "發熱衣" in lines[0].text  # what works stands in the best one
+    rates = [line.prediction.rate for line in lines if line.prediction]
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_safe_lines_never_change_and_explored_ones_carry_their_chance(history: Learning) -> None:
+    where = ground("冬季服飾", offers=("79折",))
+    assert lines_for(where, history, seed=1) == lines_for(where, history, seed=2)
+    assert {line.propensity for line in lines_for(where, history)} == {1.0}
+    tried = [lines_for(where, history, seed=seed, mode="explore", form="headline") for seed in range(40)]
+    assert len({line.text for lines in tried for line in lines}) > 20
+    flat = [line for lines in tried for line in lines]
+    for text in {line.text for line in tried[0]}:
+        said = np.mean([line.propensity for line in flat if line.text == text])
+        assert 0 < said <= 1
+        assert sum(line.text == text for line in flat) / 40 == pytest.approx(said, abs=0.35)
+
+
+def test_the_marketers_products_stand_in_place_of_the_themes() -> None:
+    lines = lines_for(ground("冬季服飾促銷", products=("駱馬毛大衣",)))
+    assert all("駱馬毛大衣" in line.text for line in lines)
+
+
+def test_lengths_are_counted_as_line_counts_them() -> None:
+    assert utf16_units("折🎉") == 3
+    short = lines_for(ground("冬季服飾", headline_units=10), form="headline")
+    assert all(utf16_units(line.text) <= 10 for line in short)
+    with pytest.raises(BadInput, match="no headline fits 10 units"):
+        lines_for(ground("冬季服飾", offers=("全館商品一律79折",), headline_units=10), form="headline")
+    with pytest.raises(BadInput, match="there is no form 'poem'"):
+        lines_for(ground(), form="poem")
+
+
+def test_a_blocked_word_is_refused_in_what_is_given_and_never_proposed() -> None:
+    with pytest.raises(BadInput, match=r"療效.*藥事法第69條"):
+        lines_for(ground("保養", offers=("療 效 看得見",)))
+    with pytest.raises(BadInput, match="神奇"):
+        lines_for(ground("神奇保養", blocked=("神奇",)))
+    assert not [
+        line
+        for line in lines_for(ground("冬季服飾促銷", blocked=("羽絨", "限時")))
+        if "羽絨" in line.text or "限時" in line.text
+    ]
+
+
+def test_a_word_that_needs_approval_is_said_with_the_law() -> None:
+    lines = lines_for(ground("美妝", offers=("全台最便宜",), products=("美白精華",)))
+    said = {(one.words, one.kind) for line in lines for one in line.notices}
+    assert said == {("最便宜", "approval"), ("全台", "approval"), ("美白", "approval")}
+    assert "公平交易法" in next(one.why for one in lines[0].notices if one.words == "最便宜")
+    cleared = lines_for(ground("美妝", products=("美白精華",), cleared=("美白",)))
+    assert not any(line.notices for line in cleared)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("第一件79折", set()),
+        ("銷售第一", {"第一"}),
+        ("最 便・宜", {"最便宜"}),
+        ("１００％有效", {"100%有效"}),
+        ("治療與減肥", {"治療", "減肥"}),
+        ("羽絨外套", set()),
+    ],
+)
+def test_claims_are_found_whatever_is_put_between_their_letters(text: str, found: set[str]) -> None:
+    assert {claim.word for claim in claims_in(text, CopySettings().claims(), shared_tokenizer())} == found
+
+
+def test_a_block_is_never_hidden_by_a_longer_word_that_only_needs_approval() -> None:
+    rules = CopySettings(blocked=("特價",), approval=("特價王",))
+    assert {c.level for c in claims_in("特價王", rules.claims(), shared_tokenizer())} == {"blocked", "approval"}
+
+
+def sent(text: str) -> SentText:
+    at = datetime(2026, 11, 20, tzinfo=UTC)
+    return SentText(text, at, frozenset(terms_of(shared_tokenizer().tokenize(text))), letter_pairs(text))
+
+
+def test_worn_terms_and_near_repeats_are_told_and_avoided() -> None:
+    rules = ground("冬季服飾促銷")
+    plain = lines_for(rules)
+    worn = Ground(rules.given, rules.settings, [sent(plain[0].text), sent("羽絨外套 A"), sent("羽絨外套 B")])
+    said = notices(plain[0].text, worn)
+    assert [(one.words, one.count) for one in said if one.kind == "worn"] == [("羽絨外套", 3)]
+    assert [one.words for one in said if one.kind == "repeat"] == [plain[0].text]
+    assert not notices("毛衣上架囉", worn)
+    fresh = lines_for(worn)
+    assert plain[0].text not in {line.text for line in fresh}
+    assert not any(one.kind == "repeat" for line in fresh for one in line.notices)
+
+
+def test_a_writers_lines_are_judged_by_the_same_rules(history: Learning) -> None:
+    where = ground("冬季服飾", offers=("79折",))
+    texts = [
+        "發熱衣79折，立即逛逛",
+        "發熱衣5折，立即逛逛",
+        "發熱衣79折，全館免運",
+        "發熱衣79折，有療效",
+        "發熱衣79折，買兩件最划算",
+        "發熱衣79折，只到明天",
+        "發熱衣 " * 100,
+        "",
+        "發熱衣79折，立即逛逛",
+    ]
+    lines, dropped = judge_written(texts, Wanted(NOON), history, where)
+    assert [line.text for line in lines] == ["發熱衣79折，立即逛逛"]
+    assert lines[0].prediction == score(texts[0], history, shared_tokenizer(), NOON).prediction
+    assert (lines[0].by, lines[0].propensity) == ("writer", None)
+    reasons = [one.reason for one in dropped]
+    assert len(reasons) == 7
+    for wanted, said in zip(("5折", "免運", "療效", "兩件", "明天", "units long", "empty"), reasons, strict=True):
+        assert wanted in said
+
+
+def test_slots_never_touch_so_that_words_are_cut_in_a_line_as_by_themselves() -> None:
+    tokenizer = shared_tokenizer()
+    for template in templates():
+        words = dict.fromkeys(template.slots, "羽絨外套")
+        text = template.text.format(**words)
+        cut = [token.text for token in tokenizer.tokenize(text) if token.kind is Kind.WORD]
+        assert cut == ["羽絨外套"] * len(template.slots), template
+    for form in FORMS:  # with an offer and without
+        assert {"offer" in t.slots for t in templates() if t.form == form} == {True, False}
+    assert all(slot_words().values())
