@@ -429,16 +429,6 @@ def _new_key(session: Session) -> Any:
         return cast(func.gen_random_uuid(), String)
 
     def digits(count: int) -> Any:
-        return func.lower(func.hex(func.randomblob(count)))
+        return func.random().op("&")(literal(16**count - 1))
 
-    return (
-        digits(4)
-        .op("||")("-")
-        .op("||")(digits(2))
-        .op("||")("-4")
-        .op("||")(func.substr(digits(2), 2))
-        .op("||")("-a")
-        .op("||")(func.substr(digits(2), 2))
-        .op("||")("-")
-        .op("||")(digits(6))
-    )
+    return func.printf("%08x-%04x-4%03x-a%03x-%012x", *(digits(count) for count in (8, 4, 3, 3, 12)))
