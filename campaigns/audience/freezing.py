@@ -343,7 +343,9 @@ class Freeze:
         variant = variant_place(customer.c.id, campaign.id, run.step_number, shares)
         wave = wave_place(customer.c.id, run.id, self._waves)
         joined = customer.outerjoin(account, is_theirs)
-        joined = joined.outerjoin(segment, segment.c.customer_id == customer.c.id)
+        # Its own bounds, too: PostgreSQL would read the segments of everybody for every slice.
+        has_segment = and_(segment.c.customer_id == customer.c.id, part.of(segment.c.customer_id))
+        joined = joined.outerjoin(segment, has_segment)
         if contacts is not None:
             joined = joined.outerjoin(contacts, contacts.c.customer_id == customer.c.id)
         return (
