@@ -26,6 +26,7 @@ LEAST_WINDOW_DAYS = 7
 LEAST_CUSTOMERS = 200
 LEAST_BUYERS = 50  # and as many who did not buy
 MOST_CUTS = 4
+ONE_CUT_TIMES = 3.0  # BG/NBD's orders, at the most, where one cut alone was learned from
 TREES_SHARE = 0.3  # of the log-odds; the rest is the logistic regression's, which carries better to a later cut
 
 
@@ -47,13 +48,15 @@ class Plan:
 @dataclass(frozen=True)
 class Model:
     """What was learned for a plan's horizon: chances (`line` and `trees`) and orders (`rates`), as scikit-learn's
-    estimators, the brand's habits on the day, and `level`, by which all orders are multiplied to reach the total."""
+    estimators, the brand's habits on the day, `most`, the orders that the busiest customer made in a window, and
+    `level`, by which all orders are multiplied to reach the total."""
 
     plan: Plan
     line: Any
     trees: Any
     rates: Any
     habits: Habits
+    most: int
     level: float
 
 
@@ -114,8 +117,9 @@ def fit(history: History, as_of: int, horizon_days: int) -> Model:
         near = view_at(past, as_of, learned.window_days // 2)
         line, trees = _classifiers(lesson)
         rates = _regression(lesson.features, lesson.orders)
-        level = _total(lesson, near, learned) / _rates(rates, near, learned).sum()
-        return Model(learned, line, trees, rates, near.habits, float(level))
+        most = int(lesson.orders.max())
+        level = _total(lesson, near, learned) / _believed(rates, most, near, learned).sum()
+        return Model(learned, line, trees, rates, near.habits, most, float(level))
 
 
 def apply(model: Model, history: History) -> Prediction:
@@ -128,7 +132,8 @@ def apply(model: Model, history: History) -> Prediction:
         far = view_of(known_at(history, learned.as_of, learned.horizon_days // 2), model.habits)
     with threadpool_limits(limits=1):
         p_buy = _chances(model, features(far, learned.horizon_days))
-    orders = np.maximum(_rates(model.rates, near, learned) * model.level, p_buy)  # whoever buys orders at least once
+    rates = _believed(model.rates, model.most, near, learned) * model.level
+    orders = np.maximum(rates, p_buy)  # whoever buys orders at least once
     worth = np.maximum(model.habits.money.mean_order(near.known), 0)
     return Prediction(near.known.customer, p_buy, orders, orders * worth)
 
@@ -197,13 +202,23 @@ def _regression(rows: Floats, orders: Ints) -> Any:
     return make_pipeline(StandardScaler(), PoissonRegressor(alpha=1e-3, max_iter=1000)).fit(rows, orders)
 
 
-def _rates(regression: Any, view: View, learned: Plan, columns: int | None = None) -> Floats:
+def _believed(regression: Any, most: int, view: View, learned: Plan) -> Floats:
+    """`_rates`, kept near BG/NBD's orders where one window alone was learned from: what was true of its season and its
+    few busiest customers can't be told from what is true of all."""
+    rates = _rates(regression, most, view, learned)
+    if len(learned.cuts) > 1:
+        return rates
+    return np.minimum(rates, ONE_CUT_TIMES * expected_orders(view, learned.horizon_days))
+
+
+def _rates(regression: Any, most: int, view: View, learned: Plan, columns: int | None = None) -> Floats:
     """Orders over the horizon: a Poisson regression's prediction for a window, from the first `columns` features (all
-    when None), stretched to the horizon as BG/NBD stretches its own."""
+    when None), stretched to the horizon as BG/NBD stretches its own. Nobody is said to make more orders in a window
+    than the `most` that anybody has made: an exponential carried beyond what it has seen knows no bounds."""
     window = np.maximum(expected_orders(view, learned.window_days), SMALLEST)
     horizon = np.maximum(expected_orders(view, learned.horizon_days), SMALLEST)
-    rates: Floats = regression.predict(features(view, learned.window_days)[:, :columns]) * horizon / window
-    return rates
+    rates: Floats = np.minimum(regression.predict(features(view, learned.window_days)[:, :columns]), most)
+    return rates * horizon / window
 
 
 def _total(lesson: Lesson, view: View, learned: Plan) -> float:
@@ -217,4 +232,4 @@ def _total(lesson: Lesson, view: View, learned: Plan) -> float:
     horizon = np.maximum(expected_orders(view, learned.horizon_days), SMALLEST)
     corrected = horizon.sum() * lesson.orders.sum() / lesson.bgnbd_orders.sum()
     steady = _regression(lesson.features[:, :-SUMS], lesson.orders)
-    return float(np.sqrt(corrected * _rates(steady, view, learned, -SUMS).sum()))
+    return float(np.sqrt(corrected * _rates(steady, int(lesson.orders.max()), view, learned, -SUMS).sum()))
