@@ -33,12 +33,15 @@ log = structlog.get_logger()
 _PAGE = """<!doctype html>
 <html lang="zh-Hant"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex"><title>前往 · Opening</title>
+<script nonce="%(nonce)s">
+const token = location.pathname.split("/liff/")[1];
+const named = token || (new URLSearchParams(location.search).get("liff.state") || "").split("/")[1];
+const go = (address) => location.replace(address);
+const plainly = () => named && go("/r/" + encodeURIComponent(named));
+const late = setTimeout(plainly, 6000);  // before the SDK is asked for: it may never come
+</script>
 <script nonce="%(nonce)s" charset="utf-8" src="%(sdk)s"></script></head>
 <body><p>正在前往… Opening…</p><script nonce="%(nonce)s">
-const token = location.pathname.split("/liff/")[1];
-const go = (address) => location.replace(address);
-const plainly = () => token && go("/r/" + token);
-const late = setTimeout(plainly, 6000);
 (async () => {
   await liff.init({liffId: %(liff_id)s, withLoginOnExternalBrowser: false});
   if (!token) return;  // LINE's first stop: init leads on to /liff/<token>

@@ -70,7 +70,7 @@ def make_list(
         _require_free(session, name)
         session.execute(update(lists).where(lists.c.id == list_id).values(name=name))
         people = session.scalar(select(func.count()).where(members.c.list_id == list_id)) or 0
-        detail = {"list_id": list_id, "people": people}
+        detail = {**origin, "list_id": list_id, "people": people}
         session.add(AuditEntry(at=clock(), actor=actor, action="make list", detail=detail))
     return people
 

@@ -51,8 +51,8 @@ class StepPlan:
 @dataclass(frozen=True)
 class Plan:
     """A campaign. `at` (aware) is the first firing, or with `recurs` (five cron fields, or calendar words) the time
-    from which it recurs; neither: a draft. With a `trigger` (triggers.py) it listens from `at`, or at once. Who has
-    reached the `goal` (conditions.py) gets nothing more.
+    from which it recurs; neither: a draft. With a `trigger` (triggers.py) it listens from `at`, or at once, unless it
+    `is_draft`: until it is scheduled. Who has reached the `goal` (conditions.py) gets nothing more.
     `reply_first_minutes`: so long each person's next free reply is waited for before the rest is pushed.
     `experiment`: how its variants compete (campaigns/experiments/design.py); None: a fixed split.
     `way`: push, multicast, narrowcast, or auto for the one that the content needs (campaigns/sending/ways.py).
@@ -72,6 +72,7 @@ class Plan:
     reply_first_minutes: int | None = None
     experiment: Mapping[str, Any] | None = None
     trigger: str | Mapping[str, Any] | None = None
+    is_draft: bool = False
     goal: str | Mapping[str, Any] | None = None
     keeps_quiet_hours: bool = True
     at_best_hour: bool = False
@@ -110,7 +111,7 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
     campaign = Campaign(
         channel_id=channel_id,
         name=plan.name,
-        state="scheduled" if first and trigger is None else "draft",
+        state="scheduled" if first and trigger is None and not plan.is_draft else "draft",
         audience=plan.audience.to_json(),
         way=way,
         theme=plan.theme,
@@ -125,10 +126,10 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
         recurs=recurs,
         trigger=None if trigger is None else to_json(trigger),
         goal=None if plan.goal is None else read_condition(session, plan.goal),
-        next_fire_at=first if trigger is None else None,
+        next_fire_at=first if trigger is None and not plan.is_draft else None,
         created_at=now,
     )
-    if trigger is not None:
+    if trigger is not None and not plan.is_draft:
         listen(session, campaign, at=plan.at or now, now=now)
     session.add(campaign)
     session.flush()
@@ -148,6 +149,8 @@ def _checked(session: Session, plan: Plan) -> list[str]:
         raise BadInput(f"holdout must be at least 0 and below 100 percent, got {plan.holdout_percent}")
     if plan.holdout_percent != round(plan.holdout_percent, 2):
         raise BadInput(f"holdout has at most two decimal places, got {plan.holdout_percent}")
+    if plan.is_draft and (plan.at or plan.recurs):
+        raise BadInput("a draft gets its time when it is scheduled: leave the time out, or the draft")
     _check_reply_first(plan)
     if not plan.name.strip():
         raise BadInput("a campaign needs a name")

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, exists, or_, select, update
+from sqlalchemy import and_, exists, false, or_, select, update
 from sqlmodel import Session, col
 
 from campaigns.planning.enrolments import ON_THE_WAY, SLICE, Due, enrol, still_waiting, take
@@ -67,10 +67,16 @@ def first_firing(
 def schedule_draft(
     session: Session, campaign_id: int, *, at: datetime | None, recurs: str | None, zone: ZoneInfo, now: datetime
 ) -> Campaign:
-    """Give a draft its time, as in `Plan`. Raises WrongState for anything but a draft, BadInput without a time."""
+    """Give a draft its time, as in `Plan`; one with a trigger listens from `at` on, or at once. Raises WrongState for
+    anything but a draft, BadInput without a time, and for a trigger that is to recur."""
     campaign = campaign_by_id(session, campaign_id, for_update=True)
     if campaign.state != "draft":
         raise WrongState(f"campaign {campaign_id} is {campaign.state}, not a draft")
+    if campaign.trigger is not None:
+        if recurs:
+            raise BadInput("a campaign either recurs or has a trigger")
+        listen(session, campaign, at=at or now, now=now)
+        return campaign
     campaign.recurs, campaign.next_fire_at = first_firing(session, at, recurs, zone=zone, now=now)
     if campaign.next_fire_at is None:
         raise BadInput("say when: a time, or how it recurs")
@@ -233,7 +239,7 @@ def mind_quiet_hours(session: Session, *, zone: ZoneInfo, now: datetime) -> list
     for one in found:
         assert one.id is not None
         its_campaign = session.get_one(Campaign, one.campaign_id)
-        late = None if one.send_from is None or one.state == "planned" else _had_its_time(one.send_from)
+        late = None if one.send_from is None or one.state == "planned" else _had_its_time(one.send_from, one.way)
         if late is not None and _skip_batches(session, one.id, "quiet_hours", late):
             continue  # the next tick goes on; nothing of it is sent meanwhile
         if one.send_from is not None and one.state == "planned" and now - one.send_from > MISSED_ONCE:
@@ -244,12 +250,13 @@ def mind_quiet_hours(session: Session, *, zone: ZoneInfo, now: datetime) -> list
     return [one.id for one in found if one.id is not None]
 
 
-def _had_its_time(send_from: datetime) -> Any:
+def _had_its_time(send_from: datetime, way: str) -> Any:
     """SQL on send_batch: whether it could be sent during all of the time since `send_from`, or was tried in vain. Not
-    what waits for a person's hour, or for what others teach."""
+    what waits for a person's hour, or for what others teach; nor a narrowcast that LINE may have: it is followed."""
     batch = table_of(SendBatch)
     had_it = or_(batch.c.attempts > 0, batch.c.not_before.is_(None), batch.c.not_before <= send_from)
-    return and_(batch.c.state == "due", had_it)
+    may_be_sent = batch.c.first_attempt_at.is_not(None) if way == "narrowcast" else false()
+    return and_(batch.c.state == "due", had_it, ~may_be_sent)
 
 
 def variants_of(session: Session, campaign_id: int) -> list[Variant]:

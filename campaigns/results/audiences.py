@@ -1,21 +1,22 @@
 """From a result to an audience: those who tapped, who didn't, who bought … as a list that campaigns can be sent to."""
 
-from datetime import datetime
+from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Engine, and_, exists, func, insert, literal, not_, or_, select, update
+from sqlalchemy import Engine, and_, exists, not_, or_, select
 from sqlmodel import Session
 
+from campaigns.audience.lists import make_list
 from campaigns.results.runs import runs_of
 from campaigns.results.tally import effective_state, with_batch
-from store.engine import reading, table_of, transaction
+from store.clock import Clock
+from store.engine import reading, table_of
 from store.errors import BadInput, NotFound
-from store.models import AuditEntry, CustomerList, CustomerListMember, Delivery, RunResponse
+from store.models import Delivery, RunResponse
 
-SLICE = 4_000  # people of a run looked at in one transaction, some 20 ms: SQLite's webhook waits that long
+SLICE = 4_000  # people read at once
 
 delivery, response = table_of(Delivery), table_of(RunResponse)
-members, lists = table_of(CustomerListMember), table_of(CustomerList)
 
 _BOUGHT = or_(response.c.orders > 0, response.c.tap_orders > 0, response.c.delivery_orders > 0)
 # Name -> (the delivery's state that is asked for, what they must have done, what they must not have done)
@@ -34,33 +35,21 @@ WHO: dict[str, tuple[str, Any, Any]] = {
 }
 
 
-def make_list(
-    engine: Engine, campaign_id: int, *, who: str, name: str, actor: str, now: datetime, run_id: int | None = None
+def list_of_result(
+    engine: Engine, campaign_id: int, *, who: str, name: str, actor: str, clock: Clock, run_id: int | None = None
 ) -> int:
-    """Make a CustomerList `name` of those whom `who` means, in all runs of a campaign or in one of them; returns how
-    many. Who did something in any of the runs did it; the list doesn't move afterwards.
+    """Make a list `name` of those whom `who` means, in all runs of a campaign or in one of them; returns how many. Who
+    did something in any of the runs did it; the list doesn't move afterwards.
 
-    It gets its name when it is whole. Raises BadInput for an unknown `who` or a name that is taken, NotFound.
+    Raises BadInput for an unknown `who` and as make_list does, NotFound.
     """
     if who not in WHO:
         raise BadInput(f"{who!r} is none of {', '.join(WHO)}")
-    with transaction(engine) as session:
+    with reading(engine) as session:
         run_ids = _runs(session, campaign_id, run_id)
-        if session.execute(select(lists.c.id).where(lists.c.name == name)).first() is not None:
-            raise BadInput(f"there is a list {name!r} already")
-        origin = {"campaign_id": campaign_id, "run_ids": run_ids, "who": who}
-        made = CustomerList(name=f"{name} (being made {now.isoformat()})", origin=origin, created_at=now)
-        session.add(made)
-        session.flush()
-        list_id = made.id or 0
-    for one in run_ids:
-        _fill(engine, list_id, one, run_ids, who)
-    with transaction(engine) as session:
-        session.execute(update(lists).where(lists.c.id == list_id).values(name=name))
-        count = session.scalar(select(func.count()).select_from(members).where(members.c.list_id == list_id)) or 0
-        detail = {**origin, "list_id": list_id, "people": count}
-        session.add(AuditEntry(at=now, actor=actor, action="make list of result", detail=detail))
-    return count
+    origin = {"campaign_id": campaign_id, "run_ids": run_ids, "who": who}
+    people = (found for one in run_ids for found in _people(engine, one, run_ids, who))
+    return make_list(engine, name, people, origin=origin, actor=actor, clock=clock)
 
 
 def _runs(session: Session, campaign_id: int, run_id: int | None) -> list[int]:
@@ -72,33 +61,21 @@ def _runs(session: Session, campaign_id: int, run_id: int | None) -> list[int]:
     return found if run_id is None else [run_id]
 
 
-def _fill(engine: Engine, list_id: int, run_id: int, run_ids: list[int], who: str) -> None:
-    after = 0
-    while True:
-        with reading(engine) as session:
-            ids = select(delivery.c.customer_id).where(delivery.c.run_id == run_id, delivery.c.customer_id > after)
-            people = ids.order_by(delivery.c.customer_id).limit(SLICE).subquery()
-            last = session.scalar(select(func.max(people.c.customer_id)))
-        if last is None:
-            return
-        with transaction(engine) as session:
-            session.execute(_add_members(list_id, run_id, run_ids, who, after, last))
-        after = last
-
-
-def _add_members(list_id: int, run_id: int, run_ids: list[int], who: str, after: int, last: int) -> Any:
+def _people(engine: Engine, run_id: int, run_ids: list[int], who: str) -> Iterator[int]:
+    """The ids of those in one run whom `who` means by all runs, ascending."""
     state, did, did_not = WHO[who]
     theirs = and_(response.c.customer_id == delivery.c.customer_id, response.c.run_id.in_(run_ids))
-    wanted = [
-        delivery.c.run_id == run_id,
-        delivery.c.customer_id > after,
-        delivery.c.customer_id <= last,
-        effective_state() == state,
-        ~exists().where(members.c.list_id == list_id, members.c.customer_id == delivery.c.customer_id),
-    ]
+    wanted = [delivery.c.run_id == run_id, effective_state() == state]
     if did is not None:
         wanted.append(exists().where(theirs, did))
     if did_not is not None:
         wanted.append(not_(exists().where(theirs, did_not)))
-    found = with_batch(select(literal(list_id), delivery.c.customer_id)).where(*wanted)
-    return insert(members).from_select(["list_id", "customer_id"], found)
+    found = with_batch(select(delivery.c.customer_id)).where(*wanted).order_by(delivery.c.customer_id).limit(SLICE)
+    after = 0
+    while True:
+        with reading(engine) as session:
+            ids = session.scalars(found.where(delivery.c.customer_id > after)).all()
+        yield from ids
+        if len(ids) < SLICE:
+            return
+        after = ids[-1]

@@ -170,7 +170,7 @@ def _sendable(channels: Sequence[int], is_free: Sequence[Any], now: datetime) ->
         .join(channel, channel.c.id == campaign.c.channel_id)
         .where(*is_free, run.c.state.in_(BEING_SENT), run.c.way != "narrowcast")
         .where(channel.c.id.in_(channels), channel.c.stopped_reason.is_(None))
-        .where(_none_riding(), _may_send(now))
+        .where(_none_riding(), may_send(now))
         .order_by(batch.c.run_id, batch.c.batch_number)
     )
 
@@ -205,11 +205,11 @@ def renew(
 def runs_to_stop(session: Session, run_ids: Sequence[int], now: datetime) -> set[int]:
     """Which of these runs are no longer being sent: paused or cancelled meanwhile, or overtaken by quiet hours."""
     run = table_of(CampaignRun)
-    at_rest = or_(run.c.state.not_in(BEING_SENT), not_(_may_send(now)))
+    at_rest = or_(run.c.state.not_in(BEING_SENT), not_(may_send(now)))
     return set(session.scalars(select(run.c.id).where(run.c.id.in_(run_ids), at_rest)))
 
 
-def _may_send(now: datetime) -> Any:
+def may_send(now: datetime) -> Any:
     """SQL: whether a run is outside the quiet hours. Which those are, planning/schedule.py says."""
     run = table_of(CampaignRun)
     has_begun = or_(run.c.send_from.is_(None), run.c.send_from <= now)

@@ -24,6 +24,7 @@ from campaigns.planning import schedule
 from campaigns.sending.claims import KEY_LIFE
 from campaigns.sending.dispatch import Answer
 from campaigns.sending.narrowcast_claims import (
+    ENDED,
     OVER,
     Taken,
     is_anything_due,
@@ -131,7 +132,7 @@ def _step(ground: Ground, taken: Taken) -> None:
             _clean_up(ground, taken, door)
         elif row.request_id is not None:
             _follow(ground, taken, door)
-        elif taken.run_state == "cancelled":
+        elif taken.run_state in ENDED:
             state = "cancelled" if taken.doubt_since is None else "unknown"
             _finish(ground, taken, state, "cancelled" if state == "cancelled" else "cancelled in doubt")
         else:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import and_, exists, or_, select, update
 from sqlmodel import Session
 
+from campaigns.sending.claims import may_send
 from campaigns.sending.ways import UPLOAD_SIZE
 from store.engine import insert_for, table_of
 from store.models import (
@@ -20,6 +21,7 @@ from store.models import (
 )
 
 OVER = ("succeeded", "failed", "unknown", "cancelled")
+ENDED = ("sent", "cancelled", "failed")  # states of runs that nobody is sent to any more
 
 
 @dataclass(frozen=True)
@@ -74,32 +76,38 @@ def _unplanned() -> tuple[Any, ...]:
 
 def is_anything_due(session: Session, now: datetime) -> bool:
     """Whether a step is due, or a run has no rows yet. Reads only."""
-    due = exists().where(table_of(Narrowcast).c.due_at <= now)
+    due = _with_its_run(select(table_of(Narrowcast).c.run_id)).where(*_is_due(now)).exists()
     new = exists().where(*_unplanned())
     return bool(session.scalar(select(or_(due, new))))
+
+
+def _with_its_run(query: Any) -> Any:
+    narrowcast, run, campaign = table_of(Narrowcast), table_of(CampaignRun), table_of(Campaign)
+    channel = table_of(Channel)
+    joined = query.join(run, run.c.id == narrowcast.c.run_id).join(campaign, campaign.c.id == run.c.campaign_id)
+    return joined.join(channel, channel.c.id == campaign.c.channel_id)
+
+
+def _is_due(now: datetime) -> tuple[Any, ...]:
+    """SQL: whether a step is due and may be done. A run that is paused, or that quiet hours have overtaken, gets no
+    further than it is; what LINE has accepted is followed to its end, and what is over, or whose run is, is cleaned up.
+    """
+    narrowcast, run, channel = table_of(Narrowcast), table_of(CampaignRun), table_of(Channel)
+    goes_on = and_(run.c.state == "sending", channel.c.stopped_reason.is_(None), may_send(now))
+    is_followed = narrowcast.c.request_id.is_not(None)
+    return narrowcast.c.due_at <= now, or_(goes_on, is_followed, run.c.state.in_(ENDED), narrowcast.c.state.in_(OVER))
 
 
 def take_narrowcast(session: Session, channels: Sequence[int], *, lease: timedelta, now: datetime) -> Taken | None:
     """Take the narrowcast that has waited longest for its step, for as long as `lease`; None when none is due.
 
-    A run that is paused or cancelled gets no further than it is, but what LINE has accepted is followed to its end.
     One that is about to be sent is noted as tried, under the condition that its run is still being sent.
     """
     narrowcast, run, campaign = table_of(Narrowcast), table_of(CampaignRun), table_of(Campaign)
-    channel, batch = table_of(Channel), table_of(SendBatch)
-    goes_on = and_(run.c.state == "sending", channel.c.stopped_reason.is_(None), narrowcast.c.state.not_in(OVER))
+    batch = table_of(SendBatch)
     found = session.execute(
-        select(Narrowcast, run.c.state, campaign.c.channel_id)
-        .join(run, run.c.id == narrowcast.c.run_id)
-        .join(campaign, campaign.c.id == run.c.campaign_id)
-        .join(channel, channel.c.id == campaign.c.channel_id)
-        .where(
-            narrowcast.c.due_at <= now,
-            campaign.c.channel_id.in_(channels),
-            or_(
-                goes_on, narrowcast.c.request_id.is_not(None), run.c.state == "cancelled", narrowcast.c.state.in_(OVER)
-            ),
-        )
+        _with_its_run(select(Narrowcast, run.c.state, campaign.c.channel_id))
+        .where(*_is_due(now), campaign.c.channel_id.in_(channels))
         .order_by(narrowcast.c.due_at, narrowcast.c.run_id, narrowcast.c.variant_id)
         .limit(1)
         .with_for_update(of=narrowcast, skip_locked=True)

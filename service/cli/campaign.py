@@ -1,6 +1,7 @@
 """`retarget campaign`: plan, look at and steer campaigns."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -90,10 +91,13 @@ def create(
             help="Enter person by person: nesl:E→S1, tag:NAME, click:TOPIC, 生日前 7 天, 購買後 30 天 … or JSON."
         ),
     ] = None,
+    draft: Annotated[bool, typer.Option("--draft", help="With --on: don't listen before `schedule`.")] = False,
     wait: Annotated[str | None, typer.Option(help="With --on: how long after entering, such as 30m, 4h, 3d.")] = None,
     step: Annotated[
         list[str] | None,
-        typer.Option(help="A later step: '3d: text', '3d [not clicked]: text' or '3d: @messages.json'; repeat it."),
+        typer.Option(
+            help="A later step: '3d: text', '3d [not clicked]: text' or '3d: @a.json @b.json' (variants); repeat it."
+        ),
     ] = None,
     goal: Annotated[
         str | None, typer.Option(help="Who reaches it gets nothing more: bought, clicked, rule:NAME or a rule's JSON.")
@@ -121,6 +125,7 @@ def create(
         audience=Audience(tuple(to), tuple(without or ())),
         steps=_with_steps(_steps(text, messages or []), wait, step or []),
         trigger=on,
+        is_draft=draft,
         goal=goal,
         at_best_hour=best_hour,
         keeps_quiet_hours=not ignore_quiet_hours,
@@ -164,17 +169,22 @@ def _topics(given: list[str]) -> dict[str, str]:
 def _steps(text: str | None, paths: list[Path]) -> list[StepPlan]:
     if (text is None) == (not paths):
         raise BadInput("give the content with either --text or --messages")
-    if len(paths) > len(ascii_uppercase):
-        raise BadInput(f"at most {len(ascii_uppercase)} variants can compete")
     if text is not None:
         return one_step([{"type": "text", "text": text}])
-    return [StepPlan([_variant(path, name) for name, path in zip(ascii_uppercase, paths, strict=False)])]
+    return [StepPlan(_variants(paths))]
 
 
 def _with_steps(first: list[StepPlan], wait: str | None, later: list[str]) -> list[StepPlan]:
     if wait is not None:
         first = [replace(first[0], wait_minutes=minutes_of(wait, "--wait"))]
-    return [*first, *(step_of(words, lambda path: _variant(path, "A")) for words in later)]
+    return [*first, *(step_of(words, _variants) for words in later)]
+
+
+def _variants(paths: Sequence[Path]) -> list[VariantPlan]:
+    """A variant of each file: A, B …"""
+    if len(paths) > len(ascii_uppercase):
+        raise BadInput(f"at most {len(ascii_uppercase)} variants can compete")
+    return [_variant(path, name) for name, path in zip(ascii_uppercase, paths, strict=False)]
 
 
 def _variant(path: Path, name: str) -> VariantPlan:
@@ -289,7 +299,7 @@ def schedule_draft(
     calendar: Calendar = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give a draft its time."""
+    """Give a draft its time; one with a trigger listens from --at on, or at once."""
     settings = settings_for_command()
     now = system_clock()
     moment = _moment(at, settings.zone, now)

@@ -1,7 +1,7 @@
 """`retarget campaign`: later steps in words for `create`, and what fires in the coming days."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -27,15 +27,17 @@ def minutes_of(words: str, option: str) -> int:
     return int(words[:-1]) * _MINUTES[words[-1]]
 
 
-def step_of(words: str, read_variant: Callable[[Path], VariantPlan]) -> StepPlan:
-    """A later step of `3d [not clicked]: text`, or `3d: @messages.json`. Raises BadInput."""
+def step_of(words: str, read_variants: Callable[[Sequence[Path]], Sequence[VariantPlan]]) -> StepPlan:
+    """A later step of `3d [not clicked]: text`, or of files, one for each variant: `3d: @a.json @b.json`. Raises
+    BadInput."""
     said = _STEP.fullmatch(words.strip())
     if said is None:
         raise BadInput(f"--step {words!r} must be such as '3d: text', '3d [not clicked]: text' or '3d: @messages.json'")
     content = said["content"].strip()
-    is_file = content.startswith("@")
-    variant = read_variant(Path(content[1:])) if is_file else VariantPlan([{"type": "text", "text": content}])
-    return StepPlan([variant], wait_minutes=minutes_of(said["wait"], "--step"), condition=said["condition"])
+    variants: Sequence[VariantPlan] = [VariantPlan([{"type": "text", "text": content}])]
+    if content.startswith("@"):
+        variants = read_variants([Path(path) for path in re.split(r"\s+@", content[1:])])
+    return StepPlan(variants, wait_minutes=minutes_of(said["wait"], "--step"), condition=said["condition"])
 
 
 def register_planning(app: typer.Typer) -> None:

@@ -15,7 +15,7 @@ from campaigns.experiments.arms import Comparison as ArmsComparison
 from campaigns.experiments.arms import newest_comparison
 from campaigns.planning.schedule import campaign_by_id
 from campaigns.results.ads import export_ads
-from campaigns.results.audiences import WHO, make_list
+from campaigns.results.audiences import WHO, list_of_result
 from campaigns.results.catch_up import catch_up
 from campaigns.results.comparison import Comparison
 from campaigns.results.cost import RunCost, costs_of, sum_of
@@ -209,8 +209,8 @@ def audience(
     settings = settings_for_command()
     with opened_database(settings) as engine:
         catch_up(engine, system_clock)
-        people = make_list(
-            engine, campaign_id, who=who, name=name, actor="command line", now=system_clock(), run_id=run
+        people = list_of_result(
+            engine, campaign_id, who=who, name=name, actor="command line", clock=system_clock, run_id=run
         )
     if as_json:
         print_json({"target": f"list:{name}", "people": people})

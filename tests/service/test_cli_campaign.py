@@ -20,7 +20,7 @@ from simulator.channels import ChannelOptions, Friend
 from simulator.server import Simulator, SimulatorThread
 from store.engine import open_engine, reading, table_of, transaction
 from store.errors import BadInput, ExpectedError, NotFound
-from store.models import Campaign, Channel, Customer, Delivery, TrackedLink
+from store.models import Campaign, Channel, Customer, Delivery, TrackedLink, Variant
 from tests.factories import make_account, make_customer
 from tests.service.conftest import Retarget
 
@@ -113,6 +113,34 @@ def test_a_sequence_on_an_event_and_one_by_the_calendar_are_shown_in_words(retar
     assert {one["name"] for one in coming["firings"]} == {"monthly"}
     assert len(coming["firings"]) in (2, 3)
     assert [one["name"] for one in coming["listening"]] == ["wake"]
+
+
+def test_a_draft_with_a_trigger_listens_once_it_is_scheduled(retarget: Retarget, database: Engine) -> None:
+    on_birthday = ("--on", "生日")
+    assert create(retarget, *on_birthday, "--draft") == {"id": 1, "state": "draft"}
+    assert retarget("calendar", "--json")["listening"] == []
+    with reading(database) as session:
+        assert session.get_one(Campaign, 1).trigger_since is None
+    with pytest.raises(BadInput, match="either recurs or has a trigger"):
+        retarget("schedule", "1", "--cron", "0 10 * * *")
+    assert retarget("schedule", "1", "--at", "2099-01-01T10:00", "--json") == {"id": 1, "state": "scheduled"}
+    assert len(retarget("calendar", "--json")["listening"]) == 1
+    with reading(database) as session:
+        assert session.get_one(Campaign, 1).trigger_since.isoformat() == "2099-01-01T02:00:00+00:00"  # type: ignore[union-attr]
+    with pytest.raises(BadInput, match="gets its time when it is scheduled"):
+        create(retarget, *on_birthday, "--draft", "--at", "now")
+
+
+def test_a_later_step_may_have_variants(retarget: Retarget, tmp_path: Path, database: Engine) -> None:
+    for name in "ab":
+        content = {"messages": [{"type": "text", "text": name}], "languages": {"en": [{"type": "text", "text": name}]}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    create(retarget, "--step", f"3d [not clicked]: @{tmp_path}/a.json @{tmp_path}/b.json", "--step", "1d: 再見")
+    with reading(database) as session:
+        found = session.execute(select(Variant.step_number, Variant.name).order_by(Variant.id)).all()  # type: ignore[arg-type]
+    assert [tuple(row) for row in found] == [(1, "A"), (2, "A"), (2, "B"), (3, "A")]
+    with pytest.raises(BadInput, match="can't be read"):
+        create(retarget, "--step", f"3d: @{tmp_path}/a.json @{tmp_path}/c.json")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from campaigns.audience.asked import ask_audience
 from campaigns.audience.target import Audience
 from campaigns.results import audiences
-from campaigns.results.audiences import make_list
+from campaigns.results.audiences import list_of_result
 from campaigns.results.runs import runs_of
 from store.engine import reading, table_of
 from store.errors import BadInput, NotFound
@@ -53,7 +53,7 @@ def test_those_asked_for_are_on_the_list_and_can_be_sent_to(
     story: Story, people: dict[str, int], who: str, names: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audiences, "SLICE", 3)  # several slices
-    made = make_list(story.engine, story.campaign_id, who=who, name="下一波", actor="test", now=story.at)
+    made = list_of_result(story.engine, story.campaign_id, who=who, name="下一波", actor="test", clock=story.clock)
     customer, audit = table_of(Customer), table_of(AuditEntry)
     condition = ask_audience(story.engine, Audience(("list:下一波",)), zone=ZONE, clock=story.clock).condition()
     with reading(story.engine) as session:
@@ -62,24 +62,24 @@ def test_those_asked_for_are_on_the_list_and_can_be_sent_to(
         assert session.scalars(select(CustomerList)).one().origin["who"] == who
     assert on_it == {people[name] for name in names}
     assert made == len(names)
-    assert (entry.action, entry.detail["people"]) == ("make list of result", len(names))
+    assert (entry.action, entry.detail["people"]) == ("make list", len(names))
 
 
 def test_of_one_run_alone(story: Story, people: dict[str, int]) -> None:
-    given = {"who": "not_clicked", "actor": "test", "now": story.at}
+    given = {"who": "not_clicked", "actor": "test", "clock": story.clock}
     with reading(story.engine) as session:
         newest = runs_of(session, story.campaign_id)[0].id
     # In the second run nobody tapped, whatever they did in the first.
-    assert make_list(story.engine, story.campaign_id, name="二", run_id=newest, **given) == 2  # type: ignore[arg-type]
+    assert list_of_result(story.engine, story.campaign_id, name="二", run_id=newest, **given) == 2  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="already"):
-        make_list(story.engine, story.campaign_id, name="二", **given)  # type: ignore[arg-type]
+        list_of_result(story.engine, story.campaign_id, name="二", **given)  # type: ignore[arg-type]
     with pytest.raises(NotFound):
-        make_list(story.engine, story.campaign_id, name="三", run_id=99, **given)  # type: ignore[arg-type]
+        list_of_result(story.engine, story.campaign_id, name="三", run_id=99, **given)  # type: ignore[arg-type]
 
 
 def test_what_is_no_question_is_refused(story: Story) -> None:
-    given = {"name": "x", "actor": "test", "now": story.at}
+    given = {"name": "x", "actor": "test", "clock": story.clock}
     with pytest.raises(BadInput, match="none of sent, clicked"):
-        make_list(story.engine, story.campaign_id, who="everyone", **given)  # type: ignore[arg-type]
+        list_of_result(story.engine, story.campaign_id, who="everyone", **given)  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="no run yet"):
-        make_list(story.engine, story.campaign_id, who="sent", **given)  # type: ignore[arg-type]
+        list_of_result(story.engine, story.campaign_id, who="sent", **given)  # type: ignore[arg-type]
