@@ -12,6 +12,7 @@ from campaigns.results.cost import costs_of, sum_of
 from campaigns.results.exploration import explored
 from campaigns.results.runs import STATES, Part, RunResults, results_by_run, runs_of
 from campaigns.results.runs import together as summed_up
+from campaigns.settings import read_settings
 from segmentation.models import MODELS
 from store.clock import Clock
 from store.engine import reading, table_of
@@ -24,7 +25,7 @@ campaign, run = table_of(Campaign), table_of(CampaignRun)
 
 
 def add_pages(blueprint: Blueprint, engine: Engine, zone: ZoneInfo, clock: Clock) -> None:
-    """GET /console/campaigns and /console/campaigns/<id>."""
+    """GET /console/campaigns, /console/campaigns/together and /console/campaigns/<id>."""
 
     @blueprint.get("/campaigns")
     def list_campaigns() -> str:
@@ -36,9 +37,15 @@ def add_pages(blueprint: Blueprint, engine: Engine, zone: ZoneInfo, clock: Clock
         with reading(engine) as session:
             rows = session.execute(found).all()
             more = rows[PAGE_ROWS - 1][0].id if len(rows) > PAGE_ROWS else None
-            together = [] if before is not None else all_campaigns(session, zone=zone, now=clock())
+            holds_out = bool(read_settings(session).global_holdout_percent)
             shown = rows[:PAGE_ROWS]
-            return render_template("console/campaigns.html", rows=shown, before=before, more=more, together=together)
+            return render_template("console/campaigns.html", rows=shown, before=before, more=more, holds_out=holds_out)
+
+    @blueprint.get("/campaigns/together")
+    def show_together() -> str:  # a page of its own: it looks at everybody
+        with reading(engine) as session:
+            found = all_campaigns(session, zone=zone, now=clock())
+            return render_template("console/campaigns_together.html", together=found)
 
     @blueprint.get("/campaigns/<int:campaign_id>")
     def show_campaign(campaign_id: int) -> str:

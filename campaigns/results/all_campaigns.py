@@ -89,35 +89,33 @@ def _chosen_at(session: Session) -> datetime | None:
 def _compared(
     session: Session, period: int, settings: CampaignSettings, since: datetime, until: datetime, *, is_over: bool
 ) -> Together:
-    percent = settings.global_holdout_percent
-    customer, order = table_of(Customer), table_of(SalesOrder)
-    raw = type_coerce(order.c.total, BigInteger)
-    counts = (order.c.status == "paid", order.c.ordered_at >= since, order.c.ordered_at < until)
-    bought = (
-        select(order.c.customer_id, func.count().label("orders"), func.sum(raw).label("paid"))
-        .where(*counts)
-        .group_by(order.c.customer_id)
-        .subquery()
-    )
-    held, paid = is_held_out_of_all(customer.c.id, percent, period), cast(bought.c.paid, Float) / SCALE
-    side = case((held, 1), else_=0).label("side")
-    rows = session.execute(
-        select(
-            side,
-            func.count(),
-            func.count(bought.c.customer_id),
-            func.coalesce(func.sum(bought.c.orders), 0),
-            func.coalesce(func.sum(bought.c.paid), 0),
-            func.coalesce(func.sum(paid * paid), 0.0),
-        )
-        .select_from(customer.outerjoin(bought, bought.c.customer_id == customer.c.id))
-        .where(_could_be_written_to(since))
-        .group_by(side)
-    )
-    arms = {row[0]: Arm(row[1], row[2], int(row[3]), from_ten_thousandths(int(row[4])), float(row[5])) for row in rows}
-    sent_to, held_out = arms.get(0, Arm()), arms.get(1, Arm())
+    percent, customer = settings.global_holdout_percent, table_of(Customer)
+    side = case((is_held_out_of_all(customer.c.id, percent, period), 1), else_=0).label("side")
+    could_be = _could_be_written_to(since)
+    counted = session.execute(select(side, func.count()).where(could_be).group_by(side)).all()
+    people: dict[int, int] = dict(counted)
+    bought = _bought(since, until)
+    paid = cast(bought.c.paid, Float) / SCALE
+    sums = (func.count(), func.sum(bought.c.orders), func.sum(bought.c.paid), func.sum(paid * paid))
+    # From the few who bought to the person, each by their id: a join of everybody would take several times as long.
+    of_buyers = select(side, *sums).select_from(bought.join(customer, customer.c.id == bought.c.customer_id))
+    rows = session.execute(of_buyers.where(could_be).group_by(side)).all()
+    arms = {0: Arm(people.get(0, 0)), 1: Arm(people.get(1, 0))}
+    for place, buyers, orders, raw, squares in rows:
+        arms[place] += Arm(0, buyers, int(orders), from_ten_thousandths(int(raw)), float(squares))
+    sent_to, held_out = arms[0], arms[1]
     lifts = conversion_lift(sent_to, held_out), revenue_lift(sent_to, held_out)
     return Together(since, until, is_over, percent, sent_to, held_out, *lifts)
+
+
+def _bought(since: datetime, until: datetime) -> Any:
+    """Subquery: customer_id, orders and what was paid (ten-thousandths) of everybody with an order of that time."""
+    order = table_of(SalesOrder)
+    counts = (order.c.status == "paid", order.c.ordered_at >= since, order.c.ordered_at < until)
+    raw = type_coerce(order.c.total, BigInteger)
+    sums = (func.count().label("orders"), func.sum(raw).label("paid"))
+    who = (order.c.customer_id + 0).label("customer_id")  # or SQLite goes through all orders by their customers' index
+    return select(who, *sums).where(*counts).group_by(who).subquery()
 
 
 def _could_be_written_to(since: datetime) -> Any:

@@ -21,6 +21,7 @@ class LineFigures:
     used up."""
 
     variant_id: int
+    language: str  # of a narrowcast's version; "": the plain one, or all versions
     by: Literal["unit", "request", "month", "none"]
     month: str
     fetched_at: datetime | None = None  # None: not asked yet
@@ -35,7 +36,8 @@ class LineFigures:
 
 
 def line_figures(session: Session, run_ids: Sequence[int]) -> dict[int, list[LineFigures]]:
-    """Run id -> LINE's figures of each of its variants, in their order; runs that aren't sent yet are absent."""
+    """Run id -> LINE's figures of each of its variants, or of a narrowcast's versions, in their order; runs not sent
+    yet are absent."""
     run, statistic = table_of(CampaignRun), table_of(UnitStatistic)
     runs = session.execute(
         select(run.c.id, run.c.variants, run.c.way, run.c.by_enrolment, run.c.fired_at).where(
@@ -50,21 +52,32 @@ def line_figures(session: Session, run_ids: Sequence[int]) -> dict[int, list[Lin
         )
         .order_by(statistic.c.id)
     )
-    found = {(s.variant_id, s.run_id or s.month): s for s in kept}
+    found = {(s.variant_id, s.language, s.run_id or s.month): s for s in kept}
     figures: dict[int, list[LineFigures]] = {}
     for row in runs:
         month = month_of(row.fired_at)
         key = month if row.by_enrolment else row.id
         nothing: Literal["request", "none"] = "request" if row.way == "narrowcast" else "none"
-        ids = [variant["variant_id"] for variant in row.variants]
         figures[row.id] = [
-            _as_figures(there) if (there := found.get((n, key))) else LineFigures(n, nothing, month) for n in ids
+            _as_figures(there) if (there := found.get((*version, key))) else LineFigures(*version, nothing, month)
+            for version in _versions(row)
         ]
     return figures
+
+
+def _versions(run: Any) -> list[tuple[int, str]]:
+    """What LINE counts apart: variant id, and a narrowcast's language."""
+    by_language = run.way == "narrowcast"
+    return [
+        (variant["variant_id"], language)
+        for variant in run.variants
+        for language in ("", *((variant.get("languages") or {}) if by_language else ()))
+    ]
 
 
 def _as_figures(row: UnitStatistic) -> LineFigures:
     by: Literal["unit", "request", "month"] = "unit" if row.run_id is not None else "month"
     if row.unit is None:
         by = "request"
-    return LineFigures(row.variant_id, by, row.month, row.fetched_at, row.delivered, row.opened, row.clicked)
+    counts = (row.delivered, row.opened, row.clicked)
+    return LineFigures(row.variant_id, row.language, by, row.month, row.fetched_at, *counts)

@@ -150,7 +150,8 @@ def _take(session: Session, channel_id: int, kind: Kind, now: datetime) -> _Ques
 def _due(channel_id: int, kind: Kind, now: datetime) -> Any:
     statistic, run, narrowcast = table_of(UnitStatistic), table_of(CampaignRun), table_of(Narrowcast)
     is_kind = statistic.c.unit.is_not(None) if kind == "insight_unit" else statistic.c.unit.is_(None)
-    of_request = and_(narrowcast.c.run_id == statistic.c.run_id, narrowcast.c.variant_id == statistic.c.variant_id)
+    names = ("run_id", "variant_id", "language")
+    of_request = and_(*(narrowcast.c[name] == statistic.c[name] for name in names))
     return (
         select(
             statistic.c.id,

@@ -1,11 +1,12 @@
 """Sending a run by narrowcast: its people are uploaded to an audience at LINE, and one request goes to all of them.
 
-A row (`Narrowcast`, one per variant) says how far it has come; a step takes it, calls LINE once, and writes down what
-came of it. A step may be done twice, by two workers or after a crash: people are only ever added to the audience, the
-same ones, and the request carries the stored retry key. Only people who were chosen when the audience was frozen are
-uploaded. LINE tells counts, never people: when it says succeeded, the run's batches are accepted, and the deliveries
-follow them as they do with a multicast. Nothing can be called back once LINE has accepted it, nor anybody taken out of
-the audience: a refusal counts until the upload. Sources: "Managing Audience", "Send narrowcast message".
+A row (`Narrowcast`, one per variant and language) says how far it has come; a step takes it, calls LINE once, and
+writes down what came of it. A step may be done twice, by two workers or after a crash: people are only ever added to
+the audience, the same ones, and the request carries the stored retry key. Only people who were chosen when the
+audience was frozen are uploaded. LINE tells counts, never people: when it says succeeded, the run's batches are
+accepted, and the deliveries follow them as they do with a multicast. Nothing can be called back once LINE has accepted
+it, nor anybody taken out of the audience: a refusal counts until the upload. Sources: "Managing Audience", "Send
+narrowcast message".
 """
 
 import random
@@ -18,7 +19,8 @@ import structlog
 from sqlalchemy import Engine, func, select, update
 from sqlmodel import Session
 
-from campaigns.content.message import InvalidMessage, NotRenderable, compile_content
+from campaigns.content.message import InvalidMessage, NotRenderable
+from campaigns.content.versions import Versions
 from campaigns.links.making import LinkMaker
 from campaigns.planning import schedule
 from campaigns.sending.claims import KEY_LIFE
@@ -27,6 +29,7 @@ from campaigns.sending.narrowcast_claims import (
     ENDED,
     OVER,
     Taken,
+    batches_of,
     is_anything_due,
     plan_narrowcasts,
     take_narrowcast,
@@ -147,7 +150,8 @@ def _make_audience(ground: Ground, taken: Taken, door: NarrowcastDoor) -> None:
         _finish(ground, taken, "succeeded", None, counts={"target": 0, "success": 0, "failure": 0})
         return
     # Its name is found again after a crash, so that none is made twice. The key makes it this database's own.
-    name = f"retarget run {row.run_id} variant {row.variant_id} {row.retry_key[:8]}"
+    version = f"{row.variant_id} {row.language}".strip()
+    name = f"retarget run {row.run_id} variant {version} {row.retry_key[:8]}"
     audience_id = door.find_audience(name) or door.create_audience(name)
     _move_on(ground, taken, state="uploading", audience_group_id=audience_id)
 
@@ -264,19 +268,18 @@ def _clean_up(ground: Ground, taken: Taken, door: NarrowcastDoor) -> None:
 # --- what is written down ------------------------------------------------------------------------------------------
 
 
+def _chosen(row: Narrowcast) -> tuple[Any, ...]:
+    """SQL on delivery: who is in a narrowcast, as chosen when the audience was frozen; nobody else."""
+    delivery, batch = table_of(Delivery), table_of(SendBatch)
+    numbers = select(batch.c.batch_number).where(*batches_of(row))
+    return delivery.c.run_id == row.run_id, delivery.c.state == "chosen", delivery.c.batch_number.in_(numbers)
+
+
 def _people(row: Narrowcast) -> Any:
-    """Who is still to be uploaded, by customer id: chosen when the audience was frozen, nobody else."""
+    """Who is still to be uploaded, by customer id."""
     delivery = table_of(Delivery)
-    return (
-        select(delivery.c.customer_id, delivery.c.line_user_id)
-        .where(
-            delivery.c.run_id == row.run_id,
-            delivery.c.variant_id == row.variant_id,
-            delivery.c.state == "chosen",
-            delivery.c.customer_id > row.uploaded_up_to,
-        )
-        .order_by(delivery.c.customer_id)
-    )
+    left = (*_chosen(row), delivery.c.customer_id > row.uploaded_up_to)
+    return select(delivery.c.customer_id, delivery.c.line_user_id).where(*left).order_by(delivery.c.customer_id)
 
 
 def _obey_refusals(session: Session, row: Narrowcast) -> None:
@@ -304,10 +307,9 @@ def _take_back_tally(session: Session, run_id: int, customer_id: int) -> None:
 
 
 def _is_anyone_chosen(ground: Ground, row: Narrowcast) -> bool:
-    delivery = table_of(Delivery)
-    mine = (delivery.c.run_id == row.run_id, delivery.c.variant_id == row.variant_id, delivery.c.state == "chosen")
+    anyone = select(table_of(Delivery).c.customer_id).where(*_chosen(row)).limit(1)
     with reading(ground.engine) as session:
-        return session.execute(select(delivery.c.customer_id).where(*mine).limit(1)).first() is not None
+        return session.execute(anyone).first() is not None
 
 
 def _messages(ground: Ground, row: Narrowcast) -> bytes:
@@ -315,7 +317,7 @@ def _messages(ground: Ground, row: Narrowcast) -> bytes:
     with reading(ground.engine) as session:
         run = session.get_one(CampaignRun, row.run_id)
     variant = next(variant for variant in run.variants if variant["variant_id"] == row.variant_id)
-    return compile_content(variant["messages"])({}, ground.links.tracker(run.link_ids, row.run_id, None))
+    return Versions(variant).in_language(row.language or None)({}, ground.links.tracker(run.link_ids, row.run_id, None))
 
 
 def _move_on(ground: Ground, taken: Taken, **values: Any) -> None:
@@ -333,11 +335,9 @@ def _wait(ground: Ground, taken: Taken, **values: Any) -> None:
         table = table_of(Narrowcast)
         session.execute(update(table).where(*taken.mine).values(due_at=due_at, attempts=table.c.attempts + 1, **values))
         if "first_attempt_at" in values:
-            batch = table_of(SendBatch)
-            mine = (batch.c.run_id == taken.row.run_id, batch.c.variant_id == taken.row.variant_id)
-            session.execute(
-                update(batch).where(*mine, batch.c.state == "due").values(first_attempt_at=values["first_attempt_at"])
-            )
+            batch, since = table_of(SendBatch), values["first_attempt_at"]
+            mine = (*batches_of(taken.row), batch.c.state == "due")
+            session.execute(update(batch).where(*mine).values(first_attempt_at=since))
 
 
 def _start_again(ground: Ground, taken: Taken, problem: str) -> None:
@@ -374,8 +374,7 @@ def _stop_what_cannot_go_on(ground: Ground, taken: Taken, answer: Answer) -> Non
 
 def _note_uploaded(ground: Ground, taken: Taken) -> None:
     """Everybody chosen stands in LINE's audience: people's ids were handed out, which the audit trail keeps."""
-    now, row, delivery = ground.clock(), taken.row, table_of(Delivery)
-    mine = (delivery.c.run_id == row.run_id, delivery.c.variant_id == row.variant_id, delivery.c.state == "chosen")
+    now, row = ground.clock(), taken.row
     with transaction(ground.engine) as session:
         changed = session.execute(
             update(table_of(Narrowcast))
@@ -383,8 +382,8 @@ def _note_uploaded(ground: Ground, taken: Taken) -> None:
             .values(state="uploaded", due_at=now, attempts=0, problem=None)
         )
         if changed.rowcount:  # type: ignore[attr-defined]
-            people = session.scalar(select(func.count()).where(*mine))
-            detail = {"run_id": row.run_id, "variant_id": row.variant_id, "people": people}
+            people = session.scalar(select(func.count()).where(*_chosen(row)))
+            detail = {"run_id": row.run_id, "variant_id": row.variant_id, "language": row.language, "people": people}
             session.add(AuditEntry(at=now, actor="worker", action="upload audience to LINE", detail=detail))
 
 
@@ -403,6 +402,7 @@ def _note_accepted(ground: Ground, taken: Taken, request_id: str) -> None:
                     channel_id=taken.channel_id,
                     run_id=row.run_id,
                     variant_id=row.variant_id,
+                    language=row.language,
                     month=month_of(now),
                     due_at=now + FIRST_LOOK,
                 )
@@ -427,7 +427,7 @@ def _finish(
             return  # another worker wrote it; or the run is closed by planning/schedule.py, nobody having got anything
         session.execute(
             update(batch)
-            .where(batch.c.run_id == row.run_id, batch.c.variant_id == row.variant_id, batch.c.state == "due")
+            .where(*batches_of(row), batch.c.state == "due")
             .values(
                 state="accepted" if is_accepted else state,
                 sent_at=now if is_accepted else None,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, exists, or_, select, update
+from sqlalchemy import and_, exists, func, or_, select, update
 from sqlmodel import Session
 
 from campaigns.sending.claims import may_send
@@ -40,19 +40,31 @@ class Taken:
         return (
             table.c.run_id == self.row.run_id,
             table.c.variant_id == self.row.variant_id,
+            table.c.language == self.row.language,
             table.c.state == self.row.state,
             table.c.uploaded_up_to == self.row.uploaded_up_to,
         )
 
 
+def batches_of(row: Narrowcast) -> tuple[Any, ...]:
+    """SQL on send_batch: those of a narrowcast's version."""
+    batch = table_of(SendBatch)
+    return (
+        batch.c.run_id == row.run_id,
+        batch.c.variant_id == row.variant_id,
+        func.coalesce(batch.c.language, "") == row.language,
+    )
+
+
 def plan_narrowcasts(session: Session, *, now: datetime) -> None:
-    """Write a row, with its retry key, for every variant of the runs that are to be sent by narrowcast."""
+    """Write a row, with its retry key, for every version of the runs that are to be sent by narrowcast."""
     run = table_of(CampaignRun)
     new = session.execute(select(run.c.id, run.c.variants).where(*_unplanned())).all()
     rows = [
         {
             "run_id": row.id,
             "variant_id": variant["variant_id"],
+            "language": language,
             "state": "planned",
             "due_at": now,
             "attempts": 0,
@@ -63,6 +75,7 @@ def plan_narrowcasts(session: Session, *, now: datetime) -> None:
         }
         for row in new
         for variant in row.variants
+        for language in ("", *(variant.get("languages") or {}))
     ]
     if rows:
         session.execute(insert_for(session, Narrowcast).values(rows).on_conflict_do_nothing())
@@ -108,7 +121,7 @@ def take_narrowcast(session: Session, channels: Sequence[int], *, lease: timedel
     found = session.execute(
         _with_its_run(select(Narrowcast, run.c.state, campaign.c.channel_id))
         .where(*_is_due(now), campaign.c.channel_id.in_(channels))
-        .order_by(narrowcast.c.due_at, narrowcast.c.run_id, narrowcast.c.variant_id)
+        .order_by(narrowcast.c.due_at, narrowcast.c.run_id, narrowcast.c.variant_id, narrowcast.c.language)
         .limit(1)
         .with_for_update(of=narrowcast, skip_locked=True)
     ).one_or_none()
@@ -120,7 +133,7 @@ def take_narrowcast(session: Session, channels: Sequence[int], *, lease: timedel
     doubt_since = row.first_attempt_at
     if row.state == "sending" and row.request_id is None and run_state == "sending":
         values["first_attempt_at"] = row.first_attempt_at = doubt_since or now
-        mine = (batch.c.run_id == row.run_id, batch.c.variant_id == row.variant_id, batch.c.state == "due")
+        mine = (*batches_of(row), batch.c.state == "due")
         session.execute(update(batch).where(*mine).values(first_attempt_at=row.first_attempt_at))
     taken = Taken(row, channel_id, run_state, doubt_since)
     session.execute(update(narrowcast).where(*taken.mine).values(**values))

@@ -44,8 +44,7 @@ class Needs:
     has_fields: bool = False
     has_links: bool = False  # that don't say by themselves who tapped
     has_named_taps: bool = False  # postback buttons or LIFF links: who taps says who they are
-    has_languages: bool = False
-    variants: int = 1  # of the step with the most
+    bodies: int = 1  # variants and their versions by language, of the step with the most: a narrowcast each
     learns: bool = False  # a winner is chosen while it is sent
     replies_first: bool = False
     at_best_hour: bool = False
@@ -81,8 +80,7 @@ def needs_of(steps: Sequence[Collection[Variant]], **plan: bool) -> Needs:
         has_fields=any(_has_field(messages) for messages in contents),
         has_links=len(liff) < len(links),
         has_named_taps=bool(liff) or len(links) < len(tracked),
-        has_languages=any(variant.languages for variant in variants),
-        variants=max((len(step) for step in steps), default=1),
+        bodies=max((sum(1 + len(variant.languages) for variant in step) for step in steps), default=1),
         **plan,
     )
 
@@ -140,7 +138,7 @@ def ways_for(people: int, needs: Needs) -> list[Way]:
             "narrowcast",
             _why_not("narrowcast", needs),
             uploads * 60 / UPLOADS_PER_MINUTE,
-            uploads + needs.variants,
+            uploads + needs.bodies,
             people,
             taps_known("narrowcast", needs),
             (
@@ -173,8 +171,6 @@ def _why_not(way: WayName, needs: Needs) -> tuple[str, ...]:
     if way == "narrowcast":
         if needs.replies_first:
             found.append("its people are LINE's to count: free replies first need push or multicast")
-        if needs.has_languages:
-            found.append("an audience is told nothing of languages")
         if needs.learns:
             found.append("it is sent all at once, so no winner can be chosen meanwhile")
     if way == "reply" and not needs.replies_first:

@@ -108,7 +108,7 @@ def totals_table(results: RunResults, title: str) -> Table:
         if figures.by == "none":
             table.add_row(f"LINE's aggregates, {figures.month}", "none: the month's 1,000 names of units are used up")
             continue
-        of = f"variant {figures.variant_id}, {figures.month}"
+        of = f"variant {' '.join([str(figures.variant_id), figures.language]).strip()}, {figures.month}"
         for word, count in (("opened", figures.opened), ("tapped", figures.clicked)):
             told = "not told (fewer than 20, or not yet)" if count is None else f"{count:,}"
             table.add_row(f"{word}, {of} (LINE's aggregate)", told)

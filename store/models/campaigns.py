@@ -203,10 +203,11 @@ class RunMember(Row, table=True):
 
 
 class Narrowcast(Row, table=True):
-    """How far the variant of a run that is sent by narrowcast has come at LINE, which tells counts, never people."""
+    """How far a version of a run that is sent by narrowcast has come at LINE, which tells counts, never people."""
 
     run_id: int = ref("campaign_run.id", primary_key=True)
     variant_id: int = ref("variant.id", primary_key=True)
+    language: str = Field(default="", primary_key=True)  # of the variant's version; "": the plain one
     state: str = "planned"  # planned uploading uploaded sending | for good: succeeded failed unknown cancelled
     due_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)  # next step, once its lease is over
     attempts: int = 0  # of this step, for the back-off
@@ -231,6 +232,7 @@ class UnitStatistic(Row, table=True):
     channel_id: int = ref("channel.id")
     run_id: int | None = ref("campaign_run.id", nullable=True, index=True)  # null: a month of a campaign's step
     variant_id: int = ref("variant.id", index=True)
+    language: str = Field(default="", sa_column_kwargs={"server_default": ""})  # of a narrowcast; "": the plain version
     unit: str | None = None  # the name sent with each call; null: a narrowcast, known by its request id
     month: str  # 2026-11: LINE counts units by calendar month
     due_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)  # next look; null: no more

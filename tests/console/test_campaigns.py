@@ -33,21 +33,21 @@ def page(client: FlaskClient, address: str) -> str:
     return answer.get_data(as_text=True)
 
 
-def test_what_all_campaigns_bring_stands_above_their_list(
+def test_what_all_campaigns_bring_has_a_page_that_their_list_leads_to(
     client: FlaskClient, engine: Engine, clock: StillClock
 ) -> None:
+    assert "沒有資料" in page(client, "/console/campaigns/together")
     assert "所有活動一起帶來的" not in page(client, "/console/campaigns")
     with transaction(engine) as session:
         channel = make_channel(session)
         for _ in range(30):
             make_account(session, channel, make_customer(session))
         change_settings(session, {"global_holdout_percent": 50}, actor="test", now=clock() - timedelta(days=2))
-    text = page(client, "/console/campaigns")
-    assert "所有活動一起帶來的" in text
+    assert 'href="/console/campaigns/together"' in page(client, "/console/campaigns")
+    text = page(client, "/console/campaigns/together")
     assert "進行中" in text
     assert "購買的人太少，還看不出來" in text
-    assert "What all campaigns bring together" in page(client, "/console/campaigns?lang=en")
-    assert "所有活動一起帶來的" not in page(client, "/console/campaigns?before=5&lang=zh")  # older campaigns
+    assert "What all campaigns bring together" in page(client, "/console/campaigns/together?lang=en")
 
 
 def test_a_campaigns_page_compares_learned_targeting_with_the_hand_rule(client: FlaskClient, engine: Engine) -> None:

@@ -137,7 +137,8 @@ def test_a_later_step_may_have_variants(retarget: Retarget, tmp_path: Path, data
         (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     create(retarget, "--step", f"3d [not clicked]: @{tmp_path}/a.json @{tmp_path}/b.json", "--step", "1d: 再見")
     with reading(database) as session:
-        found = session.execute(select(Variant.step_number, Variant.name).order_by(Variant.id)).all()  # type: ignore[arg-type]
+        variant = table_of(Variant).c
+        found = session.execute(select(variant.step_number, variant.name).order_by(variant.id)).all()
     assert [tuple(row) for row in found] == [(1, "A"), (2, "A"), (2, "B"), (3, "A")]
     with pytest.raises(BadInput, match="can't be read"):
         create(retarget, "--step", f"3d: @{tmp_path}/a.json @{tmp_path}/c.json")

@@ -11,10 +11,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, inspect, make_url, select, text
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
 import store.models  # noqa: F401  (fills the metadata)
-from store.engine import open_engine, reading, table_of
+from store.engine import open_engine, reading, table_of, transaction
 from store.migrate import upgrade
 from store.models import (
     BehaviourEvent,
@@ -23,10 +24,12 @@ from store.models import (
     CustomerSegment,
     CustomerTag,
     Delivery,
+    Narrowcast,
     SegmentChange,
     SegmentRun,
     Tag,
     TrackedLink,
+    UnitStatistic,
     Variant,
 )
 from tests.conftest import DATABASES
@@ -189,6 +192,29 @@ def test_changes_by_run_become_changes_in_their_order(empty_engine: Engine) -> N
         runs = session.scalars(select(SegmentRun).order_by(table_of(SegmentRun).c.id)).all()
         ids = [change.id for change in changes]
         assert [run.last_change_id for run in runs[:2]] == [ids[1], ids[2]]
+
+
+def test_narrowcasts_of_before_are_those_of_the_plain_versions(empty_engine: Engine) -> None:
+    upgrade(empty_engine, "0001")
+    with empty_engine.begin() as connection:
+        fill_0001(connection)
+    upgrade(empty_engine, "0004")
+    with empty_engine.begin() as connection:
+        run_id, variant_id = (
+            connection.execute(text(f"SELECT min(id) FROM {name}")).scalar_one() for name in ("campaign_run", "variant")
+        )
+        one = {"run_id": run_id, "variant_id": variant_id}
+        upload = {"state": "sending", "attempts": 0, "uploaded_up_to": 2, "upload_size": 9, "counts": "{}"}
+        put(connection, "narrowcast", **one, **upload, retry_key="k", request_id="r")
+        put(connection, "unit_statistic", id=1, **one, channel_id=1, month="2026-10", detail="{}")
+    upgrade(empty_engine)
+    with transaction(empty_engine) as session:
+        kept = session.scalars(select(Narrowcast)).one()
+        assert (kept.language, kept.state, kept.request_id, kept.uploaded_up_to) == ("", "sending", "r", 2)
+        assert session.scalars(select(UnitStatistic)).one().language == ""
+        session.add(Narrowcast(**one, language="en", upload_size=1, retry_key="k2"))  # one beside it
+    with pytest.raises(IntegrityError), transaction(empty_engine) as session:
+        session.add(Narrowcast(**one, language="en", upload_size=1, retry_key="k3"))
 
 
 def test_an_id_of_the_log_or_of_the_history_is_never_given_twice(

@@ -54,7 +54,9 @@ def planned(shop: Shop, **fields: Any) -> int:
 
 def rows(shop: Shop) -> Sequence[Narrowcast]:
     with reading(shop.engine) as session:
-        return session.scalars(select(Narrowcast).order_by(table_of(Narrowcast).c.variant_id)).all()
+        return session.scalars(
+            select(Narrowcast).order_by(table_of(Narrowcast).c.variant_id, table_of(Narrowcast).c.language)
+        ).all()
 
 
 def uploaded(shop: Shop) -> set[str]:
@@ -145,6 +147,39 @@ def test_variants_go_to_audiences_of_their_own(open_shop: OpenShop) -> None:
         statistics = session.scalars(select(UnitStatistic)).all()
     assert sorted(s.variant_id for s in statistics) == [row.variant_id for row in rows(shop)]
     assert {s.unit for s in statistics} == {None}
+
+
+def test_each_language_goes_to_an_audience_of_its_own_and_lines_figures_stay_apart(open_shop: OpenShop) -> None:
+    shop = open_shop(6)
+    customer = table_of(Customer)
+    with transaction(shop.engine) as session:
+        for number, language in ((1, "en-US"), (2, "en"), (3, "ja")):
+            who = customer.c.id == shop.ids[number - 1]
+            session.execute(update(customer).where(who).values(language=language))
+    keep_audiences(shop)
+    english, korean = (
+        [{"type": "text", "text": "Anniversary https://shop.example/en"}],
+        [{"type": "text", "text": "기념"}],
+    )
+    steps = [StepPlan([VariantPlan(LINK, languages={"en": english, "ko": korean})])]
+    campaign_id = shop.plan(steps=steps, way="narrowcast")
+    shop.tick()
+    work(shop, 120)
+    assert shop.everyone_once(range(1, 7))
+    with shop.line.platform.lock:
+        said = {e.messages[0]["text"][:5]: set(e.to) for e in shop.line.platform.channels[0].ledger.entries}
+    assert said == {"Anniv": {user_id(1), user_id(2)}, "週年慶 h": {user_id(n) for n in (3, 4, 5, 6)}}
+    assert [(row.language, row.state, row.counts["target"]) for row in rows(shop)] == [
+        ("", "succeeded", 4),
+        ("en", "succeeded", 2),
+        ("ko", "succeeded", 0),  # nobody reads it: LINE is not asked
+    ]
+    result = shop.results(campaign_id)
+    assert result.deliveries["accepted"] == 6
+    assert [(figures.language, figures.by) for figures in result.line] == [(n, "request") for n in ("", "en", "ko")]
+    with reading(shop.engine) as session:
+        assert sorted(session.scalars(select(table_of(UnitStatistic).c.language))) == ["", "en"]
+    assert shop.campaign(campaign_id).state == "sent"
 
 
 def test_an_audience_of_nobody_is_over_at_once(open_shop: OpenShop) -> None:

@@ -54,10 +54,11 @@ def test_what_goes_person_by_person_is_pushed() -> None:
             check_way(way, wanted)
 
 
-def test_a_narrowcast_can_have_variants_but_no_languages_and_no_winner_underway() -> None:
+def test_a_narrowcast_can_have_variants_and_languages_but_no_winner_underway() -> None:
     assert check_way("narrowcast", needs(PLAIN, LINK)) == "narrowcast"
-    with pytest.raises(BadInput, match="languages"):
-        check_way("narrowcast", needs(PLAIN, languages={"en": PLAIN}))
+    in_two = needs(PLAIN, LINK, languages={"en": PLAIN})
+    assert check_way("narrowcast", in_two) == "narrowcast"
+    assert by_name(10_001, in_two)["narrowcast"].calls == 2 + 4  # uploads, and a request for each version
     with pytest.raises(BadInput, match="free replies first"):
         check_way("narrowcast", needs_of([[VariantPlan(PLAIN)]], replies_first=True))
     with pytest.raises(BadInput, match="winner"):
