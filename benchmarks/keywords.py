@@ -17,6 +17,7 @@ from scipy.stats import spearmanr
 
 from benchmarks.figures import Figure
 from benchmarks.keywords_exploring import exploring
+from benchmarks.keywords_going_on import going_on
 from benchmarks.keywords_truth import SCENARIOS, Scenario, Truth, make_truth
 from keywords.effects.ranking import Fit, fit
 from keywords.effects.topics import topic_shares
@@ -47,7 +48,8 @@ def run(scale: str) -> list[Figure]:
     """All keyword figures; `scale` "quick" (4 seeds a scenario) or "full" (24)."""
     seeds = range(FIRST_SEED, FIRST_SEED + SEEDS[scale])
     figures = [figure for name in SCENARIOS for figure in _scenario_figures(name, seeds)]
-    return [*figures, _unknown_theme(seeds), *_large_fit(), *_cutting(), *exploring(scale)]
+    cutting = [*going_on(FIRST_SEED), *_cutting()]
+    return [*figures, _unknown_theme(seeds), *_large_fit(), *cutting, *exploring(scale)]
 
 
 def fit_truth(truth: Truth, *, with_theme: bool = True) -> Fit:

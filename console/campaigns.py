@@ -1,9 +1,13 @@
 """活動: what was and will be sent; and one campaign with its runs and what they brought."""
 
+from dataclasses import dataclass
+from datetime import datetime
+from math import exp
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, g, render_template, request
 from sqlalchemy import Engine, func, select
+from sqlmodel import Session
 
 from campaigns.experiments.arms import newest_comparison
 from campaigns.planning.schedule import variants_of
@@ -13,6 +17,8 @@ from campaigns.results.exploration import explored
 from campaigns.results.runs import STATES, Part, RunResults, results_by_run, runs_of
 from campaigns.results.runs import together as summed_up
 from campaigns.settings import read_settings
+from keywords.effects.lessons import Lesson, lessons_of
+from keywords.effects.stored import stored_learning
 from segmentation.models import MODELS
 from store.clock import Clock
 from store.engine import reading, table_of
@@ -21,7 +27,17 @@ from store.models import Campaign, CampaignRun
 
 PAGE_ROWS = 50
 RUNS_SHOWN = 20
+LESSONS_SHOWN = 12
 campaign, run = table_of(Campaign), table_of(CampaignRun)
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a run taught, as of the last time that effects were computed."""
+
+    run: CampaignRun
+    computed_at: datetime
+    lessons: list[Lesson]
 
 
 def add_pages(blueprint: Blueprint, engine: Engine, zone: ZoneInfo, clock: Clock) -> None:
@@ -72,12 +88,23 @@ def add_pages(blueprint: Blueprint, engine: Engine, zone: ZoneInfo, clock: Clock
                 segment_rows=[(key, _segment_words(key), part) for key, part in results.segments.items()],
                 runs=[(r, found[r.id or 0]) for r in runs[:RUNS_SHOWN]],
                 states=STATES,
+                taught=_taught(session, runs),
+                exp=exp,
             )
 
 
 def _variant_rows(runs: list[CampaignRun], results: RunResults) -> list[tuple[int, str, Part]]:
     names = {variant["variant_id"]: variant["name"] for run in runs for variant in run.variants}
     return [(key, names.get(key, "–"), part) for key, part in results.variants.items() if key is not None]
+
+
+def _taught(session: Session, runs: list[CampaignRun]) -> Taught | None:
+    """What the newest run that taught anything taught; None while none did."""
+    stored = stored_learning(session)
+    if stored is None:
+        return None
+    found = ((one, lessons_of(stored.learning, one.id or 0)) for one in runs[:RUNS_SHOWN])
+    return next((Taught(one, stored.computed_at, some[:LESSONS_SHOWN]) for one, some in found if some), None)
 
 
 def _segment_words(name: str) -> str:

@@ -46,7 +46,7 @@ def add_pages(blueprint: Blueprint, engine: Engine, zone: ZoneInfo) -> None:
         with reading(engine) as session:
             scored = _scored(session, zone)
             try:
-                report = make_report(session, shared_tokenizer(), zone)
+                report = make_report(session)
             except NothingToLearn:
                 return render_template("console/keywords.html", report=None, scored=scored, **_form())
         shown = report.terms if len(report.terms) <= 2 * SHOWN else report.terms[:SHOWN] + report.terms[-SHOWN:]
@@ -82,7 +82,7 @@ def _scored(session: Session, zone: ZoneInfo) -> Score | None:
         moment = None
     situation = Situation.at(moment, zone, segment=asked["segment"] or None, theme=asked["theme"].strip() or None)
     tokenizer = shared_tokenizer()
-    return score(text, current_learning(session, tokenizer, zone), tokenizer, situation)
+    return score(text, current_learning(session), tokenizer, situation)
 
 
 def draw(rows: list[TermRow]) -> tuple[float, list[Bar]]:

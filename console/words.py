@@ -149,6 +149,13 @@ ENGLISH = {
     "商品需求": "Product demand",
     "設定": "Settings",
     "最近計算": "Computed",
+    "這次發送教了什麼": "What this run taught",
+    "點擊勝算的倍數（90% 區間）：沒有這次是其他發送所教的，加上這次是全部所教的。": (
+        "Times the odds of a click (90% interval). Without it: what the other runs teach; with it: what all of them do."
+    ),
+    "沒有這次": "Without it",
+    "加上這次": "With it",
+    "這次的版本之間（A/B）": "Between its versions (A/B)",
     "最近一次變動": "Last change",
     "計算卡住了：負責的程序已經沒有回應，下一個程序會接手。": (
         "The computation is stuck: its process has stopped answering; the next one takes over."

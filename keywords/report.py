@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 from pyarrow import csv, parquet
 from sqlmodel import Session
 
-from keywords.effects.learning import Learning, learn
-from keywords.effects.messages import read_messages, stored_messages
+from keywords.effects.learning import Learning, learn, learn_from_cuts
+from keywords.effects.messages import Messages, read_messages
+from keywords.effects.stored import require_learning
 from keywords.text.tokenizer import Tokenizer
 from store.errors import BadInput
 
@@ -44,6 +47,7 @@ class Report:
     recipients: int
     clicks: int
     left_out: int  # results without recipients
+    computed_at: datetime  # when all results were last learned from, aware UTC
 
 
 def term_rows(learning: Learning) -> list[TermRow]:
@@ -66,14 +70,17 @@ def term_rows(learning: Learning) -> list[TermRow]:
     ]
 
 
-def make_report(
-    session: Session, tokenizer: Tokenizer, zone: ZoneInfo, *, theme: str | None = None, segment: str | None = None
-) -> Report:
-    """The report on all stored results, or on those of one theme or segment alone (then with wider intervals).
+def make_report(session: Session, *, theme: str | None = None, segment: str | None = None) -> Report:
+    """The report on all stored results as they were learned from last; fits nothing. Reads only.
 
-    Reads only. Raises NothingToLearn when no result is stored for them.
+    On those of one theme or segment alone it fits a model to them, from the kept cuts (then with wider intervals).
+    Raises NothingToLearn when no result is stored for them.
     """
-    learning = learn(stored_messages(session, zone, theme=theme, segment=segment), tokenizer)
+    stored = require_learning(session)
+    learning = stored.learning
+    if theme is not None or segment is not None:
+        messages = learning.messages
+        learning = learn_from_cuts(messages.part(_chosen(messages, theme, segment)), stored.cuts)
     rows = term_rows(learning)
     open_rows = [row for row in rows if row.messages < ENOUGH_MESSAGES and row.low < 0 < row.high]
     messages = learning.messages
@@ -84,7 +91,18 @@ def make_report(
         recipients=int(messages.recipients.sum()),
         clicks=int(messages.clicks.sum()),
         left_out=messages.left_out,
+        computed_at=stored.computed_at,
     )
+
+
+def _chosen(messages: Messages, theme: str | None, segment: str | None) -> NDArray[np.bool_]:
+    chosen = np.ones(len(messages), dtype=np.bool_)
+    if theme is not None:
+        of_theme = np.array([name == theme for name in messages.theme_names], dtype=np.bool_)
+        chosen &= of_theme[messages.theme] if messages.theme is not None else False
+    if segment is not None:
+        chosen &= np.array([name == segment for name in messages.segment_names], dtype=np.bool_)[messages.segment]
+    return chosen
 
 
 def rank_file(messages: Path, out: Path, tokenizer: Tokenizer, zone: ZoneInfo) -> Learning:

@@ -35,6 +35,8 @@ from campaigns.sending.figures import ask_for_figures, count_units
 from campaigns.sending.narrowcast import Ground as NarrowcastGround
 from campaigns.sending.narrowcast import step_narrowcasts
 from campaigns.sending.rides import Rides
+from keywords.effects.stored import renew_learning
+from keywords.text.tokenizer import shared_tokenizer
 from segmentation.demand.run import find_demand, keep_demand, newest_demand
 from segmentation.history import latest_run
 from segmentation.predict.checks import check_tags
@@ -114,11 +116,16 @@ def derive_from_clicks(engine: Engine, clock: Clock) -> None:
 
 
 def learn_from_runs(engine: Engine, clock: Clock) -> None:
-    """Renew what the keyword report learns from."""
+    """Renew what keywords are learned from."""
     with reading(engine) as session:
         counted = count_message_results(session, now=clock())
     with transaction(engine) as session:
         store_message_results(session, counted)
+
+
+def learn_keywords(engine: Engine, settings: Settings, clock: Clock) -> None:
+    """Learn the effects of words anew if their results changed."""
+    renew_learning(engine, shared_tokenizer(), zone=settings.zone, clock=clock)
 
 
 def renew_segments(engine: Engine, settings: Settings, clock: Clock) -> None:
@@ -253,6 +260,7 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
         Job("LINE's units", IntervalTrigger(minutes=10), lambda: count_units(engine, figures, clock=clock)),
         Job("profiles", IntervalTrigger(seconds=5), lambda: fetch_due_profiles(engine, doors, clock=clock)),
         Job("learning", IntervalTrigger(seconds=30), lambda: learn_from_runs(engine, clock)),
+        Job("keywords", IntervalTrigger(seconds=30), lambda: learn_keywords(engine, settings, clock)),
         Job("changes", IntervalTrigger(seconds=1), lambda: renew_after_changes(engine, settings, clock)),
         Job("segments", IntervalTrigger(seconds=60), lambda: renew_segments(engine, settings, clock)),
         Job("predictions", IntervalTrigger(seconds=60), lambda: renew_predictions(engine, settings, clock)),

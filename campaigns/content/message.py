@@ -128,6 +128,11 @@ def words_of(messages: list[dict[str, Any]]) -> str:
     )
 
 
+def format_of(messages: list[dict[str, Any]]) -> str:
+    """The types of the messages, each once, in alphabetical order: "text", "flex+text"."""
+    return "+".join(sorted({"text" if message["type"] == "textV2" else message["type"] for message in messages}))
+
+
 def _strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, str):
         yield key, value

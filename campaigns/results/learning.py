@@ -5,28 +5,30 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, exists, func, or_, select
+from sqlalchemy import bindparam, delete, exists, func, or_, select
 from sqlmodel import Session
 
-from campaigns.content.message import words_of
+from campaigns.content.message import format_of, words_of
 from campaigns.results.tally import tallies
 from store.engine import insert_for, table_of
 from store.models import Campaign, CampaignRun, Channel, MessageResult, RunResponse, TrackedLink
 
+Key = tuple[int, int, str]  # run, variant, segment
 LEARNING_DAYS = 14  # clicks later than this no longer change what the keyword report learns from a run
 
 
 @dataclass(frozen=True)
 class CountedMessages:
-    """What `count_message_results` found: the runs looked at, and rows of MessageResult for their variants."""
+    """What `count_message_results` found: rows of MessageResult that are new or have changed, and keys of those that
+    are there but have nobody any more."""
 
-    run_ids: list[int]
     rows: list[dict[str, Any]]
+    gone: list[Key]
 
 
 def count_message_results(session: Session, *, now: datetime) -> CountedMessages:
     """Count the MessageResult rows of runs fired in the last 14 days, and of those that have none yet. Only reads;
-    `store_message_results` writes them."""
+    `store_message_results` writes what is not as it stands."""
     run, result, campaign = table_of(CampaignRun), table_of(MessageResult), table_of(Campaign)
     channel, link = table_of(Channel), table_of(TrackedLink)
     is_fresh = run.c.fired_at >= now - timedelta(days=LEARNING_DAYS)
@@ -42,8 +44,9 @@ def count_message_results(session: Session, *, now: datetime) -> CountedMessages
             exists().where(link.c.campaign_id == campaign.c.id),  # without a link no click could come of it
         )
     ).all()
-    said = {v["variant_id"]: words_of(v["messages"]) for row in runs for v in row.variants}
+    said = {v["variant_id"]: v["messages"] for row in runs for v in row.variants}
     of_run = {row.id: row for row in runs}
+    found, stored = _counts(session, list(of_run)), _stored(session, list(of_run))
     rows = [
         {
             "run_id": run_id,
@@ -51,20 +54,32 @@ def count_message_results(session: Session, *, now: datetime) -> CountedMessages
             "segment": segment,
             "theme": of_run[run_id].theme,
             "channel": of_run[run_id].name,
-            "message_text": said[variant_id],
+            "format": format_of(said[variant_id]),
+            "message_text": words_of(said[variant_id]),
             "sent_at": of_run[run_id].fired_at,
             "recipients": recipients,
             "clicks": clicks,
+            "changed_at": now,
         }
-        for (run_id, variant_id, segment), (recipients, clicks) in _counts(session, list(of_run)).items()
+        for (run_id, variant_id, segment), (recipients, clicks) in found.items()
+        if stored.get((run_id, variant_id, segment)) != (recipients, clicks, of_run[run_id].theme, of_run[run_id].name)
     ]
-    return CountedMessages(list(of_run), rows)
+    return CountedMessages(rows, sorted(stored.keys() - found.keys()))
 
 
-def _counts(session: Session, run_ids: list[int]) -> dict[tuple[int, int, str], tuple[int, int]]:
+def _stored(session: Session, run_ids: list[int]) -> dict[Key, tuple[Any, ...]]:
+    """What stands of these runs: recipients, clicks, theme and channel."""
+    result = table_of(MessageResult)
+    key = result.c.run_id, result.c.variant_id, result.c.segment
+    figures = result.c.recipients, result.c.clicks, result.c.theme, result.c.channel
+    rows = session.execute(select(*key, *figures).where(result.c.run_id.in_(run_ids)))
+    return {tuple(row[:3]): tuple(row[3:]) for row in rows}
+
+
+def _counts(session: Session, run_ids: list[int]) -> dict[Key, tuple[int, int]]:
     """(Run, variant, segment) -> (people accepted, of them those who tapped), in order: two workers that write the rows
     then wait in one direction only."""
-    recipients: dict[tuple[int, int, str], int] = {}
+    recipients: dict[Key, int] = {}
     for one in tallies(session, run_ids):
         if one.state == "accepted" and one.variant_id is not None:
             key = (one.run_id, one.variant_id, one.segment)
@@ -81,11 +96,15 @@ def _counts(session: Session, run_ids: list[int]) -> dict[tuple[int, int, str], 
 
 
 def store_message_results(session: Session, counted: CountedMessages) -> None:
-    """Put the rows in place of what was known of these runs. Two workers may do so at once: the later word counts."""
+    """Put the rows in place of what was known. Two workers may do so at once: the later word counts."""
     result = table_of(MessageResult)
-    session.execute(delete(result).where(result.c.run_id.in_(counted.run_ids)))
+    if counted.gone:
+        key: dict[str, Any] = {name: bindparam(f"of_{name}") for name in ("run_id", "variant_id", "segment")}
+        statement = delete(result).where(*(result.c[name] == value for name, value in key.items()))
+        names = [f"of_{name}" for name in key]
+        session.connection().execute(statement, [dict(zip(names, gone, strict=True)) for gone in counted.gone])
     if counted.rows:
         rows = insert_for(session, MessageResult)
-        fresh = {name: rows.excluded[name] for name in ("recipients", "clicks")}
+        fresh = {name: rows.excluded[name] for name in ("recipients", "clicks", "theme", "channel", "changed_at")}
         statement = rows.on_conflict_do_update(index_elements=["run_id", "variant_id", "segment"], set_=fresh)
         session.connection().execute(statement, counted.rows)

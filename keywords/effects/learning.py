@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from keywords.effects.messages import Messages
-from keywords.effects.ranking import Fit, fit
+from keywords.effects.ranking import Design, Fit, Start, fit_design, make_design
 from keywords.effects.topics import topic_shares
+from keywords.effects.vocabulary import distinct_count, membership, vocabulary
+from keywords.text.cuts import Cuts, cut_texts
 from keywords.text.tokenizer import Tokenizer
-from keywords.text.vocabulary import distinct_count, membership, vocabulary
 from store.errors import BadInput
 
 
@@ -43,29 +44,39 @@ class Learning:
 
 
 def learn(messages: Messages, tokenizer: Tokenizer) -> Learning:
-    """The effects of the terms of `messages`. Raises NothingToLearn when there are none."""
+    """The effects of the terms of `messages`, whose texts are cut for it. Raises NothingToLearn when there are none."""
+    return learn_from_cuts(messages, cut_texts(messages.texts, tokenizer))
+
+
+def learn_from_cuts(messages: Messages, cuts: Cuts, start: Start | None = None) -> Learning:
+    """The same of texts that are cut already: `cuts` are those of `messages.texts`. `start`: where to begin, as a fit
+    to nearly the same messages left it. Raises NothingToLearn."""
     if not len(messages):
         raise NothingToLearn("no message has both recipients and known clicks, so nothing can be learned yet")
-    terms, present = vocabulary(messages, tokenizer)
+    terms, present = vocabulary(messages, cuts)
+    design = design_of(messages, present)
+    counts = messages.clicks, messages.recipients
+    return Learning(
+        messages=messages,
+        terms=terms,
+        present=present,
+        fit=fit_design(*counts, design, campaign=messages.campaign, start=start),
+        message_count=distinct_count(present, messages.message),
+        recipient_count=np.asarray(present.T @ messages.recipients).astype(np.int64),
+        click_count=np.asarray(present.T @ messages.clicks).astype(np.int64),
+        experiment_count=_experiments(messages, present),
+    )
+
+
+def design_of(messages: Messages, present: Any) -> Design:
+    """What the effects are adjusted for, beside the terms themselves."""
     context = {name: getattr(messages, name) for name in ("segment", "hour", "weekday", "channel")}
     loadings = {}
     if messages.theme is None:
         loadings["topic"] = topic_shares(present)
     else:
         context["theme"] = messages.theme
-    learned = fit(
-        messages.clicks, messages.recipients, present, campaign=messages.campaign, context=context, loadings=loadings
-    )
-    return Learning(
-        messages=messages,
-        terms=terms,
-        present=present,
-        fit=learned,
-        message_count=distinct_count(present, messages.message),
-        recipient_count=np.asarray(present.T @ messages.recipients).astype(np.int64),
-        click_count=np.asarray(present.T @ messages.clicks).astype(np.int64),
-        experiment_count=_experiments(messages, present),
-    )
+    return make_design(present, context, loadings)
 
 
 def _experiments(messages: Messages, present: Any) -> NDArray[np.int64]:

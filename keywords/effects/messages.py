@@ -1,10 +1,10 @@
-"""What there is to learn from: sent messages with what they brought, from the database or from a file.
+"""What there is to learn from: sent messages with what they brought; of a file here, of the database in results.py.
 
 Null is missing, never 0: LINE withholds small figures. Rows without recipients or with unknown clicks are left out.
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,15 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from pyarrow import csv, parquet
-from sqlmodel import Session, col, select
 
 from store.errors import BadInput
-from store.models import CampaignRun, MessageResult
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 REQUIRED_COLUMNS = ("message_id", "campaign_id", "text", "segment", "sent_at", "recipients", "clicks")
-OPTIONAL_COLUMNS = ("theme", "channel")
+OPTIONAL_COLUMNS = ("theme", "channel", "format")
+_EPOCH = date(1970, 1, 1).toordinal()
 _NULL_NUMBERS = ["", "null", "NULL", "NaN", "nan", "NA"]
 
 
@@ -35,24 +34,35 @@ class Messages:
     message: Ints
     campaign: Ints
     text: Ints  # index into `texts`
-    texts: Sequence[str]  # each distinct text once
+    texts: Sequence[str]  # each distinct text once; of stored results the keys of their cuts
     segment: Ints
     segment_names: Sequence[str]
     theme: Ints | None  # None where no message has one
     theme_names: Sequence[str]  # "" for the messages without
     channel: Ints
     channel_names: Sequence[str]
+    format: Ints
+    format_names: Sequence[str]  # LINE's types of what was sent: "text", "text+flex"; "" where unknown
+    day: Ints  # days since 1970-01-01 in the brand's zone
     hour: Ints  # 0..23 in the brand's zone
     weekday: Ints  # 0 is Monday
     recipients: Floats  # above 0
     clicks: Floats  # unique people, 0..recipients
     left_out: int  # rows without recipients or with unknown clicks
+    run: Ints  # the run's id; -1 where there is none
 
     def __len__(self) -> int:
         return len(self.clicks)
 
+    def part(self, rows: NDArray[np.bool_]) -> "Messages":
+        """Only these rows; all names stay."""
+        theme = None if self.theme is None else self.theme[rows]
+        names = ("message", "campaign", "text", "segment", "channel", "format", "day", "hour", "weekday", "run")
+        arrays = {name: getattr(self, name)[rows] for name in (*names, "recipients", "clicks")}
+        return replace(self, theme=theme, **arrays)
 
-def _codes(labels: Sequence[Hashable]) -> tuple[Ints, list[Any]]:
+
+def coded(labels: Sequence[Hashable]) -> tuple[Ints, list[Any]]:
     """Codes 0, 1, … in order of first sight, and what each stands for."""
     seen: dict[Hashable, int] = {}
     return np.array([seen.setdefault(label, len(seen)) for label in labels], dtype=np.int64), list(seen)
@@ -65,12 +75,13 @@ def _gather(columns: dict[str, list[Any]], recipients: Floats, clicks: Floats, z
     chosen = {name: [values[i] for i in kept] for name, values in columns.items()}
     local = [_local(moment, zone) for moment in chosen["sent_at"]]
     # a message or campaign without a name is one of its own
-    message, _ = _codes([(i,) if name is None else name for i, name in enumerate(chosen["message_id"])])
-    campaign, _ = _codes([(i,) if name is None else name for i, name in enumerate(chosen["campaign_id"])])
-    text, texts = _codes(chosen["text"])
-    theme, theme_names = _codes([name or "" for name in chosen["theme"]])
-    segment, segment_names = _codes([name or "" for name in chosen["segment"]])
-    channel, channel_names = _codes([name or "" for name in chosen["channel"]])
+    message, _ = coded([(i,) if name is None else name for i, name in enumerate(chosen["message_id"])])
+    campaign, _ = coded([(i,) if name is None else name for i, name in enumerate(chosen["campaign_id"])])
+    text, texts = coded(chosen["text"])
+    theme, theme_names = coded([name or "" for name in chosen["theme"]])
+    segment, segment_names = coded([name or "" for name in chosen["segment"]])
+    channel, channel_names = coded([name or "" for name in chosen["channel"]])
+    kinds, format_names = coded([name or "" for name in chosen["format"]])
     return Messages(
         message=message,
         campaign=campaign,
@@ -82,45 +93,20 @@ def _gather(columns: dict[str, list[Any]], recipients: Floats, clicks: Floats, z
         theme_names=theme_names,
         channel=channel,
         channel_names=channel_names,
+        format=kinds,
+        format_names=format_names,
+        day=np.array([moment.toordinal() - _EPOCH for moment in local], dtype=np.int64),
         hour=np.array([moment.hour for moment in local], dtype=np.int64),
         weekday=np.array([moment.weekday() for moment in local], dtype=np.int64),
         recipients=recipients[kept],
         clicks=clicks[kept],
         left_out=len(recipients) - len(kept),
+        run=np.full(len(kept), -1, dtype=np.int64),
     )
 
 
 def _local(moment: datetime, zone: ZoneInfo) -> datetime:
     return moment if moment.tzinfo is None else moment.astimezone(zone)
-
-
-def stored_messages(
-    session: Session, zone: ZoneInfo, *, theme: str | None = None, segment: str | None = None
-) -> Messages:
-    """All stored results, or those of one theme or segment; a run's variant is a message. May be empty. Reads only."""
-    query = select(
-        MessageResult.run_id,
-        CampaignRun.campaign_id,
-        MessageResult.message_text,
-        MessageResult.segment,
-        MessageResult.sent_at,
-        MessageResult.theme,
-        MessageResult.channel,
-        MessageResult.recipients,
-        MessageResult.clicks,
-        MessageResult.variant_id,
-    ).join(CampaignRun, col(CampaignRun.id) == col(MessageResult.run_id))  # type: ignore[call-overload]
-    if theme is not None:
-        query = query.where(MessageResult.theme == theme)
-    if segment is not None:
-        query = query.where(MessageResult.segment == segment)
-    rows = session.exec(query.order_by(MessageResult.run_id, MessageResult.variant_id, MessageResult.segment)).all()
-    names = ("message_id", "campaign_id", "text", "segment", "sent_at", "theme", "channel")
-    columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
-    columns["message_id"] = [f"{row[0]}:{row[9]}" for row in rows]
-    recipients = np.array([row[7] for row in rows], dtype=np.float64)
-    clicks = np.array([row[8] for row in rows], dtype=np.float64)
-    return _gather(columns, recipients, clicks, zone)
 
 
 def read_messages(path: Path, zone: ZoneInfo) -> Messages:

@@ -11,7 +11,7 @@ would count as 100,000 independent witnesses. The campaign effect is integrated 
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 INTERVAL = 0.90
-_Z = float(norm.ppf(0.5 + INTERVAL / 2))
+Z = float(norm.ppf(0.5 + INTERVAL / 2))
 MAX_ROUNDS = 40
 _TOLERANCE = 0.01  # of a posterior standard deviation, between two rounds
+_GOING_ON_TOLERANCE = 0.05  # where the variances are known from a fit to nearly the same messages
 _LOGIT_LIMIT = 20.0
 _INTERCEPT_VARIANCE = 25.0
 # A weak prior, worth so many coefficients of this size, keeps a variance finite where the data says nothing of it.
@@ -47,11 +48,12 @@ class Fit:
     high: Floats
     probability_positive: Floats  # 0..1
     coefficients: Floats  # of the whole design: intercept, blocks, terms
-    covariance: Floats  # of the coefficients, already widened (see `_widening`)
+    covariance: Floats  # of the coefficients, already widened (see `widening`)
     columns: Mapping[str, slice]  # block -> its columns; "terms" always, context blocks with two levels or more
     block_variance: Mapping[str, float]
     row_variance: float
     campaign_variance: float
+    eta: Floats  # log-odds of each message, noise included
 
     @property
     def term_covariance(self) -> Floats:
@@ -66,7 +68,19 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class _Design:
+class Start:
+    """Where a fit to nearly the same messages came to an end, so that the next has a short way."""
+
+    eta: Floats  # log-odds of each message; NaN where it is new
+    block_variance: Mapping[str, float]
+    row_variance: float
+    campaign_variance: float
+
+
+@dataclass(frozen=True)
+class Design:
+    """What each message has, block by block; the terms last."""
+
     matrix: Any  # csr, messages x coefficients; column 0 is the intercept
     columns: dict[str, slice]
 
@@ -75,7 +89,7 @@ class _Design:
 class _Data:
     clicks: Floats
     recipients: Floats
-    design: _Design
+    design: Design
     group: Ints  # campaign of each row, 0..groups-1
     groups: int
     shared: Any  # csr, campaigns of two or more messages x messages, 1 where it belongs
@@ -110,20 +124,29 @@ def fit(
     are codes per message; each of `loadings` is a messages x columns array (topics, where the theme is unknown).
     A block with one level says nothing and is left out. Raises ValueError for counts that can't be.
     """
+    return fit_design(clicks, recipients, make_design(terms, context, loadings or {}), campaign=campaign)
+
+
+def fit_design(
+    clicks: Floats, recipients: Floats, design: Design, *, campaign: Ints, start: Start | None = None
+) -> Fit:
+    """The same for a design that is made already, from `start` on if there is one. Raises ValueError."""
     _check(clicks, recipients)
-    data = _gather(clicks, recipients, _design(terms, context, loadings or {}), campaign)
+    data = _gather(clicks, recipients, design, campaign)
     state = _start(data)
-    if len(clicks) > 2 * _WARM_START_ROWS:
+    if start is not None:
+        state = _go_on(data, state, start)
+    elif len(clicks) > 2 * _WARM_START_ROWS:
         state = _warm_start(data, state)
-    state, covariance = _iterate(data, state)
-    covariance = covariance * _widening(len(clicks)) ** 2
+    state, covariance = _iterate(data, state, _TOLERANCE if start is None else _GOING_ON_TOLERANCE)
+    covariance = covariance * widening(len(clicks)) ** 2
     columns = data.design.columns
     effect = state.coefficients[columns["terms"]]
     deviation = np.sqrt(np.diag(covariance)[columns["terms"]])
     return Fit(
         effect=effect,
-        low=effect - _Z * deviation,
-        high=effect + _Z * deviation,
+        low=effect - Z * deviation,
+        high=effect + Z * deviation,
         probability_positive=np.asarray(norm.cdf(effect / deviation), dtype=np.float64),
         coefficients=state.coefficients,
         covariance=covariance,
@@ -131,10 +154,51 @@ def fit(
         block_variance=state.block_variance,
         row_variance=state.row_variance,
         campaign_variance=state.campaign_variance,
+        eta=state.eta,
     )
 
 
-def _widening(messages: int) -> float:
+def leave_out(
+    learned: Fit, design: Design, clicks: Floats, recipients: Floats, *, campaign: Ints, rows: Ints
+) -> tuple[Floats, Floats]:
+    """(Effects, standard deviations) of the terms as learned from all messages but `rows`, with the variances and the
+    linearisation of the fit to all: their part is taken out of the posterior. Other arguments as they were fitted."""
+    touched = np.flatnonzero(np.isin(campaign, campaign[rows]))
+    columns = np.unique(design.matrix[touched].indices)
+    rest = np.setdiff1d(touched, rows)
+    whole, part = (
+        _information(
+            replace(learned, eta=learned.eta[some]),
+            design.matrix[some][:, columns],
+            clicks[some],
+            recipients[some],
+            campaign[some],
+        )
+        for some in (touched, rest)
+    )
+    precision, right = whole[0] - part[0], whole[1] - part[1]
+    covariance = learned.covariance / widening(len(clicks)) ** 2
+    terms = design.columns["terms"]
+    across, among = covariance[terms, columns], covariance[np.ix_(columns, columns)]
+    # (P - E A E')^-1 = C + C E (I - A E'CE)^-1 A E'C, so no matrix larger than the run's columns is inverted
+    gain = np.linalg.solve(np.eye(len(columns)) - among @ precision, across.T).T
+    effect = learned.coefficients[terms] + gain @ (precision @ learned.coefficients[columns] - right)
+    variance = np.diag(covariance)[terms] + np.einsum("ij,ij->i", gain @ precision, across)
+    return effect, np.sqrt(variance) * widening(len(clicks))
+
+
+def _information(
+    learned: Fit, matrix: Any, clicks: Floats, recipients: Floats, campaign: Ints
+) -> tuple[Floats, Floats]:
+    """What these messages, which share no campaign with others, add to the normal equations."""
+    width = matrix.shape[1]
+    if not len(clicks):
+        return np.zeros((width, width)), np.zeros(width)
+    data = _gather(clicks, recipients, Design(matrix, {}), campaign)
+    return _normal_equations(data, learned, *_linearise(data, learned))
+
+
+def widening(messages: int) -> float:
     """Factor on the standard errors: the variances are plugged in as if known, which costs most with few messages."""
     return 1.03 + 30.0 / (messages + 400.0)
 
@@ -154,7 +218,8 @@ def _one_hot(codes: Ints) -> Any:
     return sparse.csr_matrix((np.ones(len(codes)), (rows, column.ravel())), shape=(len(codes), len(levels)))
 
 
-def _design(terms: Any, context: Mapping[str, Ints], loadings: Mapping[str, Floats]) -> _Design:
+def make_design(terms: Any, context: Mapping[str, Ints], loadings: Mapping[str, Floats]) -> Design:
+    """The design of these terms in this context; see `fit` for the shapes."""
     matrix = sparse.csr_matrix(terms, dtype=np.float64)
     blocks: list[tuple[str, Any]] = [(name, _one_hot(codes)) for name, codes in context.items()]
     blocks += [(name, sparse.csr_matrix(values)) for name, values in loadings.items()]
@@ -165,10 +230,10 @@ def _design(terms: Any, context: Mapping[str, Ints], loadings: Mapping[str, Floa
         columns[name] = slice(at, at + block.shape[1])
         at += block.shape[1]
     ones = sparse.csr_matrix(np.ones((matrix.shape[0], 1)))
-    return _Design(sparse.hstack([ones, *(block for _, block in blocks)], format="csr"), columns)
+    return Design(sparse.hstack([ones, *(block for _, block in blocks)], format="csr"), columns)
 
 
-def _gather(clicks: Floats, recipients: Floats, design: _Design, campaign: Ints) -> _Data:
+def _gather(clicks: Floats, recipients: Floats, design: Design, campaign: Ints) -> _Data:
     _, group = np.unique(campaign, return_inverse=True)
     group = group.ravel().astype(np.int64)
     sizes = np.bincount(group)
@@ -195,6 +260,23 @@ def _start(data: _Data) -> _State:
     )
 
 
+def _go_on(data: _Data, state: _State, start: Start) -> _State:
+    """The state in which an earlier fit ended. What it did not know of begins as in any fit."""
+    rate = (data.clicks + 0.5) / (data.recipients + 1.0)
+    campaign_variance = start.campaign_variance or state.campaign_variance
+    return replace(
+        state,
+        eta=np.where(np.isnan(start.eta), logit(rate), start.eta),
+        block_variance={**state.block_variance, **_known(start.block_variance, state.block_variance)},
+        row_variance=start.row_variance,
+        campaign_variance=campaign_variance if data.shared.shape[0] else 0.0,
+    )
+
+
+def _known(found: Mapping[str, float], blocks: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in found.items() if name in blocks}
+
+
 def _warm_start(data: _Data, state: _State) -> _State:
     """The state after a fit to every m-th campaign, so that all the data needs only a few rounds."""
     step = -(-len(data.clicks) // _WARM_START_ROWS)
@@ -202,7 +284,7 @@ def _warm_start(data: _Data, state: _State) -> _State:
     part = _gather(
         data.clicks[rows],
         data.recipients[rows],
-        _Design(data.design.matrix[rows], data.design.columns),
+        Design(data.design.matrix[rows], data.design.columns),
         data.group[rows],
     )
     found, _ = _iterate(part, _start(part))
@@ -217,7 +299,7 @@ def _warm_start(data: _Data, state: _State) -> _State:
     )
 
 
-def _iterate(data: _Data, state: _State) -> tuple[_State, Floats]:
+def _iterate(data: _Data, state: _State, tolerance: float = _TOLERANCE) -> tuple[_State, Floats]:
     """Rounds of linearise, solve, re-estimate until the terms hold still. Returns the state and the covariance."""
     part = data.design.columns["terms"]
     covariance = np.eye(len(state.coefficients))
@@ -227,12 +309,12 @@ def _iterate(data: _Data, state: _State) -> tuple[_State, Floats]:
         state, covariance = _round(data, state, response, noise)
         scale = np.sqrt(np.diag(covariance)[part])
         moved = np.abs(state.coefficients[part] - before.coefficients[part]) / scale
-        if moved.size == 0 or moved.max() < _TOLERANCE:
+        if moved.size == 0 or moved.max() < tolerance:
             break
     return state, covariance
 
 
-def _linearise(data: _Data, state: _State) -> tuple[Floats, Floats]:
+def _linearise(data: _Data, state: _State | Fit) -> tuple[Floats, Floats]:
     """The Gaussian stand-in of each binomial count at the message's own log-odds: response and its variance."""
     rate = expit(state.eta)
     information = np.maximum(data.recipients * rate * (1 - rate), 1e-9)
@@ -262,7 +344,7 @@ def _round(data: _Data, state: _State, response: Floats, noise: Floats) -> tuple
     return _State(coefficients, state.centre, eta, blocks, row, campaign), covariance
 
 
-def _normal_equations(data: _Data, state: _State, response: Floats, noise: Floats) -> tuple[Floats, Floats]:
+def _normal_equations(data: _Data, state: _State | Fit, response: Floats, noise: Floats) -> tuple[Floats, Floats]:
     """X'V⁻¹X and X'V⁻¹z, where V = diag(noise + s2) + t2 within each campaign (Woodbury)."""
     variance = noise + state.row_variance
     # a campaign of one message needs no algebra: its effect is only more variance

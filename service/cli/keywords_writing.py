@@ -17,7 +17,8 @@ from keywords.copy.suggestion import Mode, Suggestion, Suggestions, suggest
 from keywords.effects.current import current_learning
 from keywords.effects.prediction import Prediction, Situation
 from keywords.text.tokenizer import shared_tokenizer
-from service.cli.context import opened_database, print_json, settings_for_command
+from service.cli.context import print_json, settings_for_command
+from service.cli.learned import learned_database
 from store.clock import system_clock
 from store.engine import reading, transaction
 from store.errors import BadInput
@@ -45,9 +46,9 @@ def suggest_command(
     settings = settings_for_command()
     tokenizer = shared_tokenizer()
     mode: Mode = "explore" if explore else "safe"
-    with opened_database(settings) as engine:
+    with learned_database(settings) as engine:
         with reading(engine) as session:
-            learning = current_learning(session, tokenizer, settings.zone)
+            learning = current_learning(session)
         found = suggest(theme, learning, tokenizer, np.random.default_rng(seed), mode=mode, count=count)
         with transaction(engine) as session:
             log_shown(session, shown_of(found), theme=theme, mode=mode, by="command line", now=system_clock())
@@ -68,8 +69,8 @@ def score_command(
     settings = settings_for_command()
     tokenizer = shared_tokenizer()
     situation = Situation.at(moment_of(at), settings.zone, segment=segment, theme=theme)
-    with opened_database(settings) as engine, reading(engine) as session:
-        found = score(text, current_learning(session, tokenizer, settings.zone), tokenizer, situation)
+    with learned_database(settings) as engine, reading(engine) as session:
+        found = score(text, current_learning(session), tokenizer, situation)
     if as_json:
         print_json(asdict(found))
     else:

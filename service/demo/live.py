@@ -20,8 +20,7 @@ from campaigns.planning.plan import Plan, create_campaign, one_step
 from campaigns.planning.schedule import campaign_by_id
 from campaigns.results.runs import RunResults, campaign_results
 from keywords.copy.suggestion import suggest
-from keywords.effects.learning import learn
-from keywords.effects.messages import stored_messages
+from keywords.effects.stored import renew_learning, require_learning
 from keywords.text.tokenizer import Tokenizer
 from service.demo.copywriting import SHOP
 from service.demo.past import take_orders
@@ -98,8 +97,9 @@ def _wait_until_served(stage: Stage, child: subprocess.Popen[bytes]) -> None:
 def suggested_text(stage: Stage, seed: int) -> str:
     """Copy made of what the past has taught: the phrases that promise most for the theme."""
     tokenizer = Tokenizer()
+    renew_learning(stage.engine, tokenizer, zone=stage.settings.zone, clock=stage.clock)
     with reading(stage.engine) as session:
-        learning = learn(stored_messages(session, stage.settings.zone), tokenizer)
+        learning = require_learning(session).learning
     found = suggest(LIVE_THEME, learning, tokenizer, np.random.default_rng(seed))
     best = [term.text for term in found.terms[:3]]
     return f"【{LIVE_THEME}】{'、'.join(best)}！{{{{ name or '您' }}}}，點這裡 👉 {SHOP}/live?utm_source=line"

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session
 
 from campaigns.results.runs import RunResults, campaign_results, results_of
+from keywords.effects.stored import renew_learning
 from keywords.report import TermRow, make_report
 from keywords.text.tokenizer import Tokenizer
 from segmentation.history import segment_counts
@@ -21,6 +22,7 @@ from segmentation.models import MODELS
 from service.demo.stage import Stage
 from simulator.ledger import Accepted
 from simulator.population import truth
+from store.clock import system_clock
 from store.engine import reading, table_of
 from store.models import BehaviourEvent, Campaign, CampaignRun, Customer, SalesOrder
 
@@ -31,10 +33,11 @@ def figures(stage: Stage, live_campaign_id: int) -> dict[str, Any]:
     """All figures as plain values: counts, segments, deliveries of all runs, the live campaign, the top terms."""
     with stage.thread.platform.lock:
         ledger = list(stage.thread.platform.channels[0].ledger.entries)
+    renew_learning(stage.engine, Tokenizer(), zone=stage.settings.zone, clock=system_clock)
     with reading(stage.engine) as session:
         run_ids = list(session.scalars(select(table_of(CampaignRun).c.id)))
         everything = results_of(session, run_ids)
-        report = make_report(session, Tokenizer(), stage.settings.zone)
+        report = make_report(session)
         live = campaign_results(session, live_campaign_id)
         known = [row for row in report.terms if row.term in truth()]
         return {

@@ -49,6 +49,7 @@ from store.models.findings import (
     CustomerSegment,
     CustomerTag,
     DemandReport,
+    KeywordLearning,
     KeywordSuggestion,
     PredictionRun,
     Rule,
@@ -57,6 +58,7 @@ from store.models.findings import (
     SegmentSizeOnDay,
     Tag,
     TagCheck,
+    TextCut,
 )
 from store.models.people import (
     Channel,
@@ -85,6 +87,7 @@ __all__ = [
     "DemandReport",
     "Enrolment",
     "Heartbeat",
+    "KeywordLearning",
     "KeywordSuggestion",
     "Lease",
     "LineAccount",
@@ -111,6 +114,7 @@ __all__ = [
     "SendPace",
     "Tag",
     "TagCheck",
+    "TextCut",
     "TrackedLink",
     "UnitStatistic",
     "Variant",

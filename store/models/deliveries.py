@@ -92,18 +92,22 @@ class Click(Row, table=True):
 class MessageResult(Row, table=True):
     """What one message brought from one segment: the unit that keyword effects are learned from. Rebuildable.
 
-    Written by campaigns/results/learning.py, read by keywords/effects/messages.py.
+    Written by campaigns/results/learning.py, read by keywords/effects/results.py.
     """
+
+    __table_args__ = (Index(None, "changed_at", "recipients", "clicks"),)  # "did anything change" reads only this
 
     run_id: int = ref("campaign_run.id", primary_key=True)
     variant_id: int = ref("variant.id", primary_key=True)
     segment: str = Field(primary_key=True)  # the recipients' rfm8 when the audience was frozen; "none" without one
     theme: str | None = None
     channel: str
+    format: str = Field(default="", sa_column_kwargs={"server_default": ""})  # its messages' types: "text+flex"
     message_text: str = Field(sa_type=Text)  # the words as written, fields not yet filled in
     sent_at: datetime = Field(sa_type=UTCDateTime)
     recipients: int  # accepted by LINE
     clicks: int  # unique people among them who tapped
+    changed_at: datetime = Field(sa_type=UTCDateTime)  # when a figure of it last became another
 
 
 class RunTally(Row, table=True):

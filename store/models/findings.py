@@ -5,7 +5,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import JSON, Index, Text, text
+from sqlalchemy import JSON, Index, LargeBinary, Text, text
 from sqlmodel import Field
 
 from store.models.base import Row, json_of, key, ref
@@ -247,3 +247,26 @@ class KeywordSuggestion(Row, table=True):
     words: str = Field(sa_type=Text)
     terms: list[str] = json_of(list)  # of the model, whose effects it adds
     propensity: float  # 0..1, above 0
+
+
+class TextCut(Row, table=True):
+    """The terms that a message's text was cut into, so that it is cut once. Rebuildable; see keywords/text/cuts.py."""
+
+    text_key: str = Field(primary_key=True)  # a hash of the text
+    cut_with: str  # the state of the tokenizer and its words; another one, and the text is cut anew
+    terms: list[str] = json_of(list)  # in order; "" stands where two do not touch
+    opening: int  # so many of them are in the text's opening
+
+
+class KeywordLearning(Row, table=True):
+    """What all message results taught when they last changed: one row. Rebuildable; see keywords/effects/stored.py."""
+
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})  # always 1
+    computed_at: datetime = Field(sa_type=UTCDateTime)
+    cut_with: str
+    zone: str  # the hours and weekdays are of
+    result_count: int = Field(sa_type=BigId)  # of the results it was learned from, as their sums
+    recipients: int = Field(sa_type=BigId)
+    clicks: int = Field(sa_type=BigId)
+    newest_change: datetime = Field(sa_type=UTCDateTime)
+    state: bytes = Field(sa_type=LargeBinary)  # an npz file

@@ -16,7 +16,9 @@ from campaigns.results.catch_up import catch_up
 from console.keywords import CHART_WIDTH, draw
 from console.pages import create_console
 from console.words import ENGLISH, STATES
+from keywords.effects.stored import renew_learning
 from keywords.report import TermRow
+from keywords.text.tokenizer import shared_tokenizer
 from store.changes import note_responses
 from store.engine import table_of, transaction
 from store.models import (
@@ -244,8 +246,11 @@ def test_the_keyword_page_draws_what_was_learned(client: FlaskClient, engine: En
                     sent_at=moment,
                     recipients=2000,
                     clicks=300 if good else 60,
+                    changed_at=moment,
                 )
             )
+    assert "<svg" not in page(client, "/console/keywords")  # no page fits anything: the worker does
+    renew_learning(engine, shared_tokenizer(), zone=ZoneInfo("Asia/Taipei"), clock=lambda: at)
     text = page(client, "/console/keywords")
     assert "<svg" in text
     assert "下殺" in text
@@ -256,6 +261,10 @@ def test_the_keyword_page_draws_what_was_learned(client: FlaskClient, engine: En
     assert "可以改試" in scored
     assert "<script" not in scored
     assert "Score my copy" in page(client, "/console/keywords?lang=en&" + urlencode({**asked, "at": "soon"}))
+    assert "2026-10-01 08:00" in text  # when it was computed, in the brand's time
+    taught = page(client, f"/console/campaigns/{campaign.id}")
+    assert "這次發送教了什麼" in taught
+    assert "圍巾" in taught
 
 
 def _row(effect: float, low: float, high: float) -> TermRow:

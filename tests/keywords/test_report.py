@@ -11,13 +11,18 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from pyarrow import parquet
 from scipy.special import expit
+from sqlalchemy import Engine
 from sqlmodel import Session
 
 from keywords.effects.learning import NothingToLearn, learn
-from keywords.effects.messages import read_messages, stored_messages
+from keywords.effects.messages import read_messages
+from keywords.effects.results import messages_of, read_results
+from keywords.effects.stored import renew_learning
+from keywords.effects.vocabulary import MIN_MESSAGES
 from keywords.report import RANK_COLUMNS, make_report, rank_file
 from keywords.text.tokenizer import shared_tokenizer
-from keywords.text.vocabulary import MIN_MESSAGES, terms_of
+from keywords.text.vocabulary import terms_of
+from store.engine import reading, transaction
 from store.errors import BadInput
 from store.models import MessageResult
 from tests.factories import make_campaign, make_channel, make_run
@@ -53,16 +58,25 @@ def store_results(session: Session, count: int, *, theme: str = "冬季") -> Non
                     sent_at=moment,
                     recipients=4_000,
                     clicks=clicks,
+                    changed_at=moment,
                 )
             )
     session.flush()
 
 
-def test_the_report_credits_the_offer_and_not_the_audience(session: Session) -> None:
-    store_results(session, 60)
-    report = make_report(session, shared_tokenizer(), TAIPEI)
+def learned(engine: Engine) -> None:
+    """As the worker does."""
+    renew_learning(engine, shared_tokenizer(), zone=TAIPEI, clock=lambda: MONDAY)
+
+
+def test_the_report_credits_the_offer_and_not_the_audience(engine: Engine) -> None:
+    with transaction(engine) as session:
+        store_results(session, 60)
+    learned(engine)
+    with reading(engine) as session:
+        report = make_report(session)
     by_term = {row.term: row for row in report.terms}
-    assert report.messages == 60
+    assert (report.messages, report.computed_at) == (60, MONDAY)
     assert by_term["買一送一"].low > 0
     assert by_term["買一送一"].messages == 30
     assert abs(by_term["免運"].effect) < 0.1
@@ -70,29 +84,32 @@ def test_the_report_credits_the_offer_and_not_the_audience(session: Session) -> 
     assert [row.effect for row in report.terms] == sorted((row.effect for row in report.terms), reverse=True)
 
 
-def test_a_report_on_a_theme_or_segment_counts_only_its_own_results(session: Session) -> None:
-    store_results(session, 20, theme="冬季")
-    store_results(session, 10, theme="夏季")
-    tokenizer = shared_tokenizer()
-    assert make_report(session, tokenizer, TAIPEI, theme="夏季").messages == 10
-    everything = make_report(session, tokenizer, TAIPEI)
-    parts = [
-        make_report(session, tokenizer, TAIPEI, segment=segment) for segment in ("important_value", "ordinary_win_back")
-    ]
-    assert everything.clicks == sum(part.clicks for part in parts)
-    with pytest.raises(NothingToLearn):
-        make_report(session, tokenizer, TAIPEI, theme="秋季")
+def test_a_report_on_a_theme_or_segment_counts_only_its_own_results(engine: Engine) -> None:
+    with transaction(engine) as session:
+        store_results(session, 20, theme="冬季")
+        store_results(session, 10, theme="夏季")
+    learned(engine)
+    with reading(engine) as session:
+        assert make_report(session, theme="夏季").messages == 10
+        everything = make_report(session)
+        parts = [make_report(session, segment=segment) for segment in ("important_value", "ordinary_win_back")]
+        assert everything.clicks == sum(part.clicks for part in parts)
+        with pytest.raises(NothingToLearn):
+            make_report(session, theme="秋季")
 
 
 def test_hours_and_weekdays_are_those_of_the_brands_zone(session: Session) -> None:
     store_results(session, 1)
-    messages = stored_messages(session, TAIPEI)
-    assert (messages.hour[0], messages.weekday[0]) == (12, 0)
+    messages = messages_of(read_results(session)[0], TAIPEI)
+    assert (messages.hour[0], messages.weekday[0], messages.day[0]) == (12, 0, 20_759)
 
 
-def test_terms_used_too_few_times_are_offered_to_try(session: Session) -> None:
-    store_results(session, 10)
-    report = make_report(session, shared_tokenizer(), TAIPEI)
+def test_terms_used_too_few_times_are_offered_to_try(engine: Engine) -> None:
+    with transaction(engine) as session:
+        store_results(session, 10)
+    learned(engine)
+    with reading(engine) as session:
+        report = make_report(session)
     assert "宅配" in {row.term for row in report.to_try}
     assert all(row.messages < 8 for row in report.to_try)
 

@@ -24,6 +24,7 @@ from store.models import (
     CustomerSegment,
     CustomerTag,
     Delivery,
+    MessageResult,
     Narrowcast,
     SegmentChange,
     SegmentRun,
@@ -215,6 +216,25 @@ def test_narrowcasts_of_before_are_those_of_the_plain_versions(empty_engine: Eng
         session.add(Narrowcast(**one, language="en", upload_size=1, retry_key="k2"))  # one beside it
     with pytest.raises(IntegrityError), transaction(empty_engine) as session:
         session.add(Narrowcast(**one, language="en", upload_size=1, retry_key="k3"))
+
+
+def test_results_of_a_variant_get_its_format_and_count_as_changed_when_they_were_sent(empty_engine: Engine) -> None:
+    upgrade(empty_engine, "0001")
+    with empty_engine.begin() as connection:
+        fill_0001(connection)
+    upgrade(empty_engine, "0003")
+    said = [{"variant_id": 1, "messages": [{"type": "textV2"}, {"type": "flex"}]}]
+    with empty_engine.begin() as connection:
+        connection.execute(text("UPDATE campaign_run SET variants = :said"), {"said": json.dumps(said)})
+        variant_id = connection.execute(text("SELECT id FROM variant")).scalar_one()
+        assert variant_id == 1
+        row = {"run_id": 9, "variant_id": 1, "segment": "none", "channel": "main", "message_text": "去屑"}
+        put(connection, "message_result", **row, sent_at=AT, recipients=5, clicks=2)
+    upgrade(empty_engine)
+    with reading(empty_engine) as session:
+        kept = session.scalars(select(MessageResult)).one()
+    assert (kept.format, kept.message_text, kept.recipients, kept.clicks) == ("flex+text", "去屑", 5, 2)
+    assert kept.changed_at == kept.sent_at
 
 
 def test_an_id_of_the_log_or_of_the_history_is_never_given_twice(

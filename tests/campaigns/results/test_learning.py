@@ -1,23 +1,24 @@
 """What keywords learn from: per variant and segment, renewed, and complete."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 
 from campaigns.results.learning import count_message_results, store_message_results
-from keywords.effects.messages import stored_messages
+from keywords.effects.results import messages_of, read_results
 from store.engine import reading, table_of, transaction
 from store.models import MessageResult
 from tests.campaigns.results.conftest import DAY, Story
 
 
-def renewed(story: Story) -> list[Any]:
+def renewed(story: Story, later: timedelta = timedelta()) -> list[Any]:
     story.catch_up()
     result = table_of(MessageResult)
     with transaction(story.engine) as session:
-        store_message_results(session, count_message_results(session, now=story.at + DAY))
+        store_message_results(session, count_message_results(session, now=story.at + DAY + later))
         return list(session.execute(select(result).order_by(result.c.variant_id, result.c.segment)).all())
 
 
@@ -31,9 +32,11 @@ def test_it_is_renewed_and_complete(story: Story) -> None:
     story.tap(run, other, kind="robot")
     first = renewed(story)
     assert [(r.segment, r.recipients, r.clicks) for r in first] == [("important_value", 2, 1), ("none", 1, 0)]
-    assert {(r.theme, r.message_text, r.sent_at) for r in first} == {("冬季", "發熱衣", story.at)}
+    assert {(r.theme, r.message_text, r.format, r.sent_at) for r in first} == {("冬季", "發熱衣", "text", story.at)}
     story.tap(run, nobody)
-    assert [(r.recipients, r.clicks) for r in renewed(story)] == [(2, 1), (1, 1)]
+    second = renewed(story, later=DAY)
+    assert [(r.recipients, r.clicks) for r in second] == [(2, 1), (1, 1)]
+    assert [r.changed_at - story.at for r in second] == [DAY, 2 * DAY]  # what is as it was keeps its time
 
 
 def test_the_variants_of_a_run_are_messages_of_their_own_in_one_campaign(story: Story) -> None:
@@ -47,10 +50,11 @@ def test_the_variants_of_a_run_are_messages_of_their_own_in_one_campaign(story: 
         (other, "羽絨外套B", 1, 0),
     ]
     with reading(story.engine) as session:
-        messages = stored_messages(session, ZoneInfo("Asia/Taipei"))
+        results, texts = read_results(session)
+        messages = messages_of(results, ZoneInfo("Asia/Taipei"))
     assert len(set(messages.message.tolist())) == 2
     assert len(set(messages.campaign.tolist())) == 1  # so that a term in one of them counts as an experiment
-    assert sorted(messages.texts) == ["發熱衣", "羽絨外套B"]
+    assert sorted(texts[key] for key in messages.texts) == ["發熱衣", "羽絨外套B"]
 
 
 def test_two_workers_may_store_it_at_once(story: Story, in_threads: Callable[..., None]) -> None:
