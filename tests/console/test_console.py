@@ -254,6 +254,10 @@ def test_the_keyword_page_draws_what_was_learned(client: FlaskClient, engine: En
     text = page(client, "/console/keywords")
     assert "<svg" in text
     assert "下殺" in text
+    assert "2026-10-01 08:00" in text  # when it was computed, in the brand's time
+    taught = page(client, f"/console/campaigns/{campaign.id}")
+    assert "這次發送教了什麼" in taught
+    assert "圍巾" in taught
     asked = {"text": f"圍巾 駱馬 {EVIL}", "segment": "important_value", "theme": "冬季", "at": "2026-12-01T20:00"}
     scored = page(client, "/console/keywords?" + urlencode(asked))
     assert "預測點擊率" in scored
@@ -261,10 +265,6 @@ def test_the_keyword_page_draws_what_was_learned(client: FlaskClient, engine: En
     assert "可以改試" in scored
     assert "<script" not in scored
     assert "Score my copy" in page(client, "/console/keywords?lang=en&" + urlencode({**asked, "at": "soon"}))
-    assert "2026-10-01 08:00" in text  # when it was computed, in the brand's time
-    taught = page(client, f"/console/campaigns/{campaign.id}")
-    assert "這次發送教了什麼" in taught
-    assert "圍巾" in taught
 
 
 def _row(effect: float, low: float, high: float) -> TermRow:

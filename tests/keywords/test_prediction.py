@@ -33,11 +33,15 @@ def learning_of(truth: Truth, rows: NDArray[np.int64]) -> Learning:
         theme_names=[f"x{i}" for i in range(8)],
         channel=nought,
         channel_names=["main"],
+        format=nought,
+        format_names=["text"],
+        day=nought,
         hour=truth.hour[rows],
         weekday=truth.weekday[rows],
         recipients=truth.recipients[rows],
         clicks=truth.clicks[rows],
         left_out=0,
+        run=nought,
     )
     present = sparse.csr_matrix(truth.terms[rows])
     context = {name: getattr(messages, name) for name in ("segment", "theme", "hour", "weekday", "channel")}
