@@ -15,7 +15,7 @@ from keywords.report import Report, TermRow, make_report, rank_file
 from keywords.text.normal import visible
 from keywords.text.tokenizer import Tokenizer, shared_tokenizer
 from service.cli import keywords_copy, keywords_writing
-from service.cli.context import opened_database, print_json, settings_for_command
+from service.cli.context import print_json, settings_for_command
 from service.cli.keywords_writing import AsJson, interval, odds
 from service.cli.learned import learned_database
 from store.engine import reading

@@ -27,6 +27,7 @@ from keywords.effects.prediction import Situation
 from keywords.text.tokenizer import shared_tokenizer
 from service.cli.context import opened_database, print_json, settings_for_command
 from service.cli.keywords_writing import AsJson, At, Segment, moment_of, odds, rate_words
+from service.cli.learned import learned_database
 from service.settings import Settings
 from store.clock import system_clock
 from store.engine import reading, transaction
@@ -64,7 +65,7 @@ def copy_command(
     settings = settings_for_command()
     mode: Mode = "explore" if explore else "safe"
     wanted = Wanted(Situation.at(moment_of(at), settings.zone, segment=segment, theme=theme), form, count, mode)
-    with opened_database(settings) as engine:
+    with learned_database(settings) as engine:
         given = Given(shared_tokenizer(), theme, tuple(offer or ()), tuple(product or ()))
         learning, ground = _read(engine, settings, given, segment, system_clock())
         lines = compose(wanted, learning, ground, np.random.default_rng(seed))
@@ -123,7 +124,7 @@ def _read(
         rules = read_settings(session)
         since = now - timedelta(days=rules.worn_days)
         recent = recent_texts(session, given.tokenizer, since=since, segment=segment)
-        return current_learning(session, given.tokenizer, settings.zone), Ground(given, rules, recent)
+        return current_learning(session), Ground(given, rules, recent)
 
 
 def _ask_writer(
