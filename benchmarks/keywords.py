@@ -7,7 +7,7 @@ import random
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,8 @@ SPEARMAN_GOALS = {
 MARGIN = 0.25
 PRECISION_GOAL, UNKNOWN_THEME_GOAL = 0.85, 0.87
 FIT_SECONDS, FIT_MEGABYTES, CHARACTERS_PER_SECOND = 5.0, 1000.0, 100_000.0
-F1_GOAL = 0.88
+F1_GOAL = 0.90
+_SIGNS = "，！：-。？、"
 GOLD = Path(__file__).parent / "keywords_gold.txt"
 Span = tuple[int, int]
 _FULL_FIT = Scenario(100_000, terms=100)
@@ -146,23 +147,27 @@ def _large_fit() -> list[Figure]:
     ]
 
 
-def gold_lines() -> list[list[str]]:
-    """The hand-segmented lines, each as its words."""
-    lines = GOLD.read_text(encoding="utf-8").splitlines()
-    return [[word.replace("‿", " ") for word in line.split()] for line in lines if line[:1] != "#"]
+def gold_lines() -> tuple[list[list[str]], list[list[str]]]:
+    """The hand-segmented lines, each as its words: those the lexicon was written from, and those written after it."""
+    before, after = GOLD.read_text(encoding="utf-8").split("# AFTER THE LEXICON")
+    first, second = (
+        [[word.replace("‿", " ") for word in line.split()] for line in text.splitlines()[1:] if line[:1] != "#"]
+        for text in (before, after)
+    )
+    return first, second
 
 
-def span_f1(tokenizer: Tokenizer) -> float:
-    """F1 of word spans over the gold lines, punctuation left out."""
+def span_f1(tokenizer: Tokenizer, lines: Sequence[Sequence[str]]) -> float:
+    """F1 of word spans over such lines, punctuation left out."""
     right = found = wanted = 0
-    for words in gold_lines():
+    for words in lines:
         line = "".join(words)
         truth: set[Span] = set()
         at = 0
         for word in words:
             truth.add((at, at + len(word)))
             at += len(word)
-        truth = {(a, b) for a, b in truth if line[a:b] not in "，！：-"}
+        truth = {(a, b) for a, b in truth if line[a:b] not in _SIGNS}
         mine = {(t.start, t.end) for t in tokenizer.tokenize(line) if t.kind is not Kind.MARK}
         right, found, wanted = right + len(truth & mine), found + len(mine), wanted + len(truth)
     precision, recall = right / found, right / wanted
@@ -170,22 +175,24 @@ def span_f1(tokenizer: Tokenizer) -> float:
 
 
 def _cutting() -> list[Figure]:
-    with_lexicon, without = span_f1(shared_tokenizer()), span_f1(Tokenizer(lexicon=()))
-    # the same people wrote the lines and the lexicon, so this is an upper bound
-    name = f"keywords: span F1 on {len(gold_lines())} hand-segmented lines"
-    met = with_lexicon >= F1_GOAL
-    return [
-        Figure(
-            name,
-            with_lexicon,
-            "",
-            peer="without lexicon",
-            peer_value=without,
-            goal=f">= {F1_GOAL}",
-            met=met,
-        ),
-        _tokenizer_speed(),
-    ]
+    """The first lines' figure is an upper bound: the same people wrote them and the lexicon."""
+    first, second = gold_lines()
+    with_lexicon, without = shared_tokenizer(), Tokenizer(lexicon=())
+    figures = []
+    for name, lines in (("", [*first, *second]), (" before the lexicon", first), (" after it", second)):
+        f1 = span_f1(with_lexicon, lines)
+        figures.append(
+            Figure(
+                f"keywords: span F1 on {len(lines)} hand-segmented lines{name}",
+                f1,
+                "",
+                peer="without lexicon",
+                peer_value=span_f1(without, lines),
+                goal=f">= {F1_GOAL}",
+                met=f1 >= F1_GOAL,
+            )
+        )
+    return [*figures, _tokenizer_speed()]
 
 
 def _tokenizer_speed() -> Figure:

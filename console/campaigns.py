@@ -5,7 +5,7 @@ from datetime import datetime
 from math import exp
 from zoneinfo import ZoneInfo
 
-from flask import Blueprint, g, render_template, request
+from flask import Blueprint, render_template, request
 from sqlalchemy import Engine, func, select
 from sqlmodel import Session
 
@@ -17,9 +17,9 @@ from campaigns.results.exploration import explored
 from campaigns.results.runs import STATES, Part, RunResults, results_by_run, runs_of
 from campaigns.results.runs import together as summed_up
 from campaigns.settings import read_settings
+from console.segment_words import segment_words
 from keywords.effects.lessons import Lesson, lessons_of
 from keywords.effects.stored import stored_learning
-from segmentation.models import MODELS
 from store.clock import Clock
 from store.engine import reading, table_of
 from store.errors import NotFound
@@ -85,7 +85,7 @@ def add_pages(blueprint: Blueprint, engine: Engine, zone: ZoneInfo, clock: Clock
                 arms=newest_comparison(session, runs),
                 cost=sum_of(costs_of(session, runs, zone).values()),
                 variant_rows=_variant_rows(runs, results),
-                segment_rows=[(key, _segment_words(key), part) for key, part in results.segments.items()],
+                segment_rows=[(key, segment_words(key), part) for key, part in results.segments.items()],
                 runs=[(r, found[r.id or 0]) for r in runs[:RUNS_SHOWN]],
                 states=STATES,
                 taught=_taught(session, runs),
@@ -105,10 +105,3 @@ def _taught(session: Session, runs: list[CampaignRun]) -> Taught | None:
         return None
     found = ((one, lessons_of(stored.learning, one.id or 0)) for one in runs[:RUNS_SHOWN])
     return next((Taught(one, stored.computed_at, some[:LESSONS_SHOWN]) for one, some in found if some), None)
-
-
-def _segment_words(name: str) -> str:
-    segment = next((one for one in MODELS["rfm8"] if one.name == name), None)
-    if segment is None:
-        return "–"
-    return segment.chinese if g.language == "zh" else segment.name.replace("_", " ")

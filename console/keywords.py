@@ -10,6 +10,7 @@ from flask import Blueprint, render_template, request
 from sqlalchemy import Engine
 from sqlmodel import Session
 
+from console.segment_words import segment_words
 from keywords.copy.score import Score, score
 from keywords.effects.current import current_learning
 from keywords.effects.learning import NothingToLearn
@@ -19,6 +20,7 @@ from keywords.text.tokenizer import shared_tokenizer
 from segmentation.models import RFM8
 from store.engine import reading
 
+TRENDS = {"rising": "上升", "fading": "下降", "worn": "疲乏"}
 SHOWN = 15  # best and worst, each
 CHART_WIDTH, ROW_HEIGHT = 320, 22  # units of the drawing
 MAX_TEXT = 500  # characters of a text to judge: it travels in the address
@@ -59,6 +61,9 @@ def add_pages(blueprint: Blueprint, engine: Engine, zone: ZoneInfo) -> None:
             to_try=report.to_try[:SHOWN],
             width=CHART_WIDTH,
             row_height=ROW_HEIGHT,
+            exp=exp,
+            TRENDS=TRENDS,
+            segment_words=segment_words,
             scored=scored,
             **_form(),
         )

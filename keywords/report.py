@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from pyarrow import csv, parquet
 from sqlmodel import Session
 
+from keywords.effects.deviations import Deviations
 from keywords.effects.learning import Learning, learn, learn_from_cuts
 from keywords.effects.messages import Messages, read_messages
 from keywords.effects.stored import require_learning
@@ -20,6 +22,17 @@ from store.errors import BadInput
 
 ENOUGH_MESSAGES = 8  # below it, a term whose interval still spans nil is one to try
 RANK_COLUMNS = ("term", "effect", "low", "high", "messages", "clicks", "experiments")
+MORE_COLUMNS = ("ab_effect", "ab_low", "ab_high", "is_disputed", "trend")  # after them
+
+
+@dataclass(frozen=True)
+class SegmentEffect:
+    """A term's effect in one segment: log-odds with their 90 % interval."""
+
+    segment: str
+    effect: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,12 @@ class TermRow:
     recipients: int
     clicks: int
     experiments: int  # campaigns that sent one segment variants with and without it
+    ab_effect: float | None = None  # by those variants alone; None: there are none, like the next two
+    ab_low: float | None = None
+    ab_high: float | None = None
+    is_disputed: bool = False  # the variants say something else than all messages do, by more than two standard errors
+    trend: str = ""  # rising | fading | worn (by repetition); "": neither is proven
+    segments: tuple[SegmentEffect, ...] = ()  # where the data carries it; the most different from the main effect first
 
 
 @dataclass(frozen=True)
@@ -65,9 +84,43 @@ def term_rows(learning: Learning) -> list[TermRow]:
             recipients=int(learning.recipient_count[i]),
             clicks=int(learning.click_count[i]),
             experiments=int(learning.experiment_count[i]),
+            **_beside(learning, int(i)),
         )
         for i in order
     ]
+
+
+def _beside(learning: Learning, place: int) -> dict[str, Any]:
+    """What there is beside a term's effect."""
+    tried, apart = learning.experiments, learning.deviations
+    if tried is None or apart is None:
+        return {}
+    by_variants = (_known(values[place]) for values in (tried.effect, tried.low, tried.high))
+    segments = [
+        SegmentEffect(name, *(float(values[row, place]) for values in vars(apart.by_segment).values()))
+        for row, name in enumerate(learning.messages.segment_names)
+        if not np.isnan(apart.by_segment.effect[row, place])
+    ]
+    main = float(learning.fit.effect[place])
+    return {
+        **dict(zip(("ab_effect", "ab_low", "ab_high"), by_variants, strict=True)),
+        "is_disputed": bool(tried.is_disputed[place]),
+        "trend": _trend(apart, place),
+        "segments": tuple(sorted(segments, key=lambda one: -abs(one.effect - main))),
+    }
+
+
+def _trend(apart: Deviations, place: int) -> str:
+    """Worn goes first: it is something to be done about (use it less)."""
+    if apart.wear.high[place] < 0:
+        return "worn"
+    if apart.trend.low[place] > 0:
+        return "rising"
+    return "fading" if apart.trend.high[place] < 0 else ""
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def make_report(session: Session, *, theme: str | None = None, segment: str | None = None) -> Report:
@@ -106,7 +159,8 @@ def _chosen(messages: Messages, theme: str | None, segment: str | None) -> NDArr
 
 
 def rank_file(messages: Path, out: Path, tokenizer: Tokenizer, zone: ZoneInfo) -> Learning:
-    """Rank the terms of a file of messages into another, CSV or Parquet by the names' endings; columns RANK_COLUMNS.
+    """Rank the terms of a file of messages into another, CSV or Parquet by the names' endings; columns RANK_COLUMNS and
+    MORE_COLUMNS.
 
     Returns what was learned. Raises BadInput (see `read_messages`), also for an `out` that can't be written.
     """
@@ -118,9 +172,12 @@ def rank_file(messages: Path, out: Path, tokenizer: Tokenizer, zone: ZoneInfo) -
 
 
 def _write(rows: Sequence[TermRow], out: Path) -> None:
-    kinds = {"term": pa.string(), "effect": pa.float64(), "low": pa.float64(), "high": pa.float64()}
+    numbers = ("effect", "low", "high", "ab_effect", "ab_low", "ab_high")
+    kinds = {"term": pa.string(), "trend": pa.string(), "is_disputed": pa.bool_()}
+    kinds |= dict.fromkeys(numbers, pa.float64())
+    names = (*RANK_COLUMNS, *MORE_COLUMNS)
     table = pa.table(
-        {name: pa.array([getattr(row, name) for row in rows], kinds.get(name, pa.int64())) for name in RANK_COLUMNS}
+        {name: pa.array([getattr(row, name) for row in rows], kinds.get(name, pa.int64())) for name in names}
     )
     try:
         if out.suffix.lower() == ".csv":

@@ -1,5 +1,6 @@
 """From messages to what each term adds: the fit, and the counts beside it. Nothing is read or written."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from keywords.effects.deviations import Deviations, deviations
+from keywords.effects.experiments import Experiments, within_experiments
 from keywords.effects.messages import Messages
 from keywords.effects.ranking import Design, Fit, Start, fit_design, make_design
 from keywords.effects.topics import topic_shares
-from keywords.effects.vocabulary import distinct_count, membership, vocabulary
+from keywords.effects.vocabulary import distinct_count, membership, opening_terms, vocabulary
 from keywords.text.cuts import Cuts, cut_texts
 from keywords.text.tokenizer import Tokenizer
+from keywords.text.vocabulary import is_class
 from store.errors import BadInput
 
 
@@ -33,6 +37,9 @@ class Learning:
     recipient_count: NDArray[np.int64]
     click_count: NDArray[np.int64]
     experiment_count: NDArray[np.int64]  # campaigns that sent one segment variants with and without it
+    opening: NDArray[np.float64] | None = None  # of each message, see opening_terms
+    experiments: Experiments | None = None  # what variants alone say
+    deviations: Deviations | None = None  # by segment, over time
 
     def place(self, term: str) -> int | None:
         """Where `term` stands in `terms`; None for one never used often enough."""
@@ -54,37 +61,54 @@ def learn_from_cuts(messages: Messages, cuts: Cuts, start: Start | None = None) 
     if not len(messages):
         raise NothingToLearn("no message has both recipients and known clicks, so nothing can be learned yet")
     terms, present = vocabulary(messages, cuts)
-    design = design_of(messages, present)
+    opening = opening_terms(messages, cuts, present, terms)
+    design = design_of(messages, terms, present, opening)
     counts = messages.clicks, messages.recipients
+    found = fit_design(*counts, design, campaign=messages.campaign, start=start)
+    _, cell = np.unique(messages.campaign * (messages.segment.max() + 1) + messages.segment, return_inverse=True)
+    cell = cell.ravel().astype(np.int64)
+    experiment_count = _experiments(cell, messages.campaign, present)
     return Learning(
         messages=messages,
         terms=terms,
         present=present,
-        fit=fit_design(*counts, design, campaign=messages.campaign, start=start),
+        fit=found,
         message_count=distinct_count(present, messages.message),
         recipient_count=np.asarray(present.T @ messages.recipients).astype(np.int64),
         click_count=np.asarray(present.T @ messages.clicks).astype(np.int64),
-        experiment_count=_experiments(messages, present),
+        experiment_count=experiment_count,
+        opening=opening,
+        experiments=within_experiments(found, *counts, present, cell=cell, tried=experiment_count > 0),
+        deviations=deviations(messages, present, design, found),
     )
 
 
-def design_of(messages: Messages, present: Any) -> Design:
-    """What the effects are adjusted for, beside the terms themselves."""
-    context = {name: getattr(messages, name) for name in ("segment", "hour", "weekday", "channel")}
+def design_of(messages: Messages, terms: Sequence[str], present: Any, opening: NDArray[np.float64] | None) -> Design:
+    """What the effects are adjusted for, beside the terms themselves: to whom, when, where, in which format, about
+    what, and how many terms come first in the text. Offers' classes (their depth) are shrunk apart from words."""
+    context = {name: getattr(messages, name) for name in ("segment", "hour", "weekday", "channel", "format")}
     loadings = {}
+    if opening is not None:
+        loadings["opening"] = opening[:, None]
     if messages.theme is None:
         loadings["topic"] = topic_shares(present)
     else:
         context["theme"] = messages.theme
-    return make_design(present, context, loadings)
+    offers = np.array([is_class(term) for term in terms], dtype=np.bool_)
+    return make_design(present, context, loadings, {"offer": offers})
 
 
-def _experiments(messages: Messages, present: Any) -> NDArray[np.int64]:
-    cells, cell = np.unique(np.stack([messages.campaign, messages.segment]), axis=1, return_inverse=True)
-    cell = cell.ravel().astype(np.int64)
-    with_term = sparse.csr_matrix(membership(cell) @ present)
+def _experiments(cell: NDArray[np.int64], campaign: NDArray[np.int64], present: Any) -> NDArray[np.int64]:
+    """In how many campaigns some cell (campaign and segment) had rows with the term and rows without."""
     sizes = np.bincount(cell)
+    several = np.flatnonzero(sizes[cell] > 1)
+    if not len(several):
+        return np.zeros(present.shape[1], dtype=np.int64)
+    kept, codes = np.unique(cell[several], return_inverse=True)
+    with_term = sparse.csr_matrix(membership(codes.ravel().astype(np.int64)) @ present[several])
     rows = np.repeat(np.arange(with_term.shape[0]), np.diff(with_term.indptr))
-    with_term.data = (with_term.data < sizes[rows]).astype(np.float64)
+    with_term.data = (with_term.data < sizes[kept][rows]).astype(np.float64)
     with_term.eliminate_zeros()
-    return distinct_count(with_term, cells[0].astype(np.int64))
+    of_cell = np.zeros(len(sizes), dtype=np.int64)
+    of_cell[cell] = campaign
+    return distinct_count(with_term, np.unique(of_cell[kept], return_inverse=True)[1].ravel().astype(np.int64))

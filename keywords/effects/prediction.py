@@ -128,6 +128,7 @@ def ground_of(learning: Learning) -> Ground:
     named: dict[str, tuple[NDArray[np.int64], Sequence[str] | None]] = {
         "segment": (messages.segment, messages.segment_names),
         "channel": (messages.channel, messages.channel_names),
+        "format": (messages.format, messages.format_names),
         "hour": (messages.hour, None),
         "weekday": (messages.weekday, None),
     }

@@ -83,6 +83,7 @@ class Design:
 
     matrix: Any  # csr, messages x coefficients; column 0 is the intercept
     columns: dict[str, slice]
+    spreads: dict[str, Ints]  # columns that are shrunk by one variance: the blocks, and within the terms their kinds
 
 
 @dataclass(frozen=True)
@@ -194,8 +195,29 @@ def _information(
     width = matrix.shape[1]
     if not len(clicks):
         return np.zeros((width, width)), np.zeros(width)
-    data = _gather(clicks, recipients, Design(matrix, {}), campaign)
+    data = _gather(clicks, recipients, Design(matrix, {}, {}), campaign)
     return _normal_equations(data, learned, *_linearise(data, learned))
+
+
+def linearised(learned: "Fit | _State", clicks: Floats, recipients: Floats) -> tuple[Floats, Floats]:
+    """The Gaussian stand-in of each count where the fit ended: its log-odds, and their variance."""
+    rate = expit(learned.eta)
+    information = np.maximum(recipients * rate * (1 - rate), 1e-9)
+    return learned.eta + (clicks - recipients * rate) / information, 1 / information
+
+
+def leftover(
+    learned: Fit, design: "Design", clicks: Floats, recipients: Floats, campaign: Ints
+) -> tuple[Floats, Floats]:
+    """(What the fit leaves of each message's log-odds, its weight): the campaign's own effect is taken out too."""
+    response, noise = linearised(learned, clicks, recipients)
+    rest, weights = response - design.matrix @ learned.coefficients, 1 / (noise + learned.row_variance)
+    _, group = np.unique(campaign, return_inverse=True)
+    group = group.ravel()
+    if learned.campaign_variance > 0:
+        totals = np.bincount(group, weights)
+        rest = rest - (np.bincount(group, weights * rest) / (1 / learned.campaign_variance + totals))[group]
+    return rest, weights
 
 
 def widening(messages: int) -> float:
@@ -218,19 +240,31 @@ def _one_hot(codes: Ints) -> Any:
     return sparse.csr_matrix((np.ones(len(codes)), (rows, column.ravel())), shape=(len(codes), len(levels)))
 
 
-def make_design(terms: Any, context: Mapping[str, Ints], loadings: Mapping[str, Floats]) -> Design:
-    """The design of these terms in this context; see `fit` for the shapes."""
+def make_design(
+    terms: Any,
+    context: Mapping[str, Ints],
+    loadings: Mapping[str, Floats],
+    kinds: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> Design:
+    """The design of these terms in this context; see `fit` for the shapes. Each of `kinds` says which terms are shrunk
+    apart from the others, by a variance of their own (the offers)."""
     matrix = sparse.csr_matrix(terms, dtype=np.float64)
     blocks: list[tuple[str, Any]] = [(name, _one_hot(codes)) for name, codes in context.items()]
-    blocks += [(name, sparse.csr_matrix(values)) for name, values in loadings.items()]
     blocks = [(name, block) for name, block in blocks if block.shape[1] > 1]
+    blocks += [(name, sparse.csr_matrix(values)) for name, values in loadings.items() if np.ptp(values, axis=0).any()]
     blocks.append(("terms", matrix))
     columns, at = {}, 1
     for name, block in blocks:
         columns[name] = slice(at, at + block.shape[1])
         at += block.shape[1]
     ones = sparse.csr_matrix(np.ones((matrix.shape[0], 1)))
-    return Design(sparse.hstack([ones, *(block for _, block in blocks)], format="csr"), columns)
+    spreads = {name: np.arange(part.start, part.stop) for name, part in columns.items()}
+    for name, chosen in (kinds or {}).items():
+        if chosen.any() and not chosen.all():
+            places = spreads["terms"]
+            spreads[name] = columns["terms"].start + np.flatnonzero(chosen)
+            spreads["terms"] = np.setdiff1d(places, spreads[name])
+    return Design(sparse.hstack([ones, *(block for _, block in blocks)], format="csr"), columns, spreads)
 
 
 def _gather(clicks: Floats, recipients: Floats, design: Design, campaign: Ints) -> _Data:
@@ -253,7 +287,7 @@ def _start(data: _Data) -> _State:
         coefficients=coefficients,
         centre=centre,
         eta=np.full(len(data.clicks), centre),
-        block_variance=dict.fromkeys(data.design.columns, 0.1),
+        block_variance=dict.fromkeys(data.design.spreads, 0.1),
         row_variance=0.1,
         # Where no campaign has two messages its variance can't be told from the rows': it stays there.
         campaign_variance=0.05 if data.shared.shape[0] else 0.0,
@@ -284,7 +318,7 @@ def _warm_start(data: _Data, state: _State) -> _State:
     part = _gather(
         data.clicks[rows],
         data.recipients[rows],
-        Design(data.design.matrix[rows], data.design.columns),
+        replace(data.design, matrix=data.design.matrix[rows]),
         data.group[rows],
     )
     found, _ = _iterate(part, _start(part))
@@ -316,16 +350,14 @@ def _iterate(data: _Data, state: _State, tolerance: float = _TOLERANCE) -> tuple
 
 def _linearise(data: _Data, state: _State | Fit) -> tuple[Floats, Floats]:
     """The Gaussian stand-in of each binomial count at the message's own log-odds: response and its variance."""
-    rate = expit(state.eta)
-    information = np.maximum(data.recipients * rate * (1 - rate), 1e-9)
-    return state.eta + (data.clicks - data.recipients * rate) / information, 1 / information
+    return linearised(state, data.clicks, data.recipients)
 
 
 def _round(data: _Data, state: _State, response: Floats, noise: Floats) -> tuple[_State, Floats]:
     precision, right = _normal_equations(data, state, response, noise)
     prior = np.empty(len(state.coefficients))
     prior[0] = 1 / _INTERCEPT_VARIANCE
-    for name, part in data.design.columns.items():
+    for name, part in data.design.spreads.items():
         prior[part] = 1 / state.block_variance[name]
     right[0] += prior[0] * state.centre
     factor = cho_factor(precision + np.diag(prior), lower=True)
@@ -336,7 +368,7 @@ def _round(data: _Data, state: _State, response: Floats, noise: Floats) -> tuple
     row, campaign = _noise_variances(data, state, (response - fitted) / np.sqrt(max(freedom, 0.2)), noise)
     blocks = {
         name: _block_variance(coefficients[part], np.diag(covariance)[part], state.block_variance[name])
-        for name, part in data.design.columns.items()
+        for name, part in data.design.spreads.items()
     }
     weights = 1 / (noise + row)
     mean = fitted + _campaign_effect(data, weights, response - fitted, campaign)[data.group]

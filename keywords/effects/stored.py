@@ -7,7 +7,7 @@ read again; the fit goes on from where the last one ended. All of it can be rebu
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine, delete, select
 from sqlmodel import Session
 
+from keywords.effects.deviations import Bounded, Deviations
+from keywords.effects.experiments import Experiments
 from keywords.effects.learning import Learning, NothingToLearn, learn_from_cuts
 from keywords.effects.ranking import Fit, Start
 from keywords.effects.results import (
@@ -29,7 +31,7 @@ from keywords.effects.results import (
     read_results,
     updated,
 )
-from keywords.effects.vocabulary import presence
+from keywords.effects.vocabulary import opening_terms, presence
 from keywords.text.cuts import Cut, Cuts, cut_text, gathered
 from keywords.text.tokenizer import Tokenizer
 from store.clock import Clock
@@ -37,6 +39,7 @@ from store.engine import insert_for, reading, table_of, transaction
 from store.models import KeywordLearning, TextCut
 
 _THE_ONE = 1
+_LAYOUT = "1."  # of what is packed; what is packed otherwise is learned anew
 # A result that was changed before the last reading may have been committed after it: so much is read once more.
 _OVERLAP = timedelta(minutes=10)
 _TEXTS_AT_ONCE = 500  # rows of a write: about 10 ms
@@ -59,7 +62,7 @@ class Stored:
 def stored_learning(session: Session) -> Stored | None:
     """What was learned last; None where nothing could be yet. Reads only, and fits nothing."""
     row = session.execute(select(kept).where(kept.c.id == _THE_ONE)).one_or_none()
-    return None if row is None else _unpacked(row)
+    return None if row is None or not row.cut_with.startswith(_LAYOUT) else _unpacked(row)
 
 
 def require_learning(session: Session) -> Stored:
@@ -99,7 +102,7 @@ def renew_learning(engine: Engine, tokenizer: Tokenizer, *, zone: ZoneInfo, cloc
     learning = learn_from_cuts(messages, cuts.all(), start)
     row = {
         "computed_at": now,
-        "cut_with": tokenizer.version,
+        "cut_with": _LAYOUT + tokenizer.version,
         "zone": zone.key,
         "result_count": extent.rows,
         "recipients": extent.recipients,
@@ -119,7 +122,7 @@ def _is_up_to_date(session: Session, extent: Extent, tokenizer: Tokenizer, zone:
     if row is None:
         return extent.rows == 0
     return tuple(row) == (
-        tokenizer.version,
+        _LAYOUT + tokenizer.version,
         zone.key,
         extent.rows,
         extent.recipients,
@@ -230,8 +233,21 @@ def _packed(learning: Learning, results: pa.Table, cuts: Cuts) -> bytes:
         coefficients=fit.coefficients,
         covariance=fit.covariance[np.triu_indices(len(fit.covariance))].astype(np.float32),
         **{name: getattr(learning, name) for name in _COUNTS},
+        **_findings(learning),  # type: ignore[arg-type]
     )
     return file.getvalue()
+
+
+def _findings(learning: Learning) -> dict[str, NDArray[Any]]:
+    """What there is beside the effects, as arrays by name."""
+    tried, apart = learning.experiments, learning.deviations
+    if tried is None or apart is None:
+        raise ValueError("what is stored was learned by learn_from_cuts")
+    bounded = {field.name: getattr(apart, field.name) for field in fields(apart)}
+    return {
+        **{f"experiments_{field.name}": getattr(tried, field.name) for field in fields(tried)},
+        **{name: np.stack([one.effect, one.low, one.high]) for name, one in bounded.items()},
+    }
 
 
 def _unpacked(row: Any) -> Stored:
@@ -252,11 +268,22 @@ def _unpacked(row: Any) -> Stored:
             eta=_teaching(results)["eta"].to_numpy(),
         )
         counts = {name: file[name] for name in _COUNTS}
+        experiments = Experiments(**{f.name: file[f"experiments_{f.name}"] for f in fields(Experiments)})
+        apart = Deviations(**{kind: Bounded(*file[kind]) for kind in (f.name for f in fields(Deviations))})
     messages, cuts = messages_of(results, zone), Cuts(meta["names"], codes, ends, opening)
     present = presence(messages, cuts, meta["terms"])
-    learning = Learning(messages=messages, terms=meta["terms"], present=present, fit=fit, **counts)
+    learning = Learning(
+        messages=messages,
+        terms=meta["terms"],
+        present=present,
+        fit=fit,
+        **counts,
+        opening=opening_terms(messages, cuts, present, meta["terms"]),
+        experiments=experiments,
+        deviations=apart,
+    )
     extent = Extent(row.result_count, row.recipients, row.clicks, row.newest_change)
-    return Stored(row.computed_at, learning, results, cuts, extent, row.cut_with)
+    return Stored(row.computed_at, learning, results, cuts, extent, row.cut_with.removeprefix(_LAYOUT))
 
 
 def _mirrored(upper: NDArray[np.float32], size: int) -> NDArray[np.float64]:

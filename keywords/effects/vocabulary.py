@@ -37,8 +37,25 @@ def vocabulary(messages: Messages, cuts: Cuts) -> tuple[list[str], Any]:
 
 def presence(messages: Messages, cuts: Cuts, terms: Sequence[str]) -> Any:
     """Which message has which of `terms`, that a vocabulary of theirs once gave."""
+    return sparse.csr_matrix(_of_text(cuts)[:, _columns(cuts, terms)][messages.text])
+
+
+def opening_terms(messages: Messages, cuts: Cuts, present: Any, terms: Sequence[str]) -> NDArray[np.float64]:
+    """How many more of its terms each message has in its opening than those terms have on average. A term that always
+    stands there, or never, counts for nothing: its place can't be told from the word."""
+    first = cuts.in_opening()
+    entries = cuts.text_of_entry()[first], cuts.codes[first]
+    of_text = sparse.csr_matrix((np.ones(len(entries[0])), entries), shape=(len(cuts), len(cuts.names)))
+    of_text.data[:] = 1.0
+    opening = sparse.csr_matrix(of_text[:, _columns(cuts, terms)][messages.text])
+    uses = np.maximum(np.asarray(present.sum(axis=0)).ravel(), 1.0)
+    share = np.asarray(opening.sum(axis=0)).ravel() / uses
+    return np.asarray(opening.sum(axis=1)).ravel() - np.asarray(present @ share)
+
+
+def _columns(cuts: Cuts, terms: Sequence[str]) -> list[int]:
     place = {name: code for code, name in enumerate(cuts.names)}
-    return sparse.csr_matrix(_of_text(cuts)[:, [place[term] for term in terms]][messages.text])
+    return [place[term] for term in terms]
 
 
 def _of_text(cuts: Cuts) -> Any:

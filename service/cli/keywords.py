@@ -30,6 +30,7 @@ app = typer.Typer(
 keywords_writing.register(app)
 keywords_copy.register(app)
 
+TRENDS = {"": "", "rising": "上升 rising", "fading": "下降 fading", "worn": "疲乏 worn"}
 _SHOWN = 20  # rows of a table; --json has them all
 
 
@@ -56,7 +57,7 @@ def rank_command(
 ) -> None:
     """Rank the terms of a file of messages. Needs no database.
 
-    Columns: message_id, campaign_id, text, segment, sent_at, recipients, clicks; optional theme, channel.
+    Columns: message_id, campaign_id, text, segment, sent_at, recipients, clicks; optional theme, channel, format.
     """
     settings = settings_for_command()
     learning = rank_file(messages, out, shared_tokenizer(), settings.zone)
@@ -113,11 +114,19 @@ def _show_report(report: Report) -> None:
         console.print(_term_table("值得再試 Terms to try", report.to_try[: _SHOWN // 2]))
 
 
+def _by_variants(row: TermRow) -> str:
+    """What variants alone say, and of how many campaigns; a ! where all messages say something else."""
+    if row.ab_effect is None:
+        return "–"
+    return f"{odds(row.ab_effect)} ({row.experiments:,}){' !' if row.is_disputed else ''}"
+
+
 def _term_table(title: str, rows: Sequence[TermRow]) -> Table:
     table = Table(title=title)
-    for heading in ("詞 term", "效果 effect", "90%", "訊息 messages", "收到 recipients", "點擊 clicks", "A/B"):
+    counts = ("訊息 messages", "收到 recipients", "點擊 clicks")
+    for heading in ("詞 term", "效果 effect", "90%", *counts, "A/B", "趨勢 trend"):
         table.add_column(heading, justify="left" if heading.startswith("詞") else "right")
     for row in rows:
-        counts = (f"{row.messages:,}", f"{row.recipients:,}", f"{row.clicks:,}", f"{row.experiments:,}")
-        table.add_row(row.term, odds(row.effect), interval(row), *counts)
+        figures = (f"{row.messages:,}", f"{row.recipients:,}", f"{row.clicks:,}")
+        table.add_row(row.term, odds(row.effect), interval(row), *figures, _by_variants(row), TRENDS[row.trend])
     return table

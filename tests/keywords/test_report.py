@@ -19,7 +19,7 @@ from keywords.effects.messages import read_messages
 from keywords.effects.results import messages_of, read_results
 from keywords.effects.stored import renew_learning
 from keywords.effects.vocabulary import MIN_MESSAGES
-from keywords.report import RANK_COLUMNS, make_report, rank_file
+from keywords.report import MORE_COLUMNS, RANK_COLUMNS, make_report, rank_file
 from keywords.text.tokenizer import shared_tokenizer
 from keywords.text.vocabulary import terms_of
 from store.engine import reading, transaction
@@ -128,7 +128,7 @@ def test_a_ranked_file_has_the_columns_and_counts_that_were_promised(tmp_path: P
     rank_file(write(tmp_path / "in.csv", *rows), tmp_path / "out.csv", shared_tokenizer(), TAIPEI)
     with (tmp_path / "out.csv").open(encoding="utf-8") as stream:
         found = list(csv.DictReader(stream))
-    assert tuple(found[0]) == RANK_COLUMNS
+    assert tuple(found[0]) == (*RANK_COLUMNS, *MORE_COLUMNS)
     sale_row = next(row for row in found if row["term"] == "sale")
     assert (sale_row["messages"], sale_row["clicks"], sale_row["experiments"]) == ("20", "12000", "10")
     assert 0 < float(sale_row["low"]) < float(sale_row["effect"]) < float(sale_row["high"])
