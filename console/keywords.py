@@ -16,7 +16,7 @@ from keywords.effects.current import current_learning
 from keywords.effects.learning import NothingToLearn
 from keywords.effects.prediction import Situation
 from keywords.report import TermRow, make_report
-from keywords.text.tokenizer import shared_tokenizer
+from keywords.text.brand import brand_tokenizer
 from segmentation.models import RFM8
 from store.engine import reading
 
@@ -86,7 +86,7 @@ def _scored(session: Session, zone: ZoneInfo) -> Score | None:
     except ValueError:
         moment = None
     situation = Situation.at(moment, zone, segment=asked["segment"] or None, theme=asked["theme"].strip() or None)
-    tokenizer = shared_tokenizer()
+    tokenizer = brand_tokenizer(session)
     return score(text, current_learning(session), tokenizer, situation)
 
 

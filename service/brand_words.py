@@ -6,6 +6,7 @@ from functools import lru_cache
 from sqlalchemy import select
 from sqlmodel import Session
 
+from keywords.text.brand import read_words
 from keywords.text.lexicon import stop_words
 from keywords.text.patterns import Kind
 from keywords.text.tokenizer import Tokenizer
@@ -19,8 +20,8 @@ _WORDS = frozenset({Kind.WORD, Kind.LATIN})
 
 def tokenize_for_brand(session: Session) -> Callable[[Sequence[str]], list[list[str]]]:
     """A function that gives the terms of each text (lower case; no stop words, numbers, prices, links, emoji), with
-    the labels and categories of the brand's products and our list of label words known as single words."""
-    own: set[str] = set()
+    the brand's own words, its products' labels and categories and our list of label words known as single words."""
+    own = set(read_words(session).words)
     for labels, categories in session.execute(select(product.c.labels, product.c.categories)):
         own.update(labels, categories)
     return terms_with(own)

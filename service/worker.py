@@ -36,7 +36,7 @@ from campaigns.sending.narrowcast import Ground as NarrowcastGround
 from campaigns.sending.narrowcast import step_narrowcasts
 from campaigns.sending.rides import Rides
 from keywords.effects.stored import renew_learning
-from keywords.text.tokenizer import shared_tokenizer
+from keywords.text.brand import brand_tokenizer
 from segmentation.demand.run import find_demand, keep_demand, newest_demand
 from segmentation.history import latest_run
 from segmentation.predict.checks import check_tags
@@ -125,7 +125,9 @@ def learn_from_runs(engine: Engine, clock: Clock) -> None:
 
 def learn_keywords(engine: Engine, settings: Settings, clock: Clock) -> None:
     """Learn the effects of words anew if their results changed."""
-    renew_learning(engine, shared_tokenizer(), zone=settings.zone, clock=clock)
+    with reading(engine) as session:
+        tokenizer = brand_tokenizer(session)
+    renew_learning(engine, tokenizer, zone=settings.zone, clock=clock)
 
 
 def renew_segments(engine: Engine, settings: Settings, clock: Clock) -> None:

@@ -50,7 +50,7 @@ def opening_terms(messages: Messages, cuts: Cuts, present: Any, terms: Sequence[
     opening = sparse.csr_matrix(of_text[:, _columns(cuts, terms)][messages.text])
     uses = np.maximum(np.asarray(present.sum(axis=0)).ravel(), 1.0)
     share = np.asarray(opening.sum(axis=0)).ravel() / uses
-    return np.asarray(opening.sum(axis=1)).ravel() - np.asarray(present @ share)
+    return np.asarray(np.asarray(opening.sum(axis=1)).ravel() - present @ share, dtype=np.float64)
 
 
 def _columns(cuts: Cuts, terms: Sequence[str]) -> list[int]:

@@ -21,8 +21,9 @@ from typing import NamedTuple
 import jieba
 import regex  # type: ignore[import-untyped]
 import structlog
+from opencc import OpenCC
 
-from keywords.text.lexicon import marketing_words
+from keywords.text.lexicon import marketing_words, variants
 from keywords.text.normal import normalise
 from keywords.text.patterns import PLAIN_KINDS, Kind, plain_pattern, typed_pattern
 
@@ -39,22 +40,24 @@ _HAN_DIGIT = {digit: number for number, digit in enumerate("一二三四五六�
 
 
 class Token(NamedTuple):
-    """One token of a line: `text` is its normal form (NFKC), and stands at original[start:end]."""
+    """One token of a line: `text` is its normal form (NFKC), which stands at original[start:end]."""
 
     text: str
     kind: Kind
     start: int
     end: int
+    head: str = ""  # the word that it is counted as, where variants are folded; "": itself
 
     @property
     def term(self) -> str:
         """The token as it is counted: lower case, no spaces around or inside a number and its unit."""
-        return self.text.lower() if self.kind in (Kind.LATIN, Kind.WORD) else self.text.replace(" ", "").lower()
+        own = self.text.lower() if self.kind in (Kind.LATIN, Kind.WORD) else self.text.replace(" ", "").lower()
+        return self.head or own
 
     @property
     def group(self) -> str | None:
         """The class that pools rare literals: 7折 and 30% off are both 折扣:60-79%. None for what has no class."""
-        return _discount_group(self.term) if self.kind is Kind.DISCOUNT else None
+        return _discount_group(self.text.replace(" ", "").lower()) if self.kind is Kind.DISCOUNT else None
 
 
 class Tokenizer:
@@ -64,12 +67,18 @@ class Tokenizer:
     keep it. Safe to share between threads.
     """
 
-    def __init__(self, brand_words: Iterable[str] = (), *, lexicon: Iterable[str] | None = None) -> None:
-        """`lexicon` replaces the shipped marketing words; `brand_words` come on top of it."""
+    def __init__(
+        self, brand_words: Iterable[str] = (), *, lexicon: Iterable[str] | None = None, fold: bool = False
+    ) -> None:
+        """`lexicon` replaces the shipped marketing words; `brand_words` come on top of it. With `fold`, simplified
+        characters are read as traditional ones (OpenCC), and variants are counted as one term (variants.txt)."""
         listed = marketing_words() if lexicon is None else lexicon
         words = {normalise(word).text.strip() for word in (*listed, *brand_words)} - {""}
         self._jieba = _load_jieba()
-        self.version = _version(words)  # two of the same version cut every line alike
+        self._traditional = OpenCC("s2tw").convert if fold else None
+        self._heads = {} if not fold else variants()
+        # two of the same version cut every line alike
+        self.version = _version([*words, *(f"{word}>{head}" for word, head in self._heads.items())])
         for word in sorted(words):
             if _ONLY_HAN.fullmatch(word):
                 self._jieba.add_word(word)
@@ -82,10 +91,15 @@ class Tokenizer:
     def tokenize(self, line: str) -> list[Token]:
         """Every token of `line` in order; spaces only part tokens, everything else is in exactly one."""
         normal = normalise(line)
+        written = normal.text if self._traditional is None else self._traditional(normal.text)
+        if len(written) != len(normal.text):  # offsets would be lost
+            written = normal.text
         tokens = []
-        for text, kind, start in self._cut(normal.text):
+        for text, kind, start in self._cut(written):
             first, last = normal.span(start, start + len(text))
-            tokens.append(Token(text, kind, first, last))
+            token = Token(text, kind, first, last)
+            head = self._heads.get(token.term)
+            tokens.append(token if head is None else token._replace(head=head))
         return tokens
 
     def _cut(self, text: str) -> Iterator[tuple[str, Kind, int]]:

@@ -24,7 +24,7 @@ from keywords.copy.writer import Writer, WriterFailed
 from keywords.effects.current import current_learning
 from keywords.effects.learning import Learning
 from keywords.effects.prediction import Situation
-from keywords.text.tokenizer import shared_tokenizer
+from keywords.text.brand import brand_tokenizer
 from service.cli.context import opened_database, print_json, settings_for_command
 from service.cli.keywords_writing import AsJson, At, Segment, moment_of, odds, rate_words
 from service.cli.learned import learned_database
@@ -66,7 +66,9 @@ def copy_command(
     mode: Mode = "explore" if explore else "safe"
     wanted = Wanted(Situation.at(moment_of(at), settings.zone, segment=segment, theme=theme), form, count, mode)
     with learned_database(settings) as engine:
-        given = Given(shared_tokenizer(), theme, tuple(offer or ()), tuple(product or ()))
+        with reading(engine) as session:
+            tokenizer = brand_tokenizer(session)
+        given = Given(tokenizer, theme, tuple(offer or ()), tuple(product or ()))
         learning, ground = _read(engine, settings, given, segment, system_clock())
         lines = compose(wanted, learning, ground, np.random.default_rng(seed))
         with transaction(engine) as session:

@@ -16,7 +16,7 @@ from keywords.copy.shown import log_shown, shown_of
 from keywords.copy.suggestion import Mode, Suggestion, Suggestions, suggest
 from keywords.effects.current import current_learning
 from keywords.effects.prediction import Prediction, Situation
-from keywords.text.tokenizer import shared_tokenizer
+from keywords.text.brand import brand_tokenizer
 from service.cli.context import print_json, settings_for_command
 from service.cli.learned import learned_database
 from store.clock import system_clock
@@ -44,11 +44,10 @@ def suggest_command(
 ) -> None:
     """Suggest terms and phrases for a theme, ranked by the clicks they promise. What is shown is logged."""
     settings = settings_for_command()
-    tokenizer = shared_tokenizer()
     mode: Mode = "explore" if explore else "safe"
     with learned_database(settings) as engine:
         with reading(engine) as session:
-            learning = current_learning(session)
+            learning, tokenizer = current_learning(session), brand_tokenizer(session)
         found = suggest(theme, learning, tokenizer, np.random.default_rng(seed), mode=mode, count=count)
         with transaction(engine) as session:
             log_shown(session, shown_of(found), theme=theme, mode=mode, by="command line", now=system_clock())
@@ -67,10 +66,9 @@ def score_command(
 ) -> None:
     """Score my copy: the click rate it may expect, which words carry or cost, and what to try instead."""
     settings = settings_for_command()
-    tokenizer = shared_tokenizer()
     situation = Situation.at(moment_of(at), settings.zone, segment=segment, theme=theme)
     with learned_database(settings) as engine, reading(engine) as session:
-        found = score(text, current_learning(session), tokenizer, situation)
+        found = score(text, current_learning(session), brand_tokenizer(session), situation)
     if as_json:
         print_json(asdict(found))
     else:

@@ -33,6 +33,13 @@ def stop_words() -> frozenset[str]:
 
 
 @cache
+def variants() -> dict[str, str]:
+    """Words that say the same as another, in lower case, and that other: 特價 -> 優惠."""
+    lines = [[word.replace("_", " ").lower() for word in line.split()] for line in lines_of("variants.txt")]
+    return {word: head for head, *others in lines for word in others}
+
+
+@cache
 def categories() -> tuple[Category, ...]:
     """The category lexicon, in the order of the file."""
     found = []
