@@ -12,13 +12,13 @@ import os
 import re
 import stat
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import jieba
 import regex  # type: ignore[import-untyped]
 import structlog
 from opencc import OpenCC
@@ -26,6 +26,11 @@ from opencc import OpenCC
 from keywords.text.lexicon import marketing_words, variants
 from keywords.text.normal import normalise
 from keywords.text.patterns import PLAIN_KINDS, Kind, plain_pattern, typed_pattern
+
+with warnings.catch_warnings():
+    # jieba 0.42.1 is no longer looked after: invalid escapes when it is compiled, pkg_resources where setuptools is old
+    warnings.simplefilter("ignore")
+    import jieba
 
 jieba.setLogLevel(logging.WARNING)  # its import set DEBUG, on standard error
 
