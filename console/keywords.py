@@ -1,8 +1,6 @@
 """關鍵字: which words bring taps, with their intervals, drawn as one chart; and what a text may expect."""
 
-from dataclasses import dataclass
 from datetime import datetime
-from math import exp
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,29 +13,15 @@ from keywords.copy.score import Score, score
 from keywords.effects.current import current_learning
 from keywords.effects.learning import NothingToLearn
 from keywords.effects.prediction import Situation
-from keywords.report import TermRow, make_report
+from keywords.report import make_report
+from keywords.sharing.chart import CHART_WIDTH, ROW_HEIGHT, both_ends, draw
 from keywords.text.brand import brand_tokenizer
 from segmentation.models import RFM8
 from store.engine import reading
 
 TRENDS = {"rising": "上升", "fading": "下降", "worn": "疲乏"}
 SHOWN = 15  # best and worst, each
-CHART_WIDTH, ROW_HEIGHT = 320, 22  # units of the drawing
 MAX_TEXT = 500  # characters of a text to judge: it travels in the address
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One term of the chart: odds ratios for the text, x positions for the drawing."""
-
-    row: TermRow
-    times: float
-    times_low: float
-    times_high: float
-    x_low: float
-    x_high: float
-    x_effect: float
-    kind: str  # up | down | open: settled above 1, settled below 1, not settled
 
 
 def add_pages(blueprint: Blueprint, engine: Engine, zone: ZoneInfo) -> None:
@@ -51,8 +35,7 @@ def add_pages(blueprint: Blueprint, engine: Engine, zone: ZoneInfo) -> None:
                 report = make_report(session)
             except NothingToLearn:
                 return render_template("console/keywords.html", report=None, scored=scored, **_form())
-        shown = report.terms if len(report.terms) <= 2 * SHOWN else report.terms[:SHOWN] + report.terms[-SHOWN:]
-        zero, bars = draw(shown)
+        zero, bars = draw(both_ends(report.terms, SHOWN))
         return render_template(
             "console/keywords.html",
             report=report,
@@ -88,27 +71,3 @@ def _scored(session: Session, zone: ZoneInfo) -> Score | None:
     situation = Situation.at(moment, zone, segment=asked["segment"] or None, theme=asked["theme"].strip() or None)
     tokenizer = brand_tokenizer(session)
     return score(text, current_learning(session), tokenizer, situation)
-
-
-def draw(rows: list[TermRow]) -> tuple[float, list[Bar]]:
-    """(x of no effect, one bar per row in the same order), on one log-odds scale that holds every interval."""
-    low = min([0.0, *(row.low for row in rows)])
-    high = max([0.0, *(row.high for row in rows)])
-    span = (high - low) or 1.0
-
-    def x(value: float) -> float:
-        return round((value - low) / span * CHART_WIDTH, 1)
-
-    return x(0.0), [
-        Bar(
-            row,
-            exp(row.effect),
-            exp(row.low),
-            exp(row.high),
-            x(row.low),
-            x(row.high),
-            x(row.effect),
-            "up" if row.low > 0 else "down" if row.high < 0 else "open",
-        )
-        for row in rows
-    ]

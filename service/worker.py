@@ -47,6 +47,7 @@ from segmentation.snapshot import take_snapshot
 from service.brand_words import tokenize_for_brand
 from service.channels import channel_ids
 from service.doors import bulk_door, insight_doors, line_doors, narrowcast_doors
+from service.keyword_reports import send_keyword_reports
 from service.links import link_maker, token_signer
 from service.quota import read_quotas
 from service.settings import Settings
@@ -263,6 +264,7 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
         Job("profiles", IntervalTrigger(seconds=5), lambda: fetch_due_profiles(engine, doors, clock=clock)),
         Job("learning", IntervalTrigger(seconds=30), lambda: learn_from_runs(engine, clock)),
         Job("keywords", IntervalTrigger(seconds=30), lambda: learn_keywords(engine, settings, clock)),
+        Job("reports", IntervalTrigger(minutes=1), lambda: send_keyword_reports(engine, settings, clock)),
         Job("changes", IntervalTrigger(seconds=1), lambda: renew_after_changes(engine, settings, clock)),
         Job("segments", IntervalTrigger(seconds=60), lambda: renew_segments(engine, settings, clock)),
         Job("predictions", IntervalTrigger(seconds=60), lambda: renew_predictions(engine, settings, clock)),

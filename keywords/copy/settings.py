@@ -8,19 +8,15 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import select
 from sqlmodel import Session
 
 from keywords.copy.data import FORMS, Claim, claims
-from store.engine import insert_for, table_of
+from store.choices import chosen, keep_choice
 from store.errors import BadInput
-from store.models import AuditEntry, BrandSetting
 
 NAME = "copy"  # its row of BrandSetting
 # LINE, Messaging API reference: a text message's text and a Flex message's altText, in UTF-16 units
 LINE_TEXT_UNITS, LINE_ALT_UNITS = 5_000, 1_500
-
-setting = table_of(BrandSetting)
 
 Words = tuple[Annotated[str, Field(min_length=1, max_length=40)], ...]
 Text = Annotated[int, Field(ge=10, le=LINE_TEXT_UNITS)]
@@ -67,14 +63,9 @@ def settings_from(values: Mapping[str, Any]) -> CopySettings:
         raise BadInput(f"the setting {name} can't be {values.get(name)!r}: {first['msg']}") from error
 
 
-def chosen(session: Session) -> dict[str, Any]:
-    """Only what the brand has chosen, by name."""
-    return dict(session.scalar(select(setting.c.value).where(setting.c.name == NAME)) or {})
-
-
 def read_settings(session: Session) -> CopySettings:
     """What holds now."""
-    return settings_from(chosen(session))
+    return settings_from(chosen(session, NAME))
 
 
 def change_settings(session: Session, changes: Mapping[str, Any], *, actor: str, now: datetime) -> CopySettings:
@@ -82,15 +73,8 @@ def change_settings(session: Session, changes: Mapping[str, Any], *, actor: str,
     Raises BadInput, with nothing changed."""
     settings_from({name: value for name, value in changes.items() if value is not None})
     settings_from({name: None for name in changes if name not in CopySettings.model_fields})
-    wanted = {name: value for name, value in {**chosen(session), **changes}.items() if value is not None}
+    wanted = {name: value for name, value in {**chosen(session, NAME), **changes}.items() if value is not None}
     made = settings_from(wanted)
     stored = {name: value for name, value in made.model_dump(mode="json").items() if name in wanted}
-    row = {"value": stored, "updated_at": now, "updated_by": actor}
-    session.execute(
-        insert_for(session, BrandSetting)
-        .values(name=NAME, **row)
-        .on_conflict_do_update(index_elements=["name"], set_=row)
-    )
-    detail = {"changed": sorted(changes)}
-    session.add(AuditEntry(at=now, actor=actor, action="change copy settings", detail=detail))
+    keep_choice(session, NAME, stored, changed=changes, actor=actor, now=now)
     return made

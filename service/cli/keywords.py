@@ -14,7 +14,7 @@ from rich.table import Table
 from keywords.report import Report, TermRow, make_report, rank_file
 from keywords.text.normal import visible
 from keywords.text.tokenizer import Tokenizer, shared_tokenizer
-from service.cli import keywords_copy, keywords_words, keywords_writing
+from service.cli import keywords_copy, keywords_sharing, keywords_words, keywords_writing
 from service.cli.context import print_json, settings_for_command
 from service.cli.keywords_writing import AsJson, interval, odds
 from service.cli.learned import learned_database
@@ -30,6 +30,7 @@ app = typer.Typer(
 keywords_writing.register(app)
 app.add_typer(keywords_words.app, name="words")
 keywords_copy.register(app)
+keywords_sharing.register(app)
 
 TRENDS = {"": "", "rising": "上升 rising", "fading": "下降 fading", "worn": "疲乏 worn"}
 _SHOWN = 20  # rows of a table; --json has them all

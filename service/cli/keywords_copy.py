@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from keywords.copy.data import FORMS
 from keywords.copy.facts import Given
 from keywords.copy.judging import Ground, Notice
 from keywords.copy.recent import recent_texts
-from keywords.copy.settings import change_settings, chosen, read_settings
+from keywords.copy.settings import NAME, change_settings, read_settings
 from keywords.copy.shown import Shown, log_shown
 from keywords.copy.suggestion import Mode
 from keywords.copy.writer import Writer, WriterFailed
@@ -29,6 +30,7 @@ from service.cli.context import opened_database, print_json, settings_for_comman
 from service.cli.keywords_writing import AsJson, At, Segment, moment_of, odds, rate_words
 from service.cli.learned import learned_database
 from service.settings import Settings
+from store.choices import chosen
 from store.clock import system_clock
 from store.engine import reading, transaction
 from store.errors import BadInput
@@ -92,9 +94,9 @@ def settings_command(
     """Show or change the brand's rules for copy: words blocked or to be approved, lengths, when a word is worn."""
     with opened_database(settings_for_command()) as engine, transaction(engine) as session:
         if changes:
-            wanted = dict(_change(words) for words in changes)
+            wanted = dict(change_of(words, lists=("blocked", "approval", "cleared")) for words in changes)
             change_settings(session, wanted, actor="command line", now=system_clock())
-        now, own = read_settings(session).model_dump(mode="json"), chosen(session)
+        now, own = read_settings(session).model_dump(mode="json"), chosen(session, NAME)
     if as_json:
         print_json({"settings": now, "chosen": sorted(own)})
         return
@@ -105,13 +107,15 @@ def settings_command(
     Console().print(table)
 
 
-def _change(words: str) -> tuple[str, Any]:
+def change_of(words: str, *, lists: Collection[str]) -> tuple[str, Any]:
+    """The setting and value of NAME=VALUE, a value of None for NAME=; those of `lists` have words between commas.
+    Raises BadInput."""
     name, sign, value = words.partition("=")
     if not sign:
         raise BadInput(f"{words!r} is not NAME=VALUE")
     if value == "":
         return name, None
-    if name in ("blocked", "approval", "cleared"):
+    if name in lists:
         return name, [word.strip() for word in value.replace("，", ",").replace("、", ",").split(",") if word.strip()]
     try:
         return name, json.loads(value)

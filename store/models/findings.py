@@ -270,3 +270,21 @@ class KeywordLearning(Row, table=True):
     clicks: int = Field(sa_type=BigId)
     newest_change: datetime = Field(sa_type=UTCDateTime)
     state: bytes = Field(sa_type=LargeBinary)  # an npz file
+
+
+class KeywordReportDelivery(Row, table=True):
+    """The keyword report of one period for one recipient: once, by the key. The words are kept as they go, so that a
+    repeated call with the stored retry key says the same."""
+
+    period: str = Field(primary_key=True)  # 2026-W48 | 2026-11
+    recipient: str = Field(primary_key=True)  # a marketer's LINE user id | folder
+    channel: str | None = None  # whose friend the marketer is; null: a folder
+    messages: list[dict[str, Any]] = json_of(list)  # LINE message objects; empty for a folder
+    retry_key: str
+    state: str = Field(default="due", index=True)  # due accepted failed unknown
+    attempts: int = 0
+    not_before: datetime | None = Field(default=None, sa_type=UTCDateTime)  # claimed or put off until; null: at once
+    doubt_since: datetime | None = Field(default=None, sa_type=UTCDateTime)  # a call may have reached LINE; null: none
+    made_at: datetime = Field(sa_type=UTCDateTime)
+    done_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: due
+    problem: str | None = Field(default=None, sa_type=Text)

@@ -13,11 +13,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
 from campaigns.results.catch_up import catch_up
-from console.keywords import CHART_WIDTH, draw
 from console.pages import create_console
 from console.words import ENGLISH, STATES
 from keywords.effects.stored import renew_learning
 from keywords.report import TermRow
+from keywords.sharing.chart import CHART_WIDTH, draw
 from keywords.text.tokenizer import shared_tokenizer
 from store.changes import note_responses
 from store.engine import table_of, transaction

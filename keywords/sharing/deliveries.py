@@ -1,0 +1,128 @@
+"""The scheduled reports as rows: planned once for each period and recipient, claimed, and what became of them.
+
+Claim, commit, call, record: who calls LINE between is `service/keyword_reports.py`. A call that may have reached LINE
+is repeated with the same retry key while LINE keeps it; after that nobody knows, and it is not repeated.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import uuid4
+
+from sqlalchemy import case, exists, func, or_, select, update
+from sqlmodel import Session
+
+from store.engine import insert_for, table_of
+from store.models import KeywordReportDelivery
+
+FOLDER = "folder"  # the recipient that is no person
+KEY_LIFE = timedelta(hours=23)  # LINE keeps a retry key for 24 hours ("Retrying an API request")
+CLAIM = timedelta(minutes=2)  # longer than a call may take
+PUT_OFF = timedelta(minutes=10)  # after a call that failed
+GIVE_UP = timedelta(days=2)  # a report this late is no news
+_AT_ONCE = 8  # claimed by one worker: their calls, one after the other, end within CLAIM
+
+delivery = table_of(KeywordReportDelivery)
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A delivery in this worker's hands until its claim runs out."""
+
+    period: str
+    recipient: str
+    channel: str | None
+    messages: list[dict[str, Any]]
+    retry_key: str
+    doubt_before: datetime | None  # since when an earlier call may have reached LINE
+
+
+def is_planned(session: Session, period: str) -> bool:
+    """True where the period's deliveries are there."""
+    return bool(session.scalar(select(exists().where(delivery.c.period == period))))
+
+
+def plan_deliveries(
+    session: Session,
+    period: str,
+    *,
+    line_user_ids: Sequence[str],
+    channel: str | None,
+    messages: list[dict[str, str]],
+    to_folder: bool,
+    now: datetime,
+) -> int:
+    """Make the period's deliveries; returns how many. Those that are there already, by whomever, stay as they are."""
+    common = {"period": period, "state": "due", "attempts": 0, "made_at": now}
+    rows = [
+        {**common, "recipient": one, "channel": channel, "messages": messages, "retry_key": str(uuid4())}
+        for one in line_user_ids
+    ]
+    if to_folder:
+        rows.append({**common, "recipient": FOLDER, "channel": None, "messages": [], "retry_key": ""})
+    if not rows:
+        return 0
+    statement = insert_for(session, KeywordReportDelivery).on_conflict_do_nothing().returning(delivery.c.recipient)
+    return len(session.execute(statement.values(rows)).all())
+
+
+def claim_deliveries(session: Session, *, now: datetime) -> list[Claimed]:
+    """Take what is due and in nobody's hands, for CLAIM. What has been in doubt for too long becomes unknown, and what
+    is too late fails."""
+    is_due = delivery.c.state == "due"
+    is_lost = delivery.c.doubt_since <= now - KEY_LIFE
+    session.execute(
+        update(delivery)
+        .where(is_due, or_(is_lost, delivery.c.made_at <= now - GIVE_UP), _is_free(now))
+        .values(state=case((delivery.c.doubt_since.is_not(None), "unknown"), else_="failed"), done_at=now)
+    )
+    free = session.execute(
+        select(delivery)
+        .where(is_due, _is_free(now))
+        .order_by(delivery.c.period, delivery.c.recipient)
+        .limit(_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for row in free:
+        session.execute(
+            update(delivery)
+            .where(delivery.c.period == row.period, delivery.c.recipient == row.recipient)
+            .values(
+                not_before=now + CLAIM,
+                attempts=delivery.c.attempts + 1,
+                doubt_since=func.coalesce(delivery.c.doubt_since, None if row.recipient == FOLDER else now),
+            )
+        )
+    return [
+        Claimed(row.period, row.recipient, row.channel, row.messages, row.retry_key, row.doubt_since) for row in free
+    ]
+
+
+def record_delivery(
+    session: Session,
+    claimed: Claimed,
+    became: Literal["accepted", "failed", "in_doubt", "not_sent"],
+    *,
+    now: datetime,
+    problem: str | None = None,
+) -> None:
+    """What became of it. in_doubt and not_sent are tried again after PUT_OFF; not_sent leaves no new doubt."""
+    values: dict[str, Any] = {"problem": problem}
+    if became in ("accepted", "failed"):
+        values |= {"state": became, "done_at": now}
+    else:
+        values["not_before"] = now + PUT_OFF
+    if became == "not_sent":
+        values["doubt_since"] = claimed.doubt_before
+    session.execute(
+        update(delivery)
+        .where(
+            delivery.c.period == claimed.period, delivery.c.recipient == claimed.recipient, delivery.c.state == "due"
+        )
+        .values(**values)
+    )
+
+
+def _is_free(now: datetime) -> Any:
+    return or_(delivery.c.not_before.is_(None), delivery.c.not_before <= now)
