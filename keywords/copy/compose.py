@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from keywords.copy.data import FORMS, Template, slot_words, templates
+from keywords.copy.data import FORMS, Template, slot_words
 from keywords.copy.facts import invented
 from keywords.copy.judging import Ground, Notice, claims_in, notices, refusal, utf16_units
 from keywords.copy.recent import ALIKE, likenesses
@@ -92,16 +92,21 @@ def compose(wanted: Wanted, learning: Learning | None, ground: Ground, rng: np.r
     filled, terms, joint = _candidates(wanted, learning, ground)
     if not filled:
         most = ground.settings.units(wanted.form)
-        raise BadInput(f"no {wanted.form} fits {most} units: give shorter offers, or raise {wanted.form}_units")
+        raise BadInput(
+            f"no {wanted.form} fits {most} units: give shorter offers, raise {wanted.form}_units, or add a template"
+            f" {'with' if ground.given.offers else 'without'} {{offer}}"
+        )
     uses = _uses(filled)
     score = joint.mean if wanted.mode == "safe" else joint.draws(rng, 1)[0]
     weights = joint.weights(terms)
     burden = _burdens(filled, terms, ground)
     taken = _take(weights @ score - burden, uses, wanted.count)
-    # each word by itself promises nothing new, so neither does a line; should two words read as a third, it falls out
-    while refused := [i for i in taken if refusal(filled[i].text, wanted.form, ground) is not None]:
-        burden[refused] = np.inf
+    # each word by itself promises nothing new; a brand's template may, or two words that read as a third: it falls out
+    while refused := {i: why for i in taken if (why := refusal(filled[i].text, wanted.form, ground)) is not None}:
+        burden[list(refused)] = np.inf
         taken = _take(weights @ score - burden, uses, wanted.count)
+        if not taken:
+            raise BadInput(f"no {wanted.form} may be proposed: {next(iter(refused.values()))}")
     taken.sort(key=lambda i: -float(weights[i] @ score))
     shown = np.ones(len(filled))
     if wanted.mode == "explore":
@@ -171,7 +176,7 @@ def _candidates(
     choices["urgency"] = _hopeful(choices["urgency"], parts, joint, _WORDS)
     choices["call"] = _hopeful(choices["call"], parts, joint, _WORDS)
     choices["product"] = _hopeful(choices["product"], parts, joint, _PRODUCTS)
-    fits = [t for t in templates() if t.form == wanted.form and ("offer" in t.slots) == bool(given.offers)]
+    fits = [t for t in ground.settings.forms(wanted.form) if ("offer" in t.slots) == bool(given.offers)]
     ways = (_Filled(t, words) for t in fits for words in product(*(choices[slot] for slot in t.slots)))
     most = ground.settings.units(wanted.form)
     filled = [way for way in ways if len(set(way.words)) == len(way.words) and utf16_units(way.text) <= most]

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from sqlmodel import Session
 
-from keywords.copy.data import FORMS, Claim, claims
+from keywords.copy.data import FORMS, Claim, Template, claims, template_of, templates
 from store.choices import chosen, keep_choice
 from store.errors import BadInput
 
@@ -22,6 +22,11 @@ Words = tuple[Annotated[str, Field(min_length=1, max_length=40)], ...]
 Text = Annotated[int, Field(ge=10, le=LINE_TEXT_UNITS)]
 
 
+def _checked_template(line: str) -> str:
+    template_of(line)
+    return line
+
+
 class CopySettings(BaseModel):
     """The brand's rules for copy, beside the shipped ones. Lengths are in UTF-16 units, as LINE counts."""
 
@@ -30,6 +35,8 @@ class CopySettings(BaseModel):
     blocked: Words = ()  # no line with one of these is ever proposed
     approval: Words = ()  # a line with one says that a person must approve it
     cleared: Words = ()  # shipped words that need approval, but not here: the brand has its proof or licence
+    # "form | text" with slots; where a form has some, they stand in place of the shipped ones
+    templates: tuple[Annotated[str, AfterValidator(_checked_template)], ...] = ()
     message_units: Text = 200
     line_units: Text = 60
     headline_units: Text = 30
@@ -41,6 +48,11 @@ class CopySettings(BaseModel):
         """The most UTF-16 units of a line of `form`, one of FORMS."""
         assert form in FORMS, form
         return int(getattr(self, f"{form}_units"))
+
+    def forms(self, form: str) -> list[Template]:
+        """The templates of `form`: the brand's own, or the shipped ones where it has none."""
+        own = [found for found in map(template_of, self.templates) if found.form == form]
+        return own or [found for found in templates() if found.form == form]
 
     def claims(self) -> list[Claim]:
         """All words to look for, the brand's own first. A shipped block can't be cleared."""

@@ -14,7 +14,7 @@ from keywords.copy.facts import FACT_KINDS, Given
 from keywords.copy.judging import Ground, claims_in, notices, utf16_units
 from keywords.copy.recent import SentText, letter_pairs
 from keywords.copy.score import score
-from keywords.copy.settings import CopySettings
+from keywords.copy.settings import CopySettings, settings_from
 from keywords.effects.learning import Learning
 from keywords.effects.prediction import Situation
 from keywords.text.lexicon import categories
@@ -141,6 +141,36 @@ def test_lengths_are_counted_as_line_counts_them() -> None:
         lines_for(ground("冬季服飾", offers=("全館商品一律79折",), headline_units=10), form="headline")
     with pytest.raises(BadInput, match="there is no form 'poem'"):
         lines_for(ground(), form="poem")
+
+
+def test_the_brands_own_templates_stand_in_place_of_the_shipped_ones() -> None:
+    own = ("line | 小編推｜{product}", "line | 《{product}》{offer} → {call}")
+    assert all(line.text.startswith("小編推｜") for line in lines_for(ground(templates=own), form="line"))
+    with_offer = lines_for(ground(templates=own, offers=("79折",)), form="line")
+    assert all(line.text.startswith("《") and "》79折 → " in line.text for line in with_offer)
+    assert lines_for(ground(templates=own), form="headline")[0].text.startswith("【")  # it has none of its own
+    with pytest.raises(BadInput, match="no line may be proposed: nobody gave 免運"):
+        lines_for(ground(templates=("line | 全館免運｜{product}",)), form="line")
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "poem | {product}",
+        "line | 沒有欄位",
+        "line | {product}{call}",
+        "line | {product}，{product}",
+        "line | {product.__class__}",
+        "line | {product!r}",
+        "line | {product:>99}",
+        "line | {price}",
+        "line | {product",
+        "{product}",
+    ],
+)
+def test_a_template_that_cannot_be_is_refused(template: str) -> None:
+    with pytest.raises(BadInput, match="templates"):
+        settings_from({"templates": [template]})
 
 
 def test_a_blocked_word_is_refused_in_what_is_given_and_never_proposed() -> None:

@@ -79,5 +79,18 @@ def slot_words() -> dict[str, tuple[str, ...]]:
 @cache
 def templates() -> tuple[Template, ...]:
     """The templates, in the order of the file."""
-    pairs = (line.split("|", 1) for line in lines_of("templates.txt", __name__))
-    return tuple(Template(form.strip(), text.strip().replace("\\n", "\n")) for form, text in pairs)
+    return tuple(template_of(line) for line in lines_of("templates.txt", __name__))
+
+
+def template_of(line: str) -> Template:
+    """The template of `form | text`. Raises ValueError for an unknown form or slot, no slot, or slots that touch."""
+    form, _, text = (part.strip() for part in line.partition("|"))
+    if form not in FORMS:
+        raise ValueError(f"a template begins with its form ({', '.join(FORMS)}) and a |, not {form!r}")
+    found = Template(form, text.replace("\\n", "\n"))
+    fields = [field for field in Formatter().parse(found.text) if field[1] is not None]
+    if not fields or any(name not in (*SLOTS, "product", "offer") or spec or how for _, name, spec, how in fields):
+        raise ValueError("a template has one or more of the slots {urgency}, {product}, {offer} and {call}")
+    if len(set(found.slots)) < len(fields) or any(not before for before, *_ in fields[1:]):
+        raise ValueError("a template has each slot once, and something between two slots")
+    return found
