@@ -1,6 +1,7 @@
 """關鍵字: which words bring taps, with their intervals, drawn as one chart; and what a text may expect."""
 
 from datetime import datetime
+from math import exp
 from typing import Any
 from zoneinfo import ZoneInfo
 
