@@ -54,7 +54,7 @@ def report_parts(session: Session, *, theme: str | None = None, segment: str | N
 
 
 def rows_of(parts: Sequence[Part]) -> Iterator[tuple[Any, ...]]:
-    """A row of COLUMNS for each term of each part. Effects are log-odds, `times_odds` the same as a multiple; `ab_…` are
+    """A row of COLUMNS for each term of each part. Effects are log-odds, `times_odds` the same as a multiple; ab_… are
     None where no variants tell."""
     for part in parts:
         to_try = {row.term for row in part.report.to_try}
