@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import norm
 
-from keywords.effects.learning import Learning
+from keywords.effects.learning import Learning, design_of
 from keywords.effects.ranking import INTERVAL, Fit
-from keywords.effects.topics import topic_shares
 
 Floats = NDArray[np.float64]
 
@@ -134,22 +133,19 @@ def ground_of(learning: Learning) -> Ground:
     }
     if messages.theme is not None:
         named["theme"] = (messages.theme, messages.theme_names)
-    typical = np.zeros(len(fit.coefficients))
-    typical[0] = 1.0
-    share = messages.recipients / messages.recipients.sum()
+    # the average recipient of what was sent, by every block that there is: those that no situation names among them
+    design = design_of(messages, learning.terms, learning.present, learning.opening)
+    typical = np.asarray(design.matrix.T @ (messages.recipients / messages.recipients.sum()))
+    typical[fit.columns["terms"]] = 0.0
     levels: dict[str, dict[str | int, int]] = {}
     only: dict[str, str | int] = {}
     for block, (codes, names) in named.items():
-        found, place = np.unique(codes, return_inverse=True)
-        called: list[str | int] = [int(code) if names is None else names[code] for code in found]
+        called: list[str | int] = [int(code) if names is None else names[code] for code in np.unique(codes)]
         if block not in fit.columns:
             only[block] = called[0]
             continue
         first = fit.columns[block].start
         levels[block] = {name: first + i for i, name in enumerate(called)}
-        typical[fit.columns[block]] = np.bincount(place.ravel(), share, len(found))
-    if "topic" in fit.columns:
-        typical[fit.columns["topic"]] = share @ topic_shares(learning.present)
     first = fit.columns["terms"].start
     return Ground(fit, {term: first + i for i, term in enumerate(learning.terms)}, levels, only, typical)
 

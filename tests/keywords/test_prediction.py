@@ -10,7 +10,7 @@ from scipy import sparse
 from scipy.special import expit
 
 from benchmarks.keywords_truth import SCENARIOS, Truth, make_truth
-from keywords.effects.learning import Learning
+from keywords.effects.learning import Learning, design_of
 from keywords.effects.messages import Messages
 from keywords.effects.prediction import Situation, Z, ground_of, joint_of
 from keywords.effects.ranking import fit
@@ -145,6 +145,18 @@ def test_a_situation_left_open_is_the_average_recipient(learned: tuple[Truth, Le
     np.testing.assert_allclose(ground.typical[part], shares / shares.sum())
     each = [joint_of(ground, [], Situation(segment=f"s{i}")).mean[0] for i in range(8)]
     assert joint_of(ground, []).mean[0] == pytest.approx(np.average(each, weights=shares))
+
+
+def test_what_no_situation_names_is_the_average_too(history: Learning) -> None:
+    """Format, topics, how many terms come first in the text: whatever else the fit is adjusted for."""
+    fit, share = history.fit, history.messages.recipients / history.messages.recipients.sum()
+    matrix = design_of(history.messages, history.terms, history.present, history.opening).matrix
+    without = np.ones(len(fit.coefficients))
+    without[fit.columns["terms"]] = 0
+    joint = joint_of(ground_of(history), history.terms)
+    assert joint.mean[0] == pytest.approx(share @ (matrix @ (fit.coefficients * without)))
+    everything = [joint.mean[0] + fit.effect @ row for row in history.present.toarray()]
+    assert np.average(everything, weights=share) == pytest.approx(share @ (matrix @ fit.coefficients))
 
 
 def test_a_theme_in_other_words_is_found_by_its_name(learned: tuple[Truth, Learning]) -> None:
