@@ -42,16 +42,8 @@ NOON = datetime(2026, 11, 29, 4, 0, tzinfo=UTC)
 
 
 def row(term: str, effect: float, **fields: Any) -> TermRow:
-    known = dict.fromkeys(TermRow.__dataclass_fields__, 0)
-    given = {
-        "term": term,
-        "effect": effect,
-        "low": effect - 0.1,
-        "high": effect + 0.1,
-        "messages": 9,
-        "recipients": 900,
-    }
-    return TermRow(**{**known, **given, **fields})
+    counts = {"messages": 9, "recipients": 900, "clicks": 30, "experiments": 0, "probability_positive": 0.5}
+    return TermRow(term, **{"effect": effect, "low": effect - 0.1, "high": effect + 0.1, **counts, **fields})  # type: ignore[arg-type]
 
 
 def report(*rows: TermRow, to_try: tuple[TermRow, ...] = ()) -> Report:
@@ -70,7 +62,7 @@ class Tags(HTMLParser):
 
 def test_the_page_stands_by_itself_and_escapes_every_word() -> None:
     parts = [
-        Part(None, None, report(row(EVIL, 0.3), row("毛衣", -0.3), to_try=(row(EVIL, 0.0),))),
+        Part(None, None, report(row(EVIL, 0.3, trend="worn"), row("毛衣", -0.3), to_try=(row(EVIL, 0.0),))),
         Part(EVIL, None, report(row("發熱衣", 0.2))),
         Part(None, EVIL, report()),
     ]
@@ -91,6 +83,7 @@ def test_the_page_stands_by_itself_and_escapes_every_word() -> None:
     assert "2026-11-29 12:00" in page
     assert "2026-W48" in page
     assert "× 1.35" in page
+    assert page.count("疲乏 worn") == 1
 
 
 def test_both_ends_are_shown_and_each_once() -> None:
