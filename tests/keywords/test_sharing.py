@@ -43,7 +43,7 @@ NOON = datetime(2026, 11, 29, 4, 0, tzinfo=UTC)
 
 def row(term: str, effect: float, **fields: Any) -> TermRow:
     counts = {"messages": 9, "recipients": 900, "clicks": 30, "experiments": 0, "probability_positive": 0.5}
-    return TermRow(term, **{"effect": effect, "low": effect - 0.1, "high": effect + 0.1, **counts, **fields})  # type: ignore[arg-type]
+    return TermRow(term, **{"effect": effect, "low": effect - 0.1, "high": effect + 0.1, **counts, **fields})
 
 
 def report(*rows: TermRow, to_try: tuple[TermRow, ...] = ()) -> Report:
