@@ -150,6 +150,8 @@ def test_the_page_loads_lines_own_sdk_and_runs_nothing_else(world: World) -> Non
         assert page.status_code == 200
         assert 'src="https://static.line-scdn.net/liff/edge/2/sdk.js"' in page.text
         assert LIFF_ID in page.text
+        assert page.text.index("setTimeout(plainly") < page.text.index("static.line-scdn.net")  # it may never come
+        assert page.text.count("<script") == page.text.count("<script nonce=")
         assert "'strict-dynamic'" in page.headers["Content-Security-Policy"]
     assert world.clicks() == []  # looking at the page is no tap
 
