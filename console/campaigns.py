@@ -11,7 +11,7 @@ from sqlmodel import Session
 
 from campaigns.experiments.arms import newest_comparison
 from campaigns.planning.schedule import variants_of
-from campaigns.results.all_campaigns import all_campaigns
+from campaigns.results.all_campaigns import PERIODS_SHOWN, all_campaigns
 from campaigns.results.cost import costs_of, sum_of
 from campaigns.results.exploration import explored
 from campaigns.results.runs import STATES, Part, RunResults, results_by_run, runs_of
@@ -60,8 +60,9 @@ def add_pages(blueprint: Blueprint, engine: Engine, zone: ZoneInfo, clock: Clock
     @blueprint.get("/campaigns/together")
     def show_together() -> str:  # a page of its own: it looks at everybody
         with reading(engine) as session:
-            found = all_campaigns(session, zone=zone, now=clock())
-            return render_template("console/campaigns_together.html", together=found)
+            earlier = "earlier" in request.args
+            found = all_campaigns(session, zone=zone, now=clock(), periods=PERIODS_SHOWN if earlier else 1)
+            return render_template("console/campaigns_together.html", together=found, earlier=earlier)
 
     @blueprint.get("/campaigns/<int:campaign_id>")
     def show_campaign(campaign_id: int) -> str:

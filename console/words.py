@@ -86,6 +86,7 @@ ENGLISH = {
         "Those who could be written to when the period began, against those whom the brand sends nothing at all: "
         "the difference per person (95% interval)."
     ),
+    "較早的期間": "Earlier periods",
     "可發送": "Can be sent to",
     "轉換率的差（百分點）": "Difference in buyers (points)",
     "合計增加的營收": "Revenue added in all",

@@ -58,15 +58,15 @@ class Together:
         return {**plain, **moments, "added": asdict(self.added) if self.added else None}
 
 
-def all_campaigns(session: Session, *, zone: ZoneInfo, now: datetime) -> list[Together]:
-    """The comparison of this period and of those before, the newest first, PERIODS_SHOWN at most; only of the time
-    since the brand chose this holdout. Empty without a global holdout. Reads only."""
+def all_campaigns(session: Session, *, zone: ZoneInfo, now: datetime, periods: int = PERIODS_SHOWN) -> list[Together]:
+    """The comparison of this period and of those before, the newest first, so many at most; only of the time since the
+    brand chose this holdout. Empty without a global holdout. Reads only; it looks at everybody for each period."""
     settings = read_settings(session)
     chosen_at = _chosen_at(session)
     if not settings.global_holdout_percent or chosen_at is None:
         return []
     today, days, found = now.astimezone(zone).date(), settings.global_holdout_days, []
-    for number in range(period_of(today, days), period_of(today, days) - PERIODS_SHOWN, -1):
+    for number in range(period_of(today, days), period_of(today, days) - periods, -1):
         first = date.fromordinal(number * days)
         begins, ends = (moment_at(day, time(0), zone) for day in (first, first + timedelta(days=days)))
         if ends <= chosen_at:

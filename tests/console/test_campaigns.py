@@ -45,6 +45,10 @@ def test_what_all_campaigns_bring_has_a_page_that_their_list_leads_to(
         change_settings(session, {"global_holdout_percent": 50}, actor="test", now=clock() - timedelta(days=2))
     assert 'href="/console/campaigns/together"' in page(client, "/console/campaigns")
     text = page(client, "/console/campaigns/together")
+    assert text.count("<tr><td>") == 1
+    clock.advance(days=100)
+    assert page(client, "/console/campaigns/together").count("<tr><td>") == 1
+    assert page(client, "/console/campaigns/together?earlier=1").count("<tr><td>") in (2, 3)
     assert "進行中" in text
     assert "購買的人太少，還看不出來" in text
     assert "What all campaigns bring together" in page(client, "/console/campaigns/together?lang=en")
