@@ -4,6 +4,7 @@ Never opens a connection on import; never commits on its own.
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, SQLModel
 
 from store.errors import BadInput
 
 SQLITE_BUSY_SECONDS = 30
+SQLITE_POLL_SECONDS = 0.002
 
 
 def open_engine(database_url: str, *, pool_size: int = 10) -> Engine:
@@ -66,8 +69,38 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
 def _begin_sqlite(connection: Any) -> None:
     # A writer must take the lock when it begins: upgrading a read transaction fails at once with "database is
     # locked" instead of waiting.
-    writes = connection.get_execution_options().get("writes", True)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if not connection.get_execution_options().get("writes", True):
+        connection.exec_driver_sql("BEGIN")
+        return
+    try:
+        begin_immediate(connection.connection.driver_connection)
+    except sqlite3.OperationalError as error:
+        raise OperationalError("BEGIN IMMEDIATE", None, error) from error
+
+
+def begin_immediate(driver: sqlite3.Connection) -> None:
+    """Begin a transaction that writes, as soon as nobody else's is open.
+
+    SQLite's own waiting sleeps longer and longer, up to 0.1 s at a time, and so through the short gaps that a busy
+    worker leaves: webhooks waited for seconds. Raises sqlite3.OperationalError after SQLITE_BUSY_SECONDS.
+    """
+    deadline = time.monotonic() + SQLITE_BUSY_SECONDS
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        while not _has_begun(driver, deadline):
+            time.sleep(SQLITE_POLL_SECONDS)
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_SECONDS * 1000}")
+
+
+def _has_begun(driver: sqlite3.Connection, deadline: float) -> bool:
+    try:
+        driver.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            raise
+        return False
+    return True
 
 
 @contextmanager

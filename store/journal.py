@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlmodel import SQLModel
 
-from store.engine import is_sqlite, table_of
+from store.engine import begin_immediate, is_sqlite, table_of
 from store.errors import ExpectedError
 
 MAX_GROUP = 1000  # calls in one commit: bounds the time that a writer of another process waits for this one
@@ -184,7 +184,7 @@ class Journal:
     def _insert(self, connection: Any, rows_of: dict[_Table, list[tuple[Any, ...]]]) -> None:
         """Write and commit, with as few calls to the driver as can be: each gives the interpreter lock away."""
         if self._is_sqlite:
-            connection.execute("BEGIN IMMEDIATE")
+            begin_immediate(connection)
             for table, rows in rows_of.items():
                 for start in range(0, len(rows), ROWS_PER_STATEMENT):
                     part = rows[start : start + ROWS_PER_STATEMENT]

@@ -73,7 +73,8 @@ def lines_for(
 def test_every_fact_of_a_line_is_the_marketers(
     theme: str, offers: list[str], products: list[str], form: str, seed: int
 ) -> None:
-    where = ground(theme, offers=tuple(offers), products=tuple(products))
+    roomy = {f"{form}_units": 400}  # where all offers fit
+    where = ground(theme, offers=tuple(offers), products=tuple(products), **roomy)
     tokenizer = where.tokenizer
     typed = FACT_KINDS | {Kind.EMOJI, Kind.FIELD}
     given = {t.term for part in (theme, *offers, *products) for t in tokenizer.tokenize(part) if t.kind in typed}
