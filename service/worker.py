@@ -47,7 +47,7 @@ from segmentation.snapshot import take_snapshot
 from service.brand_words import tokenize_for_brand
 from service.channels import channel_ids
 from service.doors import bulk_door, insight_doors, line_doors, narrowcast_doors
-from service.keyword_reports import send_keyword_reports
+from service.keyword_report_delivery import send_keyword_reports
 from service.links import link_maker, token_signer
 from service.quota import read_quotas
 from service.settings import Settings

@@ -1,7 +1,7 @@
 """The scheduled reports as rows: planned once for each period and recipient, claimed, and what became of them.
 
-Claim, commit, call, record: who calls LINE between is `service/keyword_reports.py`. A call that may have reached LINE
-is repeated with the same retry key while LINE keeps it; after that nobody knows, and it is not repeated.
+Claim, commit, call, record: who calls LINE between is `service/keyword_report_delivery.py`. A call that may have
+reached LINE is repeated with the same retry key while LINE keeps it; after that nobody knows, and it is not repeated.
 """
 
 from collections.abc import Sequence

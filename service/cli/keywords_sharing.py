@@ -17,7 +17,7 @@ from service.cli.context import opened_database, print_json, settings_for_comman
 from service.cli.keywords_copy import change_of
 from service.cli.keywords_writing import AsJson
 from service.cli.learned import learned_database
-from service.keyword_report import ENDINGS, note_export, write_report
+from service.keyword_report_file import ENDINGS, note_export, write_report
 from store.choices import chosen
 from store.clock import system_clock
 from store.engine import reading, transaction

@@ -24,7 +24,7 @@ from keywords.sharing.page import report_page
 from keywords.sharing.parts import COLUMNS, Part, report_parts, rows_of
 from keywords.sharing.schedule import ReportSettings, change_settings, message_of, settings_from
 from service.cli import app
-from service.keyword_reports import plan_period, send_keyword_reports
+from service.keyword_report_delivery import plan_period, send_keyword_reports
 from service.settings import Settings
 from simulator.channels import ChannelOptions, Friend
 from simulator.faults import Fault, FaultKind

@@ -22,7 +22,7 @@ from keywords.sharing.deliveries import (
 from keywords.sharing.parts import report_parts
 from keywords.sharing.schedule import NAME, message_of, read_settings
 from service.channels import channel_named
-from service.keyword_report import note_export, write_report
+from service.keyword_report_file import note_export, write_report
 from service.settings import Settings
 from store.choices import chosen_at
 from store.clock import Clock
