@@ -73,7 +73,7 @@ def _begin_sqlite(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN")
         return
     try:
-        begin_immediate(connection.connection.driver_connection)
+        begin_immediate(connection.connection.dbapi_connection)
     except sqlite3.OperationalError as error:
         raise OperationalError("BEGIN IMMEDIATE", None, error) from error
 

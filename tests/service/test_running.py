@@ -51,7 +51,7 @@ def test_nothing_is_left_of_a_command_that_was_killed(place: tuple[dict[str, str
     variables, folder = place
     running = start(variables, command, folder=folder)
     try:
-        wait_until(lambda: is_served(variables), seconds=30, what="served")
+        wait_until(lambda: is_served(variables), seconds=90, what="served")
         os.kill(running.pid, signal.SIGKILL)  # it alone, not its children
         running.wait()
         wait_until(lambda: left_of(running) == [], seconds=15, what="its children ended")
@@ -65,7 +65,7 @@ def test_up_ends_when_its_worker_dies_and_says_so(place: tuple[dict[str, str], P
     variables, folder = place
     running = start(variables, "up", folder=folder)
     try:
-        wait_until(lambda: is_served(variables), seconds=30, what="served")
+        wait_until(lambda: is_served(variables), seconds=90, what="served")
         (worker,) = (child for child in psutil.Process(running.pid).children() if "worker" in child.cmdline())
         worker.kill()
         assert running.wait(timeout=15) == signal.SIGKILL

@@ -83,5 +83,3 @@ def test_a_version_is_checked_like_the_plain_one(open_shop: OpenShop) -> None:
     for languages, words in (({"en": text("")}, "is empty"), ({"english": text("a")}, "not a language")):
         with pytest.raises(BadInput, match=words):
             shop.plan(steps=[StepPlan([VariantPlan(text("特賣"), languages=languages)])])
-    with pytest.raises(BadInput, match="narrowcast can't send this"):
-        shop.plan(steps=[StepPlan([A])], way="narrowcast")
