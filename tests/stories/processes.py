@@ -39,7 +39,7 @@ def start(variables: Mapping[str, str], *arguments: str, folder: Path) -> subpro
 def run(variables: Mapping[str, str], *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """`retarget` with these arguments, until it ends; output captured as text."""
     command = [sys.executable, "-m", "service.cli", *arguments]
-    return subprocess.run(command, env=dict(variables), cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=dict(variables), cwd=folder, capture_output=True, text=True, timeout=550)
 
 
 def wait_until(is_true: Callable[[], bool], *, seconds: float, what: str) -> None:

@@ -3,8 +3,12 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from segmentation.models import MODELS
 from tests.stories.processes import environment, run
+
+pytestmark = pytest.mark.timeout(600)  # two minutes of work, and other tests beside it
 
 
 def test_the_demo_plays_the_whole_loop_and_sends_nothing_twice(tmp_path: Path) -> None:
