@@ -8,12 +8,13 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlmodel import Session
 
 from campaigns.planning.quiet import QuietHours
 from campaigns.planning.workdays import Workdays, check_country
+from store.choices import checked
 from store.engine import insert_for, table_of
 from store.errors import BadInput
 from store.models import AuditEntry, BrandSetting
@@ -84,15 +85,7 @@ class CampaignSettings(BaseModel):
 
 def settings_from(values: Mapping[str, Any]) -> CampaignSettings:
     """The settings with these values, the rest being defaults. Raises BadInput that names the wrong one."""
-    try:
-        return CampaignSettings.model_validate(dict(values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(CampaignSettings.model_fields)
-            raise BadInput(f"there is no setting {name!r}; the settings are {known}") from error
-        raise BadInput(f"the setting {name} can't be {values.get(name)!r}: {first['msg']}") from error
+    return checked(CampaignSettings, values)
 
 
 def read_settings(session: Session) -> CampaignSettings:

@@ -2,15 +2,32 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import select
 from sqlmodel import Session
 
 from store.engine import insert_for, table_of
+from store.errors import BadInput
 from store.models import AuditEntry, BrandSetting
 
+Settings = TypeVar("Settings", bound=BaseModel)
+
 setting = table_of(BrandSetting)
+
+
+def checked(model: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """The settings of `model` with these values, the rest being defaults. Raises BadInput that names the wrong one."""
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(model.model_fields)
+            raise BadInput(f"there is no setting {name!r}; the settings are {known}") from error
+        raise BadInput(f"the setting {name} can't be {values.get(name)!r}: {first['msg']}") from error
 
 
 def chosen(session: Session, name: str) -> dict[str, Any]:

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlmodel import Session
 
 from keywords.copy.data import FORMS, Claim, Template, claims, template_of, templates
-from store.choices import chosen, keep_choice
-from store.errors import BadInput
+from store.choices import checked, chosen, keep_choice
 
 NAME = "copy"  # its row of BrandSetting
 # LINE, Messaging API reference: a text message's text and a Flex message's altText, in UTF-16 units
@@ -64,15 +63,7 @@ class CopySettings(BaseModel):
 
 def settings_from(values: Mapping[str, Any]) -> CopySettings:
     """The settings with these values, the rest being defaults. Raises BadInput that names the wrong one."""
-    try:
-        return CopySettings.model_validate(dict(values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(CopySettings.model_fields)
-            raise BadInput(f"there is no setting {name!r}; the settings are {known}") from error
-        raise BadInput(f"the setting {name} can't be {values.get(name)!r}: {first['msg']}") from error
+    return checked(CopySettings, values)
 
 
 def read_settings(session: Session) -> CopySettings:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import Session
 
 from keywords.report import Report, TermRow
-from store.choices import chosen, keep_choice
+from store.choices import checked, chosen, keep_choice
 from store.errors import BadInput
 
 NAME = "keyword_report"  # its row of BrandSetting
@@ -50,15 +50,7 @@ class ReportSettings(BaseModel):
 
 def settings_from(values: Mapping[str, Any]) -> ReportSettings:
     """The settings with these values, the rest being defaults. Raises BadInput that names the wrong one."""
-    try:
-        made = ReportSettings.model_validate(dict(values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(ReportSettings.model_fields)
-            raise BadInput(f"there is no setting {name!r}; the settings are {known}") from error
-        raise BadInput(f"the setting {name} can't be {values.get(name)!r}: {first['msg']}") from error
+    made = checked(ReportSettings, values)
     if made.folder is not None and not Path(made.folder).is_absolute():
         raise BadInput(f"the setting folder must be an absolute path, not {made.folder!r}")
     return made
