@@ -3,34 +3,19 @@
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
-import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
 from campaigns.experiments.arms import is_in_rule_arm
 from campaigns.money.gain import EVERYBODY, Cut, Gains
 from campaigns.settings import change_settings
-from console.pages import create_console
 from store.engine import transaction
 from store.models import CampaignRun, Delivery
 from tests.conftest import StillClock
+from tests.console.conftest import page
 from tests.factories import make_account, make_campaign, make_channel, make_customer, make_run
 
 TAIPEI = ZoneInfo("Asia/Taipei")
-
-
-@pytest.fixture
-def client(engine: Engine, clock: StillClock) -> FlaskClient:
-    app = Flask(__name__)
-    app.register_blueprint(create_console(engine, zone=TAIPEI, clock=clock, allow_without=True))
-    return app.test_client()
-
-
-def page(client: FlaskClient, address: str) -> str:
-    answer = client.get(address)
-    assert answer.status_code == 200, address
-    return answer.get_data(as_text=True)
 
 
 def test_what_all_campaigns_bring_has_a_page_that_their_list_leads_to(

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, select
 
@@ -17,7 +16,6 @@ from console.charts import HEIGHT, MARGIN, WIDTH, spark
 from console.counts import EXACT_UP_TO, Count, count_rows
 from console.evidence import told
 from console.movement import moved
-from console.pages import create_console
 from console.sizes import read_sizes
 from console.words import DIMENSIONS, ENGLISH, EVIDENCE, TAG_WORDS
 from segmentation.demand.growing import Group
@@ -47,24 +45,12 @@ from store.models import (
     TagCheck,
 )
 from tests.conftest import StillClock
+from tests.console.conftest import page
 from tests.factories import make_customer, make_order
 
 TAIPEI = ZoneInfo("Asia/Taipei")
 RULE: dict[str, Any] = {"type": "all", "of": [{"type": "orders", "measure": "count", "at_least": 3}]}
 FIRST, LAST = date(2026, 9, 1), date(2026, 11, 1)
-
-
-@pytest.fixture
-def client(engine: Engine, clock: StillClock) -> FlaskClient:
-    app = Flask(__name__)
-    app.register_blueprint(create_console(engine, zone=TAIPEI, clock=clock, allow_without=True))
-    return app.test_client()
-
-
-def page(client: FlaskClient, address: str) -> str:
-    answer = client.get(address)
-    assert answer.status_code == 200, address
-    return answer.get_data(as_text=True)
 
 
 def cells(text: str, name: str) -> list[str]:
