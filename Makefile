@@ -7,13 +7,24 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 PACKAGES := bot segmentation campaigns keywords service console simulator store benchmarks
 
-.PHONY: demo test test-spark check bench format lock clean
+# The console's JavaScript: out of pinned wheels that ship it (console/assets.py)
+define TAKE_ASSETS
+$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-assets.lock -d $(VENV)/assets
+$(BIN)/python -m console.assets $(VENV)/assets
+endef
+
+.PHONY: demo test screenshots test-spark check bench format lock clean
 
 demo: $(VENV)/.runtime  ## the whole loop with a simulated LINE, no account needed
 	$(BIN)/retarget demo
 
-test: $(VENV)/.dev  ## all tests, on SQLite and on a PostgreSQL that the tests start
+test: $(VENV)/.dev  ## all tests, on SQLite and on a PostgreSQL that the tests start; the console in a Chromium as well
+	$(BIN)/python -m tests.browser.chromium
 	$(BIN)/python -m pytest -n 4 --dist worksteal
+	$(BIN)/python -m pytest tests/browser
+
+screenshots: $(VENV)/.dev  ## every page of the console as pictures in screenshots/
+	$(BIN)/python -m pytest tests/browser/screenshots.py
 
 test-spark: $(SPARK_VENV)/.dev  ## segments on a Spark cluster of two workers that the tests start
 	$(SPARK_VENV)/bin/python -m pytest tests/spark --durations=8
@@ -43,14 +54,16 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.runtime: $(BIN)/python requirements.lock pyproject.toml
+$(VENV)/.runtime: $(BIN)/python requirements.lock requirements-assets.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(TAKE_ASSETS)
 	touch $@
 
-$(VENV)/.dev: $(BIN)/python requirements-dev.lock pyproject.toml
+$(VENV)/.dev: $(BIN)/python requirements-dev.lock requirements-assets.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(TAKE_ASSETS)
 	touch $@ $(VENV)/.runtime
 
 $(SPARK_VENV)/.dev: $(VENV)/.dev requirements-spark.lock
@@ -59,5 +72,9 @@ $(SPARK_VENV)/.dev: $(VENV)/.dev requirements-spark.lock
 	$(BIN)/uv pip install --quiet --python $(SPARK_VENV)/bin/python --no-deps -e .
 	touch $@
 
+.PHONY: docs
+docs: $(VENV)/.dev  ## docs as a site in site/, out of nothing but this folder
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 clean:
-	rm -rf $(VENV) $(SPARK_VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf site $(VENV) $(SPARK_VENV) .mypy_cache .ruff_cache .pytest_cache

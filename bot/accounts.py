@@ -14,7 +14,7 @@ from sqlmodel import Session
 from bot.events import LineEvent
 from bot.wishes import wish_of
 from store.engine import insert_for, table_of
-from store.models import AuditEntry, Channel, Customer, Enrolment, LineAccount
+from store.models import AuditEntry, Channel, ConsentChange, Customer, Enrolment, LineAccount
 from store.types import UTCDateTime
 
 AccountKey = tuple[int, str]  # channel id, LINE user id
@@ -147,7 +147,7 @@ def record_wishes(
         customer_id = known[event.channel_id, event.line_user_id].customer_id
         state = (event.timestamp_ms, wish == "refuse", event)
         newest[customer_id] = max(state, newest.get(customer_id, state), key=lambda s: s[:2])
-    audit = []
+    audit, changes = [], []
     for customer_id, (ms, refuses, event) in sorted(newest.items()):  # rare: a statement each is no burden
         if _set_wish(session, customer_id, ms, refuses, event.occurred_at):
             if refuses:
@@ -155,8 +155,11 @@ def record_wishes(
             action = "marketing_refused" if refuses else "marketing_resumed"
             detail = {"customer_id": customer_id, "event_key": event.key}
             audit.append({"at": now, "actor": "customer", "action": action, "detail": detail})
+            change = {"customer_id": customer_id, "at": event.occurred_at, "refuses": refuses, "actor": "customer"}
+            changes.append(change)
     if audit:
         session.execute(insert(table_of(AuditEntry)), audit)
+        session.execute(insert(table_of(ConsentChange)), changes)
 
 
 def _end_sequences(session: Session, customer_id: int) -> None:

@@ -1,7 +1,8 @@
 """From stored webhook bodies to behaviour events: a later, repeatable job, batch by batch.
 
-One transaction takes bodies, records their events and all that follows from them, and deletes the bodies: a crash at
-any point leaves the bodies where they were. Twice is once by the unique event key. It never calls LINE.
+One transaction records the events of some bodies and all that follows from them; the bodies are deleted with it on
+PostgreSQL, after it on SQLite, where they lie in a file of their own (store/bodies.py). A crash at any point leaves
+bodies where they were, and twice is once by the unique event key. It never calls LINE.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,10 +20,10 @@ from bot.events import LineEvent, read_body, without_words
 from bot.replies import MAX_MESSAGES, ReplyTexts, Riders, Seat, answer_to, expires_at
 from store.changes import note_changes, note_responses
 from store.clock import Clock
-from store.engine import insert_for, is_sqlite, table_of, transaction
+from store.engine import insert_for, is_sqlite, reading, table_of, transaction
 from store.models import BehaviourEvent, Channel, Reply, WebhookBody
 
-MAX_EVENTS = 500  # in one transaction, about 30 ms: SQLite's other writers, the webhook among them, wait that long
+MAX_EVENTS = 500  # in one transaction, about 30 ms: SQLite's other writers, clicks among them, wait that long
 UNSEND_LOCK = 0x11E_0001  # PostgreSQL advisory lock: see _lock_out_unsends
 
 _body = table_of(WebhookBody)
@@ -53,6 +54,8 @@ class _Claimed:
     """A body of the inbox, read. `problem`: why it is kept when its readable events are stored; None: it goes."""
 
     body_id: int
+    channel_id: int
+    destination: str | None
     events: list[LineEvent]
     problem: str | None
 
@@ -68,6 +71,7 @@ class Owing:
 
 def process_inbox(
     engine: Engine,
+    bodies: Engine,
     *,
     clock: Clock,
     texts: ReplyTexts,
@@ -77,53 +81,86 @@ def process_inbox(
 ) -> int:
     """Turn up to `limit` waiting bodies into events; return how many bodies were taken, 0 when none waits. Writes.
 
-    `texts` are the answers owed, `riders` whoever has something waiting for free replies, `buttons` whoever counts taps
-    of buttons. A body that can't be stored
-    is set aside with its problem and holds up no other. Any number of these may run at once. Raises
-    sqlalchemy.exc.OperationalError when the database is out of reach or the transaction lost a deadlock: nothing was
-    changed, call again.
+    `bodies`: where they wait (store/bodies.py). `texts` are the answers owed, `riders` whoever has something waiting
+    for free replies, `buttons` whoever counts taps of buttons. A body that can't be stored is set aside with its
+    problem and holds up no other. Any number of these may run at once. Raises sqlalchemy.exc.OperationalError when a
+    database is out of reach or the transaction lost a deadlock: call again.
     """
-    owing = Owing(texts, riders, buttons)
+    inbox = _Inbox(engine, bodies, clock, Owing(texts, riders, buttons))
+    waiting = select(_body).where(_body.c.problem.is_(None)).order_by(_body.c.id).limit(limit)
     try:
-        with transaction(engine) as session:
-            return _process(session, _waiting_ids(session, limit), clock(), owing)
+        return inbox.take(waiting)
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:  # some body is at fault, whatever the fault: find it by taking each alone
         log.warning("webhook_batch_failed", error=type(error).__name__)
-    with transaction(engine) as session:
-        waiting = _waiting_ids(session, limit)
-    for body_id in waiting:
-        _process_alone(engine, body_id, clock, owing)
-    return len(waiting)
+    with reading(bodies) as session:
+        body_ids = list(session.scalars(waiting.with_only_columns(_body.c.id)))
+    for body_id in body_ids:
+        _take_alone(inbox, body_id)
+    return len(body_ids)
 
 
-def _process_alone(engine: Engine, body_id: int, clock: Clock, owing: Owing) -> None:
-    """One body in its own transaction; set aside if that fails."""
+@dataclass(frozen=True, slots=True)
+class _Inbox:
+    """Where bodies come from and their events go to."""
+
+    engine: Engine
+    bodies: Engine
+    clock: Clock
+    owing: Owing
+
+    def take(self, query: Any) -> int:
+        """Store the events of the bodies that `query` finds, and what follows from them; return how many bodies."""
+        if self.bodies is self.engine:
+            with transaction(self.engine) as session:
+                claimed = _claim(session, query)
+                _store(session, claimed, self.clock(), self.owing)
+                _finish(session, claimed)
+            return len(claimed)
+        with reading(self.bodies) as session:
+            claimed = _claim(session, query)
+        if claimed:
+            with transaction(self.engine) as session:
+                _store(session, claimed, self.clock(), self.owing)
+            with transaction(self.bodies) as session:  # last: killed before it, they are read once more
+                _finish(session, claimed)
+        return len(claimed)
+
+
+def _take_alone(inbox: _Inbox, body_id: int) -> None:
+    """One body by itself; set aside if that fails."""
     try:
-        with transaction(engine) as session:
-            _process(session, [body_id], clock(), owing)
+        inbox.take(select(_body).where(_body.c.problem.is_(None), _body.c.id == body_id))
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
         # The error's kind only: its text may quote the event.
         problem = f"can't be stored: {type(getattr(error, 'orig', None) or error).__name__}"
-        with transaction(engine) as session:
+        with transaction(inbox.bodies) as session:
             session.execute(update(_body).where(_body.c.id == body_id).values(problem=problem))
         log.warning("webhook_body_set_aside", body_id=body_id, problem=problem)
 
 
-def _waiting_ids(session: Session, limit: int) -> list[int]:
-    """Ids of the oldest waiting bodies, locked by this transaction and held by no other."""
-    query = select(_body.c.id).where(_body.c.problem.is_(None)).order_by(_body.c.id).limit(limit)
-    return list(session.execute(query if is_sqlite(session) else query.with_for_update(skip_locked=True)).scalars())
+def _claim(session: Session, query: Any) -> list[_Claimed]:
+    """The bodies that `query` finds, in order of arrival, until they hold MAX_EVENTS events; the rest are left for the
+    next batch. On PostgreSQL locked by this transaction and held by no other."""
+    claimed: list[_Claimed] = []
+    event_count = 0
+    for row in session.execute(query if is_sqlite(session) else query.with_for_update(skip_locked=True)):
+        read = read_body(row.body, row.channel_id, row.received_at)
+        claimed.append(_Claimed(row.id, row.channel_id, read.destination, read.events, read.problem))
+        event_count += len(read.events)
+        if event_count >= MAX_EVENTS:
+            break
+    return claimed
 
 
-def _process(session: Session, body_ids: Sequence[int], now: datetime, owing: Owing) -> int:
-    """Store the events of these bodies and what follows from them; return how many bodies were taken."""
-    claimed = _read(session, body_ids)
+def _store(session: Session, claimed: Sequence[_Claimed], now: datetime, owing: Owing) -> None:
+    """Store the events of these bodies and what follows from them."""
     if not claimed:
-        return 0
+        return
+    _note_destinations(session, claimed)
     events = [event for body in claimed for event in body.events]
     _lock_out_unsends(session, events)
     keys: set[AccountKey] = {(e.channel_id, e.line_user_id) for e in events if e.line_user_id is not None}
@@ -139,32 +176,19 @@ def _process(session: Session, body_ids: Sequence[int], now: datetime, owing: Ow
     note_changes(session, acted, now)
     left = [e for e in new.values() if e.kind == "unfollow" and e.line_user_id]
     note_responses(session, {known[e.channel_id, e.line_user_id or ""].customer_id for e in left})
-    _finish(session, claimed)
-    return len(claimed)
 
 
-def _read(session: Session, body_ids: Sequence[int]) -> list[_Claimed]:
-    """The bodies read, in order of arrival, until they hold MAX_EVENTS events; the rest are left for the next batch."""
-    query = select(_body).where(_body.c.id.in_(body_ids), _body.c.problem.is_(None)).order_by(_body.c.id)
-    channels = session.execute(select(_channel.c.id, _channel.c.destination))
-    destinations = {row.id: row.destination for row in channels}
-    claimed: list[_Claimed] = []
-    event_count = 0
-    for row in session.execute(query if is_sqlite(session) else query.with_for_update(skip_locked=True)):
-        read = read_body(row.body, row.channel_id, row.received_at)
-        if read.destination not in (None, destinations[row.channel_id]):
-            # The signature has said whose body it is; the name of the account is only kept for the marketer.
-            if destinations[row.channel_id] is not None:
-                log.warning("channel_destination_changed", channel_id=row.channel_id)
-            destinations[row.channel_id] = read.destination
-            session.execute(
-                update(_channel).where(_channel.c.id == row.channel_id).values(destination=read.destination)
-            )
-        claimed.append(_Claimed(row.id, read.events, read.problem))
-        event_count += len(read.events)
-        if event_count >= MAX_EVENTS:
-            break
-    return claimed
+def _note_destinations(session: Session, claimed: Sequence[_Claimed]) -> None:
+    """Keep the name of the account that bodies are for: for the marketer, the signature has said whose they are."""
+    destinations = {row.id: row.destination for row in session.execute(select(_channel.c.id, _channel.c.destination))}
+    for body in claimed:
+        if body.destination in (None, destinations[body.channel_id]):
+            continue
+        if destinations[body.channel_id] is not None:
+            log.warning("channel_destination_changed", channel_id=body.channel_id)
+        destinations[body.channel_id] = body.destination
+        named = update(_channel).where(_channel.c.id == body.channel_id).values(destination=body.destination)
+        session.execute(named)
 
 
 def _lock_out_unsends(session: Session, events: Sequence[LineEvent]) -> None:

@@ -64,6 +64,7 @@ class CampaignSettings(BaseModel):
     cap_month: Cap | None = None  # on a day and the 29 before it
     global_holdout_days: Annotated[int, Field(ge=7, le=366)] = 90  # then others are held out
     global_holdout_percent: Annotated[Decimal, Field(ge=0, le=50, decimal_places=2)] = Decimal(0)  # get no campaign
+    needs_approval: bool = False  # a campaign of the console is sent when a second person has approved it
     collision_minutes: Annotated[int, Field(ge=0, le=43_200)] = 60  # so long a higher priority claims a person
 
     def caps(self) -> dict[str, int | None]:

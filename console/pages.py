@@ -1,154 +1,189 @@
-"""The blueprint of the console: its pages, words, number and time formats, and headers."""
+"""The blueprint of the console: its rooms, words, formats and headers."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
-from math import exp
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
-from zoneinfo import ZoneInfo
 
+import structlog
 from flask import Blueprint, Response, g, render_template, request
-from sqlalchemy import Engine
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import MethodNotAllowed
 
-from campaigns.results.lift import Lift
-from console import campaigns, customers, demand, keywords, overview, predictions, segments, tags
-from console.access import require_access
-from console.model_settings import model_settings
-from console.words import DIMENSIONS, FETCHES, LANGUAGES, REASONS, STATES, TAG_WORDS, translate
-from segmentation.models import MODELS, Segment
-from store.clock import Clock
-from store.errors import NotFound
+from console.access import account, login, people
+from console.access.guard import guard
+from console.assets import missing_parts
+from console.automations import pages as automations
+from console.campaigns import draft_before, draft_check, draft_line, draft_parts, drafts, month
+from console.campaigns import one as one_campaign
+from console.campaigns import pages as campaigns
+from console.catalogue import pages as catalogue
+from console.catalogue import products
+from console.customers import actions as customer_actions
+from console.customers import pages as customers
+from console.customers import person as one_customer
+from console.customers import views as customer_views
+from console.frame.site import Site
+from console.guide import pages as guide
+from console.guide.linking import linked
+from console.imports import pages as imports
+from console.keywords import brand_words, writing
+from console.keywords import pages as keywords
+from console.page_words import words_of_pages
+from console.predictions import pages as predictions
+from console.results import pages as results
+from console.results import taking
+from console.rules import pages as rules
+from console.segments import computing
+from console.segments import pages as segments
+from console.settings import keys
+from console.settings import pages as settings
+from console.start import pages as start
+from console.tags import editing as tag_editing
+from console.tags import pages as tags
+from console.today import pages as today
+from console.words.catalog import LANGUAGES, translate
+from console.words.refusals import told
+from store.errors import ExpectedError, NotFound
 
+ROOMS = (
+    login,
+    today,
+    start,
+    customers,
+    customer_views,
+    one_customer,
+    customer_actions,
+    segments,
+    computing,
+    tags,
+    tag_editing,
+    rules,
+    predictions,
+    catalogue,
+    products,
+    campaigns,
+    month,
+    drafts,
+    draft_before,
+    draft_check,
+    draft_parts,
+    draft_line,
+    one_campaign,
+    automations,
+    results,
+    taking,
+    keywords,
+    writing,
+    brand_words,
+    imports,
+    keys,
+    settings,
+    guide,
+    account,
+    people,
+)
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self';"
+    # Attributes of style may stand in a page (previews of Flex, the tooltips of charts); a script may not.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
+    " style-src-attr 'unsafe-inline'; img-src 'self' data: https:; connect-src 'self'; form-action 'self';"
     " frame-ancestors 'none'; base-uri 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-MENU = (
-    ("console.show_overview", "總覽"),
-    ("console.list_customers", "顧客"),
-    ("console.show_segments", "分群"),
-    ("console.list_tags", "標籤"),
-    ("console.show_predictions", "預測"),
-    ("console.show_demand", "商品需求"),
-    ("console.list_campaigns", "活動"),
-    ("console.show_keywords", "關鍵字"),
-)
+NOT_ALLOWED = "您的帳號沒有這個權限；需要時請找擁有者調整。"
+TOO_LARGE = "這個檔案或表單太大了。"
+STALE_FORM = "這個表單已經過期或不是從這裡送出的；請回上一頁重新整理後再送一次。"
+BAD_FORM = "這個請求少了什麼或讀不懂；請回上一頁重新整理後再送一次。"
+NOT_THIS_WAY = "這個網址不是這樣用的；請從選單打開頁面，再按頁面上的按鈕。"
+CHANGING = ("POST", "PUT", "PATCH", "DELETE")
+A_YEAR = 31_536_000  # seconds
 
 
-@dataclass(frozen=True)
-class _Formats:
-    """How times are shown: in the brand's zone."""
+def create_console(site: Site, *, allow_first_owner: bool = False) -> Blueprint:
+    """The console under /console, for `app.register_blueprint`; the application needs its `secret_key`.
 
-    zone: ZoneInfo
-
-    def when(self, moment: datetime | None) -> str:
-        return moment.astimezone(self.zone).strftime("%Y-%m-%d %H:%M") if moment else "–"
-
-
-def create_console(
-    engine: Engine, *, zone: ZoneInfo, clock: Clock, password: str | None = None, allow_without: bool = False
-) -> Blueprint:
-    """The console under /console, for `app.register_blueprint`. Reads only. Who may see it: see `require_access`."""
+    `allow_first_owner`: while there is no account, whoever sits at this machine may make the first.
+    """
     blueprint = Blueprint(
         "console", __name__, url_prefix="/console", template_folder="templates", static_folder="static"
     )
-    require_access(blueprint, password=password, allow_without=allow_without)
-    overview.add_pages(blueprint, engine, clock)
-    customers.add_pages(blueprint, engine)
-    segments.add_pages(blueprint, engine, clock)
-    tags.add_pages(blueprint, engine)
-    predictions.add_pages(blueprint, engine, clock)
-    demand.add_pages(blueprint, engine)
-    campaigns.add_pages(blueprint, engine, zone, clock)
-    keywords.add_pages(blueprint, engine, zone)
+    if missing := missing_parts():
+        structlog.get_logger().warning("console_parts_missing", parts=missing, remedy="run make, or console.assets")
+    site = replace(site, allow_first_owner=allow_first_owner)
 
     @blueprint.before_request
-    def choose_language() -> None:
+    def begin() -> None:
+        g.site = site
         wanted = request.args.get("lang") or request.cookies.get("console_language")
         g.language = wanted if wanted in LANGUAGES else "zh"
 
-    @blueprint.after_request
-    def finish(response: Response) -> Response:
-        response.headers.update(HEADERS)
-        if request.endpoint != "console.static":
-            response.headers["Cache-Control"] = "no-store"  # people's data stays out of shared caches
-        if request.args.get("lang") in LANGUAGES:
-            response.set_cookie(
-                "console_language", g.language, path="/console", samesite="Lax", httponly=True, max_age=31_536_000
-            )
-        return response
-
-    @blueprint.errorhandler(NotFound)
-    def not_found(_error: NotFound) -> tuple[str, int]:
-        return render_template("console/not_found.html"), 404
-
-    formats = _Formats(zone)
-
-    @blueprint.context_processor
-    def words() -> dict[str, Any]:
-        return {
-            "t": lambda text: translate(text, g.language),
-            "reason_words": lambda why: translate(REASONS[why], g.language) if why in REASONS else why or "–",
-            "state": lambda name: translate(STATES[name], g.language) if name in STATES else name,
-            "points": _points,
-            "amounts": _amounts,
-            "FETCHES": FETCHES,
-            "audience_words": lambda audience: _audience_words(audience, g.language),
-            "segment_name": lambda segment: _segment_name(segment, g.language),
-            "tag_word": lambda name: translate(TAG_WORDS[name], g.language) if name in TAG_WORDS else name,
-            "dimension_words": DIMENSIONS,
-            "model_settings": lambda model, settings: model_settings(model, settings, g.language),
-            "html_language": LANGUAGES[g.language],
-            "language": g.language,
-            "menu": MENU,
-            "when": formats.when,
-            "whole": lambda number: f"{number:,}",
-            "money": _money,
-            "times": exp,  # log-odds as a multiple of the odds
-            "percent": lambda share: f"{share:.1%}",
-            "number": lambda value, places: "–" if value is None else f"{value:,.{places}f}",
-        }
-
+    guard(blueprint, site, allow_first_owner=allow_first_owner, is_https=site.public_base_url.startswith("https://"))
+    for room in ROOMS:
+        room.add_pages(blueprint, site)
+    blueprint.add_url_rule("/<path:address>", view_func=show_nothing, methods=["GET", *CHANGING])
+    blueprint.after_request(finish)
+    for error, page in REFUSALS.items():
+        blueprint.register_error_handler(error, page)
+    blueprint.add_app_template_filter(linked)
+    blueprint.context_processor(words_of_pages)
     return blueprint
 
 
-def _segment_name(segment: Segment, language: str) -> str:
-    return segment.name.replace("_", " ") if language == "en" else segment.chinese
+def show_nothing(address: str) -> Any:
+    """Of every wrong address under /console, and of a page that takes no form, so that it has our door, words and
+    headers."""
+    if request.method in CHANGING:
+        raise MethodNotAllowed(valid_methods=["GET", "HEAD", "OPTIONS"])
+    raise NotFound(f"there is no page {address}")
 
 
-def _audience_words(audience: Mapping[str, list[str]], language: str) -> str:
-    """A campaign's audience (Campaign.audience) in the marketer's words."""
-    wanted = " + ".join(_target_words(target, language) for target in audience["any_of"])
-    return " − ".join([wanted, *(_target_words(target, language) for target in audience["none_of"])])
+def finish(response: Response) -> Response:
+    """The headers of every answer, and the language that was chosen."""
+    response.headers.update(HEADERS)
+    if request.endpoint != "console.static":
+        response.headers["Cache-Control"] = "no-store"  # people's data stays out of shared caches
+    if request.args.get("lang") in LANGUAGES:
+        response.set_cookie(
+            "console_language", g.language, path="/console", samesite="Lax", httponly=True, max_age=A_YEAR
+        )
+    return response
 
 
-def _target_words(target: str, language: str) -> str:
-    """A target (all, tag:NAME, list:NAME or MODEL=SEGMENT) in the marketer's words; as written when it is unknown."""
-    if target == "all":
-        return translate("所有人", language)
-    if target.startswith("tag:"):
-        return f"{translate('標籤', language)} {target.removeprefix('tag:')}"
-    if target.startswith("list:"):
-        return f"{translate('名單', language)} {target.removeprefix('list:')}"
-    model, _, name = target.partition("=")
-    found = next((segment for segment in MODELS.get(model, ()) if segment.name == name), None)
-    return f"{model.upper()} · {_segment_name(found, language)}" if found else target
+def not_found(_error: Exception) -> tuple[str, int]:
+    """What isn't there."""
+    return render_template("console/frame/not_found.html"), 404
 
 
-def _points(lift: Lift) -> str:
-    """A difference of rates in percentage points, with its interval."""
-    return f"{lift.difference * 100:+.2f} ({lift.low * 100:+.2f} … {lift.high * 100:+.2f})"
+def broken(_error: Exception) -> tuple[str, int]:
+    """Our own fault, which Flask has logged."""
+    return render_template("console/frame/broken.html"), 500
 
 
-def _amounts(lift: Lift) -> str:
-    """A difference in money per person, with its interval."""
-    return f"{lift.difference:+,.2f} ({lift.low:+,.2f} … {lift.high:+,.2f})"
+def refused(error: ExpectedError) -> tuple[str, int]:
+    """What a room of the house refused and no page has told itself."""
+    return render_template("console/frame/refused.html", why=told(error, g.language)), error.http_status
 
 
-def _money(value: Decimal | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if value == value.to_integral_value() else f"{value:,.2f}"
+def refused_by_frame(why: str, status: int) -> Callable[[Exception], tuple[str, int]]:
+    """The page of what is refused before any room is asked."""
+    return lambda _error: (render_template("console/frame/refused.html", why=translate(why, g.language)), status)
+
+
+def not_this_way(error: MethodNotAllowed) -> tuple[str, int, dict[str, str]]:
+    """What a page that takes no form says to one, with the methods that it takes (RFC 9110, 15.5.6)."""
+    why = translate(NOT_THIS_WAY, g.language)
+    page = render_template("console/frame/refused.html", why=why)
+    return page, 405, {"Allow": ", ".join(error.valid_methods or ())}
+
+
+REFUSALS: dict[Any, Any] = {
+    NotFound: not_found,
+    ExpectedError: refused,
+    CSRFError: refused_by_frame(STALE_FORM, 400),
+    400: refused_by_frame(BAD_FORM, 400),
+    403: refused_by_frame(NOT_ALLOWED, 403),
+    404: not_found,
+    405: not_this_way,
+    413: refused_by_frame(TOO_LARGE, 413),
+    500: broken,
+}

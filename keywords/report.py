@@ -22,7 +22,7 @@ from store.errors import BadInput
 
 ENOUGH_MESSAGES = 8  # below it, a term whose interval still spans nil is one to try
 RANK_COLUMNS = ("term", "effect", "low", "high", "messages", "clicks", "experiments")
-MORE_COLUMNS = ("ab_effect", "ab_low", "ab_high", "is_disputed", "trend")  # after them
+MORE_COLUMNS = ("ab_effect", "ab_low", "ab_high", "is_disputed", "trend", "words")  # after them
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,13 @@ class TermRow:
     messages: int
     recipients: int
     clicks: int
-    experiments: int  # campaigns that sent one segment variants with and without it
+    experiments: int  # sendings in which one segment got variants with and without it
     ab_effect: float | None = None  # by those variants alone; None: there are none, like the next two
     ab_low: float | None = None
     ab_high: float | None = None
     is_disputed: bool = False  # the variants say something else than all messages do, by more than two standard errors
     trend: str = ""  # rising | fading | worn (by repetition); "": neither is proven
+    words: tuple[str, ...] = ()  # of a phrase, whose effect is what it adds to theirs; (): a word
     segments: tuple[SegmentEffect, ...] = ()  # where the data carries it; the most different from the main effect first
 
 
@@ -84,6 +85,7 @@ def term_rows(learning: Learning) -> list[TermRow]:
             recipients=int(learning.recipient_count[i]),
             clicks=int(learning.click_count[i]),
             experiments=int(learning.experiment_count[i]),
+            words=learning.phrases.get(learning.terms[i], ()),
             **_beside(learning, int(i)),
         )
         for i in order
@@ -171,13 +173,17 @@ def rank_file(messages: Path, out: Path, tokenizer: Tokenizer, zone: ZoneInfo) -
     return learning
 
 
+def _value(row: TermRow, name: str) -> Any:
+    return " ".join(row.words) if name == "words" else getattr(row, name)
+
+
 def _write(rows: Sequence[TermRow], out: Path) -> None:
     numbers = ("effect", "low", "high", "ab_effect", "ab_low", "ab_high")
-    kinds = {"term": pa.string(), "trend": pa.string(), "is_disputed": pa.bool_()}
+    kinds = {**dict.fromkeys(("term", "trend", "words"), pa.string()), "is_disputed": pa.bool_()}
     kinds |= dict.fromkeys(numbers, pa.float64())
     names = (*RANK_COLUMNS, *MORE_COLUMNS)
     table = pa.table(
-        {name: pa.array([getattr(row, name) for row in rows], kinds.get(name, pa.int64())) for name in names}
+        {name: pa.array([_value(row, name) for row in rows], kinds.get(name, pa.int64())) for name in names}
     )
     try:
         if out.suffix.lower() == ".csv":

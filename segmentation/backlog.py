@@ -1,6 +1,5 @@
 """The log of changed customers, as those read it who compute them anew: what waits, and what is done with."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,11 +7,10 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Engine, delete, exists, func, or_, select
 from sqlmodel import Session
 
-from store.engine import reading, table_of, transaction
+from store.engine import let_others_write, reading, table_of, transaction
 from store.models import CustomerChange, SegmentRun
 
 DELETED_AT_ONCE = 5_000
-BREATH_SECONDS = 0.01  # between deletions, so that SQLite's other writers get the lock
 
 log, run = table_of(CustomerChange), table_of(SegmentRun)
 
@@ -54,14 +52,14 @@ def forget_seen(engine: Engine, seen: Sequence[tuple[int, int]]) -> None:
             end = min(start + DELETED_AT_ONCE - 1, last)
             with transaction(engine) as session:
                 session.execute(delete(log).where(log.c.id.between(start, end)))
-            time.sleep(BREATH_SECONDS)
+            let_others_write(engine)
 
 
 def forget_changes(engine: Engine, ids: Sequence[int], hold: Callable[[Session], None] | None = None) -> None:
     """Delete exactly these rows of the log, in short transactions; `hold` is called first in each of them."""
     for start in range(0, len(ids), DELETED_AT_ONCE):
         if start:
-            time.sleep(BREATH_SECONDS)
+            let_others_write(engine)
         with transaction(engine) as session:
             if hold is not None:
                 hold(session)

@@ -67,6 +67,11 @@ def latest_run(session: Session) -> SegmentRun | None:
     return session.scalars(newest).first()
 
 
+def running_run(session: Session, at: datetime) -> SegmentRun | None:
+    """The run that is at work, by its lease, `at` (aware UTC); None when there is none."""
+    return session.scalars(select(SegmentRun).where(run.c.state == "running", run.c.lease_until >= at)).first()
+
+
 def last_computed(session: Session, at: datetime) -> Computation:
     """When everything was last computed, as seen `at` (aware UTC)."""
     running = session.execute(select(run).where(run.c.state == "running")).first()

@@ -10,7 +10,6 @@ Meanwhile single customers go on being computed anew after a change (renew.py). 
 out whoever isn't stored any more as it was read, and they are computed once more when it is over.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,7 +34,7 @@ from segmentation.spark.engine import compute_database
 from segmentation.writing import RunStamp, Stamp, lock_history, write_changes
 from store.changes import note_changes
 from store.clock import Clock
-from store.engine import reading, table_of, transaction
+from store.engine import let_others_write, reading, table_of, transaction
 from store.errors import ExpectedError
 from store.models import SegmentChange, SegmentRun, SegmentSizeOnDay
 from store.types import from_ten_thousandths
@@ -43,7 +42,6 @@ from store.types import from_ten_thousandths
 LEASE = timedelta(minutes=5)
 COUNTED = (*MODEL_COLUMNS, CELLS)  # tags are counted by their own renewal
 CHUNK_CUSTOMERS = 2_000  # written in one transaction, which SQLite's other writers wait for
-BREATH_SECONDS = 0.01  # between chunks, so that SQLite's other writers get the lock
 CUSTOMERS = "SELECT id AS customer_id FROM customer"
 
 run_table = table_of(SegmentRun)
@@ -210,7 +208,7 @@ def _write(engine: Engine, stamp: RunStamp, rows: pa.Table, clock: Clock) -> int
     changed = 0
     for start in range(0, rows.num_rows, CHUNK_CUSTOMERS):
         if start:
-            time.sleep(BREATH_SECONDS)
+            let_others_write(engine)
         with transaction(engine) as session:
             _hold(session, stamp.run_id, clock)
             written = write_changes(session, stamp, rows.slice(start, CHUNK_CUSTOMERS))

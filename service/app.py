@@ -9,17 +9,22 @@ from typing import Any
 
 from flask import Flask, Response, redirect, url_for
 from sqlalchemy import Engine, text
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from bot.webhook import WebhookIntake
 from campaigns.links.book import LinkBook
 from campaigns.links.door import LinkDoor
+from console.frame.site import Site
 from console.pages import create_console
 from service.channels import webhook_keys
+from service.console_doors import ConsoleDoors
+from service.copy_writer import writer_of
 from service.event_door import add_event_door
 from service.liff import add_liff_page
 from service.links import token_signer
 from service.settings import Settings
+from store.bodies import open_bodies
 from store.clock import Clock, system_clock
 from store.engine import reading
 from store.errors import ExpectedError
@@ -30,10 +35,13 @@ def create_app(settings: Settings, engine: Engine, journal: Journal, clock: Cloc
     """The Flask application with every page but the webhook and tracked links."""
     app = Flask(__name__, static_folder=None)
     app.secret_key = settings.secret_key.get_secret_value()
+    if settings.trusted_proxies:  # else everybody behind the proxy would share one address, and one lock-out
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
 
     @app.get("/")
     def home() -> WerkzeugResponse:
-        return redirect(url_for("console.show_overview"), 302)
+        return redirect(url_for("console.show_today"), 302)
 
     @app.get("/healthz")
     def health() -> Response:
@@ -66,14 +74,20 @@ def create_app(settings: Settings, engine: Engine, journal: Journal, clock: Cloc
             book=LinkBook(engine),
             clock=clock,
         )
-    console = create_console(
+    site = Site(
         engine,
-        zone=settings.zone,
-        clock=clock,
-        password=settings.console_password.get_secret_value() or None,
-        allow_without=settings.retarget_env == "development",
+        settings.zone,
+        clock,
+        snapshot_folder=settings.snapshot_folder,
+        conversion_days=settings.conversion_days,
+        segment_defaults=settings.segment_defaults,
+        public_base_url=settings.public_base_url,
+        line=ConsoleDoors(settings),
+        writer=writer_of(settings),
+        upload_folder=settings.upload_folder,
+        upload_max_bytes=settings.upload_max_bytes,
     )
-    app.register_blueprint(console)
+    app.register_blueprint(create_console(site, allow_first_owner=settings.retarget_env == "development"))
 
     @app.errorhandler(ExpectedError)
     def expected(error: ExpectedError) -> tuple[str, int]:
@@ -82,12 +96,20 @@ def create_app(settings: Settings, engine: Engine, journal: Journal, clock: Cloc
     return app
 
 
-def serve_with(app: Flask, settings: Settings, engine: Engine, journal: Journal, clock: Clock = system_clock) -> Any:
-    """The WSGI callable to serve: the webhook intake, tracked links, and `app` for everything else."""
+def serve_with(
+    app: Flask,
+    settings: Settings,
+    engine: Engine,
+    journal: Journal,
+    inbox: Journal,
+    clock: Clock = system_clock,
+) -> Any:
+    """The WSGI callable to serve: the webhook intake, tracked links, and `app` for everything else. `inbox` takes the
+    webhook's bodies, `journal` all else: on SQLite they write to two files (store/bodies.py)."""
     return WebhookIntake(
         LinkDoor(app, token_signer(settings), LinkBook(engine), journal, clock),
         webhook_keys(engine, settings),
-        journal,
+        inbox,
         clock,
         max_body_bytes=settings.max_body_bytes,
     )
@@ -95,6 +117,13 @@ def serve_with(app: Flask, settings: Settings, engine: Engine, journal: Journal,
 
 def build(settings: Settings, engine: Engine, clock: Clock = system_clock) -> tuple[Any, Callable[[], None]]:
     """(WSGI callable, what to call at the end) for one web process."""
-    journal = Journal(engine)
+    journal, bodies = Journal(engine), open_bodies(engine)
+    inbox = journal if bodies is engine else Journal(bodies)
     app = create_app(settings, engine, journal, clock)
-    return serve_with(app, settings, engine, journal, clock), journal.close
+
+    def close() -> None:
+        journal.close()
+        inbox.close()
+        bodies.dispose()
+
+    return serve_with(app, settings, engine, journal, inbox, clock), close

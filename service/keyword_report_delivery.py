@@ -9,6 +9,7 @@ from typing import Literal
 import structlog
 from sqlalchemy import Engine
 
+from console.keywords.report_file import note_export, write_report
 from keywords.effects.learning import NothingToLearn
 from keywords.report import make_report
 from keywords.sharing.deliveries import (
@@ -22,7 +23,6 @@ from keywords.sharing.deliveries import (
 from keywords.sharing.parts import report_parts
 from keywords.sharing.schedule import NAME, message_of, read_settings
 from service.channels import channel_named
-from service.keyword_report_file import note_export, write_report
 from service.settings import Settings
 from store.choices import chosen_at
 from store.clock import Clock

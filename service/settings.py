@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     web_threads: Annotated[int, Field(ge=1)] = 32
     max_body_bytes: Annotated[int, Field(ge=1024)] = 2 * 1024 * 1024
 
+    trusted_proxies: Annotated[int, Field(ge=0, le=10)] = 0
+
     events_key: SecretStr = SecretStr("")
 
     push_per_second: Annotated[float, Field(gt=0)] = 1940.0
@@ -69,6 +71,8 @@ class Settings(BaseSettings):
     purchase_cycle_days: Annotated[int, Field(ge=1)] = 30
     segment_look_back_days: int | None = None
     snapshot_dir: Path | None = None
+    upload_dir: Path | None = None
+    upload_max_bytes: Annotated[int, Field(ge=1024)] = 2 * 1024**3
     segment_engine: Annotated[str, Field(pattern=r"^(duckdb|spark://\S+)$")] = "duckdb"
     segment_at_hour: Annotated[int, Field(ge=0, le=23)] = 3
     conversion_days: Annotated[int, Field(ge=1)] = 7
@@ -81,8 +85,6 @@ class Settings(BaseSettings):
     copy_model_key: SecretStr = SecretStr("")
     copy_model_name: str = ""
     copy_model_timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
-
-    console_password: SecretStr = SecretStr("")
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_json: bool = False
@@ -135,10 +137,17 @@ class Settings(BaseSettings):
     @cached_property
     def snapshot_folder(self) -> Path:
         """Where the Parquet snapshot of the facts lies: beside SQLite's file unless SNAPSHOT_DIR says otherwise."""
+        return self.snapshot_dir or self._beside_database("snapshot")
+
+    @cached_property
+    def upload_folder(self) -> Path:
+        """Where files handed in at the console wait for the worker: beside SQLite's file, or UPLOAD_DIR."""
+        return self.upload_dir or self._beside_database("uploads")
+
+    def _beside_database(self, name: str) -> Path:
         url = make_url(self.database_url)
         is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
-        beside = Path(f"{url.database}-snapshot") if is_file else Path("retarget-snapshot")
-        return self.snapshot_dir or beside
+        return Path(f"{url.database}-{name}") if is_file else Path(f"retarget-{name}")
 
     def weaknesses(self) -> list[str]:
         """One sentence for each secret that is missing or weak; empty when fit for production."""

@@ -1,17 +1,13 @@
 """The worker's job of experiments: decide which waves may go, and let them go. Repeatable, by any number of workers."""
 
-import time
-
 import structlog
 from sqlalchemy import Engine
 
 from campaigns.experiments import waves
 from store.clock import Clock
-from store.engine import reading, transaction
+from store.engine import let_others_write, reading, transaction
 
 log = structlog.get_logger()
-
-BREATH_SECONDS = 0.02  # between slices: SQLite's other writers ask for the lock that often, and get it in no order
 
 
 def release_waves(engine: Engine, clock: Clock) -> int:
@@ -32,5 +28,5 @@ def release_waves(engine: Engine, clock: Clock) -> int:
         while is_more:
             with transaction(engine) as session:
                 is_more = waves.release_slice(session, run_id)
-            time.sleep(BREATH_SECONDS)
+            let_others_write(engine)
     return made

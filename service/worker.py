@@ -39,22 +39,30 @@ from keywords.effects.stored import renew_learning
 from keywords.text.brand import brand_tokenizer
 from segmentation.demand.run import find_demand, keep_demand, newest_demand
 from segmentation.history import latest_run
+from segmentation.labelling import renew_proposals
 from segmentation.predict.checks import check_tags
 from segmentation.predict.run import latest_prediction_run, run_predictions
 from segmentation.renew import Ground, renew_changed, renew_everyone
 from segmentation.settings import SegmentSettings, changed_at, read_settings
 from segmentation.snapshot import take_snapshot
+from service.asked import Works, do_what_is_asked
 from service.brand_words import tokenize_for_brand
 from service.channels import channel_ids
 from service.doors import bulk_door, insight_doors, line_doors, narrowcast_doors
 from service.keyword_report_delivery import send_keyword_reports
 from service.links import link_maker, token_signer
 from service.quota import read_quotas
+from service.sample.load import load_sample
+from service.sample.remove import remove_sample
 from service.settings import Settings
 from service.waves import release_waves
+from store.asked import LABELS, SAMPLE_LOAD, SAMPLE_REMOVE, SEGMENTS
+from store.bodies import open_bodies
 from store.clock import Clock, system_clock
 from store.engine import insert_for, reading, table_of, transaction
+from store.erasure import forget_settled
 from store.errors import BadInput, ExpectedError
+from store.imports.uploads import forget_files, import_waiting
 from store.models import Heartbeat, Product, SegmentRun
 
 log = structlog.get_logger()
@@ -146,6 +154,28 @@ def renew_segments(engine: Engine, settings: Settings, clock: Clock) -> None:
     is_outdated = newest is not None and chosen_at is not None and chosen_at > newest.started_at
     if (is_there or is_early) and not is_outdated:
         return
+    compute_everyone(engine, settings, clock)
+
+
+def works(engine: Engine, settings: Settings, clock: Clock) -> Works:
+    """What people may ask for, by name."""
+    return {
+        SEGMENTS: lambda _asked: compute_everyone(engine, settings, clock),
+        LABELS: lambda _asked: propose_labels(engine, clock),
+        SAMPLE_LOAD: lambda asked: load_sample(engine, zone=settings.zone, actor=asked.asked_by, clock=clock),
+        SAMPLE_REMOVE: lambda asked: remove_sample(engine, actor=asked.asked_by, clock=clock),
+    }
+
+
+def propose_labels(engine: Engine, clock: Clock) -> None:
+    """Look for labels in the words of all products: nothing is labelled until a person approves."""
+    with reading(engine) as session:
+        tokenize = tokenize_for_brand(session)
+    renew_proposals(engine, tokenize, clock)
+
+
+def compute_everyone(engine: Engine, settings: Settings, clock: Clock) -> None:
+    """Everybody's segments and tags, and a snapshot of the facts."""
     renew_everyone(renewal_ground(engine, settings, clock), segment_settings(engine, settings))
     take_snapshot(engine, settings.snapshot_folder, zone=settings.zone, now=clock())
 
@@ -199,6 +229,12 @@ def renew_demand(engine: Engine, settings: Settings, clock: Clock) -> None:
     keep_demand(engine, find_demand(engine, zone=settings.zone, clock=clock, tokenize=tokenize), clock)
 
 
+def finish_erasures(engine: Engine) -> None:
+    """Take the addresses of people erased earlier out of messages that were under way then."""
+    with transaction(engine) as session:
+        forget_settled(session)
+
+
 def _segments_of(session: Session, today: date, settings: Settings) -> SegmentRun | None:
     """The newest segment run, if it was finished today; what builds on the day's segments waits for it."""
     newest = latest_run(session)
@@ -218,6 +254,12 @@ def narrowcast_ground(engine: Engine, settings: Settings, clock: Clock) -> Narro
     )
 
 
+def import_files(engine: Engine, settings: Settings, clock: Clock) -> None:
+    """Import the files that wait, and delete those that were kept long enough."""
+    import_waiting(engine, settings.upload_folder, zone=settings.zone, clock=clock)
+    forget_files(engine, settings.upload_folder, clock())
+
+
 def reply_texts(settings: Settings) -> ReplyTexts:
     """The answers of the settings."""
     return ReplyTexts(welcome=settings.welcome_text, refused=settings.refused_text, resumed=settings.resumed_text)
@@ -233,15 +275,18 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
     doors = line_doors(engine, settings)
     texts, riders, buttons = reply_texts(settings), reply_riders(settings), Buttons(token_signer(settings))
     figures = insight_doors(engine, settings)
-    narrowcasts = narrowcast_ground(engine, settings, clock)
+    narrowcasts, bodies = narrowcast_ground(engine, settings, clock), open_bodies(engine)
 
     def inbox() -> None:
-        while process_inbox(engine, clock=clock, texts=texts, riders=riders, buttons=buttons):
+        while process_inbox(engine, bodies, clock=clock, texts=texts, riders=riders, buttons=buttons):
             pass
 
     def replies() -> None:  # a job of its own: events must not wait for a slow LINE
         while send_due_replies(engine, doors, clock=clock, riders=riders):
             pass
+
+    def asked() -> None:
+        do_what_is_asked(engine, works(engine, settings, clock), clock)
 
     soon = clock() + timedelta(minutes=1)  # a worker that is started anew each day learns all the same
     return [
@@ -261,13 +306,16 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
         Job("narrowcasts", IntervalTrigger(seconds=1), lambda: step_narrowcasts(narrowcasts)),
         Job("LINE's figures", IntervalTrigger(seconds=10), lambda: ask_for_figures(engine, figures, clock=clock)),
         Job("LINE's units", IntervalTrigger(minutes=10), lambda: count_units(engine, figures, clock=clock)),
+        Job("imports", IntervalTrigger(seconds=1), lambda: import_files(engine, settings, clock)),
         Job("profiles", IntervalTrigger(seconds=5), lambda: fetch_due_profiles(engine, doors, clock=clock)),
         Job("learning", IntervalTrigger(seconds=30), lambda: learn_from_runs(engine, clock)),
         Job("keywords", IntervalTrigger(seconds=30), lambda: learn_keywords(engine, settings, clock)),
         Job("reports", IntervalTrigger(minutes=1), lambda: send_keyword_reports(engine, settings, clock)),
         Job("changes", IntervalTrigger(seconds=1), lambda: renew_after_changes(engine, settings, clock)),
         Job("segments", IntervalTrigger(seconds=60), lambda: renew_segments(engine, settings, clock)),
+        Job("asked", IntervalTrigger(seconds=2), asked),
         Job("predictions", IntervalTrigger(seconds=60), lambda: renew_predictions(engine, settings, clock)),
+        Job("erasures", IntervalTrigger(hours=1, start_date=soon), lambda: finish_erasures(engine)),
         Job("demand", IntervalTrigger(seconds=60), lambda: renew_demand(engine, settings, clock)),
     ]
 

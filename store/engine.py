@@ -4,11 +4,13 @@ Never opens a connection on import; never commits on its own.
 """
 
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
@@ -19,7 +21,11 @@ from sqlmodel import Session, SQLModel
 from store.errors import BadInput
 
 SQLITE_BUSY_SECONDS = 30
-SQLITE_POLL_SECONDS = 0.002
+BREATH_SECONDS = 0.008  # so that writers of other processes, who look for SQLite's lock, get it
+LONGEST_BREATH_SECONDS = 0.06
+SQLITE_POLL_SECONDS = 0.0005  # between looks whether another process's, or thread's, transaction is over
+
+_turns: WeakKeyDictionary[Engine, threading.Lock] = WeakKeyDictionary()  # who of an engine's threads looks for the lock
 
 
 def open_engine(database_url: str, *, pool_size: int = 10) -> Engine:
@@ -49,7 +55,8 @@ def open_engine(database_url: str, *, pool_size: int = 10) -> Engine:
         hide_parameters=True,
     )
     event.listen(engine, "connect", _set_up_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+    turn = _turns[engine] = threading.Lock()
+    event.listen(engine, "begin", _begin_sqlite(turn))
     return engine
 
 
@@ -66,16 +73,26 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_sqlite(connection: Any) -> None:
-    # A writer must take the lock when it begins: upgrading a read transaction fails at once with "database is
-    # locked" instead of waiting.
-    if not connection.get_execution_options().get("writes", True):
-        connection.exec_driver_sql("BEGIN")
-        return
-    try:
-        begin_immediate(connection.connection.dbapi_connection)
-    except sqlite3.OperationalError as error:
-        raise OperationalError("BEGIN IMMEDIATE", None, error) from error
+def _begin_sqlite(turn: threading.Lock) -> Callable[[Any], None]:
+    """What begins an engine's transactions. A worker's many threads wait for `turn`, and the one that has it looks for
+    SQLite's lock: if all of them looked, they would take each other's processor time and the interpreter's lock."""
+
+    def begin(connection: Any) -> None:
+        # A writer must take the lock when it begins: upgrading a read transaction fails at once with "database is
+        # locked" instead of waiting.
+        if not connection.get_execution_options().get("writes", True):
+            connection.exec_driver_sql("BEGIN")
+            return
+        is_mine = turn.acquire(timeout=SQLITE_BUSY_SECONDS)
+        try:
+            begin_immediate(connection.connection.dbapi_connection)
+        except sqlite3.OperationalError as error:
+            raise OperationalError("BEGIN IMMEDIATE", None, error) from error
+        finally:
+            if is_mine:
+                turn.release()
+
+    return begin
 
 
 def begin_immediate(driver: sqlite3.Connection) -> None:
@@ -91,6 +108,18 @@ def begin_immediate(driver: sqlite3.Connection) -> None:
             time.sleep(SQLITE_POLL_SECONDS)
     finally:
         driver.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_SECONDS * 1000}")
+
+
+def let_others_write(engine: Engine) -> None:
+    """Between two transactions of a long work: on SQLite, sleep a moment, and on while other threads of this process
+    wait to write, but not for longer than LONGEST_BREATH_SECONDS. PostgreSQL's writers don't wait for each other."""
+    turn = _turns.get(engine)
+    if turn is None:
+        return
+    deadline = time.monotonic() + LONGEST_BREATH_SECONDS
+    time.sleep(BREATH_SECONDS)
+    while turn.locked() and time.monotonic() < deadline:
+        time.sleep(SQLITE_POLL_SECONDS)
 
 
 def _has_begun(driver: sqlite3.Connection, deadline: float) -> bool:

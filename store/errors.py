@@ -10,6 +10,7 @@ class ExpectedError(Exception):
     exit_code = 1
     http_status = 400
     may_try_again = False
+    part: str | None = None  # of what was asked for in several parts, the one that it is about
 
 
 class BadInput(ExpectedError):

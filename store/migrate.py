@@ -6,6 +6,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine
 
+from store.bodies import move_bodies
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -20,3 +22,5 @@ def alembic_config(engine: Engine) -> Config:
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Run every migration that the database has not seen. Safe to repeat: the second run does nothing."""
     command.upgrade(alembic_config(engine), revision)
+    if revision == "head":
+        move_bodies(engine)

@@ -34,6 +34,7 @@ from store.imports.events import (
     TAKEN_KIND,
 )
 from store.models import BehaviourEvent, Customer
+from store.searchable import make_searchable
 
 BLANKS = " \t\r\n\u00a0\u3000"
 TWICE = "several rows of this event_id have different values"
@@ -90,6 +91,7 @@ def _store(session: Session, good: list[dict[str, Any]], now: datetime) -> int:
         made = insert_for(session, Customer).on_conflict_do_nothing(index_elements=["member_id"])
         session.execute(made, [{"member_id": member, **empty} for member in unknown])
         ids = {row.member_id: row.id for row in session.execute(known)}
+        make_searchable(session, [ids[member] for member in unknown])
     rows = [
         {
             "customer_id": ids[values["member_id"]],

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Text
 from sqlalchemy.types import TypeDecorator
 
 DECIMAL_PLACES = 4
@@ -16,6 +16,9 @@ _LIMIT = Decimal(2**63 - 1) / _SCALE
 
 # SQLite makes an auto-numbered key only of a column typed INTEGER; PostgreSQL wants 64 bits.
 BigId = BigInteger().with_variant(Integer, "sqlite")
+
+# Text in the order of its characters' numbers, whatever the database's language: what begins alike lies together.
+ByteOrdered = Text().with_variant(Text(collation="C"), "postgresql")
 
 
 class UTCDateTime(TypeDecorator[datetime]):

@@ -18,6 +18,7 @@ from store.models import (
     SalesOrder,
     Variant,
 )
+from store.searchable import make_searchable
 
 _numbers = itertools.count(1)
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,6 +35,7 @@ def make_customer(session: Session, **fields: Any) -> Customer:
     customer = Customer(**{"member_id": f"m{next(_numbers)}", "created_at": LONG_AGO, **fields})
     session.add(customer)
     session.flush()
+    make_searchable(session, [customer.id or 0])
     return customer
 
 

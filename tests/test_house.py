@@ -103,6 +103,16 @@ def test_locked_dependencies_name_no_host() -> None:
 
 
 def test_documents_link_to_files_that_exist() -> None:
-    for document in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+    for document in [*ROOT.glob("README*.md"), *sorted((ROOT / "docs").rglob("*.md"))]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_migrations_are_one_chain_in_the_order_of_their_numbers() -> None:
+    chain = []
+    for path in sorted((ROOT / "store/migrations/versions").glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        named = dict(re.findall(r"^(revision|down_revision) = [\x22\x27]?(\w+)[\x22\x27]?$", text, flags=re.MULTILINE))
+        chain.append((path.name[:4], named["revision"], named["down_revision"]))
+    numbers = [f"{number:04}" for number in range(1, len(chain) + 1)]
+    assert chain == list(zip(numbers, numbers, ["None", *numbers], strict=False))

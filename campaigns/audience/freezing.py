@@ -4,9 +4,10 @@ Set-based and in slices of people, each its own short transaction under the run'
 freeze one run together, and a crash goes on where the last slice was committed (`CampaignRun.frozen_up_to`).
 """
 
+import secrets
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import structlog
 from sqlalchemy import (
+    BigInteger,
     Engine,
     String,
     and_,
@@ -34,8 +36,9 @@ from sqlalchemy import (
 )
 from sqlmodel import Session
 
-from campaigns.audience.gate import best_account, contacts_of, limits_of, reason_to_skip
+from campaigns.audience.gate import Counting, best_account, contacts_of, counting_of, limits_of, reason_to_skip
 from campaigns.audience.members import find_members, targets_of
+from campaigns.audience.numbering import numbered
 from campaigns.audience.target import Targets, members
 from campaigns.content.languages import version_column
 from campaigns.content.parts import ONE_BODY
@@ -51,7 +54,7 @@ from campaigns.planning.schedule import audience_is_frozen
 from campaigns.sending.units import reserve_units
 from campaigns.settings import read_settings
 from store.clock import Clock
-from store.engine import is_sqlite, reading, table_of, transaction
+from store.engine import is_sqlite, let_others_write, reading, table_of, transaction
 from store.locks import DELIVERIES, lock_until_end
 from store.models import (
     Campaign,
@@ -67,11 +70,10 @@ from store.models import (
 log = structlog.get_logger()
 
 BATCH_SIZE = 500  # recipients: LINE's limit of one multicast ("Send multicast message")
-SLICE = 4_000  # people looked at in one transaction; of one that is narrow always (their ids stand in the statement)
-POSTGRESQL_SLICE = 20_000  # where no webhook waits for the writer
-SLICE_SECONDS = 0.07  # on SQLite the webhook waits as long as a slice takes: slices are made to fit
+SLICE = 20_000  # people looked at in one transaction
+NARROW_SLICE = 4_000  # of an audience that is narrow: their ids stand in the statement
+SLICE_SECONDS = 0.15  # on SQLite clicks wait as long as a slice takes (webhooks don't): slices are made to fit
 EVERY_ID = 2**62  # beyond every customer's id
-BREATH_SECONDS = 0.008  # between slices: SQLite's other writers look for the lock every 2 ms (store/engine.py)
 
 customer, segment, delivery = table_of(Customer), table_of(CustomerSegment), table_of(Delivery)
 run_member, enrolment, batch = table_of(RunMember), table_of(Enrolment), table_of(SendBatch)
@@ -100,15 +102,15 @@ def freeze_run(engine: Engine, run_id: int, *, zone: ZoneInfo, clock: Clock) -> 
         log.warning("no_aggregation_units_left", run_id=run_id, variants=unnamed)
     find_arms(engine, run_id, zone=zone, clock=clock)
     find_cut(engine, run_id, zone=zone, clock=clock)
-    size = SLICE if is_sqlite(engine) else POSTGRESQL_SLICE
-    is_more = True
+    size = NARROW_SLICE if is_sqlite(engine) else SLICE
+    is_more, kept = True, Statements(clock())
     while is_more:
         start = time.perf_counter()
         with transaction(engine) as session:
-            is_more = freeze_slice(session, run_id, zone=zone, now=clock(), size=size)
+            is_more = freeze_slice(session, run_id, zone=zone, now=clock(), size=size, kept=kept)
         if is_sqlite(engine):
             size = _fitting(size, time.perf_counter() - start)
-            time.sleep(BREATH_SECONDS)
+        let_others_write(engine)
 
 
 def find_arms(engine: Engine, run_id: int, *, zone: ZoneInfo, clock: Clock) -> None:
@@ -165,15 +167,40 @@ def find_cut(engine: Engine, run_id: int, *, zone: ZoneInfo, clock: Clock) -> No
 
 def _fitting(size: int, seconds: float) -> int:
     """The size of the next slice after one of `size` took so long: at most half as much again, at most SLICE."""
-    return max(SLICE // 16, min(SLICE, size * 3 // 2, int(size * SLICE_SECONDS / max(seconds, 1e-6))))
+    return max(SLICE // 80, min(SLICE, size * 3 // 2, int(size * SLICE_SECONDS / max(seconds, 1e-6))))
 
 
-def freeze_slice(session: Session, run_id: int, *, zone: ZoneInfo, now: datetime, size: int = SLICE) -> bool:
+class Statements:
+    """What a worker keeps from slice to slice of a run: the statements that write one, which take longer to build than
+    a small slice takes; and the moment as of which all of its slices are chosen."""
+
+    def __init__(self, as_of: datetime) -> None:
+        self.as_of = as_of
+        self._ground: Any = None
+        self._made: list[Any] = []
+
+    def on(self, ground: Any, make: Callable[[], list[Any]]) -> list[Any]:
+        """The statements that `make` made for the same ground, or makes now."""
+        if ground != self._ground:
+            self._ground, self._made = ground, make()
+        return self._made
+
+
+def freeze_slice(
+    session: Session,
+    run_id: int,
+    *,
+    zone: ZoneInfo,
+    now: datetime,
+    size: int = SLICE,
+    kept: Statements | None = None,
+) -> bool:
     """Freeze the next slice of a planned run, `size` people looked at; False when nothing was left to do.
 
     With the last slice the run becomes ready to send. Rules must have been asked: see members.py. Raises UnknownTarget
     and RuleError when the target has gone meanwhile.
     """
+    kept = kept or Statements(now)
     run = session.get(CampaignRun, run_id, with_for_update=True, populate_existing=True)
     if run is None or run.state != "planned":
         return False
@@ -187,8 +214,8 @@ def freeze_slice(session: Session, run_id: int, *, zone: ZoneInfo, now: datetime
             return True
         audience_is_frozen(session, run, now=now)
         return False
-    frozen = Freeze(session, run, zone, now)
-    frozen.people(part)
+    frozen = Freeze(session, run, zone, kept.as_of)
+    frozen.people(part, kept)
     frozen.batches()
     enrol_frozen(session, run_id, part.low, part.high)
     session.execute(delete(run_member).where(run_member.c.run_id == run_id, run_member.c.customer_id <= part.high))
@@ -209,8 +236,8 @@ class _Part:
     """The customers of a slice: those above `low` up to `high` that fit `condition`, or, where the audience is narrow,
     those of `ids` (ascending)."""
 
-    low: int
-    high: int
+    low: Any  # an int; a parameter, in statements for any slice
+    high: Any
     condition: Any
     ids: Sequence[int] | None
 
@@ -227,10 +254,12 @@ def _next_part(session: Session, run: CampaignRun, targets: Targets | None, size
     assert run.id is not None
     low = run.frozen_up_to
     if targets is not None and (run.arms is not None or not targets.is_narrow()):
-        following = select(customer.c.id).where(customer.c.id > low).order_by(customer.c.id).limit(size)
-        high = session.scalar(select(func.max(customer.c.id)).where(customer.c.id.in_(following)))
+        following = select(customer.c.id).where(customer.c.id > low)
+        high = session.scalar(following.order_by(customer.c.id).offset(size - 1).limit(1))
+        if high is None:  # fewer are left
+            high = session.scalar(following.with_only_columns(func.max(customer.c.id)))
         return None if high is None else _Part(low, high, _condition(run, targets), None)
-    size = min(size, SLICE)
+    size = min(size, NARROW_SLICE)
     if targets is None:
         sources = [select(enrolment.c.customer_id.label("id")).where(*_taken(run.id), enrolment.c.customer_id > low)]
         exclusion = true()
@@ -299,16 +328,32 @@ class Freeze:
     def _kinds(self) -> int:
         return len(self._hours) * len(self._waves) * len(self._variants) * len(self._languages)
 
-    def people(self, part: _Part) -> None:
+    def people(self, part: _Part, kept: Statements) -> None:
         """Write the deliveries of a slice."""
+        counting = counting_of(self._session, self._limits, but_run=self._run.id)
+        is_there = self._is_anybody_there(part)
+        values: dict[str, Any] = {"slice_first": self._first}
+        if part.ids is None:
+            values |= {"slice_low": part.low, "slice_high": part.high}
+            bounds = replace(part, low=bindparam("slice_low"), high=bindparam("slice_high"))
+            ground = (self._limits, counting, is_there)
+            statements = kept.on(ground, lambda: self._statements(bounds, counting, is_there))
+        else:
+            statements = self._statements(part, counting, is_there)
+        if self._run.way == "push" and is_sqlite(self._session):
+            values |= {"slice_key": str(uuid.uuid4())[:-12], "slice_digits": secrets.randbits(48)}
+        for statement in statements:
+            self._session.execute(statement, values)
+
+    def _statements(self, part: _Part, counting: Counting, is_there: bool) -> list[Any]:
+        """What writes a slice, to be executed in order; its numbers and its keys are parameters."""
         run = self._run
-        person = self.judged(part).cte("person")
+        first, person = numbered(self._session, self._judged(part, counting, is_there))
         is_chosen = person.c.state == "chosen"
-        place = func.row_number().over(partition_by=[person.c.state, person.c.kind], order_by=person.c.customer_id)
-        number = literal(self._first) + (place - 1) // BATCH_SIZE * self._kinds + person.c.kind
+        number = bindparam("slice_first", type_=BigInteger) + person.c.place // BATCH_SIZE * self._kinds + person.c.kind
         variant_id = case({n: v["variant_id"] for n, v in enumerate(run.variants)}, value=person.c.variant_place)
         is_first_wave = and_(is_chosen, person.c.wave_place == 0)
-        key = case((is_chosen, _new_key(self._session)), else_=null()) if run.way == "push" else cast(null(), String)
+        key = case((is_chosen, _new_key(self._session, person.c.customer_id))) if run.way == "push" else null()
         rows = select(
             literal(run.id),
             person.c.customer_id,
@@ -318,20 +363,24 @@ class Freeze:
             person.c.state,
             person.c.reason,
             case((is_chosen, number)),
-            key,
+            cast(key, String),
             false(),
         )
         names = ["run_id", "customer_id", "line_user_id", "variant_id", "segment", "state", "reason", "batch_number"]
         names += ["retry_key", "by_reply"]
-        self._session.execute(insert(delivery).from_select(names, rows, include_defaults=False))
+        return [*first, insert(delivery).from_select(names, rows, include_defaults=False)]
 
     def judged(self, part: _Part) -> Any:
         """SELECT of everybody in a slice: what the gate says, and what they would get and when."""
+        counting = counting_of(self._session, self._limits, but_run=self._run.id)
+        return self._judged(part, counting, self._is_anybody_there(part))
+
+    def _judged(self, part: _Part, counting: Counting, is_there: bool) -> Any:
         run, campaign = self._run, self._campaign
         assert campaign.id is not None
         assert run.id is not None
         account, is_theirs = best_account(self._session, campaign.channel_id, part.of)
-        contacts = contacts_of(self._session, self._limits, part.of, but_run=run.id, now=self._now)
+        contacts = contacts_of(self._session, counting, part.of, now=self._now)
         reason = reason_to_skip(customer, account, contacts, self._limits, cut=self._cut)
         period = period_of(self._now.astimezone(self._zone).date(), self._settings.global_holdout_days)
         percent = self._settings.global_holdout_percent
@@ -342,6 +391,7 @@ class Freeze:
         shares = [variant["weight"] for variant in run.variants]
         variant = variant_place(customer.c.id, campaign.id, run.step_number, shares)
         wave = wave_place(customer.c.id, run.id, self._waves)
+        there = exists().where(delivery.c.run_id == run.id, delivery.c.customer_id == customer.c.id)
         joined = customer.outerjoin(account, is_theirs)
         # Its own bounds, too: PostgreSQL would read the segments of everybody for every slice.
         has_segment = and_(segment.c.customer_id == customer.c.id, part.of(segment.c.customer_id))
@@ -353,22 +403,21 @@ class Freeze:
                 customer.c.id.label("customer_id"),
                 account.c.line_user_id,
                 segment.c.rfm8.label("segment"),
-                case((reason.is_not(None), reason), (of_all, "global_holdout")).label("reason"),
+                func.coalesce(reason, case((of_all, "global_holdout"))).label("reason"),
                 case((is_skipped, "skipped"), (held_out, "held_out"), else_="chosen").label("state"),
                 variant.label("variant_place"),
                 wave.label("wave_place"),
                 self._kind(variant, wave, account).label("kind"),
             )
             .select_from(joined)
-            .where(part.of(customer.c.id), part.condition, ~self._is_there(part))
+            .where(part.of(customer.c.id), part.condition, ~there if is_there else true())
         )
 
-    def _is_there(self, part: _Part) -> Any:
-        """SQL: whether somebody is in the run already: frozen in an earlier slice, and merged into this customer."""
+    def _is_anybody_there(self, part: _Part) -> bool:
+        """Whether somebody of a slice is in the run already: frozen in an earlier one, and merged into a customer of
+        this."""
         there = (delivery.c.run_id == self._run.id, part.of(delivery.c.customer_id))
-        if self._session.execute(select(delivery.c.customer_id).where(*there).limit(1)).first() is None:
-            return false()
-        return exists().where(delivery.c.run_id == self._run.id, delivery.c.customer_id == customer.c.id)
+        return self._session.execute(select(delivery.c.customer_id).where(*there).limit(1)).first() is not None
 
     def _kind(self, variant: Any, wave: Any, account: Any) -> Any:
         """SQL for somebody's kind of batch: hour, wave, variant and language by their places, as digits of a number."""
@@ -425,12 +474,10 @@ class Freeze:
         }
 
 
-def _new_key(session: Session) -> Any:
-    """SQL for a fresh random UUID (version 4) per row: LINE's retry key is one in hex form."""
+def _new_key(session: Session, customer_id: Any) -> Any:
+    """SQL for a fresh UUID (version 4) for each customer of a slice: LINE's retry key is one in hex form."""
     if not is_sqlite(session):
         return cast(func.gen_random_uuid(), String)
-
-    def digits(count: int) -> Any:
-        return func.random().op("&")(literal(16**count - 1))
-
-    return func.printf("%08x-%04x-4%03x-a%03x-%012x", *(digits(count) for count in (8, 4, 3, 3, 12)))
+    # All but the last 48 bits are the slice's own, and the customer's id goes into those: SQLite formats one number.
+    start, digits = bindparam("slice_key", type_=String), bindparam("slice_digits", type_=BigInteger)
+    return func.printf("%s%012x", start, (customer_id + digits).op("&")(literal(2**48 - 1)))

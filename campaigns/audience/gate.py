@@ -17,7 +17,7 @@ from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, case, func, literal, not_, or_, select, union_all
+from sqlalchemy import and_, case, exists, func, literal, not_, or_, select, union_all
 from sqlmodel import Session
 
 from campaigns.money.gain import Cut
@@ -46,6 +46,20 @@ class Limits:
     priority: int
 
 
+@dataclass(frozen=True)
+class Recent:
+    """A run whose deliveries may count. `until` of None: it is not over."""
+
+    run_id: int
+    way: str
+    priority: int
+    since: datetime
+    until: datetime | None
+
+
+Counting = dict[str, tuple[datetime, Sequence[Recent]]]  # reason -> since when it counts, and whose deliveries
+
+
 def limits_of(campaign: Campaign, settings: CampaignSettings, *, zone: ZoneInfo, now: datetime) -> Limits | None:
     """The limits of a campaign's runs now; None for one that no cap holds for."""
     if not campaign.is_capped:
@@ -63,13 +77,14 @@ def best_account(session: Session, channel_id: int, of: Of) -> tuple[Any, Any]:
     """Of each customer the account on the channel to write to, the newest that hasn't blocked us: what `customer` is to
     be outer-joined with, and on what. It has line_user_id, is_following and profile_language."""
     account = table_of(LineAccount)
-    order = (case((account.c.is_following.is_(False), 1), else_=0), account.c.id.desc())
     if is_sqlite(session):  # person by person, by index: joined as a subquery, it would be scanned for every person
-        choice = account.alias()
-        order = (case((choice.c.is_following.is_(False), 1), else_=0), choice.c.id.desc())
-        mine = (choice.c.customer_id == customer.c.id, choice.c.channel_id == channel_id)
-        found = select(choice.c.id).where(*mine).order_by(*order).limit(1).correlate(customer).scalar_subquery()
-        return account, account.c.id == found
+        other = account.alias()
+        rank, others = (case((of_them.c.is_following.is_(False), 1), else_=0) for of_them in (account, other))
+        is_better = or_(others < rank, and_(others == rank, other.c.id > account.c.id))
+        beside = (other.c.customer_id == account.c.customer_id, other.c.channel_id == channel_id, is_better)
+        mine = (account.c.customer_id == customer.c.id, account.c.channel_id == channel_id)
+        return account, and_(*mine, ~exists().where(*beside))
+    order = (case((account.c.is_following.is_(False), 1), else_=0), account.c.id.desc())
     ranked = (
         select(
             account.c.customer_id,
@@ -93,30 +108,32 @@ def reason_to_skip(customer: Any, account: Any, contacts: Any, limits: Limits | 
         (account.c.is_following.is_(False), "blocked"),
     ]
     if contacts is not None and limits is not None:
-        reasons.append((contacts.c.outranked > 0, "outranked"))
-        reasons += [(contacts.c[reason] >= most, reason) for reason, (_, most) in limits.caps.items()]
+        most = {"outranked": 1} | {reason: count for reason, (_, count) in limits.caps.items()}
+        reasons += [(contacts.c[reason] >= count, reason) for reason, count in most.items() if reason in contacts.c]
     if cut is not None:
         reasons.append((not_(cut.keeps(customer.c.id)), "quota"))
     return case(*reasons)
 
 
-def contacts_of(session: Session, limits: Limits | None, of: Of, *, but_run: int | None, now: datetime) -> Any:
-    """Subquery: of each customer what counts against `limits`: customer_id, `outranked` and a sum for each cap; None
-    when nothing can count. Over the deliveries of recent runs, which lie by run and customer: no scan of them all.
+def counting_of(session: Session, limits: Limits | None, *, but_run: int | None) -> Counting:
+    """What counts against `limits` now: the recent runs, without `but_run`, the run itself, for each limit that anybody
+    can have come to. To hold when several runs are frozen at once, the caller holds store/locks.DELIVERIES."""
+    return {} if limits is None else _counting(_recent(session, limits, but_run), limits)
 
-    `but_run`: the run itself. To hold when several runs are frozen at once, the caller holds store/locks.DELIVERIES.
-    """
-    if limits is None:
+
+def contacts_of(session: Session, counting: Counting, of: Of, *, now: datetime) -> Any:
+    """Subquery: of each customer what counts: customer_id, `outranked` and a sum for each cap, those left out that
+    `counting` has not; None when it has none. Over the deliveries of its runs, which lie by run and customer: no scan
+    of them all."""
+    if not counting:
         return None
-    runs = _recent(session, limits, but_run)
+    runs = {run.run_id: run for _, runs in counting.values() for run in runs}.values()
+    names = list(counting)
+    if is_sqlite(session):
+        return _looked_up([_counted([run], counting, now, by_batch=run.way != "push") for run in runs], names, of)
     pushes = [run for run in runs if run.way == "push"]
     others = [run for run in runs if run.way != "push"]  # whose state is their batch's
-    parts = [_counted(part, limits, now, by_batch=part is others) for part in (pushes, others) if part]
-    names = ["outranked", *limits.caps]
-    if not parts:
-        return None
-    if is_sqlite(session):
-        return _looked_up(parts, names, of)
+    parts = [_counted(part, counting, now, by_batch=part is others) for part in (pushes, others) if part]
     rows = union_all(
         *(
             part.source.add_columns(delivery.c.customer_id, *part.flags).where(of(delivery.c.customer_id))
@@ -128,13 +145,13 @@ def contacts_of(session: Session, limits: Limits | None, of: Of, *, but_run: int
 
 
 def _looked_up(parts: Sequence["_Counted"], names: Sequence[str], of: Of) -> Any:
-    """The subquery for SQLite, which sorts in order to group: there each person's few deliveries are looked up by the
-    index, a quarter of the time. Their sums are packed into one number, for a lookup each would be four."""
+    """The subquery for SQLite, which sorts in order to group: there each person's delivery of each run, a part, is
+    looked up by the key, a fifth of the time. The flags are packed into one number, for a lookup each would be four."""
     packed: Any = literal(0)
     for part in parts:
         flags = sum((flag * 2 ** (SUM_BITS * place) for place, flag in enumerate(part.flags)), literal(0))
-        mine = part.source.add_columns(func.coalesce(func.sum(flags), 0)).where(delivery.c.customer_id == customer.c.id)
-        packed = packed + mine.correlate(customer).scalar_subquery()
+        mine = part.source.add_columns(flags).where(delivery.c.customer_id == customer.c.id)
+        packed = packed + func.coalesce(mine.correlate(customer).scalar_subquery(), 0)
     # Materialized, or SQLite would look again wherever a sum is named.
     looks = (
         select(customer.c.id, packed.label("packed")).where(of(customer.c.id)).cte("looks").prefix_with("MATERIALIZED")
@@ -146,18 +163,7 @@ def _looked_up(parts: Sequence["_Counted"], names: Sequence[str], of: Of) -> Any
     return select(looks.c.id.label("customer_id"), *sums).subquery("contacts")
 
 
-@dataclass(frozen=True)
-class _Recent:
-    """A run whose deliveries may count. `until` of None: it is not over."""
-
-    run_id: int
-    way: str
-    priority: int
-    since: datetime
-    until: datetime | None
-
-
-def _recent(session: Session, limits: Limits, but_run: int | None) -> list[_Recent]:
+def _recent(session: Session, limits: Limits, but_run: int | None) -> list[Recent]:
     run, campaign = table_of(CampaignRun), table_of(Campaign)
     oldest = min((since for since, _ in limits.caps.values()), default=limits.claims_since)
     rows = session.execute(
@@ -172,8 +178,22 @@ def _recent(session: Session, limits: Limits, but_run: int | None) -> list[_Rece
         )
         .order_by(run.c.id)
     )
-    runs = [_Recent(*row) for row in rows]
+    runs = [Recent(*row) for row in rows]
     return [run for run in runs if limits.caps or run.priority > limits.priority]
+
+
+def _counting(runs: Sequence[Recent], limits: Limits) -> Counting:
+    """What can skip anybody at all: a run writes to a person once at most, so a cap that is above the number of the
+    runs that count towards it has nobody to look up for."""
+    higher = [run for run in runs if run.priority > limits.priority]
+    found: Counting = {}
+    asked = [("outranked", limits.claims_since, 1, higher)]
+    asked += [(reason, since, most, list(runs)) for reason, (since, most) in limits.caps.items()]
+    for reason, since, most, those in asked:
+        late = [run for run in those if run.until is None or run.until >= since]
+        if len(late) >= max(most, 1):
+            found[reason] = (since, late)
+    return found
 
 
 @dataclass(frozen=True)
@@ -184,16 +204,17 @@ class _Counted:
     flags: list[Any]
 
 
-def _counted(runs: Sequence[_Recent], limits: Limits, now: datetime, *, by_batch: bool) -> _Counted:
+def _counted(runs: Sequence[Recent], counting: Counting, now: datetime, *, by_batch: bool) -> _Counted:
     over = [(run.run_id, run.until) for run in runs if run.until is not None]
     moments = [delivery.c.sent_at, *([batch.c.sent_at] if by_batch else [])]
     if over:  # unknown, or of a narrowcast: no later than the run was over
         kind = delivery.c.sent_at.type
         moments.append(case({run_id: literal(until, kind) for run_id, until in over}, value=delivery.c.run_id))
     moment = func.coalesce(*moments, literal(now, delivery.c.sent_at.type))
-    higher = [run for run in runs if run.priority > limits.priority]
-    flags = [_falls_in(higher, limits.claims_since, moment).label("outranked")]
-    flags += [_falls_in(runs, since, moment).label(reason) for reason, (since, _) in limits.caps.items()]
+    flags = [
+        _falls_in([run for run in those if run in runs], since, moment).label(reason)
+        for reason, (since, those) in counting.items()
+    ]
     query = select().select_from(delivery).where(delivery.c.run_id.in_([run.run_id for run in runs]))
     if not by_batch:
         return _Counted(query.where(delivery.c.state.in_(("chosen", "accepted", "unknown"))), flags)
@@ -203,7 +224,7 @@ def _counted(runs: Sequence[_Recent], limits: Limits, now: datetime, *, by_batch
     return _Counted(query.select_from(delivery.outerjoin(batch, same)).where(counts), flags)
 
 
-def _falls_in(runs: Sequence[_Recent], since: datetime, moment: Any) -> Any:
+def _falls_in(runs: Sequence[Recent], since: datetime, moment: Any) -> Any:
     """SQL, 1 or 0: whether a delivery of `runs` went at `since` or later. Mostly the run alone tells."""
     wholly = [run.run_id for run in runs if run.since >= since]
     partly = [run.run_id for run in runs if run.since < since and (run.until is None or run.until >= since)]

@@ -1,7 +1,9 @@
 """Whom an audience means, before it is saved: how many, and ten of them with why each would be skipped. Reads only.
 
 Without rules it is counted in the database, as it is now. Rules are asked of the newest snapshot of the facts, or of
-the database before the first; the ten people are judged by the gate as it stands.
+the database before the first. The ten are people who would be sent to, as far as there are any, judged by the gate as
+it stands; then others. The gate is asked of so many only, `LOOKED_AT`, that the page doesn't wait for it: who can't be
+reached at all is left out before, so only where caps hold for thousands in a row may recipients be missed.
 """
 
 from collections.abc import Sequence
@@ -12,27 +14,29 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, exists, func, select
 from sqlmodel import Session
 
-from campaigns.audience.gate import best_account, contacts_of, limits_of, reason_to_skip
+from campaigns.audience.gate import best_account, contacts_of, counting_of, limits_of, reason_to_skip
 from campaigns.audience.target import Audience, Target, Targets, members, read_targets
 from campaigns.settings import read_settings
 from segmentation.engine import kept, open_duckdb
 from segmentation.facts import keep
 from segmentation.reading import read_facts
 from segmentation.rules.compile import compile_rules
+from segmentation.rules.narrowing import narrowed
 from segmentation.rules.references import References
 from segmentation.rules.saved import load_rules
 from segmentation.rules.types import InSegment, Rule, Tagged
 from segmentation.snapshot import newest_snapshot, read_snapshot, written_at
 from store.clock import Clock, tomorrow
 from store.engine import reading, table_of
-from store.models import Campaign, Customer, CustomerSegment
+from store.models import Campaign, Customer, CustomerSegment, LineAccount
 
 SHOWN = 10
+LOOKED_AT = (200, 1_000, 4_000)  # people at once: mostly the first have ten recipients among them
 
-customer, segment = table_of(Customer), table_of(CustomerSegment)
+customer, segment, account = table_of(Customer), table_of(CustomerSegment), table_of(LineAccount)
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class PreviewedPerson:
 
 @dataclass(frozen=True)
 class Preview:
-    """`people`: how many the audience means. `counted_at`: of the snapshot that was asked; None: the database."""
+    """`people`: how many the audience means. `counted_at`: of the snapshot that was asked; None: the database.
+    `first`: ten of them at most, those who would be sent to before the others, each by id."""
 
     people: int
     counted_at: datetime | None
@@ -70,23 +75,58 @@ def preview(
     zone: ZoneInfo,
     clock: Clock,
 ) -> Preview:
-    """How many `audience` means, and the first ten by id. Raises UnknownTarget and RuleError."""
+    """How many `audience` means, and ten of them. Raises UnknownTarget and RuleError."""
     with reading(engine) as session:
         targets = read_targets(session, audience)
         rules = load_rules(session)
         if not targets.rules():
             condition = targets.condition(0)
             people = session.scalar(select(func.count()).select_from(customer).where(condition)) or 0
-            ids = list(session.scalars(select(customer.c.id).where(condition).order_by(customer.c.id).limit(SHOWN)))
+            likely, ids = _ids(session, channel_id, condition) if people else ([], [])
             counted_at = None
         else:
             listed = {t.name: _listed(session, t) for t in (*targets.wanted, *targets.unwanted) if t.kind == "list"}
     if targets.rules():
-        people, ids, counted_at = _asked(engine, targets, listed, References(rules), snapshot_folder, zone, clock)
+        people, likely, counted_at = _asked(engine, targets, listed, References(rules), snapshot_folder, zone, clock)
+        ids = sorted(likely)
     with reading(engine) as session:
         as_if = Campaign(channel_id=channel_id, name="", way="push", created_at=clock(), priority=priority)
         as_if.is_capped = is_capped
-        return Preview(people, counted_at, _judged(session, as_if, ids, zone=zone, now=clock()))
+        return Preview(people, counted_at, _ten(session, as_if, likely, ids, zone=zone, now=clock()))
+
+
+def _ids(session: Session, channel_id: int, condition: Any) -> tuple[list[int], list[int]]:
+    """Of those whom `condition` means: who can be reached on the channel, as many as the gate may be asked of; and the
+    first ten of all, where those are fewer. Both by id."""
+    theirs = (account.c.customer_id == customer.c.id, account.c.channel_id == channel_id)
+    reachable = (
+        customer.c.marketing_refused_at.is_(None),
+        exists().where(*theirs, account.c.is_following.is_not(False)),
+    )
+    meant = select(customer.c.id).where(condition).order_by(customer.c.id)
+    likely = list(session.scalars(meant.where(*reachable).limit(sum(LOOKED_AT))))
+    return likely, [] if len(likely) >= SHOWN else list(session.scalars(meant.limit(SHOWN)))
+
+
+def _ten(
+    session: Session, campaign: Campaign, likely: Sequence[int], ids: Sequence[int], *, zone: ZoneInfo, now: datetime
+) -> list[PreviewedPerson]:
+    """Ten of whom the gate lets pass, looked for among `likely` in its order; less than ten are filled up from others
+    of both, the first by id."""
+    found: list[PreviewedPerson] = []
+    others: dict[int, PreviewedPerson] = {}
+    start = 0
+    for size in LOOKED_AT if likely else ():
+        looked_at = _judged(session, campaign, likely[start : start + size], zone=zone, now=now)
+        found += [one for one in looked_at if one.reason is None]
+        others |= {one.customer_id: one for one in looked_at if one.reason is not None}
+        start += size
+        if len(found) >= SHOWN:
+            return found[:SHOWN]
+    passed = {one.customer_id for one in found}
+    unseen = [one for one in ids if one not in others and one not in passed][:SHOWN]
+    others |= {one.customer_id: one for one in _judged(session, campaign, unseen, zone=zone, now=now)}
+    return [*found, *sorted(others.values(), key=lambda one: one.customer_id)][:SHOWN]
 
 
 def _judged(
@@ -96,13 +136,13 @@ def _judged(
         return column.in_(ids)
 
     limits = limits_of(campaign, read_settings(session), zone=zone, now=now)
-    account, is_theirs = best_account(session, campaign.channel_id, of)
-    contacts = contacts_of(session, limits, of, but_run=None, now=now)
-    joined = customer.outerjoin(account, is_theirs)
+    best, is_theirs = best_account(session, campaign.channel_id, of)
+    contacts = contacts_of(session, counting_of(session, limits, but_run=None), of, now=now)
+    joined = customer.outerjoin(best, is_theirs)
     joined = joined.outerjoin(segment, segment.c.customer_id == customer.c.id)
     if contacts is not None:
         joined = joined.outerjoin(contacts, contacts.c.customer_id == customer.c.id)
-    reason = reason_to_skip(customer, account, contacts, limits, cut=None)
+    reason = reason_to_skip(customer, best, contacts, limits, cut=None)
     rows = session.execute(
         select(customer.c.id, customer.c.member_id, customer.c.name, segment.c.rfm8, reason)
         .select_from(joined)
@@ -125,16 +165,20 @@ def _asked(
     zone: ZoneInfo,
     clock: Clock,
 ) -> tuple[int, list[int], datetime | None]:
-    """People, the first ten ids, and the time of the snapshot that was asked. All targets are asked in one pass."""
+    """People, ids of as many as the gate may be asked of, who seems to follow first, and the time of the snapshot that
+    was asked. All targets are asked in one pass."""
     both = [*targets.wanted, *targets.unwanted]
     asked = {f"t{place}": rule for place, target in enumerate(both) if (rule := _as_rule(target)) is not None}
     compiled = compile_rules(asked, tomorrow(clock, zone), zone, references)
+    needed = {"customers", *compiled.facts_needed()}
     newest = newest_snapshot(snapshot_folder)
     with open_duckdb(zone) as connection:
         if newest is None:
-            facts = read_facts(connection, engine, "customers", *compiled.facts_needed())
+            facts = read_facts(connection, engine, *needed)
         else:
-            facts = read_snapshot(connection, snapshot_folder)
+            facts = read_snapshot(connection, snapshot_folder, *needed)
+        if len(targets.wanted) == 1 and "t0" in asked:  # nobody else can be meant
+            facts = narrowed(connection, facts, asked["t0"], compiled.as_of.day, zone, references, read=needed)
         measured = compiled.measured(facts)
         columns = {name: compiled.holds(measured, name) for name in asked}
         found = kept(connection, "audience", measured.select("customer_id", **columns))
@@ -144,7 +188,13 @@ def _asked(
         for test in unwanted:
             fits = fits.filter(~test)
         count = int(connection.to_pyarrow(fits.count()).as_py())
-        first = connection.to_pyarrow(fits.select("customer_id").order_by("customer_id").limit(SHOWN))
+        known = fits.join(facts.customers.select("customer_id", "is_following", "is_refused"), "customer_id")
+        hope = (
+            (known.is_following & ~known.is_refused)
+            .fill_null(False)
+            .ifelse(0, known.is_following.isnull().ifelse(1, 2))
+        )
+        first = connection.to_pyarrow(known.order_by(hope, "customer_id").select("customer_id").limit(sum(LOOKED_AT)))
         return count, first.column("customer_id").to_pylist(), None if newest is None else written_at(newest)
 
 

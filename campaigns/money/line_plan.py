@@ -133,14 +133,18 @@ def plan_from(values: Mapping[str, Any]) -> LinePlan:
 
 def read_plan(session: Session) -> LinePlan:
     """What holds now."""
-    return plan_from(session.scalar(select(setting.c.value).where(setting.c.name == NAME)) or {})
+    return plan_from(chosen(session))
+
+
+def chosen(session: Session) -> dict[str, Any]:
+    """Only what the brand has chosen, by name."""
+    return dict(session.scalar(select(setting.c.value).where(setting.c.name == NAME)) or {})
 
 
 def change_plan(session: Session, changes: Mapping[str, Any], *, actor: str, now: datetime) -> LinePlan:
     """Choose `changes` (a value of None: back to the default), note it in the audit trail, and return what then holds.
     Raises BadInput, with nothing changed."""
-    chosen = dict(session.scalar(select(setting.c.value).where(setting.c.name == NAME)) or {})
-    wanted = {name: value for name, value in {**chosen, **changes}.items() if value is not None}
+    wanted = {name: value for name, value in {**chosen(session), **changes}.items() if value is not None}
     made = plan_from(wanted)
     stored = {name: value for name, value in made.model_dump(mode="json").items() if name in wanted}
     row = {"value": stored, "updated_at": now, "updated_by": actor}

@@ -14,6 +14,7 @@ from campaigns.content.languages import check_languages
 from campaigns.content.message import check_messages, links_in
 from campaigns.experiments.design import check_experiment, experiment_of
 from campaigns.links.book import check_utm
+from campaigns.planning.about import about
 from campaigns.planning.conditions import read_condition
 from campaigns.planning.schedule import first_firing, listen
 from campaigns.planning.triggers import Trigger, check_trigger, read_trigger, to_json
@@ -91,23 +92,28 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
     Raises BadInput (UnknownTarget, InvalidMessage …) and writes nothing when anything in it is wrong.
     """
     links = _checked(session, plan)
+    with about("experiment"):
+        learns = experiment_of(plan.experiment).chooses
     needs = needs_of(
         [step.variants for step in plan.steps],
         replies_first=plan.reply_first_minutes is not None,
         at_best_hour=plan.at_best_hour,
-        learns=experiment_of(plan.experiment).chooses,
+        learns=learns,
     )
-    way = check_way(plan.way, needs)
-    check_experiment(
-        plan.experiment,
-        variants=len(plan.steps[0].variants),
-        steps=len(plan.steps),
-        way=way,
-        taps=taps_known(way, needs),
-        has_trigger=plan.trigger is not None,
-    )
-    trigger = None if plan.trigger is None else _checked_trigger(session, plan)
-    recurs, first = first_firing(session, plan.at, plan.recurs, zone=zone, now=now)
+    with about("way"):
+        way = check_way(plan.way, needs)
+    with about("experiment"):
+        check_experiment(
+            plan.experiment,
+            variants=len(plan.steps[0].variants),
+            steps=len(plan.steps),
+            way=way,
+            taps=taps_known(way, needs),
+            has_trigger=plan.trigger is not None,
+        )
+    with about("time"):
+        trigger = None if plan.trigger is None else _checked_trigger(session, plan)
+        recurs, first = first_firing(session, plan.at, plan.recurs, zone=zone, now=now)
     campaign = Campaign(
         channel_id=channel_id,
         name=plan.name,
@@ -142,28 +148,42 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
 
 
 def _checked(session: Session, plan: Plan) -> list[str]:
-    """The links of a plan's content in order of first appearance, each once. Raises BadInput for whatever is wrong."""
-    if plan.way not in (AUTO, *WAYS):
-        raise BadInput(f"{plan.way!r} is not a way to send: say {', '.join((AUTO, *WAYS))}")
-    if not (plan.holdout_percent.is_finite() and 0 <= plan.holdout_percent < 100):
-        raise BadInput(f"holdout must be at least 0 and below 100 percent, got {plan.holdout_percent}")
-    if plan.holdout_percent != round(plan.holdout_percent, 2):
-        raise BadInput(f"holdout has at most two decimal places, got {plan.holdout_percent}")
-    if plan.is_draft and (plan.at or plan.recurs):
-        raise BadInput("a draft gets its time when it is scheduled: leave the time out, or the draft")
-    _check_reply_first(plan)
-    if not plan.name.strip():
-        raise BadInput("a campaign needs a name")
-    if not plan.steps:
-        raise BadInput("a campaign needs at least one step")
-    _check_way_through(plan)
+    """The links of a plan's content in order of first appearance, each once. Raises BadInput for whatever is wrong,
+    with the `part` of the plan that it is about."""
+    with about("way"):
+        if plan.way not in (AUTO, *WAYS):
+            raise BadInput(f"{plan.way!r} is not a way to send: say {', '.join((AUTO, *WAYS))}")
+    with about("holdout"):
+        _check_holdout(plan.holdout_percent)
+    with about("time"):
+        if plan.is_draft and (plan.at or plan.recurs):
+            raise BadInput("a draft gets its time when it is scheduled: leave the time out, or the draft")
+    with about("replies"):
+        _check_reply_first(plan)
+    with about("name"):
+        if not plan.name.strip():
+            raise BadInput("a campaign needs a name")
+    with about("steps"):
+        if not plan.steps:
+            raise BadInput("a campaign needs at least one step")
+        _check_way_through(plan)
     links: dict[str, None] = {}
-    for step in plan.steps:
-        links.update(dict.fromkeys(_checked_step(step, "push" if plan.way == AUTO else plan.way)))
-    check_audience(session, plan.audience)
-    _check_topics(plan.topics, list(links))
-    check_utm(plan.utm)
+    with about("content"):
+        for step in plan.steps:
+            links.update(dict.fromkeys(_checked_step(step, "push" if plan.way == AUTO else plan.way)))
+    with about("audience"):
+        check_audience(session, plan.audience)
+    with about("content"):
+        _check_topics(plan.topics, list(links))
+        check_utm(plan.utm)
     return list(links)
+
+
+def _check_holdout(percent: Decimal) -> None:
+    if not (percent.is_finite() and 0 <= percent < 100):
+        raise BadInput(f"holdout must be at least 0 and below 100 percent, got {percent}")
+    if percent != round(percent, 2):
+        raise BadInput(f"holdout has at most two decimal places, got {percent}")
 
 
 def _check_reply_first(plan: Plan) -> None:

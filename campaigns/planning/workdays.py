@@ -8,7 +8,7 @@ day is looked up when a firing is computed, never earlier than it must be.
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from store.errors import BadInput
 
@@ -37,12 +37,13 @@ class Workdays:
             return False
         return day in self.extra_holidays or day in _country(self.country)
 
-    def name_of(self, day: date) -> str | None:
-        """What the holiday of `day` is called, in the country's language (several joined by `; `); None for no
-        holiday."""
+    def name_of(self, day: date, language: Literal["zh", "en"] = "zh") -> str | None:
+        """What the holiday of `day` is called, in the country's language or, where the library has it, in English
+        (several joined by `; `); None for no holiday."""
         if not self.is_holiday(day):
             return None
-        return str(_country(self.country).get(day) or "品牌假日")
+        own = "品牌假日" if language == "zh" else "the brand's own holiday"
+        return str(_country(self.country, in_english=language == "en").get(day) or own)
 
     def workday_from(self, day: date) -> date:
         """`day` if it is a workday, else the next one. Raises BadInput when there is none for two months."""
@@ -65,11 +66,14 @@ def check_country(country: str) -> None:
 
 
 @lru_cache(maxsize=8)
-def _country(country: str) -> Any:
+def _country(country: str, in_english: bool = False) -> Any:
     """The country's calendar, a dict of its holidays that fills itself year by year."""
     import holidays  # here, not above: it takes most of a second to import, and few commands need it
 
     try:
-        return holidays.country_holidays(country, language="zh_TW" if country == "TW" else None)
+        own = holidays.country_holidays(country, language="zh_TW" if country == "TW" else None)
+        if in_english and "en_US" in own.supported_languages:
+            return holidays.country_holidays(country, language="en_US")
+        return own
     except NotImplementedError as error:
         raise BadInput(f"the holidays of {country!r} are not known; say a code such as TW, HK or JP") from error

@@ -45,7 +45,7 @@ def brake(session: Session, run_id: int, blocked: int, people: int, *, now: date
     pause_for(
         session,
         run_id,
-        f"封鎖率超過上限，其餘暫停發送: {blocked:,} of {people:,} people ({blocked / people:.1%}) blocked the account "
+        f"{blocked:,} of {people:,} people ({blocked / people:.1%}) blocked the account "
         f"after this message, above the limit of {percent:g} %; resume to send to the rest all the same",
     )
     detail = {"run_id": run_id, "blocked": blocked, "people": people}

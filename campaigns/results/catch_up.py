@@ -1,7 +1,6 @@
 """The repeatable job behind live results: what was noted is worked out, what has settled is tallied, and a run that
 makes too many people block the account is braked."""
 
-import time
 from collections.abc import Callable
 
 from sqlalchemy import Engine
@@ -12,9 +11,7 @@ from campaigns.results.responses import note_sent, work_out_due
 from campaigns.results.sums import keep_sums, sums_to_keep
 from campaigns.results.tally import close_tally, keep_loose, loose_to_tally, runs_to_close, tally_batches
 from store.clock import Clock
-from store.engine import reading, transaction
-
-BREATH_SECONDS = 0.005  # between transactions, so that SQLite's other writers get the lock
+from store.engine import let_others_write, reading, transaction
 
 
 def catch_up(engine: Engine, clock: Clock) -> None:
@@ -47,4 +44,4 @@ def _until_done(engine: Engine, step: Callable[[Session], int]) -> None:
         with transaction(engine) as session:
             done = step(session)
         if done:
-            time.sleep(BREATH_SECONDS)
+            let_others_write(engine)

@@ -1,6 +1,6 @@
 """What runs cost: the messages LINE counts, and the money beyond the plan, in the order in which they fired."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlmodel import Session
 
 from campaigns.money.line_plan import cost_of, read_plan
+from campaigns.results.runs import RunResults
 from campaigns.results.tally import tallies
 from store.engine import table_of
 from store.models import Campaign, CampaignRun
@@ -43,11 +44,14 @@ def sum_of(costs: Iterable[RunCost]) -> RunCost | None:
     return None if not found else sum(found[1:], found[0])
 
 
-def costs_of(session: Session, runs: Sequence[CampaignRun], zone: ZoneInfo) -> dict[int, RunCost]:
+def costs_of(
+    session: Session, runs: Sequence[CampaignRun], zone: ZoneInfo, results: Mapping[int, RunResults]
+) -> dict[int, RunCost]:
     """Run id -> its cost. A run's messages come after those of all runs of its channel that fired before it in the same
-    calendar month of `zone`; what the brand sends by other means is not known here."""
+    calendar month of `zone`; what the brand sends by other means is not known here. `results`: by run id those at hand,
+    whose deliveries are not counted once more."""
     plan = read_plan(session)
-    counted = _counted(session, {_month(run.fired_at, zone) for run in runs}, zone)
+    counted = _counted(session, {_month(run.fired_at, zone) for run in runs}, zone, results)
     used: dict[tuple[int, str], int] = {}
     costs = {}
     for run_id, channel_id, month, messages, replies in counted:
@@ -61,7 +65,9 @@ def _month(at: datetime, zone: ZoneInfo) -> str:
     return f"{at.astimezone(zone):%Y-%m}"
 
 
-def _counted(session: Session, months: set[str], zone: ZoneInfo) -> list[tuple[int, int, str, int, int]]:
+def _counted(
+    session: Session, months: set[str], zone: ZoneInfo, results: Mapping[int, RunResults]
+) -> list[tuple[int, int, str, int, int]]:
     """Run, channel, month, messages and free replies of all runs of these months, in the order of their firing."""
     run, campaign = table_of(CampaignRun), table_of(Campaign)
     rows = session.execute(
@@ -71,7 +77,9 @@ def _counted(session: Session, months: set[str], zone: ZoneInfo) -> list[tuple[i
     )
     found = [(row.id, row.channel_id, month) for row in rows if (month := _month(row.fired_at, zone)) in months]
     messages, replies = dict.fromkeys((row[0] for row in found), 0), dict.fromkeys((row[0] for row in found), 0)
-    for one in tallies(session, list(messages)):
+    for run_id in messages.keys() & results.keys():
+        messages[run_id], replies[run_id] = results[run_id].total.messages, results[run_id].total.by_reply
+    for one in tallies(session, list(messages.keys() - results.keys())):
         if one.state == "accepted":
             (replies if one.by_reply else messages)[one.run_id] += one.people
     return [(*row, messages[row[0]], replies[row[0]]) for row in found]

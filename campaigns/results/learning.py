@@ -14,7 +14,19 @@ from store.engine import insert_for, table_of
 from store.models import Campaign, CampaignRun, Channel, MessageResult, RunResponse, TrackedLink
 
 Key = tuple[int, int, str]  # run, variant, segment
+# A run teaches once it has been over for so long. Most people who tap at all do so within a day; what was sent a moment
+# ago looks as if nobody wanted it, and would take from its words what others have proved.
+TEACHES_AFTER = timedelta(hours=24)
 LEARNING_DAYS = 14  # clicks later than this no longer change what the keyword report learns from a run
+_OVER = ("sent", "cancelled")
+
+
+def teaches_from(run: CampaignRun) -> datetime | None:
+    """From when on a run teaches (aware UTC); None while it is not over, or if it never will (no push, failed).
+    Whether anybody got it, or it had a link, is not asked."""
+    if run.way != "push" or run.state not in _OVER or run.finished_at is None:
+        return None
+    return run.finished_at + TEACHES_AFTER
 
 
 @dataclass(frozen=True)
@@ -27,8 +39,9 @@ class CountedMessages:
 
 
 def count_message_results(session: Session, *, now: datetime) -> CountedMessages:
-    """Count the MessageResult rows of runs fired in the last 14 days, and of those that have none yet. Only reads;
-    `store_message_results` writes what is not as it stands."""
+    """Count the MessageResult rows of runs fired in the last 14 days, and of those that have none yet; not of those
+    that are still being sent, or have been over for less than TEACHES_AFTER. Only reads; `store_message_results` writes
+    what is not as it stands."""
     run, result, campaign = table_of(CampaignRun), table_of(MessageResult), table_of(Campaign)
     channel, link = table_of(Channel), table_of(TrackedLink)
     is_fresh = run.c.fired_at >= now - timedelta(days=LEARNING_DAYS)
@@ -40,7 +53,8 @@ def count_message_results(session: Session, *, now: datetime) -> CountedMessages
         .where(
             run.c.way == "push",
             or_(is_fresh, is_missing),
-            run.c.state.in_(("sent", "sending", "cancelled")),
+            run.c.state.in_(_OVER),
+            run.c.finished_at <= now - TEACHES_AFTER,
             exists().where(link.c.campaign_id == campaign.c.id),  # without a link no click could come of it
         )
     ).all()

@@ -5,6 +5,7 @@ People were told apart by chance before anything was sent, so the difference is 
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from math import sqrt
 
 from scipy.stats import norm
@@ -59,6 +60,7 @@ class Lift:
         return self.low > 0 or self.high < 0
 
 
+@cache
 def z_of(confidence: float = CONFIDENCE, comparisons: int = 1) -> float:
     """How many standard errors a two-sided interval reaches to each side. With several `comparisons` each is widened
     (Bonferroni) so that all of them together are right as often as `confidence`."""

@@ -62,8 +62,11 @@ def movement_after(session: Session, run_id: int, model: str, *, until: datetime
 def _moves(run_id: int, model: str, since: datetime, until: datetime) -> Any:
     """Segment before, segment after, state of the delivery, people: of those whose segments were computed otherwise
     in between. The first change tells where they were, the last where they are."""
+    of_run = delivery.alias("of_run")
     ends = (
         select(change.c.customer_id, func.min(change.c.id).label("first_id"), func.max(change.c.id).label("last_id"))
+        # only of the run's people: few of all who ever moved
+        .join(of_run, and_(of_run.c.run_id == run_id, of_run.c.customer_id == change.c.customer_id))
         .where(change.c.changed_at > since, change.c.changed_at <= until)
         .group_by(change.c.customer_id)
         .subquery()

@@ -1,19 +1,21 @@
 """What people did after runs, summed by variant, segment and state; kept for large runs, so that no page adds up a
 hundred thousand rows. Kept sums are thrown away with the first change to what they sum: they are never outdated."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Float, case, cast, func, select, type_coerce, update
 from sqlmodel import Session
 
 from store.engine import table_of
-from store.models import CampaignRun, RunResponse
+from store.models import CampaignRun, Click, RunResponse
 
 WORTH_KEEPING = 5_000  # people with a response; fewer are summed within some 20 ms
 
-run, response = table_of(CampaignRun), table_of(RunResponse)
+run, response, click = table_of(CampaignRun), table_of(RunResponse), table_of(Click)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,31 @@ def response_sums(session: Session, run_ids: Sequence[int]) -> list[Sums]:
     found = [Sums(*row) for kept_run in kept for row in kept_run.response_sums]
     others = set(run_ids) - {kept_run.id for kept_run in kept}
     return found + (_summed(session, sorted(others)) if others else [])
+
+
+def acted_since(session: Session, campaign_ids: Sequence[int], since: datetime) -> dict[int, tuple[int, int]]:
+    """Campaign id -> (people who tapped and taps of whom nobody knows whose they are, orders credited to a tap) after
+    its runs that fired at `since` or later; none without either."""
+    mine = (run.c.campaign_id.in_(campaign_ids), run.c.fired_at >= since)
+    is_unnamed = (click.c.kind == "person", click.c.customer_id.is_(None), click.c.tapped_by_id.is_(None))
+    unnamed = select(run.c.campaign_id, func.count()).select_from(run.join(click, click.c.run_id == run.c.id))
+    kept = select(run.c.id, run.c.campaign_id, run.c.response_sums).where(*mine, run.c.response_sums.is_not(None))
+    taps, orders = Counter[int](), Counter[int]()
+    large = session.execute(kept).all()
+    for _, campaign_id, cells in large:
+        for one in (Sums(*cell) for cell in cells):
+            taps[campaign_id] += one.clicked
+            orders[campaign_id] += one.tap_orders
+    acted = select(run.c.campaign_id, _people(response.c.has_clicked), func.sum(response.c.tap_orders))
+    acted = acted.select_from(run.join(response, response.c.run_id == run.c.id)).where(*mine)
+    # by their ids, few: whether sums are kept stands in the run's wide row
+    acted = acted.where(run.c.id.not_in([row.id for row in large])).group_by(run.c.campaign_id)
+    for campaign_id, clicked, bought in session.execute(acted):
+        taps[campaign_id] += int(clicked)
+        orders[campaign_id] += int(bought)
+    for campaign_id, clicked in session.execute(unnamed.where(*mine, *is_unnamed).group_by(run.c.campaign_id)):
+        taps[campaign_id] += clicked
+    return {key: (taps[key], orders[key]) for key in taps.keys() | orders.keys()}
 
 
 def sums_to_keep(session: Session) -> list[tuple[int, int, list[Sums]]]:

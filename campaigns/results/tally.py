@@ -53,13 +53,29 @@ def with_batch(statement: Any) -> Any:
 
 def tallies(session: Session, run_ids: Sequence[int]) -> list[Tally]:
     """The sums of these runs, as of this moment. Reads only."""
-    found = _kept(session, run_ids)
-    changing = session.scalars(select(run.c.id).where(run.c.id.in_(run_ids), run.c.tallied_at.is_(None)))
+    changing = set(session.scalars(select(run.c.id).where(run.c.id.in_(run_ids), run.c.tallied_at.is_(None))))
+    over = _summed(tally.c.state, tally.c.reason).where(tally.c.run_id.in_(set(run_ids) - changing))
+    found = [_tally(row) for row in session.execute(over)]
     for run_id in sorted(changing):
+        found += _kept(session, run_id)
         found += _counted(session, run_id, _open_batches(session, run_id))
         if not _are_loose_tallied(session, run_id):
             found += _counted_loose(session, run_id)
     return found
+
+
+def accepted_since(session: Session, campaign_ids: Sequence[int], since: datetime) -> dict[int, int]:
+    """Campaign id -> people reached by its runs that fired at `since` or later, a person once in each run; none of whom
+    nothing is known yet. By kept sums alone: what is being sent at this moment comes a little later."""
+    its_batch = and_(batch.c.run_id == tally.c.run_id, batch.c.batch_number == tally.c.batch_number)
+    rows = session.execute(
+        select(run.c.campaign_id, func.sum(tally.c.people))
+        .select_from(run.join(tally, tally.c.run_id == run.c.id).outerjoin(batch, its_batch))
+        .where(run.c.campaign_id.in_(campaign_ids), run.c.fired_at >= since)
+        .where(or_(tally.c.batch_number == 0, batch.c.is_tallied), _followed(tally.c.state) == "accepted")
+        .group_by(run.c.campaign_id)
+    )
+    return {row[0]: int(row[1]) for row in rows}
 
 
 def tally_batches(session: Session) -> int:
@@ -123,7 +139,7 @@ def close_tally(session: Session, run_id: int, *, now: datetime) -> None:
     or there is more to tally again."""
     if session.execute(_to_close().where(run.c.id == run_id).with_for_update(of=run)).first() is None:
         return
-    found = _kept(session, [run_id])
+    found = _kept(session, run_id)
     if not _are_loose_tallied(session, run_id):
         found += _counted_loose(session, run_id)
     session.execute(delete(tally).where(tally.c.run_id == run_id))
@@ -141,23 +157,27 @@ def forget_tally(session: Session, run_id: int) -> None:
     session.execute(update(run).where(run.c.id == run_id).values(tallied_at=None))
 
 
-def _kept(session: Session, run_ids: Sequence[int]) -> list[Tally]:
-    its_batch = and_(batch.c.run_id == tally.c.run_id, batch.c.batch_number == tally.c.batch_number)
+def _kept(session: Session, run_id: int) -> list[Tally]:
+    """The sums of a run that are kept and hold."""
+    if session.get_one(CampaignRun, run_id).way == "push":
+        # A push has its own outcome: its sums, tens of thousands in the middle of a run, need no batch beside them.
+        changing = select(batch.c.batch_number).where(batch.c.run_id == run_id, ~batch.c.is_tallied)
+        sums = _summed(tally.c.state, tally.c.reason).where(tally.c.batch_number.not_in(changing))
+    else:
+        its_batch = and_(batch.c.run_id == tally.c.run_id, batch.c.batch_number == tally.c.batch_number)
+        sums = _summed(_followed(tally.c.state), _why(tally.c.state, tally.c.reason))
+        sums = sums.select_from(tally.outerjoin(batch, its_batch))
+        sums = sums.where(or_(tally.c.batch_number == 0, batch.c.is_tallied))
+    return [_tally(row) for row in session.execute(sums.where(tally.c.run_id == run_id))]
+
+
+def _summed(state: Any, reason: Any) -> Any:
+    """The kept sums added up."""
     columns = (
-        tally.c.run_id,
-        tally.c.variant_id,
-        tally.c.segment,
-        _followed(tally.c.state).label("now"),
-        _why(tally.c.state, tally.c.reason).label("why"),
-        tally.c.by_reply,
+        *(tally.c.run_id, tally.c.variant_id, tally.c.segment),
+        *(state.label("now"), reason.label("why"), tally.c.by_reply),
     )
-    rows = session.execute(
-        select(*columns, func.sum(tally.c.people))
-        .select_from(tally.outerjoin(batch, its_batch))
-        .where(tally.c.run_id.in_(run_ids), or_(tally.c.batch_number == 0, batch.c.is_tallied))
-        .group_by(*columns)
-    )
-    return [_tally(row) for row in rows]
+    return select(*columns, func.sum(tally.c.people)).group_by(*columns)
 
 
 def _open_batches(session: Session, run_id: int) -> list[int]:

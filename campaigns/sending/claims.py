@@ -36,6 +36,8 @@ from store.types import UTCDateTime
 KEY_LIFE = timedelta(hours=23)  # LINE keeps a retry key for 24; an hour is left for clocks and slow calls
 EVERYBODY = 2**62  # beyond every customer's id
 BEING_SENT = ("planned", "sending")  # states of runs: while later people are being frozen, the first are sent to
+# The order within a batch. Not the bare column: for its sake SQLite would walk the whole run by its key for each batch.
+BY_CUSTOMER = table_of(Delivery).c.customer_id + 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +245,7 @@ def pushes_of(session: Session, claimed: Claimed) -> list[Recipient]:
     may have called, the doubt is noted on the person; a refusal since the freeze is obeyed for all others."""
     delivery, customer, account = table_of(Delivery), table_of(Customer), table_of(LineAccount)
     batch = table_of(SendBatch)
-    mine = _chosen_in(claimed)
+    mine = _chosen_in([claimed])
     if claimed.doubt_since is not None:
         here = (batch.c.run_id == claimed.run_id, batch.c.batch_number == claimed.batch_number)
         up_to = select(func.coalesce(batch.c.begun_up_to, EVERYBODY)).where(*here).scalar_subquery()
@@ -253,7 +255,7 @@ def pushes_of(session: Session, claimed: Claimed) -> list[Recipient]:
             .values(first_attempt_at=claimed.doubt_since)
         )
         session.execute(update(batch).where(*here).values(first_attempt_at=None, begun_up_to=None))
-    _skip_refusing(session, claimed)
+    _skip_refusing(session, [claimed])
     rows = session.execute(
         select(
             delivery.c.customer_id,
@@ -276,7 +278,7 @@ def pushes_of(session: Session, claimed: Claimed) -> list[Recipient]:
             and_(account.c.channel_id == claimed.channel_id, account.c.line_user_id == delivery.c.line_user_id),
         )
         .where(*mine)
-        .order_by(delivery.c.customer_id)
+        .order_by(BY_CUSTOMER)
     ).all()
     return [
         Recipient(
@@ -292,30 +294,35 @@ def pushes_of(session: Session, claimed: Claimed) -> list[Recipient]:
     ]
 
 
-def multicast_of(session: Session, claimed: Claimed) -> list[str]:
-    """LINE ids of those in a claimed multicast, by customer id. A refusal since the freeze is obeyed, unless the call
-    may have been made: the same retry key must name the same people again, and LINE may have sent it already."""
+def multicasts_of(session: Session, batches: Sequence[Claimed]) -> list[list[str]]:
+    """For each of some claimed multicasts of one run the LINE ids of those in it, by customer id. A refusal since the
+    freeze is obeyed, unless the call may have been made: the same retry key must name the same people again, and LINE
+    may have sent it already."""
     delivery = table_of(Delivery)
-    if claimed.doubt_since is None:
-        _skip_refusing(session, claimed)
-    query = select(delivery.c.line_user_id).where(*_chosen_in(claimed)).order_by(delivery.c.customer_id)
-    return list(session.scalars(query))
+    if untried := [claimed for claimed in batches if claimed.doubt_since is None]:
+        _skip_refusing(session, untried)
+    found: dict[int, list[str]] = {claimed.batch_number: [] for claimed in batches}
+    people = select(delivery.c.batch_number, delivery.c.line_user_id).where(*_chosen_in(batches))
+    for number, line_user_id in session.execute(people.order_by(BY_CUSTOMER)).all():
+        found[number].append(line_user_id)
+    return [found[claimed.batch_number] for claimed in batches]
 
 
-def _chosen_in(claimed: Claimed) -> tuple[Any, ...]:
+def _chosen_in(batches: Sequence[Claimed]) -> tuple[Any, ...]:
+    """SQL on delivery: who of some batches of one run is still to be sent to."""
     delivery = table_of(Delivery)
     return (
-        delivery.c.run_id == claimed.run_id,
-        delivery.c.batch_number == claimed.batch_number,
+        delivery.c.run_id == batches[0].run_id,
+        delivery.c.batch_number.in_([claimed.batch_number for claimed in batches]),
         delivery.c.state == "chosen",
         ~delivery.c.by_reply,
     )
 
 
-def _skip_refusing(session: Session, claimed: Claimed) -> None:
+def _skip_refusing(session: Session, batches: Sequence[Claimed]) -> None:
     """Skip who refuses marketing by now, and who has left the campaign (they reached its goal)."""
     delivery, customer, enrolment = table_of(Delivery), table_of(Customer), table_of(Enrolment)
-    unsent = (*_chosen_in(claimed), delivery.c.first_attempt_at.is_(None))
+    unsent = (*_chosen_in(batches), delivery.c.first_attempt_at.is_(None))
     refuses = exists().where(customer.c.id == delivery.c.customer_id, customer.c.marketing_refused_at.is_not(None))
     left = (
         enrolment.c.run_id == delivery.c.run_id,
@@ -326,14 +333,16 @@ def _skip_refusing(session: Session, claimed: Claimed) -> None:
     refused = session.execute(update(delivery).where(*unsent, refuses).values(state="skipped", reason="refused"))
     gone = session.execute(update(delivery).where(*unsent, exists().where(*left)).values(state="skipped", reason=why))
     if refused.rowcount or gone.rowcount:  # type: ignore[attr-defined]
-        take_tally_back(session, claimed)
+        take_tally_back(session, batches)
 
 
-def take_tally_back(session: Session, claimed: Claimed) -> None:
-    """Deliveries of the batch have changed: whoever counted it must count again (campaigns/results/tally.py)."""
+def take_tally_back(session: Session, batches: Sequence[Claimed]) -> None:
+    """Deliveries of some batches of one run have changed: whoever counted them must count again
+    (campaigns/results/tally.py)."""
     batch = table_of(SendBatch)
-    this = (batch.c.run_id == claimed.run_id, batch.c.batch_number == claimed.batch_number)
-    session.execute(update(batch).where(*this).values(is_tallied=False))
+    numbers = [claimed.batch_number for claimed in batches]
+    these = (batch.c.run_id == batches[0].run_id, batch.c.batch_number.in_(numbers))
+    session.execute(update(batch).where(*these).values(is_tallied=False))
 
 
 def fields_of(row: Any) -> dict[str, Any]:
@@ -423,7 +432,7 @@ def let_go(session: Session, claimed: Claimed, worker: str, *, not_before: datet
     """Give a batch of pushes back, all its outcomes being recorded: done when nobody in it is left to be sent to, else
     due again from `not_before` on. What is in doubt stands on the deliveries."""
     delivery, batch = table_of(Delivery), table_of(SendBatch)
-    left = session.scalar(select(func.count()).select_from(delivery).where(*_chosen_in(claimed)))
+    left = session.scalar(select(func.count()).select_from(delivery).where(*_chosen_in([claimed])))
     held = session.execute(
         update(batch)
         .where(*held_by(claimed, worker))
@@ -437,28 +446,47 @@ def let_go(session: Session, claimed: Claimed, worker: str, *, not_before: datet
         )
     )
     if held.rowcount == 0:  # type: ignore[attr-defined]
-        take_tally_back(session, claimed)  # the lease was lost, and who has it now may be done with it
+        take_tally_back(session, [claimed])  # the lease was lost, and who has it now may be done with it
 
 
 def record_batches(
     session: Session, worker: str, outcomes: Sequence[tuple[Claimed, BatchOutcome]], *, now: datetime
 ) -> None:
     """Write what became of multicasts that `worker` still holds, and let them go."""
-    for claimed, outcome in outcomes:
-        session.execute(
-            update(table_of(SendBatch))
-            .where(*held_by(claimed, worker))
-            .values(
-                state=outcome.state,
-                claimed_by=None,
-                lease_until=None,
-                not_before=outcome.not_before,
-                first_attempt_at=outcome.doubt_since,
-                sent_at=now if outcome.state == "accepted" else None,
-                request_id=outcome.request_id,
-                problem=outcome.problem,
-            )
+    rows = [
+        {
+            "its_run_id": claimed.run_id,
+            "its_batch_number": claimed.batch_number,
+            "worker": worker,
+            "new_state": outcome.state,
+            "new_not_before": outcome.not_before,
+            "new_first_attempt_at": outcome.doubt_since,
+            "new_sent_at": now if outcome.state == "accepted" else None,
+            "new_request_id": outcome.request_id,
+            "new_problem": outcome.problem,
+        }
+        for claimed, outcome in outcomes
+    ]
+    if rows:
+        session.connection().execute(_RECORD_BATCH, rows)
+
+
+def _record_batch() -> Any:
+    batch = table_of(SendBatch)
+    names = ("state", "not_before", "first_attempt_at", "sent_at", "request_id", "problem")
+    return (
+        update(batch)
+        .where(
+            batch.c.run_id == bindparam("its_run_id"),
+            batch.c.batch_number == bindparam("its_batch_number"),
+            batch.c.claimed_by == bindparam("worker"),
+            batch.c.state == "claimed",
         )
+        .values({name: bindparam(f"new_{name}") for name in names} | {"claimed_by": None, "lease_until": None})
+    )
+
+
+_RECORD_BATCH = _record_batch()
 
 
 def held_by(claimed: Claimed, worker: str) -> tuple[Any, ...]:

@@ -34,7 +34,7 @@ from campaigns.sending.claims import (
     claim_batches,
     is_anything_free,
     let_go,
-    multicast_of,
+    multicasts_of,
     pushes_of,
     record_batches,
     record_outcomes,
@@ -52,8 +52,8 @@ log = structlog.get_logger()
 
 TRIES_IN_HAND = 4  # repeats of one call before its batch is put back with a longer wait
 LONGEST_WAIT_SECONDS = 300.0
-GROUP_SECONDS = 0.05  # calls noted and recorded together, as time: this much is in doubt when a lane's worker dies
-LARGEST_GROUP = {"push": 100, "multicast": 10}
+GROUP_SECONDS = 0.1  # calls noted and recorded together, as time: this much is in doubt when a lane's worker dies
+LARGEST_GROUP = {"push": 100, "multicast": 20}
 WATCH_EVERY_SECONDS = 0.3  # so that pause and cancel take hold within a second
 IDLE_SECONDS = 0.1
 RESCUE_EVERY_SECONDS = 1.0
@@ -214,7 +214,7 @@ class Dispatch:
         # After a stall its own leases may have lapsed: claimed again, they are renewed, and still in these hands.
         mine = [batch for batch in found if batch.key not in self._in_hand]
         if mine and mine[0].way == "multicast":
-            return [_Work(batch, to=multicast_of(session, batch)) for batch in mine]
+            return [_Work(batch, to=to) for batch, to in zip(mine, multicasts_of(session, mine), strict=True)]
         return [_Work(batch, recipients=pushes_of(session, batch)) for batch in mine]
 
     async def _wait_for_database(self, lost: BaseException, stop: asyncio.Event) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, insert, select, update
 from sqlmodel import Session
 
-from campaigns.sending.claims import Claimed, held_by
+from campaigns.sending.claims import BY_CUSTOMER, Claimed, held_by
 from store.engine import table_of
 from store.models import CampaignRun, Delivery, SendBatch
 
@@ -32,7 +32,7 @@ def split_batch(session: Session, claimed: Claimed, worker: str, keys: Sequence[
                 delivery.c.batch_number == claimed.batch_number,
                 delivery.c.state == "chosen",
             )
-            .order_by(delivery.c.customer_id)
+            .order_by(BY_CUSTOMER)
         )
     )
     last = session.scalar(select(func.max(batch.c.batch_number)).where(batch.c.run_id == claimed.run_id)) or 0

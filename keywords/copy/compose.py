@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from keywords.copy.data import FORMS, Template, slot_words
 from keywords.copy.facts import invented
 from keywords.copy.judging import Ground, Notice, claims_in, notices, refusal, utf16_units
-from keywords.copy.recent import ALIKE, likenesses
+from keywords.copy.recent import ALIKE, likenesses, worn_terms
 from keywords.copy.score import Part, parts_of
 from keywords.copy.suggestion import Fitting, Mode, fitting_terms, terms_within
 from keywords.effects.learning import Learning
@@ -231,11 +231,8 @@ def _uses(filled: Sequence[_Filled]) -> Floats:
 
 def _burdens(filled: Sequence[_Filled], terms: Sequence[Sequence[str]], ground: Ground) -> Floats:
     """What it costs each line that the people got the like lately."""
-    worn = {
-        term
-        for term in {term for row in terms for term in row}
-        if sum(term in sent.terms for sent in ground.recent) >= ground.settings.worn_messages
-    }
+    used = {term for row in terms for term in row}
+    worn = set(worn_terms(used, ground.recent, ground.settings.worn_messages))
     burden = np.array([_WORN * len(worn.intersection(row)) for row in terms])
     repeats = likenesses([way.text for way in filled], ground.recent).max(axis=1, initial=0.0) >= ALIKE
     return np.asarray(burden + _REPEATED * repeats)

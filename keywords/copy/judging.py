@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from keywords.copy.data import Claim
-from keywords.copy.facts import Given, invented
+from keywords.copy.facts import Given, broken_offers, invented
 from keywords.copy.recent import SentText, nearly_repeated, worn_terms
 from keywords.copy.settings import CopySettings
+from keywords.copy.traditional import traditional
 from keywords.text.normal import normalise
 from keywords.text.patterns import Kind
 from keywords.text.tokenizer import Tokenizer
@@ -62,6 +63,9 @@ def refusal(line: str, form: str, ground: Ground) -> str | None:
     made_up = invented(line, ground.given)
     if made_up:
         return f"nobody gave {'、'.join(made_up)}"
+    broken = broken_offers(line, ground.given)
+    if broken:
+        return f"it says a part of 「{broken[0]}」 and not the whole"
     return None
 
 
@@ -82,17 +86,20 @@ def notices(line: str, ground: Ground) -> list[Notice]:
 
 
 def claims_in(text: str, claims: Sequence[Claim], tokenizer: Tokenizer) -> list[Claim]:
-    """The claims of `text`, whatever spaces or punctuation are put into them; a longer word stands for its parts.
+    """The claims of `text`, whatever spaces or punctuation are put into them, in traditional or simplified characters;
+    a longer word stands for its parts.
 
     第一 of 第一件 is a count and no claim; a claim with digits (100%有效) is looked for as it is.
     """
-    whole = _letters(text)
-    words = "".join("\n" if t.kind in _COUNTED else _letters(t.text) for t in tokenizer.tokenize(text))
+    letters = _letters(text)
+    whole = {letters, traditional(letters)}
+    cut = "".join("\n" if t.kind in _COUNTED else _letters(t.text) for t in tokenizer.tokenize(text))
+    words = {cut, traditional(cut)}
     found: list[Claim] = []
     for claim in sorted(claims, key=lambda claim: -len(claim.word)):
         wanted = _letters(claim.word)
-        place = whole if any(sign.isdigit() for sign in wanted) else words
-        if wanted and wanted in place and not any(_covers(other, claim) for other in found):
+        places = whole if any(sign.isdigit() for sign in wanted) else words
+        if wanted and any(wanted in place for place in places) and not any(_covers(other, claim) for other in found):
             found.append(claim)
     return found
 

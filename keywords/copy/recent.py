@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlmodel import Session
 
 from keywords.text.normal import normalise
@@ -20,7 +20,7 @@ from store.engine import table_of
 from store.models import MessageResult
 
 ALIKE = 0.8  # Dice's coefficient of letter pairs, 0..1, from which a text nearly repeats another
-_MOST = 300  # texts, the newest
+_MOST = 3_000  # texts to a segment, the newest: some 300 messages
 
 result = table_of(MessageResult)
 
@@ -33,6 +33,7 @@ class SentText:
     sent_at: datetime
     terms: frozenset[str]
     pairs: frozenset[str]  # of letters that follow each other
+    segments: frozenset[str]  # to whom
 
 
 def recent_texts(
@@ -42,26 +43,34 @@ def recent_texts(
 
     From the results of pushes, which are what is stored with their words.
     """
-    sent_at = func.max(result.c.sent_at).label("sent_at")
-    query = (
-        select(result.c.message_text, sent_at)
-        .where(result.c.sent_at >= since)
-        .group_by(result.c.run_id, result.c.variant_id, result.c.message_text)
-        .order_by(sent_at.desc(), result.c.run_id.desc())
-        .limit(_MOST)
-    )
+    columns = result.c.run_id, result.c.variant_id, result.c.message_text, result.c.segment, result.c.sent_at
+    query = select(*columns).where(result.c.sent_at >= since)
     if segment is not None:
         query = query.where(result.c.segment == segment)
+    newest = query.order_by(result.c.sent_at.desc(), result.c.run_id.desc(), result.c.variant_id).limit(_MOST)
+    segments: dict[tuple[int, int, str], set[str]] = {}
+    moments: dict[tuple[int, int, str], datetime] = {}
+    for run_id, variant_id, text, name, moment in session.execute(newest):
+        segments.setdefault((run_id, variant_id, text), set()).add(name)
+        moments.setdefault((run_id, variant_id, text), moment)
     return [
-        SentText(text, moment, frozenset(terms_of(tokenizer.tokenize(text))), letter_pairs(text))
-        for text, moment in session.execute(query)
+        SentText(key[2], moments[key], _terms(key[2], tokenizer), letter_pairs(key[2]), frozenset(names))
+        for key, names in segments.items()
     ]
 
 
 def worn_terms(terms: Collection[str], recent: Sequence[SentText], messages: int) -> dict[str, int]:
-    """Those of `terms` that at least `messages` of `recent` had, with how many."""
-    counts = Counter(term for sent in recent for term in sent.terms)
-    return {term: counts[term] for term in terms if counts[term] >= messages}
+    """Those of `terms` that the same people got with at least `messages` of `recent`, with how many: people are told
+    apart by segment, and what one segment got wears out nothing for another."""
+    counts = Counter((term, name) for sent in recent for name in sent.segments for term in sent.terms)
+    most: dict[str, int] = {}
+    for (term, _), count in counts.items():
+        most[term] = max(most.get(term, 0), count)
+    return {term: most[term] for term in terms if most.get(term, 0) >= messages}
+
+
+def _terms(text: str, tokenizer: Tokenizer) -> frozenset[str]:
+    return frozenset(terms_of(tokenizer.tokenize(text)))
 
 
 def nearly_repeated(text: str, recent: Sequence[SentText]) -> SentText | None:

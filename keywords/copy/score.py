@@ -29,6 +29,7 @@ class Part:
     high: float
     messages: int  # that had it; 0: unknown
     verdict: Verdict
+    words: tuple[str, ...] = ()  # of a phrase, whose effect is what it adds to theirs
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ def _part(term: str, joint: Joint, learning: Learning | None) -> Part:
     if term not in joint.known:
         return Part(term, effect, low, high, 0, "unknown")
     verdict: Verdict = "carries" if low > 0 else "costs" if high < 0 else "open"
-    return Part(term, effect, low, high, _messages(term, learning), verdict)
+    words = learning.phrases.get(term, ()) if learning is not None else ()
+    return Part(term, effect, low, high, _messages(term, learning), verdict, words)
 
 
 def _messages(term: str, learning: Learning | None) -> int:
@@ -98,7 +100,7 @@ def _swaps(
     free = [
         (term, roles_of(term, tokenizer))
         for term in learning.terms
-        if term not in wanted and not is_class(term) and not invented(term, given)
+        if term not in wanted and not is_class(term) and term not in learning.phrases and not invented(term, given)
     ]
     return [(term, by) for term, roles in wanted.items() for by, others in free if roles & others]
 

@@ -6,7 +6,7 @@ from the fit: "safe" ranks by the expected effect, "explore" by one draw from th
 which a term never tried has the whole population's spread, so that it gets its turn.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from keywords.effects.learning import Learning
 from keywords.effects.prediction import Joint, ground_of, joint_of, theme_is_like
+from keywords.text.cuts import cut_text
 from keywords.text.lexicon import Category, categories
 from keywords.text.patterns import Kind
+from keywords.text.phrases import phrases_in
 from keywords.text.tokenizer import Tokenizer
 from keywords.text.vocabulary import is_class, terms_of
 
@@ -35,9 +37,10 @@ _OFFERS = frozenset({"促銷", "雙11", "週年慶", "清倉"})  # categories wh
 class PastMessage:
     """A text that was sent, with what it brought over all segments."""
 
-    text: str
+    text: str  # of stored results its key, until keywords/copy/past.py has put the text itself there
     recipients: int
     clicks: int
+    run_id: int = -1  # the newest run that sent it; -1 of files
 
 
 @dataclass(frozen=True)
@@ -125,10 +128,16 @@ def suggest(
 
 
 def terms_within(text: str, learning: Learning | None, tokenizer: Tokenizer) -> list[str]:
-    """The terms whose effects add up to that of `text`; an offer's class only where it has an effect of its own."""
-    terms = terms_of(tokenizer.tokenize(text))
-    known: Callable[[str], int | None] = learning.place if learning is not None else lambda _: None
-    return [term for term in terms if not is_class(term) or known(term) is not None]
+    """The terms whose effects add up to that of `text`, its phrases last: an offer's class only where it has an effect
+    of its own, a word only known from a phrase not beside the phrase."""
+    tokens = tokenizer.tokenize(text)
+    terms = terms_of(tokens)
+    if learning is None:
+        return [term for term in terms if not is_class(term)]
+    phrases = phrases_in(cut_text(tokens).terms, learning.phrases)
+    inside = {word for name in phrases for word in learning.phrases[name]}
+    own = [term for term in terms if learning.place(term) is not None or not (is_class(term) or term in inside)]
+    return [*own, *phrases]
 
 
 def past_messages(learning: Learning | None, terms: Sequence[str], count: int = _PAST) -> tuple[PastMessage, ...]:
@@ -137,15 +146,17 @@ def past_messages(learning: Learning | None, terms: Sequence[str], count: int = 
     if learning is None or not places or None in places:
         return ()
     rows = _rows_with_all(learning, [place for place in places if place is not None])
-    messages, texts = learning.messages, learning.messages.text[rows]
-    newest = list(dict.fromkeys(texts[::-1].tolist()))[:count]
+    messages = learning.messages
+    rows = rows[np.lexsort((messages.hour[rows], messages.day[rows]))[::-1]]
+    texts = messages.text[rows]
     return tuple(
         PastMessage(
             messages.texts[text],
             int(messages.recipients[rows[texts == text]].sum()),
             int(messages.clicks[rows[texts == text]].sum()),
+            int(messages.run[rows[texts == text][0]]),
         )
-        for text in newest
+        for text in list(dict.fromkeys(texts.tolist()))[:count]
     )
 
 

@@ -12,13 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import numpy as np
 
-from keywords.copy.compose import Line, Wanted
+from keywords.copy.compose import Dropped, Line, Wanted, judge_written
+from keywords.copy.data import slot_words
+from keywords.copy.facts import invented
 from keywords.copy.judging import Ground
+from keywords.copy.suggestion import fitting_terms, terms_within
+from keywords.effects.learning import Learning
+from keywords.text.vocabulary import is_class
 from store.errors import ExpectedError
 
 MAX_ANSWER_BYTES = 262_144
 MAX_LINES = 50
+_STRONG, _WEAK = 20, 10  # terms that bring clicks, and those that cost them, to be avoided
 _BULLET = re.compile(r"^\s*(?:[-*•・]|\d{1,2}[.)、])\s*")
 _SYSTEM = (
     "你為台灣品牌的 LINE 官方帳號寫行銷文案，使用繁體中文。只能使用給你的事實：不得自行加入任何折扣、價格、數量、日期、"
@@ -34,6 +41,14 @@ class WriterFailed(ExpectedError):
 
 
 @dataclass(frozen=True)
+class Ranked:
+    """Terms for a model, each list the farthest from nil first."""
+
+    strong: Sequence[str]  # that bring clicks
+    weak: Sequence[str]  # that cost clicks
+
+
+@dataclass(frozen=True)
 class Writer:
     """Where the model is. `url` is the API's base, such as https://host/v1; `key` may be empty."""
 
@@ -42,14 +57,14 @@ class Writer:
     key: str = field(default="", repr=False)
     timeout_seconds: float = 30.0
 
-    def write(self, wanted: Wanted, ground: Ground, best: Sequence[Line], weak: Sequence[str] = ()) -> list[str]:
-        """Up to MAX_LINES lines as the model wrote them, not yet judged. `best` are built lines, whose terms it is
-        given; `weak` are terms that cost clicks. Raises WriterFailed. One call, no second try: a person waits."""
+    def write(self, wanted: Wanted, ground: Ground, best: Sequence[Line], ranked: Ranked) -> list[str]:
+        """Up to MAX_LINES lines as the model wrote them, not yet judged. `best` are built lines, for examples. Raises
+        WriterFailed. One call, no second try: a person waits."""
         body = {
             "model": self.name,
             "messages": [
                 {"role": "system", "content": _SYSTEM},
-                {"role": "user", "content": brief(wanted, ground, best, weak)},
+                {"role": "user", "content": brief(wanted, ground, best, ranked)},
             ],
         }
         return lines_of_answer(asyncio.run(self._ask(body)))[:MAX_LINES]
@@ -77,16 +92,51 @@ class Writer:
         return answer
 
 
-def brief(wanted: Wanted, ground: Ground, best: Sequence[Line], weak: Sequence[str]) -> str:
+@dataclass(frozen=True)
+class Written:
+    """What came of asking a writer."""
+
+    lines: Sequence[Line] = ()  # scored and checked as built ones are
+    dropped: Sequence[Dropped] = ()  # that broke a rule
+    problem: str | None = None  # why it didn't write
+
+
+def ask(writer: Writer, wanted: Wanted, learning: Learning | None, ground: Ground, best: Sequence[Line]) -> Written:
+    """The writer's lines beside `best`, the built ones, judged. Calls the model: have no transaction open."""
+    try:
+        found = writer.write(wanted, ground, best, ranked_terms(learning, ground))
+    except WriterFailed as error:
+        return Written(problem=str(error))
+    return Written(*judge_written(found, wanted, learning, ground))
+
+
+def ranked_terms(learning: Learning | None, ground: Ground) -> Ranked:
+    """The terms to tell a model: of those that fit the theme or ask to act, the ones that brought clicks, the best
+    first, none that says what nobody gave; and those that surely cost clicks. Both empty while nothing was learned."""
+    if learning is None:
+        return Ranked([], [])
+    given, effect = ground.given, learning.fit.effect
+    fitting = fitting_terms(given.theme, learning, given.tokenizer).parts.values()
+    called = (terms_within(word, learning, given.tokenizer) for words in slot_words().values() for word in words)
+    known = {place for terms in (*fitting, *called) for term in terms if (place := learning.place(term)) is not None}
+    strong = [
+        learning.terms[i]
+        for i in sorted(known, key=lambda i: -effect[i])
+        if effect[i] > 0 and not is_class(learning.terms[i]) and not invented(learning.terms[i], given)
+    ]
+    weak = [learning.terms[i] for i in np.argsort(effect)[:_WEAK] if learning.fit.high[i] < 0]
+    return Ranked(strong[:_STRONG], weak)
+
+
+def brief(wanted: Wanted, ground: Ground, best: Sequence[Line], ranked: Ranked) -> str:
     """What the model is told: facts, terms from the greatest effect down, the form and its length."""
-    ranked = {part.term: part.effect for line in best for part in line.parts}
     given = ground.given
     told = {
         "主題": given.theme,
         "商品": list(given.products),
         "優惠（逐字照抄，全部都要）": list(given.offers),
-        "點擊效果好的詞（由高到低）": sorted(ranked, key=lambda term: -ranked[term]),
-        "避免的詞": list(weak),
+        "點擊效果好的詞（由高到低）": list(ranked.strong),
+        "避免的詞": list(ranked.weak),
         "形式": {
             "message": "三行：【標題】、優惠、行動呼籲",
             "line": "一行",

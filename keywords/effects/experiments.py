@@ -1,7 +1,7 @@
 """What A/B variants alone say of each term, beside the estimate from all messages; and where the two disagree.
 
-Between variants that one campaign sent to one segment nothing differs but the words, so this estimate asks for no list
-of what to adjust for; but most messages say nothing to it.
+Between variants that went out together to one segment (Messages.experiment: in one run) nothing differs but the words,
+so this estimate asks for no list of what to adjust for; but most messages say nothing to it.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ DISPUTED = 2.0  # standard errors of the difference
 
 @dataclass(frozen=True)
 class Experiments:
-    """Per term: the effect by variants alone with its 90 % interval; NaN where no campaign tried it so."""
+    """Per term: the effect by variants alone with its 90 % interval; NaN where no sending tried it so."""
 
     effect: Floats
     low: Floats
@@ -32,7 +32,7 @@ class Experiments:
 def within_experiments(
     fit: Fit, clicks: Floats, recipients: Floats, present: Any, *, cell: Ints, tried: NDArray[np.bool_]
 ) -> Experiments:
-    """The effects by variants alone. `cell` is the (campaign, segment) of each message; `tried` says which terms some
+    """The effects by variants alone. `cell` is the (sending, segment) of each message; `tried` says which terms some
     cell has with and without. Each cell has a level of its own, of which nothing is taken to be known before; the terms
     are shrunk as in `fit`, whose variances and linearisation hold.
 

@@ -1,7 +1,7 @@
 """From messages to what each term adds: the fit, and the counts beside it. Nothing is read or written."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from keywords.effects.ranking import Design, Fit, Start, fit_design, make_design
 from keywords.effects.topics import topic_shares
 from keywords.effects.vocabulary import distinct_count, membership, opening_terms, vocabulary
 from keywords.text.cuts import Cuts, cut_texts
+from keywords.text.phrases import Words
 from keywords.text.tokenizer import Tokenizer
 from keywords.text.vocabulary import is_class
 from store.errors import BadInput
@@ -36,7 +37,8 @@ class Learning:
     message_count: NDArray[np.int64]  # distinct messages with the term
     recipient_count: NDArray[np.int64]
     click_count: NDArray[np.int64]
-    experiment_count: NDArray[np.int64]  # campaigns that sent one segment variants with and without it
+    experiment_count: NDArray[np.int64]  # sendings in which one segment got variants with and without it
+    phrases: Mapping[str, Words] = field(default_factory=dict)  # the last of `terms`: each with its words
     opening: NDArray[np.float64] | None = None  # of each message, see opening_terms
     experiments: Experiments | None = None  # what variants alone say
     deviations: Deviations | None = None  # by segment, over time
@@ -60,32 +62,41 @@ def learn_from_cuts(messages: Messages, cuts: Cuts, start: Start | None = None) 
     to nearly the same messages left it. Raises NothingToLearn."""
     if not len(messages):
         raise NothingToLearn("no message has both recipients and known clicks, so nothing can be learned yet")
-    terms, present = vocabulary(messages, cuts)
-    opening = opening_terms(messages, cuts, present, terms)
-    design = design_of(messages, terms, present, opening)
+    found = vocabulary(messages, cuts)
+    terms, present, opening = found.terms, found.present, opening_terms(messages, cuts, found)
+    design = design_of(messages, terms, present, opening, found.phrases)
     counts = messages.clicks, messages.recipients
-    found = fit_design(*counts, design, campaign=messages.campaign, start=start)
-    _, cell = np.unique(messages.campaign * (messages.segment.max() + 1) + messages.segment, return_inverse=True)
+    fit = fit_design(*counts, design, campaign=messages.campaign, start=start)
+    sending = messages.experiment
+    _, cell = np.unique(sending * (messages.segment.max() + 1) + messages.segment, return_inverse=True)
     cell = cell.ravel().astype(np.int64)
-    experiment_count = _experiments(cell, messages.campaign, present)
+    experiment_count = _experiments(cell, sending, present)
     return Learning(
         messages=messages,
         terms=terms,
         present=present,
-        fit=found,
+        fit=fit,
         message_count=distinct_count(present, messages.message),
         recipient_count=np.asarray(present.T @ messages.recipients).astype(np.int64),
         click_count=np.asarray(present.T @ messages.clicks).astype(np.int64),
         experiment_count=experiment_count,
+        phrases=found.phrases,
         opening=opening,
-        experiments=within_experiments(found, *counts, present, cell=cell, tried=experiment_count > 0),
-        deviations=deviations(messages, present, design, found),
+        experiments=within_experiments(fit, *counts, present, cell=cell, tried=experiment_count > 0),
+        deviations=deviations(messages, present, design, fit),
     )
 
 
-def design_of(messages: Messages, terms: Sequence[str], present: Any, opening: NDArray[np.float64] | None) -> Design:
+def design_of(
+    messages: Messages,
+    terms: Sequence[str],
+    present: Any,
+    opening: NDArray[np.float64] | None,
+    phrases: Mapping[str, Words],
+) -> Design:
     """What the effects are adjusted for, beside the terms themselves: to whom, when, where, in which format, about
-    what, and how many terms come first in the text. Offers' classes (their depth) are shrunk apart from words."""
+    what, and how many terms come first in the text. Offers' classes (their depth) are shrunk apart from words, and so
+    is what phrases add to theirs."""
     context = {name: getattr(messages, name) for name in ("segment", "hour", "weekday", "channel", "format")}
     loadings = {}
     if opening is not None:
@@ -95,11 +106,14 @@ def design_of(messages: Messages, terms: Sequence[str], present: Any, opening: N
     else:
         context["theme"] = messages.theme
     offers = np.array([is_class(term) for term in terms], dtype=np.bool_)
-    return make_design(present, context, loadings, {"offer": offers})
+    words = set(terms)
+    adds = np.array([not words.isdisjoint(phrases.get(term, ())) for term in terms], dtype=np.bool_)
+    return make_design(present, context, loadings, {"offer": offers, "phrase": adds})
 
 
-def _experiments(cell: NDArray[np.int64], campaign: NDArray[np.int64], present: Any) -> NDArray[np.int64]:
-    """In how many campaigns some cell (campaign and segment) had rows with the term and rows without."""
+def _experiments(cell: NDArray[np.int64], sending: NDArray[np.int64], present: Any) -> NDArray[np.int64]:
+    """In how many sendings (Messages.experiment) some cell, which is one of a segment, had rows with the term and rows
+    without."""
     sizes = np.bincount(cell)
     several = np.flatnonzero(sizes[cell] > 1)
     if not len(several):
@@ -110,5 +124,5 @@ def _experiments(cell: NDArray[np.int64], campaign: NDArray[np.int64], present: 
     with_term.data = (with_term.data < sizes[kept][rows]).astype(np.float64)
     with_term.eliminate_zeros()
     of_cell = np.zeros(len(sizes), dtype=np.int64)
-    of_cell[cell] = campaign
+    of_cell[cell] = sending
     return distinct_count(with_term, np.unique(of_cell[kept], return_inverse=True)[1].ravel().astype(np.int64))

@@ -40,7 +40,7 @@ def lessons_of(learning: Learning, run_id: int) -> list[Lesson]:
     places = np.unique(learning.present[rows].indices)
     if not len(places):
         return []
-    design = design_of(messages, learning.terms, learning.present, learning.opening)
+    design = design_of(messages, learning.terms, learning.present, learning.opening, learning.phrases)
     counts = messages.clicks, messages.recipients
     effect, deviation = leave_out(learning.fit, design, *counts, campaign=messages.campaign, rows=rows)
     found = []

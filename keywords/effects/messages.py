@@ -54,6 +54,16 @@ class Messages:
     def __len__(self) -> int:
         return len(self.clicks)
 
+    @property
+    def experiment(self) -> Ints:
+        """Which messages went out together, so that between those to one segment nothing differs but the words: codes
+        0, 1, … A run is one; of a file, which has no runs, the messages of one campaign sent within one hour of one day
+        (brand's zone). A campaign sent again at another time, or its next step, is another."""
+        _, hour = np.unique(self.day * 24 + self.hour, return_inverse=True)
+        _, sending = np.unique(self.campaign * (hour.max(initial=0) + 1) + hour.ravel(), return_inverse=True)
+        names = np.where(self.run >= 0, self.run, -1 - sending.ravel())
+        return np.unique(names, return_inverse=True)[1].ravel().astype(np.int64)
+
     def part(self, rows: NDArray[np.bool_]) -> "Messages":
         """Only these rows; all names stay."""
         theme = None if self.theme is None else self.theme[rows]

@@ -1,7 +1,8 @@
 """The click rate that a text may expect from a segment at a time, with an interval from the whole posterior of the fit.
 
 Effects that were learned together err together, so intervals come from their joint covariance, the intercept's and the
-context's included; never from variances added up. Nothing is read or written.
+context's included; never from variances added up. For a chosen segment the effects are those that it shows, where its
+messages carry them (keywords/effects/deviations.py). Nothing is read or written.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -11,11 +12,12 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.special import expit
 from scipy.stats import norm
 
 from keywords.effects.learning import Learning, design_of
-from keywords.effects.ranking import INTERVAL, Fit
+from keywords.effects.ranking import INTERVAL, Design, Fit, leftover
 
 Floats = NDArray[np.float64]
 
@@ -119,6 +121,19 @@ class Ground:
     levels: Mapping[str, Mapping[str | int, int]]  # block -> its levels' columns; a block of one level has none
     only: Mapping[str, str | int]  # blocks of one level: which
     typical: Floats  # the design's row of the average recipient, without terms
+    apart: Mapping[str, "Apart"]  # segment -> how effects differ there; those for which nothing is known are not in it
+
+
+@dataclass(frozen=True)
+class Apart:
+    """How terms' effects differ in one segment from their common ones, all in the order of the learned terms.
+
+    The segment's own level stays that of its average message: a term differs from how often it is used there.
+    """
+
+    mean: Floats  # 0 where too little data carries it
+    variance: Floats
+    share: Floats  # of the segment's messages that have the term, 0..1, weighted as in the fit
 
 
 def ground_of(learning: Learning) -> Ground:
@@ -134,7 +149,7 @@ def ground_of(learning: Learning) -> Ground:
     if messages.theme is not None:
         named["theme"] = (messages.theme, messages.theme_names)
     # the average recipient of what was sent, by every block that there is: those that no situation names among them
-    design = design_of(messages, learning.terms, learning.present, learning.opening)
+    design = design_of(messages, learning.terms, learning.present, learning.opening, learning.phrases)
     typical = np.asarray(design.matrix.T @ (messages.recipients / messages.recipients.sum()))
     typical[fit.columns["terms"]] = 0.0
     levels: dict[str, dict[str | int, int]] = {}
@@ -147,7 +162,29 @@ def ground_of(learning: Learning) -> Ground:
         first = fit.columns[block].start
         levels[block] = {name: first + i for i, name in enumerate(called)}
     first = fit.columns["terms"].start
-    return Ground(fit, {term: first + i for i, term in enumerate(learning.terms)}, levels, only, typical)
+    places = {term: first + i for i, term in enumerate(learning.terms)}
+    return Ground(fit, places, levels, only, typical, _apart(learning, design))
+
+
+def _apart(learning: Learning, design: Design) -> dict[str, Apart]:
+    if learning.deviations is None:
+        return {}
+    fit, messages, found = learning.fit, learning.messages, learning.deviations.by_segment
+    _, weights = leftover(fit, design, messages.clicks, messages.recipients, messages.campaign)
+    totals = np.bincount(messages.segment, weights, len(messages.segment_names))
+    by_segment = sparse.csr_matrix(
+        (weights, (messages.segment, np.arange(len(messages)))), shape=(len(totals), len(messages))
+    )
+    shares = np.asarray((by_segment @ learning.present).toarray()) / np.maximum(totals, 1e-12)[:, None]
+    # by_segment's interval is of both together, see deviations.py
+    mean = np.nan_to_num(found.effect - fit.effect)
+    both = ((found.high - found.low) / 2 / Z) ** 2
+    variance = np.maximum(np.nan_to_num(both - np.diag(fit.term_covariance)), 0.0)
+    return {
+        name: Apart(mean[place], variance[place], shares[place])
+        for place, name in enumerate(messages.segment_names)
+        if not np.isnan(found.effect[place]).all()
+    }
 
 
 def joint_of(ground: Ground | None, terms: Collection[str], situation: Situation | None = None) -> Joint:
@@ -168,15 +205,32 @@ def joint_of(ground: Ground | None, terms: Collection[str], situation: Situation
             extra[place] = fit.term_variance
         else:
             rows[place, column] = 1.0
+    mean, covariance = rows @ fit.coefficients, rows @ fit.covariance @ rows.T + np.diag(extra)
+    apart = ground.apart.get(situation.segment) if situation is not None and situation.segment is not None else None
+    if apart is not None:
+        turn = _turn(ground, apart, wanted)
+        mean = mean + turn @ apart.mean
+        covariance = covariance + (turn * apart.variance) @ turn.T
     return Joint(
         terms=wanted,
-        mean=rows @ fit.coefficients,
-        covariance=rows @ fit.covariance @ rows.T + np.diag(extra),
+        mean=mean,
+        covariance=covariance,
         known=frozenset(term for term in wanted if term in ground.term_columns),
         unseen=unseen,
         send_variance=fit.row_variance + fit.campaign_variance,
         is_learned=True,
     )
+
+
+def _turn(ground: Ground, apart: Apart, terms: Sequence[str]) -> Floats:
+    """What the base and each of `terms` take of the segment's deviations: (1 + terms) x learned terms."""
+    rows = np.zeros((1 + len(terms), len(apart.mean)))
+    rows[0] = -apart.share
+    first = ground.fit.columns["terms"].start
+    for place, term in enumerate(terms, start=1):
+        if term in ground.term_columns:
+            rows[place, ground.term_columns[term] - first] = 1.0
+    return rows
 
 
 def _base(ground: Ground, situation: Situation) -> tuple[Floats, float, tuple[str, ...]]:

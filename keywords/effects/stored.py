@@ -31,7 +31,7 @@ from keywords.effects.results import (
     read_results,
     updated,
 )
-from keywords.effects.vocabulary import opening_terms, presence
+from keywords.effects.vocabulary import Vocabulary, opening_terms, presence
 from keywords.text.cuts import Cut, Cuts, cut_text, gathered
 from keywords.text.tokenizer import Tokenizer
 from store.clock import Clock
@@ -39,7 +39,7 @@ from store.engine import insert_for, reading, table_of, transaction
 from store.models import KeywordLearning, TextCut
 
 _THE_ONE = 1
-_LAYOUT = "1."  # of what is packed; what is packed otherwise is learned anew
+_LAYOUT = "3."  # of what is packed; what is packed otherwise is learned anew
 # A result that was changed before the last reading may have been committed after it: so much is read once more.
 _OVERLAP = timedelta(minutes=10)
 _TEXTS_AT_ONCE = 500  # rows of a write: about 10 ms
@@ -212,6 +212,7 @@ def _packed(learning: Learning, results: pa.Table, cuts: Cuts) -> bytes:
     results = results.set_column(results.schema.get_field_index("eta"), "eta", pa.array(eta))
     meta = {
         "terms": learning.terms,
+        "phrases": learning.phrases,
         "names": cuts.names,
         "columns": {name: [part.start, part.stop] for name, part in fit.columns.items()},
         "block_variance": dict(fit.block_variance),
@@ -271,14 +272,16 @@ def _unpacked(row: Any) -> Stored:
         experiments = Experiments(**{f.name: file[f"experiments_{f.name}"] for f in fields(Experiments)})
         apart = Deviations(**{kind: Bounded(*file[kind]) for kind in (f.name for f in fields(Deviations))})
     messages, cuts = messages_of(results, zone), Cuts(meta["names"], codes, ends, opening)
-    present = presence(messages, cuts, meta["terms"])
+    phrases = {name: tuple(words) for name, words in meta["phrases"].items()}
+    found = Vocabulary(meta["terms"], presence(messages, cuts, meta["terms"], phrases), phrases)
     learning = Learning(
         messages=messages,
-        terms=meta["terms"],
-        present=present,
+        terms=found.terms,
+        present=found.present,
+        phrases=phrases,
         fit=fit,
         **counts,
-        opening=opening_terms(messages, cuts, present, meta["terms"]),
+        opening=opening_terms(messages, cuts, found),
         experiments=experiments,
         deviations=apart,
     )

@@ -38,6 +38,24 @@ class Claimed:
     doubt_before: datetime | None  # since when an earlier call may have reached LINE
 
 
+@dataclass(frozen=True)
+class Delivered:
+    """What became of a delivery."""
+
+    period: str
+    recipient: str
+    state: str
+    done_at: datetime | None  # aware UTC
+    problem: str | None
+
+
+def newest_deliveries(session: Session, count: int) -> list[Delivered]:
+    """The last `count` deliveries, the newest first. Reads only."""
+    columns = (delivery.c.period, delivery.c.recipient, delivery.c.state, delivery.c.done_at, delivery.c.problem)
+    query = select(*columns).order_by(delivery.c.made_at.desc(), delivery.c.recipient).limit(count)
+    return [Delivered(*row) for row in session.execute(query)]
+
+
 def is_planned(session: Session, period: str) -> bool:
     """True where the period's deliveries are there."""
     return bool(session.scalar(select(exists().where(delivery.c.period == period))))

@@ -15,7 +15,7 @@ from store.models import MessageResult
 COLUMNS = (
     *("theme", "segment", "term", "effect", "low", "high", "times_odds", "probability_positive"),
     *("messages", "recipients", "clicks", "trend", "experiments", "ab_effect", "ab_low", "ab_high", "is_disputed"),
-    "to_try",
+    *("to_try", "words"),
 )
 
 result = table_of(MessageResult)
@@ -48,14 +48,14 @@ def report_parts(session: Session, *, theme: str | None = None, segment: str | N
     if theme is not None or segment is not None:
         return [Part(theme, segment, make_report(session, theme=theme, segment=segment))]
     parts = [Part(None, None, make_report(session))]
-    parts += [Part(name, None, make_report(session, theme=name)) for name in _known(session, result.c.theme)]
-    parts += [Part(None, name, make_report(session, segment=name)) for name in _known(session, result.c.segment)]
+    parts += [Part(name, None, make_report(session, theme=name)) for name in known_themes(session)]
+    parts += [Part(None, name, make_report(session, segment=name)) for name in known_segments(session)]
     return parts
 
 
 def rows_of(parts: Sequence[Part]) -> Iterator[tuple[Any, ...]]:
     """A row of COLUMNS for each term of each part. Effects are log-odds, `times_odds` the same as a multiple; ab_… are
-    None where no variants tell."""
+    None where no variants tell; `words` are those of a phrase, whose effect is what it adds to theirs."""
     for part in parts:
         to_try = {row.term for row in part.report.to_try}
         for row in part.report.terms:
@@ -63,7 +63,18 @@ def rows_of(parts: Sequence[Part]) -> Iterator[tuple[Any, ...]]:
             effect = (row.effect, row.low, row.high, exp(row.effect), row.probability_positive)
             variants = (row.ab_effect, row.ab_low, row.ab_high, "yes" if row.is_disputed else "")
             is_to_try = "yes" if row.term in to_try else ""
-            yield part.theme or "", part.segment or "", row.term, *effect, *counts, *variants, is_to_try
+            of = part.theme or "", part.segment or "", row.term
+            yield *of, *effect, *counts, *variants, is_to_try, " ".join(row.words)
+
+
+def known_themes(session: Session) -> list[str]:
+    """The themes that results are stored for, by name."""
+    return _known(session, result.c.theme)
+
+
+def known_segments(session: Session) -> list[str]:
+    """The segments (rfm8; "none" for none) that results are stored for, by name."""
+    return _known(session, result.c.segment)
 
 
 def _known(session: Session, column: Any) -> list[str]:

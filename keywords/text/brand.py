@@ -72,7 +72,7 @@ def _tokenizer(chosen: BrandWords) -> Tokenizer:
 
 
 def _checked(word: str) -> str:
-    normal: str = normalise(word).text.strip()
+    normal: str = normalise(word).text.replace("\x00", "").strip()  # PostgreSQL keeps no NUL
     if not normal or len(normal) > MAX_CHARACTERS or not any(sign.isalnum() for sign in normal):
         raise BadInput(f"a word has 1 to {MAX_CHARACTERS} characters, a letter or digit among them, not {word!r}")
     return normal

@@ -25,10 +25,17 @@ class Kind(StrEnum):
 _DIGITS = "一二兩三四五六七八九十百千萬"
 _N = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 _AMOUNT = rf"(?:{_N}|[{_DIGITS}]+)"
+_MONEY = rf"(?:NT\$|\$)?{_AMOUNT}元?"
+_SPEND = rf"滿{_MONEY}"
+_BOUGHT = "件入包盒瓶組罐片支條雙套個份張箱袋杯顆球碗堂晚天年月"
 _NOT_IN_WORD = r"(?<![\p{Latin}\d_])(?<!\d[.,])"
 _MEASURES = (
     "件|入|包|盒|瓶|組|罐|片|支|條|雙|套|個|份|張|人份|人|次|天|日|小時|分鐘|秒|週|周|個月|年|歲|倍|點|枚|顆|粒|杯|碗|"
-    "位|名|款|期|晚|夜|坪|吋|公分|公斤|公克|公升|毫升|度|號|樓|場|堂|輪|人次|步|大|色"
+    "位|名|款|期|晚|夜|坪|吋|公分|公斤|公克|公升|公里|毫升|度|號|樓|場|堂|輪|人次|步|大|色|台|臺|輛|家|間|箱|袋|桶|斤|磅|"
+    "種|項|檔|波|星期|層|格|抹|戶|隻|朵|束|串|球|口|站|年份|分(?![期鐘之享類開店])"
+)
+_PACKED = (  # what a count of pieces makes: 7入組, 5斤裝, 3日券; not the first half of a word
+    "入組|入裝|入(?![手門園住會坑場口])|裝(?![潢置扮])|組(?![合成裝])|份(?!量)|券|遊(?![戲樂玩程])|團(?![購主媽員])|房(?![間型客價])|票(?![券價])"
 )
 _UNITS = r"(?:ml|mL|ML|cc|kg|g|mg|cm|mm|m|L|GB|TB|MB|mAh|W|V|Hz|吋|oz|hr|hrs|min|%)(?![\p{Latin}\d])"
 _TYPED = {
@@ -48,7 +55,7 @@ _TYPED = {
         rf"{_NOT_IN_WORD}(?:[1-9]\.\d|[1-9]\d?)\s?折(?!扣|價券|抵)"
         r"|[一二三四五六七八九]{1,2}折(?!扣|價券|抵)"
         rf"|{_NOT_IN_WORD}\d{{1,2}}%\s?(?i:off)(?!\p{{Latin}})"
-        rf"|買{_AMOUNT}送{_AMOUNT}|滿{_AMOUNT}(?:現折|現抵|送|折|減|抵|省){_AMOUNT}(?![\d折倍%元點])"
+        rf"|買{_AMOUNT}[{_BOUGHT}]?送{_AMOUNT}[{_BOUGHT}]?|{_SPEND}(?:現折|現抵|現省|送|折|減|抵|省){_MONEY}(?![\d折倍%點])"
         r"|對折|半價"
     ),
     Kind.PRICE: (
@@ -60,15 +67,18 @@ _TYPED = {
         rf"{_NOT_IN_WORD}(?:\d{{4}}[/.-])?(?:1[0-2]|0?[1-9])[/-](?:3[01]|[12]\d|0?[1-9])(?![\d/])"
         rf"|{_NOT_IN_WORD}\d{{4}}\.\d{{1,2}}\.\d{{1,2}}(?!\d)"
         rf"|{_NOT_IN_WORD}(?:1[0-2]|[1-9])月(?:3[01]|[12]\d|[1-9])[日號]"
-        rf"|{_NOT_IN_WORD}(?:1[0-2]|[1-9])月(?!份)"
+        rf"|{_NOT_IN_WORD}(?:1[0-2]|[1-9])月(?:底|初|中旬|上旬|下旬)?(?!份)"
         rf"|{_NOT_IN_WORD}(?:[01]?\d|2[0-4]):[0-5]\d(?!\d)"
-        r"|雙(?:1[0-2]|[1-9]|十一|十二|十)(?!\d)"
+        r"|(?<![一二兩三四五六七八九十幾每這那\d])雙(?:1[0-2]|[1-9]|十一|十二|十)(?![\d.,]\d|\d)"
     ),
     Kind.COUNT: (
-        rf"第?{_NOT_IN_WORD}{_N}\s?(?:{_UNITS}|%)|第?{_NOT_IN_WORD}{_N}\s?(?:{_MEASURES})"
+        rf"第?{_NOT_IN_WORD}{_N}\s?(?:{_UNITS}|%)|第?{_NOT_IN_WORD}{_N}\s?(?:{_MEASURES})(?:{_PACKED})?"
         rf"|第[{_DIGITS}]+(?:件|入|包|盒|瓶|組|雙|套|個|份|張|人|次|天|杯|碗|位|名|款|顆|代)"
+        rf"|(?<![{_DIGITS}])[{_DIGITS}半]+(?:個月|分鐘|小時|公分|公斤|公里|星期)"
     ),
 }
+# What a typed token can begin with.
+_FIRSTS = rf"\p{{Latin}}\p{{N}}_.%+\-\{{$¥€£#*買滿對雙第半{_DIGITS}\p{{RI}}\p{{Extended_Pictographic}}"
 _PLAIN = regex.compile(
     r"(?P<latin>\d*\p{Latin}[\p{Latin}\p{M}\d_]*(?:['’.&\-+][\p{Latin}\d_]+)*)"
     r"|(?P<number>\d+(?:,\d{3})*(?:\.\d+)?)"
@@ -95,5 +105,10 @@ def typed_pattern(words: Iterable[str]) -> regex.Pattern[str]:
     known = sorted({word for word in words if word}, key=len, reverse=True)
     ordered = ["field", "url", "discount", "known", "date", "price", "count", "emoji"]
     edge = r"(?![\p{Latin}\d])"
+    firsts = "".join(sorted({regex.escape(first) for word in known for first in (word[0].lower(), word[0].upper())}))
     groups["known"] = rf"(?<![\p{{Latin}}\d])(?i:{'|'.join(map(regex.escape, known))}){edge}" if known else r"(?!)"
-    return regex.compile("|".join(f"(?P<{name}>{groups[name]})" for name in ordered), regex.VERSION1)
+    # most signs are Chinese characters that begin nothing typed: one look at a set spares them all alternatives
+    gate = rf"(?=[{_FIRSTS}{firsts}])"
+    return regex.compile(
+        gate + "(?:" + "|".join(f"(?P<{name}>{groups[name]})" for name in ordered) + ")", regex.VERSION1
+    )

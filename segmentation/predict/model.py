@@ -11,13 +11,9 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit, logit
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression, PoissonRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
 
-from segmentation.predict.features import SMALLEST, SUMS, Habits, View, expected_orders, features, view_at, view_of
+from segmentation.predict.features import SMALLEST, Habits, View, expected_orders, features, view_at, view_of
 from segmentation.predict.history import Floats, History, Ints, Outcome, known_at, outcome_of
 from store.errors import ExpectedError
 
@@ -28,6 +24,7 @@ LEAST_BUYERS = 50  # and as many who did not buy
 MOST_CUTS = 4
 ONE_CUT_TIMES = 3.0  # BG/NBD's orders, at the most, where one cut alone was learned from
 TREES_SHARE = 0.3  # of the log-odds; the rest is the logistic regression's, which carries better to a later cut
+SHRINKAGE = 0.1  # of the orders' regression, which a few customers who order daily would steer without it
 
 
 class TooLittleData(ExpectedError):
@@ -76,7 +73,6 @@ class Lesson:
 
     features: Floats
     orders: Ints  # in the window after
-    bgnbd_orders: Floats  # BG/NBD's expectation of them
 
 
 def plan(history: History, as_of: int, horizon_days: int) -> Plan:
@@ -116,7 +112,7 @@ def fit(history: History, as_of: int, horizon_days: int) -> Model:
         lesson = lesson_of(past, learned)
         near = view_at(past, as_of, learned.window_days // 2)
         line, trees = _classifiers(lesson)
-        rates = _regression(lesson.features, lesson.orders)
+        rates = _regression(lesson)
         most = int(lesson.orders.max())
         level = _total(lesson, near, learned) / _believed(rates, most, near, learned).sum()
         return Model(learned, line, trees, rates, near.habits, most, float(level))
@@ -143,7 +139,6 @@ def lesson_of(history: History, learned: Plan) -> Lesson:
     them, or too few who bought or did not in the latest window."""
     rows: list[Floats] = []
     orders: list[Ints] = []
-    expected: list[Floats] = []
     for cut in learned.cuts:
         view = _checked_view(history, cut, learned.window_days)
         outcome = outcome_of(history, view.known, learned.window_days)
@@ -151,8 +146,7 @@ def lesson_of(history: History, learned: Plan) -> Lesson:
             _check_outcome(outcome, learned)
         rows.append(features(view, learned.window_days))
         orders.append(outcome.orders)
-        expected.append(expected_orders(view, learned.window_days))
-    return Lesson(np.vstack(rows), np.concatenate(orders), np.concatenate(expected))
+    return Lesson(np.vstack(rows), np.concatenate(orders))
 
 
 def _checked_view(history: History, cut: int, window_days: int) -> View:
@@ -177,17 +171,28 @@ def _check_outcome(outcome: Outcome, learned: Plan) -> None:
 def _classifiers(lesson: Lesson) -> tuple[Any, Any]:
     """Of at least one order: a logistic regression and boosted trees."""
     bought = lesson.orders > 0
+    # here, not above: it takes a second, and whoever only reads predictions learns nothing
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     line = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(lesson.features, bought)
-    trees = HistGradientBoostingClassifier(
-        max_iter=100,
-        learning_rate=0.05,
-        max_leaf_nodes=6,
-        min_samples_leaf=min(100, len(bought) // 10),
-        l2_regularization=10.0,
-        early_stopping=False,
-        random_state=0,
-    ).fit(lesson.features, bought)
+    trees = HistGradientBoostingClassifier(**_small_trees(len(bought))).fit(lesson.features, bought)
     return line, trees
+
+
+def _small_trees(rows: int) -> dict[str, Any]:
+    """How trees are boosted: slowly, small and shrunk, so that a cut's peculiarities are not learned by heart."""
+    return {
+        "max_iter": 100,
+        "learning_rate": 0.05,
+        "max_leaf_nodes": 6,
+        "min_samples_leaf": min(100, rows // 10),
+        "l2_regularization": 10.0,
+        "early_stopping": False,
+        "random_state": 0,
+    }
 
 
 def _chances(model: Model, rows: Floats) -> Floats:
@@ -198,38 +203,41 @@ def _chances(model: Model, rows: Floats) -> Floats:
     return chances
 
 
-def _regression(rows: Floats, orders: Ints) -> Any:
-    return make_pipeline(StandardScaler(), PoissonRegressor(alpha=1e-3, max_iter=1000)).fit(rows, orders)
+def _regression(lesson: Lesson) -> Any:
+    from sklearn.linear_model import PoissonRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    learner = make_pipeline(StandardScaler(), PoissonRegressor(alpha=SHRINKAGE, max_iter=1000))
+    return learner.fit(lesson.features, lesson.orders)
 
 
-def _believed(regression: Any, most: int, view: View, learned: Plan) -> Floats:
-    """`_rates`, kept near BG/NBD's orders where one window alone was learned from: what was true of its season and its
-    few busiest customers can't be told from what is true of all."""
-    rates = _rates(regression, most, view, learned)
-    if len(learned.cuts) > 1:
-        return rates
-    return np.minimum(rates, ONE_CUT_TIMES * expected_orders(view, learned.horizon_days))
+def _believed(learner: Any, most: int, view: View, learned: Plan) -> Floats:
+    """Orders over the horizon: a learner's prediction for a window, stretched as BG/NBD stretches its own.
 
-
-def _rates(regression: Any, most: int, view: View, learned: Plan, columns: int | None = None) -> Floats:
-    """Orders over the horizon: a Poisson regression's prediction for a window, from the first `columns` features (all
-    when None), stretched to the horizon as BG/NBD stretches its own. Nobody is said to make more orders in a window
-    than the `most` that anybody has made: an exponential carried beyond what it has seen knows no bounds."""
+    Nobody is said to make more orders in a window than the `most` that anybody has made: an exponential carried beyond
+    what it has seen knows no bounds. Where one window alone was learned from, nobody is said to make many times what
+    BG/NBD expects either: what was true of its season and its few busiest customers can't be told from what is true of
+    all.
+    """
     window = np.maximum(expected_orders(view, learned.window_days), SMALLEST)
     horizon = np.maximum(expected_orders(view, learned.horizon_days), SMALLEST)
-    rates: Floats = np.minimum(regression.predict(features(view, learned.window_days)[:, :columns]), most)
-    return rates * horizon / window
+    rates: Floats = np.minimum(learner.predict(features(view, learned.window_days)), most) * horizon / window
+    if len(learned.cuts) > 1:
+        return rates
+    return np.minimum(rates, ONE_CUT_TIMES * horizon)
 
 
 def _total(lesson: Lesson, view: View, learned: Plan) -> float:
-    """Orders over the horizon of all learners together.
+    """Orders over the horizon of all learners together: the geometric mean of what boosted trees and BG/NBD expect.
 
-    The regression knows customers better than BG/NBD does, but takes the windows it has seen for the rule, with their
-    season; BG/NBD knows that customers fall away. So their totals, BG/NBD's corrected by how far it was off in the
-    windows, are averaged (geometrically): measured, the two err to opposite sides. The regression's is taken without
-    the sums of money, which drift from an early cut to a late one.
+    The trees take the windows they have seen for the rule, with their season; BG/NBD knows that customers fall away,
+    and of no season. Measured, the two err to opposite sides. Trees, not the regression: a regression is carried beyond
+    the tenures that it has seen, and its total was off by up to four times where one early window was learned from.
     """
-    horizon = np.maximum(expected_orders(view, learned.horizon_days), SMALLEST)
-    corrected = horizon.sum() * lesson.orders.sum() / lesson.bgnbd_orders.sum()
-    steady = _regression(lesson.features[:, :-SUMS], lesson.orders)
-    return float(np.sqrt(corrected * _rates(steady, int(lesson.orders.max()), view, learned, -SUMS).sum()))
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    trees = HistGradientBoostingRegressor(loss="poisson", **_small_trees(len(lesson.orders)))
+    trees.fit(lesson.features, lesson.orders)
+    by_trees = _believed(trees, int(lesson.orders.max()), view, learned).sum()
+    return float(np.sqrt(by_trees * expected_orders(view, learned.horizon_days).sum()))

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from segmentation.predict.features import chance_to_buy, expected_orders, view_at
 from segmentation.predict.history import Floats, History, Ints, Known, Outcome, known_at, outcome_of
@@ -36,8 +35,9 @@ class SpendBand:
 
 @dataclass(frozen=True)
 class Measure:
-    """One way of predicting against what happened. `auc` ranks buyers by expected orders (0.5: by chance); the ratios
-    are predicted over actual totals, None where nothing happened; so is `auc` where all did the same."""
+    """One way of predicting against what happened. `auc` is of buyers among all, ranked as that way ranks them best:
+    by chance to buy ours, by expected orders the others (0.5: at random); the ratios are predicted over actual totals,
+    None where nothing happened; so is `auc` where all did the same."""
 
     auc: float | None
     rmse_orders: float
@@ -101,6 +101,7 @@ def judged(history: History, as_of: int, days: int) -> Quality:
     orders = expected_orders(view, days)
     spend = orders * np.maximum(view.habits.money.mean_order(known), 0)
     by_bgnbd = Prediction(known.customer, chance_to_buy(view, days), orders, spend)
+    by_score = _by_score(history, as_of, days)
     return Quality(
         as_of=as_of,
         days=days,
@@ -108,20 +109,22 @@ def judged(history: History, as_of: int, days: int) -> Quality:
         buyers=int(np.count_nonzero(happened.orders)),
         orders=int(happened.orders.sum()),
         spend=float(happened.spend.sum()),
-        learned=measure(made, happened),
+        learned=measure(made, happened, made.p_buy),
         spend_bands=spend_bands(made.expected_spend, happened.spend),
-        bgnbd=measure(by_bgnbd, happened),
-        rfm_score=measure(_by_score(history, as_of, days), happened),
+        bgnbd=measure(by_bgnbd, happened, by_bgnbd.expected_orders),
+        rfm_score=measure(by_score, happened, by_score.expected_orders),
     )
 
 
-def measure(made: Prediction, happened: Outcome) -> Measure:
-    """What was predicted against what came, of the same customers."""
+def measure(made: Prediction, happened: Outcome, ranking: Floats) -> Measure:
+    """What was predicted against what came, of the same customers; those of high `ranking` are to be the buyers."""
+    from sklearn.metrics import roc_auc_score  # here, not above: it takes a second
+
     bought = happened.orders > 0
     is_mixed = 0 < np.count_nonzero(bought) < len(bought)
     orders, spend = made.expected_orders, made.expected_spend
     return Measure(
-        auc=float(roc_auc_score(bought, orders)) if is_mixed else None,
+        auc=float(roc_auc_score(bought, ranking)) if is_mixed else None,
         rmse_orders=float(np.sqrt(np.mean((orders - happened.orders) ** 2))),
         rmse_spend=float(np.sqrt(np.mean((spend - happened.spend) ** 2))),
         orders_ratio=_ratio(float(orders.sum()), float(happened.orders.sum())),

@@ -6,7 +6,6 @@ owns its row. Where the data is too little for every horizon the run ends as `of
 run said is removed: nothing stale is shown.
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,13 +26,12 @@ from segmentation.predict.paid import paid_before
 from segmentation.predict.writing import VALUES, write_predictions
 from segmentation.reading import read_facts, read_orders
 from store.clock import Clock
-from store.engine import reading, table_of, transaction
+from store.engine import let_others_write, reading, table_of, transaction
 from store.errors import BadInput, ExpectedError
 from store.models import PredictionRun
 
 LEASE = timedelta(minutes=10)
 CHUNK_CUSTOMERS = 3_000  # below 0.1 s of writing on SQLite
-BREATH_SECONDS = 0.01  # between chunks, so that SQLite's other writers get the lock
 DONE = ("finished", "off")
 LONGEST_CYCLE_DAYS = 3660
 
@@ -146,7 +144,7 @@ def _differences(connection: Any, engine: Engine, found: Forecast) -> pa.Table:
 def _write(engine: Engine, run_id: int, differences: pa.Table, clock: Clock) -> None:
     for start in range(0, differences.num_rows, CHUNK_CUSTOMERS):
         if start:
-            time.sleep(BREATH_SECONDS)
+            let_others_write(engine)
         with transaction(engine) as session:
             _hold(session, run_id, clock)
             write_predictions(session, run_id, differences.slice(start, CHUNK_CUSTOMERS))

@@ -10,6 +10,7 @@ import ibis
 
 from segmentation.facts import Facts
 from segmentation.rules.compile import NOTHING, matching
+from segmentation.rules.narrowing import narrowed
 from segmentation.rules.references import References
 from segmentation.rules.types import Rule
 
@@ -27,9 +28,11 @@ class MatchCount:
 def count_matching(
     connection: Any, facts: Facts, rule: Rule, as_of: date, zone: ZoneInfo, references: References = NOTHING
 ) -> MatchCount:
-    """The customers of `facts` for whom `rule` holds as of the start of `as_of`. Raises RuleError for circles and
-    unknown saved rules."""
-    return count_each(connection, facts, {UNSAVED: rule}, as_of, zone, references)[UNSAVED]
+    """The customers of `facts` for whom `rule` holds as of the start of `as_of`. Keeps a temporary table on
+    `connection`. Raises RuleError for circles and unknown saved rules."""
+    few = narrowed(connection, facts, rule, as_of, zone, references)
+    found = count_each(connection, few, {UNSAVED: rule}, as_of, zone, references)[UNSAVED]
+    return MatchCount(found.matching, int(connection.to_pyarrow(facts.customers.count()).as_py()))
 
 
 def count_each(

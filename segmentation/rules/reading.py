@@ -24,6 +24,7 @@ from store.errors import BadInput
 
 MAX_CONDITIONS = 200
 MAX_DEPTH = 20
+NUL = "\x00"
 _PLACE = re.compile(r"^(?P<sentence>.*?)(?: - at `(?P<path>\$[^`]*)`)?$", re.DOTALL)
 
 
@@ -49,6 +50,7 @@ def read_rule(given: str | bytes | dict[str, Any], names: Names | None = None) -
     and tag that it mentions must be among them. Raises RuleError."""
     values = _decoded(given) if isinstance(given, str | bytes) else given
     _check_size(values)
+    _check_storable(values)
     try:
         rule: Rule = msgspec.convert(values, Rule)
     except msgspec.ValidationError as error:
@@ -93,6 +95,21 @@ def _check_size(values: Any) -> None:
             todo += [(f"{path}.of[{index}]", part, depth + 1) for index, part in enumerate(inner)]
         else:
             todo.append((f"{path}.of", inner, depth + 1))
+
+
+def _check_storable(values: Any) -> None:
+    """PostgreSQL keeps no NUL, and no word of a customer holds one."""
+    todo = [("$", values)]
+    while todo:
+        path, value = todo.pop()
+        if isinstance(value, str) and NUL in value:
+            raise RuleError(path, "this holds a NUL character, which can't be kept")
+        if isinstance(value, dict):
+            if any(NUL in name for name in value):
+                raise RuleError(path, "a name holds a NUL character, which can't be kept")
+            todo += [(f"{path}.{name}", inner) for name, inner in value.items()]
+        elif isinstance(value, list | tuple):
+            todo += [(f"{path}[{index}]", inner) for index, inner in enumerate(value)]
 
 
 def _told(error: msgspec.ValidationError) -> RuleError:

@@ -5,7 +5,6 @@ preferences, then rule tags, which may ask for all of those and for each other. 
 population (top 5 %) are drawn by whole renewals only, stored, and held against single customers in between.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -30,10 +29,9 @@ from segmentation.tags.program import Program, Programs, Writing
 from segmentation.tags.ruled import Ground, judge_measures, judge_rules
 from segmentation.tags.sizes import sizes_after, store_outcome
 from segmentation.tags.writing import SCHEMA, write_differences
-from store.engine import reading, transaction
+from store.engine import let_others_write, reading, transaction
 
 CHUNK_ROWS = 6_000  # about 70 ms of writing on SQLite
-BREATH_SECONDS = 0.01  # between chunks, so that SQLite's other writers get the lock
 
 _programs = Programs()
 
@@ -93,7 +91,7 @@ def renew_tags(
     ground = Ground(facts, current, found, keep_moment(connection, now), as_of, zone, cycle_days, at_once)
     live = judge_preferences(live, ground, tokenize, now, writing if is_whole else None)
     _judge(live, ground, groups)
-    changes = _write(connection, writing, now)
+    changes = _write(connection, engine, writing, now)
     if is_whole:
         sizes = sizes_after(connection, current, found, facts.segments, ground.moment)
         with writing() as session:
@@ -138,14 +136,14 @@ def _drawn(connection: Any, facts: Facts, tag: LiveTag, as_of: date) -> LiveTag:
     return replace(tag, cut=drawn(connection, population, definition))
 
 
-def _write(connection: Any, writing: Callable[[], Any], now: datetime) -> TagChanges:
+def _write(connection: Any, engine: Engine, writing: Callable[[], Any], now: datetime) -> TagChanges:
     """The kept differences into the database, a short transaction per chunk."""
     # By customer, then tag: next to each other in both indexes, and one order for everybody who writes.
     rows = connection.con.sql("FROM tag_difference ORDER BY customer_id, tag_id")
     total = (0, 0, 0)
     for number, batch in enumerate(rows.to_arrow_reader(CHUNK_ROWS)):
         if number:
-            time.sleep(BREATH_SECONDS)
+            let_others_write(engine)
         with writing() as session:
             done = write_differences(session, pa.Table.from_batches([batch]), now)
         total = (total[0] + done[0], total[1] + done[1], total[2] + done[2])

@@ -1,4 +1,4 @@
-"""The brand's tags: made, found, switched on and off. Nothing here puts a tag on anybody."""
+"""The brand's tags: made, found, changed, switched on and off. Nothing here puts a tag on anybody."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,6 +11,7 @@ from sqlmodel import Session
 from segmentation.rules.reading import Names
 from segmentation.tags.definitions import (
     GROUP_TAGS,
+    InvalidTag,
     Kind,
     RuleTag,
     check_name,
@@ -24,6 +25,8 @@ from segmentation.tags.rule_tags import layers, whole_rule
 from store.engine import insert_for, table_of
 from store.errors import BadInput, ExpectedError, NotFound
 from store.models import Tag
+
+BY_BRAND = ("hand", "rule", "measure")  # sources whose tags people define
 
 tag = table_of(Tag)
 
@@ -73,9 +76,34 @@ def _check_rule(session: Session, name: str, definition: RuleTag) -> None:
     known = Names(rules=live.rules.keys(), tags={*live.names.values(), name})
     rules = {name: whole_rule(definition, live.rules, known)}
     for other in live.of(RuleTag):
+        if other.name == name:  # as it was before
+            continue
         with suppress(BadInput):  # what is wrong with that one stands in its row
             rules[other.name] = whole_rule(other.definition, live.rules)
     layers(rules)
+
+
+def change_tag(session: Session, name: str, definition: Mapping[str, Any], *, kind: Kind | None = None) -> Tag:
+    """Put `definition` in place of the tag's own; whom it means follows with the next whole computation. The source
+    stays, and so does the name (campaigns/planning/tag_names.py changes that). Where a line is drawn over the same
+    measure it holds until it is drawn anew. `kind` of None: by the definition.
+
+    Raises NotFound; InvalidTag for a definition that can't be used, and for tags that the product makes itself;
+    RuleError as `create_tag`.
+    """
+    found = tag_named(session, name)
+    if found.source not in BY_BRAND:
+        raise InvalidTag(f"the tag {name!r} is made by the product ({found.source}); it can only be switched off")
+    read = read_definition(found.source, definition)
+    if isinstance(read, RuleTag):
+        _check_rule(session, name, read)
+    made = written(read)
+    if line_of(read) == "static" or made.get("measure") != found.definition.get("measure"):
+        found.cut = None
+    found.definition, found.line, found.kind = made, line_of(read), kind or kind_of(read)
+    found.problem = None
+    session.add(found)
+    return found
 
 
 def create_group_tags(session: Session, now: datetime) -> None:

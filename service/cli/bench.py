@@ -25,6 +25,7 @@ SUBJECTS = (
     "keywords",
     "predict",
     "results",
+    "console",
 )
 
 

@@ -23,7 +23,7 @@ from campaigns.planning.plan import Plan, StepPlan, VariantPlan, create_campaign
 from campaigns.planning.schedule import campaign_by_id
 from campaigns.results.catch_up import catch_up
 from campaigns.results.runs import campaign_results, runs_of
-from console.words import REASONS
+from console.words.names import REASONS
 from service.channels import channel_ids, channel_named
 from service.cli.campaign_content import register as register_content
 from service.cli.campaign_planning import minutes_of, register_planning, step_of

@@ -8,7 +8,8 @@ from rich.table import Table
 
 from campaigns.audience.preview import Preview, preview
 from campaigns.audience.target import KINDS, Audience
-from console.words import REASONS, translate
+from console.words.catalog import translate
+from console.words.names import REASONS
 from service.channels import channel_ids, channel_named
 from service.cli.context import opened_database, print_json, settings_for_command
 from store.clock import system_clock

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from service.cli.context import print_json
 from service.demo.live import living, run_live, suggested_text
 from service.demo.past import bring_orders, gain_friends, play_past, renew_segments
-from service.demo.stage import free_port, open_stage
+from service.demo.stage import free_port, make_owner, open_stage
 from service.demo.summary import figures, show
 from service.logging import set_up_logging
 
@@ -72,7 +72,9 @@ def demo(
             else:
                 show(found, live, time.monotonic() - started, text)
             if not leave:
+                email, password = make_owner(stage)
                 typer.echo(f"\n主控台 console: {found['console']}   (Ctrl-C 結束 ends it)", err=as_json)
+                typer.echo(f"登入 sign in: {email}   密碼 password: {password}", err=as_json)
                 _wait_for_ctrl_c()
 
 

@@ -20,12 +20,12 @@ from store.imports import ImportReport, import_customers, import_events, import_
 from store.models import Channel
 
 app = typer.Typer(
-    help="Customers, orders, products and events from CSV, Parquet or JSON lines files.",
+    help="Customers, orders, products and events from CSV, Excel, Parquet or JSON lines files.",
     no_args_is_help=True,
     add_completion=False,
 )
 
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .parquet or .jsonl file.")]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .xlsx, .parquet or .jsonl file.")]
 RefusedOption = Annotated[
     Path | None, typer.Option("--refused", metavar="FILE", help="Write all refused rows and why to this CSV file.")
 ]

@@ -1,11 +1,10 @@
 """`retarget keywords copy` and `settings`: whole lines for a theme, and the brand's rules for them."""
 
-import json
 import sys
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -13,29 +12,28 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
-from keywords.copy.compose import AT_LEAST, Dropped, Line, Wanted, compose, judge_written
+from keywords.copy.compose import AT_LEAST, Dropped, Line, Wanted, compose
 from keywords.copy.data import FORMS
 from keywords.copy.facts import Given
+from keywords.copy.ground import ground_for
 from keywords.copy.judging import Ground, Notice
-from keywords.copy.recent import recent_texts
 from keywords.copy.settings import NAME, change_settings, read_settings
 from keywords.copy.shown import Shown, log_shown
 from keywords.copy.suggestion import Mode
-from keywords.copy.writer import Writer, WriterFailed
+from keywords.copy.writer import Written, ask
 from keywords.effects.current import current_learning
 from keywords.effects.learning import Learning
 from keywords.effects.prediction import Situation
 from keywords.text.brand import brand_tokenizer
 from service.cli.context import opened_database, print_json, settings_for_command
+from service.cli.keywords_choices import changes_of, show_choices
 from service.cli.keywords_writing import AsJson, At, Segment, moment_of, odds, rate_words
 from service.cli.learned import learned_database
+from service.copy_writer import writer_of
 from service.settings import Settings
 from store.choices import chosen
 from store.clock import system_clock
 from store.engine import reading, transaction
-from store.errors import BadInput
-
-_WEAK = 10  # terms that cost clicks, for the writer to avoid
 
 
 def register(app: typer.Typer) -> None:
@@ -71,17 +69,21 @@ def copy_command(
         with reading(engine) as session:
             tokenizer = brand_tokenizer(session)
         given = Given(tokenizer, theme, tuple(offer or ()), tuple(product or ()))
-        learning, ground = _read(engine, settings, given, segment, system_clock())
+        learning, ground = _read(engine, given, segment, system_clock())
         lines = compose(wanted, learning, ground, np.random.default_rng(seed))
         with transaction(engine) as session:
             shown = [Shown("line", line.text, line.terms, line.propensity or 1.0) for line in lines]
             log_shown(session, shown, theme=theme, mode=mode, by="command line", now=system_clock())
-    written, dropped, problem = _ask_writer(settings, wanted, learning, ground, lines) if writer else ([], [], None)
+    more = _ask_writer(settings, wanted, learning, ground, lines) if writer else Written()
+    is_fewer, lines = len(lines) < count, [*lines, *more.lines]
     if as_json:
-        found = {"lines": [asdict(line) for line in [*lines, *written]], "dropped": [vars(one) for one in dropped]}
-        print_json({**found, "writer_problem": problem})
+        found = {"lines": [asdict(line) for line in lines], "dropped": [vars(one) for one in more.dropped]}
+        print_json({**found, "writer_problem": more.problem})
     else:
-        _show([*lines, *written], dropped, problem)
+        _show(lines, more.dropped, more.problem)
+        if is_fewer:
+            few = "可用的範本、商品與詞只夠寫這些句 Templates, products and words make no more lines than these."
+            Console(file=sys.stdout).print(few, markup=False)
 
 
 def settings_command(
@@ -94,69 +96,28 @@ def settings_command(
     """Show or change the brand's rules for copy: words blocked or to be approved, lengths, when a word is worn."""
     with opened_database(settings_for_command()) as engine, transaction(engine) as session:
         if changes:
-            wanted = dict(change_of(words, lists=("blocked", "approval", "cleared")) for words in changes)
+            wanted = changes_of(changes, lists=("blocked", "approval", "cleared"))
             change_settings(session, wanted, actor="command line", now=system_clock())
         now, own = read_settings(session).model_dump(mode="json"), chosen(session, NAME)
     if as_json:
         print_json({"settings": now, "chosen": sorted(own)})
         return
-    table = Table("setting", "value", "")
-    for name, value in now.items():
-        said = "、".join(value) if isinstance(value, list) else str(value)
-        table.add_row(name, said, "chosen" if name in own else "default")
-    Console().print(table)
+    show_choices(now, own)
 
 
-def change_of(words: str, *, lists: Collection[str]) -> tuple[str, Any]:
-    """The setting and value of NAME=VALUE, a value of None for NAME=; those of `lists` have words between commas.
-    Raises BadInput."""
-    name, sign, value = words.partition("=")
-    if not sign:
-        raise BadInput(f"{words!r} is not NAME=VALUE")
-    if value == "":
-        return name, None
-    if name in lists:
-        return name, [word.strip() for word in value.replace("，", ",").replace("、", ",").split(",") if word.strip()]
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
-
-
-def _read(
-    engine: Engine, settings: Settings, given: Given, segment: str | None, now: datetime
-) -> tuple[Learning | None, Ground]:
+def _read(engine: Engine, given: Given, segment: str | None, now: datetime) -> tuple[Learning | None, Ground]:
     with reading(engine) as session:
-        rules = read_settings(session)
-        since = now - timedelta(days=rules.worn_days)
-        recent = recent_texts(session, given.tokenizer, since=since, segment=segment)
-        return current_learning(session), Ground(given, rules, recent)
+        return current_learning(session), ground_for(session, given, segment=segment, now=now)
 
 
 def _ask_writer(
     settings: Settings, wanted: Wanted, learning: Learning | None, ground: Ground, lines: list[Line]
-) -> tuple[list[Line], list[Dropped], str | None]:
-    """The writer's lines, those that broke a rule, and why it didn't write; all empty where there is none."""
-    if not settings.copy_model_url:
-        return [], [], None
-    writer = Writer(
-        settings.copy_model_url,
-        settings.copy_model_name,
-        settings.copy_model_key.get_secret_value(),
-        settings.copy_model_timeout_seconds,
-    )
-    weak: list[str] = []
-    if learning is not None:
-        order = np.argsort(learning.fit.effect)[:_WEAK]
-        weak = [learning.terms[i] for i in order if learning.fit.high[i] < 0]
-    try:
-        written = writer.write(wanted, ground, lines, weak)
-    except WriterFailed as error:
-        return [], [], str(error)
-    return *judge_written(written, wanted, learning, ground), None
+) -> Written:
+    writer = writer_of(settings)
+    return Written() if writer is None else ask(writer, wanted, learning, ground, lines)
 
 
-def _show(lines: list[Line], dropped: list[Dropped], problem: str | None) -> None:
+def _show(lines: Sequence[Line], dropped: Sequence[Dropped], problem: str | None) -> None:
     console = Console(file=sys.stdout)
     table = Table(title="文案 Copy", show_lines=True)
     for heading in ("文案 line", "預測點擊率 predicted rate", "用詞 terms", "注意 notices"):

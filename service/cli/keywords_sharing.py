@@ -2,22 +2,21 @@
 
 from datetime import UTC
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import click
 import typer
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import select
 
-from keywords.sharing.deliveries import delivery
+from console.keywords.report_file import ENDINGS, note_export, write_report
+from keywords.sharing.deliveries import newest_deliveries
 from keywords.sharing.parts import report_parts
 from keywords.sharing.schedule import NAME, change_settings, read_settings
 from service.cli.context import opened_database, print_json, settings_for_command
-from service.cli.keywords_copy import change_of
+from service.cli.keywords_choices import changes_of, show_choices
 from service.cli.keywords_writing import AsJson
 from service.cli.learned import learned_database
-from service.keyword_report_file import ENDINGS, note_export, write_report
 from store.choices import chosen
 from store.clock import system_clock
 from store.engine import reading, transaction
@@ -57,23 +56,18 @@ def schedule_command(
     """Show or change who gets the report when, by LINE or as files; and what became of the last ones. Audited."""
     with opened_database(settings_for_command()) as engine, transaction(engine) as session:
         if changes:
-            wanted: dict[str, Any] = dict(change_of(words, lists=("line_user_ids",)) for words in changes)
-            change_settings(session, wanted, actor="command line", now=system_clock())
+            change_settings(
+                session, changes_of(changes, lists=("line_user_ids",)), actor="command line", now=system_clock()
+            )
         now, own = read_settings(session).model_dump(mode="json"), chosen(session, NAME)
-        columns = (delivery.c.period, delivery.c.recipient, delivery.c.state, delivery.c.done_at, delivery.c.problem)
-        newest = select(*columns).order_by(delivery.c.made_at.desc(), delivery.c.recipient).limit(_LISTED)
-        sent = [dict(row._mapping) for row in session.execute(newest)]
+        sent = newest_deliveries(session, _LISTED)
     if as_json:
-        print_json({"settings": now, "chosen": sorted(own), "deliveries": sent})
+        print_json({"settings": now, "chosen": sorted(own), "deliveries": [vars(one) for one in sent]})
         return
-    table = Table("setting", "value", "")
-    for name, value in now.items():
-        said = "、".join(value) if isinstance(value, list) else str(value)
-        table.add_row(name, said, "chosen" if name in own else "default")
-    Console().print(table)
+    show_choices(now, own)
     if sent:
         became = Table("period", "recipient", "state", "at (UTC)", "problem")
         for row in sent:
-            at = row["done_at"].astimezone(UTC).strftime("%Y-%m-%d %H:%M") if row["done_at"] else ""
-            became.add_row(row["period"], row["recipient"], row["state"], at, row["problem"] or "")
+            at = row.done_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M") if row.done_at else ""
+            became.add_row(row.period, row.recipient, row.state, at, row.problem or "")
         Console().print(became)

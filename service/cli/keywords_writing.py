@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from keywords.copy.past import in_words
 from keywords.copy.score import Score, score
 from keywords.copy.shown import log_shown, shown_of
 from keywords.copy.suggestion import Mode, Suggestion, Suggestions, suggest
@@ -48,7 +49,8 @@ def suggest_command(
     with learned_database(settings) as engine:
         with reading(engine) as session:
             learning, tokenizer = current_learning(session), brand_tokenizer(session)
-        found = suggest(theme, learning, tokenizer, np.random.default_rng(seed), mode=mode, count=count)
+            found = suggest(theme, learning, tokenizer, np.random.default_rng(seed), mode=mode, count=count)
+            found = in_words(session, found)
         with transaction(engine) as session:
             log_shown(session, shown_of(found), theme=theme, mode=mode, by="command line", now=system_clock())
     if as_json:

@@ -16,7 +16,6 @@ from granian.server import Server
 from service.cli.context import open_database, settings_for_command
 from service.parent import when_parent_dies
 from service.settings import Settings
-from service.worker import work
 from store.engine import is_sqlite
 from store.errors import BadInput
 
@@ -76,6 +75,8 @@ def worker(parent: Parent = None) -> None:
     """Run the scheduler and the sending. Any number of workers may run on PostgreSQL, one on SQLite."""
     settings = _ready_settings()
     _end_with(parent)
+    from service.worker import work  # here, not above: the parent of web and worker needs none of it
+
     work(open_database(settings), settings)
 
 

@@ -33,7 +33,7 @@ TIME_SCALE = 20_000.0  # a day and a half, the mean time to a purchase, passes i
 SECONDS_AHEAD = 3
 LIVE_TARGET = "rf4=regular"
 LIVE_THEME = "冬季服飾"
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 
 Progress = Callable[[str, int, int], None]
 

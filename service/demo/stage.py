@@ -22,6 +22,9 @@ from bot.replies import send_due_replies
 from campaigns.links.buttons import Buttons
 from campaigns.results.catch_up import catch_up
 from campaigns.sending.dispatch import Dispatch
+from console.access.passwords import hash_of
+from console.access.roles import Role
+from console.access.users import make_user
 from service.app import build
 from service.channels import channel_ids
 from service.doors import line_doors
@@ -33,8 +36,9 @@ from simulator.life import user_agent
 from simulator.population import Action, ActionKind, Population
 from simulator.server import Simulator, SimulatorThread
 from simulator.webhooks import Event, body_of, sign
+from store.bodies import open_bodies
 from store.clock import system_clock
-from store.engine import open_engine
+from store.engine import open_engine, transaction
 from store.migrate import upgrade
 
 EVENTS_A_BODY = 50
@@ -65,6 +69,7 @@ class Stage:
 
     settings: Settings
     engine: Engine
+    bodies: Engine  # where webhook bodies wait
     clock: DemoClock
     population: Population
     simulator: Simulator
@@ -90,7 +95,7 @@ class Stage:
                 raise RuntimeError(f"the webhook answered {answer.status_code}")
         texts, riders = reply_texts(self.settings), reply_riders(self.settings)
         buttons = Buttons(token_signer(self.settings))
-        while process_inbox(self.engine, clock=self.clock, texts=texts, riders=riders, buttons=buttons):
+        while process_inbox(self.engine, self.bodies, clock=self.clock, texts=texts, riders=riders, buttons=buttons):
             pass
         send_due_replies(self.engine, line_doors(self.engine, self.settings), clock=self.clock, riders=riders)
 
@@ -120,6 +125,7 @@ class Stage:
         self.loop.run(self.stack.aclose())
         self.loop.close()
         self.close_web()
+        self.bodies.dispose()
 
 
 def free_port(preferred: int) -> int:
@@ -169,6 +175,7 @@ def open_stage(folder: Path, *, history_days: int, seed: int, port: int) -> Stag
     return Stage(
         settings=settings,
         engine=engine,
+        bodies=open_bodies(engine),
         clock=clock,
         population=population,
         simulator=simulator,
@@ -181,3 +188,12 @@ def open_stage(folder: Path, *, history_days: int, seed: int, port: int) -> Stag
         stack=stack,
         loop=loop,
     )
+
+
+def make_owner(stage: Stage) -> tuple[str, str]:
+    """(e-mail, password) of an account that may do everything in the demo's console."""
+    email, password, now = "demo@example.com", secrets.token_urlsafe(12), system_clock()
+    hashed = hash_of(password)
+    with transaction(stage.engine) as session:
+        make_user(session, email=email, name="品牌", role=Role.OWNER, actor="demo", now=now, password_hash=hashed)
+    return email, password

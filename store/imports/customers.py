@@ -30,6 +30,7 @@ from store.imports.merging import merge_customers
 from store.imports.report import ImportReport
 from store.imports.staging import CHUNK
 from store.models import AuditEntry, Customer, CustomerTag, LineAccount, Tag
+from store.searchable import make_searchable
 
 PLAIN = ("name", "gender", "city", "language")
 LAYOUT = Layout(required=("customer_id",), optional=("line_user_id", "birthday", "tags", *PLAIN), keeps_others=True)
@@ -157,7 +158,9 @@ def _write_chunk(
     changed |= _bind_accounts(connection, good, channel_id)
     changed |= _put_tags(connection, good, now)
     renewed = changed | {one.member_id for one in new}
-    note_changes(connection, [g.customer_id for g in good if g.customer_id and g.member_id in renewed], now)
+    theirs = [g.customer_id for g in good if g.customer_id and g.member_id in renewed]
+    make_searchable(connection, theirs)
+    note_changes(connection, theirs, now)
     changed -= {one.member_id for one in new}
     report.added += len(new)
     report.changed += len(changed)

@@ -22,6 +22,7 @@ from store.imports.files import Layout, Progress, half_of
 from store.imports.report import ImportReport
 from store.imports.staging import CHUNK, TEXT, TIME, insert_new, stage, staged_table, staging_connection
 from store.models import AuditEntry, BehaviourEvent, Customer
+from store.searchable import make_searchable
 
 LAYOUT = Layout(
     required=("event_id", "customer_id", "kind", "occurred_at"), optional=("sku", "topic", "text"), keeps_others=True
@@ -139,7 +140,8 @@ def _write_chunk(connection: Connection, clock: Clock) -> int:
     connection.execute(delete(staged).where(exists().where(event.c.event_key == staged.c.event_key)))
     members = select(staged.c.member_id).distinct().subquery()
     unknown = select(members.c.member_id).where(~exists().where(customer.c.member_id == members.c.member_id))
-    insert_new(connection, customer, unknown, attributes={}, created_at=clock(), refusal_changed_ms=0)
+    if insert_new(connection, customer, unknown, attributes={}, created_at=clock(), refusal_changed_ms=0):
+        make_searchable(connection, select(customer.c.id).join(members, customer.c.member_id == members.c.member_id))
     is_sqlite = connection.dialect.name == "sqlite"
     payload = staged.c.payload if is_sqlite else cast(staged.c.payload, JSON)  # SQLite's JSON is text
     people = customer.c.member_id == staged.c.member_id

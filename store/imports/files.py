@@ -1,4 +1,4 @@
-"""CSV, Parquet and JSON lines files into one DuckDB table of text cells, with the number of each row.
+"""CSV, Excel, Parquet and JSON lines files into one DuckDB table of text cells, with the number of each row.
 
 Makes the tables `raw` (row, one VARCHAR per known column, `extra`: the other columns as a JSON object or null) and
 `refused` (row, reason). Cells lose the white space around them and empty ones are null; nothing else is changed, so
@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
 
 from store.errors import BadInput
+from store.imports.spreadsheet import sheet_rows
 
 Progress = Callable[[int, int], None]  # (work done, work in all)
 
@@ -27,7 +28,7 @@ Progress = Callable[[int, int], None]  # (work done, work in all)
 BATCH_ROWS = 50_000
 BLANKS = "' \t\r\n\u00a0\u3000'"  # trimmed off cells: also the no-break and the full-width space
 DELIMITERS = ",\t;"
-ENDINGS = ".csv, .parquet or .jsonl"
+ENDINGS = ".csv, .xlsx, .parquet or .jsonl"
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def load_file(duck: duckdb.DuckDBPyConnection, path: Path, layout: Layout, progr
     readers = {
         ".csv": _load_csv,
         ".tsv": _load_csv,
+        ".xlsx": _load_sheet,
         ".parquet": _load_parquet,
         ".pq": _load_parquet,
         ".jsonl": _load_json_lines,
@@ -213,6 +215,38 @@ def _extra(pairs: Iterable[tuple[str, Any]]) -> str | None:
         if cell is not None and cell != "":
             kept[name] = float(cell) if isinstance(cell, Decimal) else cell
     return msgspec.json.encode(kept).decode() if kept else None
+
+
+# --- Excel -----------------------------------------------------------------------------------------------------
+
+
+def _load_sheet(duck: duckdb.DuckDBPyConnection, path: Path, layout: Layout, progress: Progress) -> Loaded:
+    size = path.stat().st_size
+    with sheet_rows(path) as rows:
+        header = next(rows, [])
+        while header and not header[-1].strip():  # columns that were only ever formatted
+            header.pop()
+        if not any(header):
+            raise BadInput(f"{path.name} has no header row")
+        names = _name_columns(path, header, layout)
+        loaded = Loaded(set(names.values()) & set(layout.known), [n for n in names.values() if n])
+        loaded.others = [n for n in loaded.others if n not in layout.known]
+        numbered = enumerate(rows, 2)
+        while batch := list(islice(numbered, BATCH_ROWS)):
+            good: list[tuple[Any, ...]] = []
+            refused: list[tuple[int, str]] = []
+            for number, cells in batch:
+                if any(cells[len(header) :]):
+                    refused.append((number, f"{len(cells)} cells where the header has {len(header)}"))
+                elif any(cells):
+                    good.append((number, *cells[: len(header)], *[""] * (len(header) - len(cells))))
+            loaded.rows += len(good) + len(refused)
+            add_refused(duck, refused)
+            if good:
+                _add(duck, layout, _csv_table(good, list(names.values()), layout))
+            # how long the sheet is, nobody knows before its end: half, then half of what is left, and so on
+            progress(size - size // (2 + loaded.rows // BATCH_ROWS), size)
+    return loaded
 
 
 # --- JSON lines ------------------------------------------------------------------------------------------------

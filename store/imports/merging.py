@@ -17,15 +17,18 @@ from store.models import (
     Customer,
     CustomerSegment,
     CustomerTag,
+    CustomerWord,
     Delivery,
     RunMember,
     RunResponse,
     RunTally,
     SegmentChange,
 )
+from store.searchable import make_searchable
 
 customer = table_of(Customer)
-REBUILT = (table_of(CustomerSegment), table_of(SegmentChange))  # the next segment run makes them anew
+# the next segment run makes them anew, words are made at once
+REBUILT = (table_of(CustomerSegment), table_of(SegmentChange), table_of(CustomerWord))
 LOOSE = (table_of(Delivery), table_of(RunMember))  # of many rows: no foreign keys
 
 
@@ -48,6 +51,7 @@ def merge_customers(connection: Connection, into: Mapping[int, int]) -> None:
         connection.execute(statement, pairs)
     _fill_member(connection, pairs)
     connection.execute(delete(customer).where(customer.c.id == bindparam("old_id")), pairs)
+    make_searchable(connection, into.values())
     note_responses(connection, into.values())
 
 

@@ -52,6 +52,7 @@ from store.imports.staging import (
     staging_connection,
 )
 from store.models import AuditEntry, Customer, OrderLine, SalesOrder
+from store.searchable import make_searchable
 
 LAYOUT = Layout(
     required=("order_id", "customer_id", "ordered_at", "amount"),
@@ -237,7 +238,8 @@ def _write_chunk(connection: Connection, now: datetime) -> tuple[int, int]:
     """(orders added, orders changed) by the staged chunk; whose they are is noted as changed."""
     members = select(staged.c.member_id).distinct().subquery()
     unknown = select(members.c.member_id).where(~exists().where(customer.c.member_id == members.c.member_id))
-    insert_new(connection, customer, unknown, attributes={}, created_at=now, refusal_changed_ms=0)
+    if insert_new(connection, customer, unknown, attributes={}, created_at=now, refusal_changed_ms=0):
+        make_searchable(connection, select(customer.c.id).join(members, customer.c.member_id == members.c.member_id))
     known = select(order.c.id).where(order.c.order_id == staged.c.order_id).scalar_subquery()
     connection.execute(update(staged).values(stored_id=known, lines_differ=0))
     connection.execute(update(staged).where(_lines_differ()).values(lines_differ=1))

@@ -3,6 +3,7 @@
 No behaviour lives here. Nullable columns say why they may be null. Names follow docs/glossary.md.
 """
 
+from store.models.asked import FileImport, SampleRow, WorkRequest
 from store.models.campaigns import (
     Campaign,
     CampaignRun,
@@ -18,6 +19,16 @@ from store.models.campaigns import (
     TrackedLink,
     UnitStatistic,
     Variant,
+)
+from store.models.console import (
+    ApiKey,
+    CampaignDraft,
+    ConsoleAttempt,
+    ConsoleInvitation,
+    ConsoleLine,
+    ConsoleSession,
+    ConsoleUser,
+    CustomerView,
 )
 from store.models.deliveries import (
     Click,
@@ -63,19 +74,29 @@ from store.models.findings import (
 )
 from store.models.people import (
     Channel,
+    ConsentChange,
     Customer,
+    CustomerWord,
     LineAccount,
 )
 
 __all__ = [
+    "ApiKey",
     "AuditEntry",
     "BehaviourEvent",
     "BrandSetting",
     "Campaign",
+    "CampaignDraft",
     "CampaignRun",
     "CampaignStep",
     "Channel",
     "Click",
+    "ConsentChange",
+    "ConsoleAttempt",
+    "ConsoleInvitation",
+    "ConsoleLine",
+    "ConsoleSession",
+    "ConsoleUser",
     "Customer",
     "CustomerChange",
     "CustomerHour",
@@ -84,9 +105,12 @@ __all__ = [
     "CustomerPrediction",
     "CustomerSegment",
     "CustomerTag",
+    "CustomerView",
+    "CustomerWord",
     "Delivery",
     "DemandReport",
     "Enrolment",
+    "FileImport",
     "Heartbeat",
     "KeywordLearning",
     "KeywordReportDelivery",
@@ -108,6 +132,7 @@ __all__ = [
     "RunTally",
     "RunWave",
     "SalesOrder",
+    "SampleRow",
     "SegmentChange",
     "SegmentHour",
     "SegmentRun",
@@ -121,4 +146,5 @@ __all__ = [
     "UnitStatistic",
     "Variant",
     "WebhookBody",
+    "WorkRequest",
 ]

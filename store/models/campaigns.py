@@ -155,7 +155,19 @@ class TrackedLink(Row, table=True):
 class CampaignRun(Row, table=True):
     """One firing of a campaign's step: exactly one per scheduled time, by the constraint."""
 
-    __table_args__ = (UniqueConstraint("campaign_id", "step_number", "scheduled_for"),)
+    __table_args__ = (
+        UniqueConstraint("campaign_id", "step_number", "scheduled_for"),
+        # with all that a month of firings is read by, so that no wide row is
+        Index(None, "campaign_id", "fired_at", "id"),
+        Index(None, "fired_at", "send_from", "campaign_id", "id"),
+        Index(
+            "ix_campaign_run_summed",
+            "campaign_id",
+            "fired_at",
+            sqlite_where=text("response_sums IS NOT NULL"),
+            postgresql_where=text("response_sums IS NOT NULL"),
+        ),
+    )
 
     id: int | None = key()
     campaign_id: int = ref("campaign.id")

@@ -46,7 +46,7 @@ class Delivery(Row, table=True):
 
     run_id: int = Field(primary_key=True, sa_type=BigId)
     customer_id: int = Field(primary_key=True, sa_type=BigId)
-    line_user_id: str | None = None  # null: skipped for want of an account
+    line_user_id: str | None = None  # null: skipped for want of an account, or they are erased
     variant_id: int | None = Field(default=None, sa_type=BigId)  # null: skipped, or not chosen yet (a later wave)
     segment: str | None = None  # the person's rfm8 segment when the audience was frozen; null: none then
     state: str  # chosen held_out skipped accepted failed unknown

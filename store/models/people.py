@@ -1,14 +1,14 @@
-"""Who: channels, customers, their LINE accounts."""
+"""Who: channels, customers, their LINE accounts, and when they refused marketing."""
 # No `from __future__ import annotations` here: SQLModel needs real annotations.
 
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field
 
 from store.models.base import Row, json_of, key, ref
-from store.types import BigId, UTCDateTime
+from store.types import BigId, ByteOrdered, UTCDateTime
 
 
 class Channel(Row, table=True):
@@ -21,6 +21,7 @@ class Channel(Row, table=True):
     quota_used: int | None = None  # LINE's own approximate figure; null: not read yet, like the next
     quota_read_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     stopped_reason: str | None = None  # set when LINE refuses the token (401/403): nothing is sent until cleared
+    token_checked_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # LINE took the token; null: not asked
     units_of_others: int = 0  # names of aggregation units that LINE has counted in `units_month` beyond our own
     units_month: str | None = None  # 2026-11; null: LINE was never asked
 
@@ -42,6 +43,17 @@ class Customer(Row, table=True):
     created_at: datetime = Field(sa_type=UTCDateTime)
 
 
+class CustomerWord(Row, table=True):
+    """What a search finds somebody by, in small letters: their member id, and their name from each of its characters
+    on, so that whatever stands within a name begins one of these. Made by store/searchable.py."""
+
+    __table_args__ = (Index(None, "word", "customer_id"), {"sqlite_with_rowid": False})
+
+    customer_id: int = ref("customer.id", primary_key=True)
+    place: int = Field(primary_key=True)  # 0: the member id; else the character of the name that it begins with, from 1
+    word: str = Field(sa_type=ByteOrdered)  # its first characters
+
+
 class LineAccount(Row, table=True):
     """A person's LINE identity on one channel."""
 
@@ -57,3 +69,15 @@ class LineAccount(Row, table=True):
     profile_language: str | None = None
     profile_due_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)  # null: nothing to fetch
     profile_tries: int = 0
+
+
+class ConsentChange(Row, table=True):
+    """Somebody refused marketing, or took that back: as they said themselves, or as a person of the brand noted it."""
+
+    __table_args__ = (Index(None, "customer_id", "at"),)
+
+    id: int | None = key()
+    customer_id: int = ref("customer.id")
+    at: datetime = Field(sa_type=UTCDateTime)
+    refuses: bool
+    actor: str  # "customer", or the address of who noted it

@@ -18,8 +18,10 @@ from werkzeug.test import Client, TestResponse
 from bot.inbox import process_inbox
 from bot.replies import ReplyTexts
 from bot.webhook import ChannelKeys, WebhookIntake
+from store.bodies import open_bodies
 from store.engine import open_engine, reading, table_of, transaction
 from store.journal import Journal
+from store.models import WebhookBody
 from tests.conftest import StillClock
 from tests.factories import make_channel
 
@@ -49,6 +51,7 @@ class Chat:
     """Makes events one after another, each with its own id and time, and keeps the database they end in."""
 
     engine: Engine
+    bodies: Engine
     channel_id: int
     clock: StillClock
     client: Client
@@ -79,7 +82,7 @@ class Chat:
         assert self.post(body_of(*events)).status_code == 200
 
     def process(self) -> int:
-        return process_inbox(self.engine, clock=self.clock, texts=TEXTS)
+        return process_inbox(self.engine, self.bodies, clock=self.clock, texts=TEXTS)
 
     def take(self, *events: Any) -> None:
         """These events arrive in one request and are processed."""
@@ -88,7 +91,7 @@ class Chat:
 
     def rows(self, model: Any, *order: str) -> Sequence[Any]:
         table = table_of(model)
-        with reading(self.engine) as session:
+        with reading(self.bodies if model is WebhookBody else self.engine) as session:
             return session.execute(select(table).order_by(*(table.c[name] for name in order))).all()
 
     def ms(self, **delta: float) -> int:
@@ -97,20 +100,28 @@ class Chat:
 
 
 @pytest.fixture
-def journal(engine: Engine) -> Iterator[Journal]:
-    journal = Journal(engine)
+def bodies(engine: Engine) -> Iterator[Engine]:
+    """Where bodies wait: on SQLite a file of their own."""
+    bodies = open_bodies(engine)
+    yield bodies
+    bodies.dispose()
+
+
+@pytest.fixture
+def journal(bodies: Engine) -> Iterator[Journal]:
+    journal = Journal(bodies)
     yield journal
     journal.close()
 
 
 @pytest.fixture
-def chat(engine: Engine, clock: StillClock, journal: Journal) -> Chat:
+def chat(engine: Engine, bodies: Engine, clock: StillClock, journal: Journal) -> Chat:
     with transaction(engine) as session:
         channel_id = make_channel(session, name="main").id or 0
     flask_app = Flask("behind")
     flask_app.add_url_rule("/behind", "behind", lambda: "from Flask")
     intake = WebhookIntake(flask_app, {"main": ChannelKeys(channel_id, (SECRET,))}, journal, clock, LIMIT)
-    return Chat(engine, channel_id, clock, Client(intake))
+    return Chat(engine, bodies, channel_id, clock, Client(intake))
 
 
 @pytest.fixture

@@ -11,8 +11,18 @@ from sqlalchemy import Engine, event, insert, text, update
 
 from bot.events import read_event
 from bot.inbox import process_inbox
-from store.engine import table_of, transaction
-from store.models import AuditEntry, BehaviourEvent, Channel, Customer, Enrolment, LineAccount, Reply, WebhookBody
+from store.engine import is_sqlite, table_of, transaction
+from store.models import (
+    AuditEntry,
+    BehaviourEvent,
+    Channel,
+    ConsentChange,
+    Customer,
+    Enrolment,
+    LineAccount,
+    Reply,
+    WebhookBody,
+)
 from tests.bot.conftest import DESTINATION, PERSON, SAMPLES, TEXTS, Chat, body_of, sample_event
 from tests.factories import make_account, make_campaign, make_channel, make_customer
 
@@ -234,18 +244,39 @@ def test_crash_before_the_commit_loses_nothing_and_doubles_nothing(chat: Chat, e
     assert len(chat.rows(Reply)) == 2
 
 
+def test_crash_after_the_events_before_the_bodies_are_gone_doubles_nothing(chat: Chat) -> None:
+    chat.arrive(chat.event("follow"), chat.text("hi"), chat.text("取消"), "no object")
+
+    def crash(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    event.listen(chat.bodies, "commit", crash)  # on PostgreSQL it is the commit of the events, too
+    with pytest.raises(KeyboardInterrupt):
+        chat.process()
+    event.remove(chat.bodies, "commit", crash)
+    assert len(chat.rows(WebhookBody)) == 1
+    assert len(chat.rows(BehaviourEvent)) == (3 if is_sqlite(chat.engine) else 0)
+    chat.clock.advance(seconds=5)
+    assert chat.process() == 1
+    assert chat.process() == 0
+    assert [body.problem for body in chat.rows(WebhookBody)] == ["not an object: event 4 of 4"]
+    assert len(chat.rows(BehaviourEvent)) == 3
+    assert len(chat.rows(Customer)) == len(chat.rows(AuditEntry)) == 1
+    assert len(chat.rows(Reply)) == 2
+
+
 def test_two_processors_at_once_share_the_work(chat: Chat, open_again: Callable[[], Engine]) -> None:
     people = [f"U{n:032x}" for n in range(40)]
     for number in range(300):  # each person and every tenth event twice, so that the processors meet
         chat.arrive(chat.text(f"{number}", user=people[number % 40]))
-    with transaction(chat.engine) as session:
+    with transaction(chat.bodies) as session:
         rows = chat.rows(WebhookBody)[::10]
         again = [{"channel_id": r.channel_id, "received_at": r.received_at, "body": r.body} for r in rows]
         session.execute(insert(table_of(WebhookBody)), again)
     taken: list[int] = []
 
     def work(engine: Engine) -> None:
-        while count := process_inbox(engine, clock=chat.clock, texts=TEXTS, limit=7):
+        while count := process_inbox(engine, chat.bodies, clock=chat.clock, texts=TEXTS, limit=7):
             taken.append(count)
 
     threads = [threading.Thread(target=work, args=(open_again(),)) for _ in range(3)]
@@ -264,14 +295,14 @@ def test_two_processors_at_once_share_the_work(chat: Chat, open_again: Callable[
 def test_limit_bounds_the_bodies_of_one_call_and_oldest_go_first(chat: Chat) -> None:
     for number in range(5):
         chat.arrive(chat.text(str(number)))
-    assert process_inbox(chat.engine, clock=chat.clock, texts=TEXTS, limit=2) == 2
+    assert process_inbox(chat.engine, chat.bodies, clock=chat.clock, texts=TEXTS, limit=2) == 2
     assert [p["message"]["text"] for p in payloads(chat)] == ["0", "1"] or len(payloads(chat)) == 2
     assert len(chat.rows(WebhookBody)) == 3
 
 
-def test_very_full_bodies_are_spread_over_several_transactions(chat: Chat, engine: Engine) -> None:
+def test_very_full_bodies_are_spread_over_several_transactions(chat: Chat) -> None:
     many = [{**chat.text("x"), "replyToken": None} for _ in range(300)]
-    with transaction(engine) as session:
+    with transaction(chat.bodies) as session:
         for part in (many[:250], many[250:], [chat.text("y")]):
             row = {"channel_id": chat.channel_id, "received_at": chat.clock(), "body": body_of(*part)}
             session.execute(insert(table_of(WebhookBody)), [row] * 2)
@@ -286,6 +317,8 @@ def test_refusal_is_recorded_by_line_time_and_audited(chat: Chat) -> None:
     assert customer.marketing_refused_at == chat.clock() - timedelta(seconds=3)
     (entry,) = chat.rows(AuditEntry)
     assert (entry.actor, entry.action, entry.detail["customer_id"]) == ("customer", "marketing_refused", customer.id)
+    (change,) = chat.rows(ConsentChange)
+    assert (change.customer_id, change.refuses, change.at) == (customer.id, True, customer.marketing_refused_at)
     assert "取消" not in json.dumps(entry.detail, ensure_ascii=False)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, func, select
 
+from store.bodies import open_bodies
 from store.engine import reading, table_of, transaction
 from store.models import WebhookBody
 from tests.factories import make_channel
@@ -19,13 +20,14 @@ PROGRAM = """
 import os, sys, threading
 from werkzeug.test import Client
 from bot.webhook import ChannelKeys, WebhookIntake
+from store.bodies import open_bodies
 from store.clock import system_clock
 from store.engine import open_engine
 from store.journal import Journal
 from tests.bot.conftest import SECRET, sign
 
-intake = WebhookIntake(None, {"main": ChannelKeys(int(sys.argv[2]), (SECRET,))}, Journal(open_engine(sys.argv[1])),
-                       system_clock, 10_000)
+intake = WebhookIntake(None, {"main": ChannelKeys(int(sys.argv[2]), (SECRET,))},
+                       Journal(open_bodies(open_engine(sys.argv[1]))), system_clock, 10_000)
 
 def post(worker):
     client = Client(intake)
@@ -51,7 +53,7 @@ def test_killed_right_after_a_200_no_body_is_lost(
         os.kill(process.pid, signal.SIGKILL)
         rest, _ = process.communicate()
     answered += [line.strip() for line in rest.splitlines(keepends=True) if line.endswith(b"\n")]
-    with reading(open_again()) as session:
+    with reading(open_bodies(open_again())) as session:
         stored = [bytes(b) for b in session.execute(select(table_of(WebhookBody).c.body)).scalars()]
         count = session.execute(select(func.count()).select_from(table_of(WebhookBody))).scalar_one()
     assert len(answered) >= 200

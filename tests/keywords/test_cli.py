@@ -12,9 +12,9 @@ from keywords.copy.recent import recent_texts, worn_terms
 from keywords.copy.settings import CopySettings, read_settings
 from keywords.text.tokenizer import shared_tokenizer
 from service.cli import app
-from store.engine import reading, transaction
+from store.engine import reading, table_of, transaction
 from store.errors import BadInput
-from store.models import AuditEntry, KeywordSuggestion
+from store.models import AuditEntry, KeywordSuggestion, MessageResult
 from tests.keywords.test_report import HEADER, MONDAY, store_results, write
 
 runner = CliRunner()
@@ -71,6 +71,12 @@ def test_the_report_and_suggestions_are_there_for_programs_and_people(
     assert found["mode"] == "explore"
     assert len(found["terms"]) == 10
     assert "買一送一" in runner.invoke(app, ["keywords", "suggest", "冬季促銷", "--count", "30"]).stdout
+    wide = json.loads(runner.invoke(app, ["keywords", "suggest", "冬季促銷", "--json", "--count", "30"]).stdout)
+    behind = {past["text"] for row in wide["terms"] for past in row["behind"]}
+    with reading(engine) as session:
+        sent = set(session.scalars(select(table_of(MessageResult).c.message_text)))
+    assert behind
+    assert behind <= sent  # in their own words
     with reading(engine) as session:
         rows = session.scalars(select(KeywordSuggestion)).all()
     assert {(row.mode, row.made_by) for row in rows} == {("explore", "command line"), ("safe", "command line")}
@@ -145,7 +151,9 @@ def test_what_the_people_got_lately_is_told(engine: Engine) -> None:
         nobody = recent_texts(session, tokenizer, since=MONDAY, segment="nobody")
     assert [len(every), len(nobody)] == [10, 0]
     assert [sent.sent_at for sent in every] == sorted((sent.sent_at for sent in every), reverse=True)
-    assert worn_terms(["買一送一", "免運", "毛衣"], every, 5) == {"買一送一": 5, "免運": 6}
+    # 買一送一 went with five messages, but not five times to the same people
+    assert sum("買一送一" in sent.terms for sent in every) == 5
+    assert worn_terms(["買一送一", "免運", "毛衣"], every, 5) == {"免運": 6}
     assert len(late) == 2
     assert all(sent.sent_at >= MONDAY + timedelta(days=8) for sent in late)
 

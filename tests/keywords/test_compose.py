@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from keywords.copy.compose import AT_LEAST, Line, Wanted, compose, judge_written
 from keywords.copy.data import FORMS, slot_words, templates
 from keywords.copy.facts import FACT_KINDS, Given
-from keywords.copy.judging import Ground, claims_in, notices, utf16_units
+from keywords.copy.judging import Ground, claims_in, notices, refusal, utf16_units
 from keywords.copy.recent import SentText, letter_pairs
 from keywords.copy.score import score
 from keywords.copy.settings import CopySettings, settings_from
@@ -204,6 +204,12 @@ def test_a_word_that_needs_approval_is_said_with_the_law() -> None:
         ("１００％有效", {"100%有效"}),
         ("治療與減肥", {"治療", "減肥"}),
         ("羽絨外套", set()),
+        ("超強精華出清血拼，生活血拼好物，營養胃口大開", set()),
+        ("養顏美容，補腎固本", {"補腎"}),
+        ("增強淋巴引流", {"增強淋巴引流"}),
+        ("淋巴引流按摩", {"淋巴引流"}),
+        ("疗效看得见，医疗等级", {"療效", "醫療"}),
+        ("全台最便宜", {"全台", "最便宜"}),
     ],
 )
 def test_claims_are_found_whatever_is_put_between_their_letters(text: str, found: set[str]) -> None:
@@ -215,9 +221,18 @@ def test_a_block_is_never_hidden_by_a_longer_word_that_only_needs_approval() -> 
     assert {c.level for c in claims_in("特價王", rules.claims(), shared_tokenizer())} == {"blocked", "approval"}
 
 
-def sent(text: str) -> SentText:
-    at = datetime(2026, 11, 20, tzinfo=UTC)
-    return SentText(text, at, frozenset(terms_of(shared_tokenizer().tokenize(text))), letter_pairs(text))
+def sent(text: str, *segments: str) -> SentText:
+    at, terms = datetime(2026, 11, 20, tzinfo=UTC), terms_of(shared_tokenizer().tokenize(text))
+    return SentText(text, at, frozenset(terms), letter_pairs(text), frozenset(segments or ("develop",)))
+
+
+def test_what_one_segment_got_wears_out_nothing_for_another() -> None:
+    rules = ground("冬季服飾促銷")
+    apart = [sent(f"羽絨外套 {name}", name) for name in ("a", "b", "c")]
+    assert not notices("羽絨外套上架囉", Ground(rules.given, rules.settings, apart))
+    one = [*apart, sent("羽絨外套 又一則", "a"), sent("羽絨外套 再一則", "a", "b")]
+    said = notices("羽絨外套上架囉", Ground(rules.given, rules.settings, one))
+    assert [(found.words, found.count) for found in said if found.kind == "worn"] == [("羽絨外套", 3)]
 
 
 def test_worn_terms_and_near_repeats_are_told_and_avoided() -> None:
@@ -254,6 +269,57 @@ def test_a_writers_lines_are_judged_by_the_same_rules(history: Learning) -> None
     assert len(reasons) == 7
     for wanted, said in zip(("5折", "免運", "療效", "兩件", "明天", "units long", "empty"), reasons, strict=True):
         assert wanted in said
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "羽絨外套不到五百",
+        "全部五百",
+        "再便宜兩百",
+        "立省一千",
+        "三千有找",
+        "現折兩百",
+        "便宜一半",
+        "對半砍",
+        "零運費",
+        "不用運費",
+        "全馆免运",
+        "Free Shipping",
+        "聖誕節前下單",
+        "只到除夕",
+        "上千人都買了",
+    ],
+)
+def test_no_amount_and_no_day_is_invented_in_words_either(line: str) -> None:
+    why = refusal(line, "line", ground("冬季服飾", offers=("第2件79折", "12/31前"), products=("羽絨外套",)))
+    assert why is not None
+    assert why.startswith("nobody gave ")
+    assert refusal(line, "line", ground("冬季服飾", offers=(line,), products=("羽絨外套",))) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "offer"),
+    [
+        ("羽絨外套全館79折", "第2件79折"),
+        ("第2件79折，12/31起", "12/31前"),
+        ("第2件79折，所有都79折", "第2件79折"),
+        ("全館免運，12/31前", "滿千免運"),
+        ("第2件 79折 ，12/31 前，滿千免運", None),
+        ("羽絨外套立即逛逛", None),
+    ],
+)
+def test_an_offer_stands_whole_or_not_at_all(line: str, offer: str | None) -> None:
+    where = ground("冬季服飾", offers=("第2件79折", "12/31前", "滿千免運"), products=("羽絨外套",))
+    said = f"it says a part of 「{offer}」 and not the whole"
+    assert refusal(line, "line", where) == (None if offer is None else said)
+
+
+@pytest.mark.parametrize(
+    "line", ["千萬別錯過", "上百搭外套", "五星好評", "freestyle 外套", "聖誕節的羽絨外套", "跨年必備", "新年新氣象"]
+)
+def test_what_states_nothing_is_not_taken_for_an_amount_or_a_day(line: str) -> None:
+    assert refusal(line, "line", ground("冬季服飾")) is None
 
 
 def test_slots_never_touch_so_that_words_are_cut_in_a_line_as_by_themselves() -> None:

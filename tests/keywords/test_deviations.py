@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from keywords.effects.learning import Learning, learn_from_cuts
 from keywords.effects.messages import Messages
+from keywords.effects.prediction import Joint, Situation, ground_of, joint_of
 from keywords.effects.ranking import fit
 from keywords.report import term_rows
 from keywords.text.cuts import Cut, gathered
@@ -32,9 +33,8 @@ def made(
     names: dict[str, Any] = {
         f"{name}_names": [f"{name}{i}" for i in range(4)] for name in ("segment", "theme", "channel", "format")
     }
-    fields: dict[str, Any] = dict.fromkeys(
-        ("segment", "theme", "channel", "format", "day", "hour", "weekday", "run"), nought
-    )
+    fields: dict[str, Any] = dict.fromkeys(("segment", "theme", "channel", "format", "day", "hour", "weekday"), nought)
+    fields["run"] = nought - 1
     fields |= {name: np.arange(rows) for name in ("message", "campaign", "text")}
     messages = Messages(
         **{**fields, **codes},
@@ -63,6 +63,49 @@ def test_an_effect_that_only_one_segment_shows_is_shown_there_and_others_keep_th
     assert found["segment2"].low < 0.3 < found["segment2"].high
     assert found["segment0"].high < 0.15
     assert all(abs(one.effect - 0.2) < 0.06 for one in rows["甲"].segments)
+
+
+def test_a_segment_chosen_is_predicted_by_the_effects_that_it_shows() -> None:
+    """乙 works in segment2 alone, and reverses 甲 there; the levels of the segments differ too."""
+    rng = np.random.default_rng(1)
+    has, segment = rng.random((ROWS, 4)) < np.array([0.4, 0.7, 0.4, 0.4]), rng.integers(0, 4, ROWS)
+    there = segment == 2
+    logits = -3 + 0.2 * segment + 0.2 * has[:, 0] + 0.4 * has[:, 1] * there - 0.3 * has[:, 0] * there
+    learning = made(words_of(has, "甲乙丙丁"), logits + rng.normal(0, 0.1, ROWS), rng, segment=segment)
+    ground = ground_of(learning)
+
+    def joint(name: str | None) -> Joint:
+        return joint_of(ground, ["甲", "乙"], Situation(segment=name))
+
+    texts: list[list[str]] = [[], ["甲"], ["乙"], ["甲", "乙"]]
+    inside = [found.logit for found in joint("segment2").predict(texts)]
+    assert inside == pytest.approx([-2.6, -2.7, -2.2, -2.3], abs=0.05)
+    outside = [found.logit for found in joint("segment1").predict(texts)]
+    assert outside == pytest.approx([-2.8, -2.6, -2.8, -2.6], abs=0.05)
+    assert joint("segment2").effect(["乙"])[1] > 0.3
+    assert joint("segment1").effect(["乙"])[2] < 0.1
+    # nobody in particular: the common effects, as ever
+    assert joint(None).effect(["乙"])[0] == pytest.approx(learning.fit.effect[learning.terms.index("乙")])
+
+
+def test_what_is_not_known_of_a_segment_widens_the_interval_of_its_predictions() -> None:
+    rng = np.random.default_rng(9)
+    has, segment = rng.random((ROWS, 4)) < 0.4, rng.integers(0, 4, ROWS)
+    own = rng.normal(0, 0.2, (4, 4))
+    logits = -3 + np.einsum("ij,ij->i", has, own[segment]) + rng.normal(0, 0.2, ROWS)
+    learning = made(words_of(has, "甲乙丙丁"), logits, rng, segment=segment)
+    place = {name: i for i, name in enumerate(learning.terms)}
+    assert learning.deviations is not None
+    found = learning.deviations.by_segment
+    covered = []
+    for code in range(4):
+        joint = joint_of(ground_of(learning), list("甲乙丙丁"), Situation(segment=f"segment{code}"))
+        for i, term in enumerate("甲乙丙丁"):
+            effect, low, high = joint.effect([term])
+            shown = found.effect[code, place[term]], found.low[code, place[term]], found.high[code, place[term]]
+            assert (effect, low, high) == pytest.approx(shown)  # what the report says of it
+            covered.append(low <= own[code, i] <= high)
+    assert np.mean(covered) >= 0.75  # 16 intervals of 90 %
 
 
 def test_no_segment_differs_where_none_does() -> None:

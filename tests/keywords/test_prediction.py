@@ -41,7 +41,7 @@ def learning_of(truth: Truth, rows: NDArray[np.int64]) -> Learning:
         recipients=truth.recipients[rows],
         clicks=truth.clicks[rows],
         left_out=0,
-        run=nought,
+        run=nought - 1,
     )
     present = sparse.csr_matrix(truth.terms[rows])
     context = {name: getattr(messages, name) for name in ("segment", "theme", "hour", "weekday", "channel")}
@@ -150,7 +150,7 @@ def test_a_situation_left_open_is_the_average_recipient(learned: tuple[Truth, Le
 def test_what_no_situation_names_is_the_average_too(history: Learning) -> None:
     """Format, topics, how many terms come first in the text: whatever else the fit is adjusted for."""
     fit, share = history.fit, history.messages.recipients / history.messages.recipients.sum()
-    matrix = design_of(history.messages, history.terms, history.present, history.opening).matrix
+    matrix = design_of(history.messages, history.terms, history.present, history.opening, history.phrases).matrix
     without = np.ones(len(fit.coefficients))
     without[fit.columns["terms"]] = 0
     joint = joint_of(ground_of(history), history.terms)

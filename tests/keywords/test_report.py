@@ -19,13 +19,13 @@ from keywords.effects.messages import read_messages
 from keywords.effects.results import messages_of, read_results
 from keywords.effects.stored import renew_learning
 from keywords.effects.vocabulary import MIN_MESSAGES
-from keywords.report import MORE_COLUMNS, RANK_COLUMNS, make_report, rank_file
+from keywords.report import MORE_COLUMNS, RANK_COLUMNS, make_report, rank_file, term_rows
 from keywords.text.tokenizer import shared_tokenizer
 from keywords.text.vocabulary import terms_of
 from store.engine import reading, transaction
 from store.errors import BadInput
 from store.models import MessageResult
-from tests.factories import make_campaign, make_channel, make_run
+from tests.factories import make_campaign, make_channel, make_run, make_variant
 
 TAIPEI = ZoneInfo("Asia/Taipei")
 HEADER = "message_id,campaign_id,text,segment,sent_at,recipients,clicks"
@@ -252,3 +252,50 @@ def test_experiments_are_variants_within_one_campaign_and_segment(tmp_path: Path
         "y": 4,
         "z": 0,
     }
+
+
+def test_a_campaign_repeated_at_another_hour_with_other_words_is_no_experiment(tmp_path: Path) -> None:
+    """乳液 goes out in the evening, 面膜 in the morning, of the same campaign: nothing tells word and hour apart."""
+    rows = []
+    for day in range(1, 29):
+        campaign, date = day % 4, f"2026-11-{day:02d}"
+        rows += [
+            f"{day}a,{campaign},面膜 新色,s,{date} 10:00,10000,500",
+            f"{day}b,{campaign},乳液 新色,s,{date} 20:59,10000,900",
+        ]
+    learning = learn(read_messages(write(tmp_path / "in.csv", *rows), TAIPEI), shared_tokenizer())
+    assert {row.term: (row.experiments, row.ab_effect) for row in term_rows(learning)} == {
+        "面膜": (0, None),
+        "乳液": (0, None),
+        "新色": (0, None),
+    }
+
+
+def test_runs_of_one_campaign_are_no_experiment_but_the_versions_of_one_run_are(engine: Engine) -> None:
+    with transaction(engine) as session:
+        channel = make_channel(session)
+        campaign = make_campaign(session, channel, theme="冬季")
+        make_variant(session, campaign, name="B")
+        for number in range(8):
+            moment = MONDAY + timedelta(days=7 * number)
+            run = make_run(session, campaign, scheduled_for=moment, fired_at=moment)
+            for place, word in enumerate(("面膜", "乳液")):
+                if number < 3 or place == number % 2:  # three of the eight sent both versions
+                    session.add(
+                        MessageResult(
+                            run_id=run.id or 0,
+                            variant_id=run.variants[place]["variant_id"],
+                            segment="none",
+                            channel="main",
+                            message_text=f"{word} 新色",
+                            sent_at=moment,
+                            recipients=4_000,
+                            clicks=200,
+                            changed_at=moment,
+                        )
+                    )
+        session.flush()
+    learned(engine)
+    with reading(engine) as session:
+        found = {row.term: row.experiments for row in make_report(session).terms}
+    assert found == {"面膜": 3, "乳液": 3, "新色": 0}

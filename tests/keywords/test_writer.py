@@ -16,7 +16,8 @@ from keywords.copy.compose import Wanted, compose
 from keywords.copy.facts import Given
 from keywords.copy.judging import Ground
 from keywords.copy.settings import CopySettings
-from keywords.copy.writer import MAX_ANSWER_BYTES, Writer, WriterFailed, lines_of_answer
+from keywords.copy.writer import MAX_ANSWER_BYTES, Ranked, Writer, WriterFailed, lines_of_answer, ranked_terms
+from keywords.effects.learning import Learning
 from keywords.effects.prediction import Situation
 from keywords.text.tokenizer import shared_tokenizer
 from service.cli import app
@@ -86,7 +87,9 @@ def ground() -> Ground:
 def ask(model: Model, **fields: Any) -> list[str]:
     where = ground()
     best = compose(WANTED, None, where, np.random.default_rng(0))
-    return Writer(model.url, "tiny", **{"timeout_seconds": 5.0, **fields}).write(WANTED, where, best, ["毛衣"])
+    return Writer(model.url, "tiny", **{"timeout_seconds": 5.0, **fields}).write(
+        WANTED, where, best, Ranked(["發熱衣"], ["毛衣"])
+    )
 
 
 def test_it_is_given_the_facts_and_the_ranked_terms_and_no_more(model: Model) -> None:
@@ -95,11 +98,22 @@ def test_it_is_given_the_facts_and_the_ranked_terms_and_no_more(model: Model) ->
     assert (path, authorization, body["model"]) == ("/v1/chat/completions", "Bearer secret", "tiny")
     told = json.loads(body["messages"][1]["content"])
     assert told["優惠（逐字照抄，全部都要）"] == ["79折"]
-    assert "發熱衣" in told["點擊效果好的詞（由高到低）"]
+    assert told["點擊效果好的詞（由高到低）"] == ["發熱衣"]
     assert told["避免的詞"] == ["毛衣"]
     assert told["最多字元"] == 200
     ask(model)
     assert model.asked[1][2] is None  # no key, no header
+
+
+def test_the_terms_it_is_told_work_have_worked_and_fit(history: Learning) -> None:
+    ranked = ranked_terms(history, ground())
+    effects = [float(history.fit.effect[history.terms.index(term)]) for term in ranked.strong]
+    assert ranked.strong[0] == "發熱衣"
+    assert effects == sorted(effects, reverse=True)
+    assert min(effects) > 0
+    assert not {"毛衣", "帳篷", "滿千送百"} & {*ranked.strong}  # costs clicks; another theme's; nobody gave it
+    assert "毛衣" in ranked.weak
+    assert ranked_terms(None, ground()) == Ranked([], [])
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 429, 500, 503])

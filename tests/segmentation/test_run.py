@@ -16,7 +16,7 @@ from segmentation.run import LEASE, SegmentRunBusy, SegmentRunResult, run_segmen
 from segmentation.settings import SegmentSettings, settings_from
 from store.engine import open_engine, reading, table_of, transaction
 from store.errors import NotFound
-from store.models import Customer, CustomerSegment, SalesOrder, SegmentChange, SegmentRun
+from store.models import Customer, CustomerSegment, CustomerWord, SalesOrder, SegmentChange, SegmentRun
 from tests.conftest import StillClock
 from tests.factories import make_customer, make_order
 
@@ -265,7 +265,7 @@ def test_a_customer_merged_away_leaves_no_trace_in_the_next_run(engine: Engine, 
     gone, kept = add_customers(engine, [], [(3, "10")])
     run(engine, clock)
     with transaction(engine) as session:
-        for model in (CustomerSegment, SegmentChange):
+        for model in (CustomerSegment, SegmentChange, CustomerWord):
             table = table_of(model)
             session.execute(delete(table).where(table.c.customer_id == gone))
         session.execute(delete(table_of(Customer)).where(table_of(Customer).c.id == gone))

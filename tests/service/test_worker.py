@@ -22,6 +22,7 @@ from service.worker import Job, dispatching, jobs, renew_demand, renew_segments,
 from simulator.channels import ChannelOptions, Friend
 from simulator.faults import Fault, FaultKind
 from simulator.server import Simulator, SimulatorThread
+from store.bodies import open_bodies
 from store.engine import reading, table_of, transaction
 from store.errors import ExpectedError
 from store.models import (
@@ -196,7 +197,7 @@ def test_events_are_stored_without_waiting_for_line_which_answers_slowly(
     event = {"type": "follow", "webhookEventId": "e1", "timestamp": ms, "source": source, "replyToken": "t1"}
     body = orjson.dumps({"events": [event]})
     row = {"channel_id": channel_ids(engine, settings)["main"], "received_at": clock(), "body": body}
-    with transaction(engine) as session:
+    with transaction(open_bodies(engine)) as session:
         session.execute(insert(table_of(WebhookBody)).values(**row))
     work = {job.name: job.work for job in jobs(engine, settings, clock)}
     work["inbox"]()

@@ -20,7 +20,7 @@ from sqlmodel import select
 from store.engine import open_engine, reading, table_of, transaction
 from store.errors import BadInput
 from store.imports import ImportReport, import_orders
-from store.models import AuditEntry, Customer, CustomerChange, OrderLine, SalesOrder
+from store.models import AuditEntry, Customer, CustomerChange, CustomerWord, OrderLine, SalesOrder
 from tests.conftest import StillClock
 from tests.factories import make_customer
 
@@ -254,7 +254,8 @@ def test_an_aware_parquet_time_is_that_moment(engine: Engine, tmp_path: Path, cl
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("orders.xlsx", b"", "the name must end in"),
+        ("orders.xls", b"", "the name must end in"),
+        ("orders.xlsx", b"PK no", "is not an Excel workbook"),
         ("orders.csv", b"", "has no header row"),
         ("orders.csv", b"order_id,customer_id,amount\n1,1,1\n", "has no column 'ordered_at'"),
         ("orders.csv", b"name\n", "has no column 'order_id'"),
@@ -334,7 +335,7 @@ def _write_orders(path: Path, some: list[Any]) -> Path:
 
 def _emptied(engine: Engine) -> Engine:
     with transaction(engine) as session:
-        for model in (CustomerChange, OrderLine, SalesOrder, Customer):
+        for model in (CustomerChange, CustomerWord, OrderLine, SalesOrder, Customer):
             session.execute(delete(table_of(model)))
     return engine
 

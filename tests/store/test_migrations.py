@@ -21,6 +21,7 @@ from store.models import (
     BehaviourEvent,
     Campaign,
     CampaignRun,
+    ConsentChange,
     CustomerSegment,
     CustomerTag,
     Delivery,
@@ -235,6 +236,24 @@ def test_results_of_a_variant_get_its_format_and_count_as_changed_when_they_were
         kept = session.scalars(select(MessageResult)).one()
     assert (kept.format, kept.message_text, kept.recipients, kept.clicks) == ("flex+text", "去屑", 5, 2)
     assert kept.changed_at == kept.sent_at
+
+
+def test_refusals_so_far_are_taken_from_the_audit_log(empty_engine: Engine) -> None:
+    upgrade(empty_engine, "0013")
+    with empty_engine.begin() as connection:
+        put(connection, "customer", id=7, attributes="{}", created_at=AT, refusal_changed_ms=0)
+        for place, (action, who) in enumerate(
+            (("marketing_refused", 7), ("note end of refusal", 7), ("note refusal", 8), ("export customer", 7))
+        ):
+            entry = {"actor": "customer", "action": action, "detail": json.dumps({"customer_id": who})}
+            put(connection, "audit_entry", at=f"2026-10-0{place + 1} 02:00:00.000000", **entry)
+    upgrade(empty_engine)
+    with reading(empty_engine) as session:
+        found = session.scalars(select(ConsentChange).order_by(table_of(ConsentChange).c.id)).all()
+    assert [(one.customer_id, one.refuses, one.at.day, one.actor) for one in found] == [
+        (7, True, 1, "customer"),
+        (7, False, 2, "customer"),
+    ]
 
 
 def test_an_id_of_the_log_or_of_the_history_is_never_given_twice(

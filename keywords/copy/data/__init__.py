@@ -20,8 +20,10 @@ class Promise(NamedTuple):
     harmless: tuple[str, ...]
 
     def holds(self, word: str) -> bool:
-        """True where `word` promises this."""
-        return word not in self.harmless and any(part in word for part in self.parts)
+        """True where `word` promises this. A Latin part is a word of its own: free, not freestyle."""
+        return word not in self.harmless and any(
+            part == word if part.isascii() else part in word for part in self.parts
+        )
 
 
 class Template(NamedTuple):

@@ -22,8 +22,14 @@ def lines_of(name: str, package: str = __name__) -> list[str]:
 
 @cache
 def marketing_words() -> tuple[str, ...]:
-    """Words that a general dictionary cuts wrongly, in the order of the file."""
-    return tuple(word.replace("_", " ") for line in lines_of("marketing.txt") for word in line.split())
+    """Words of Taiwanese marketing, which a general dictionary cuts wrongly or lacks; in order of code points."""
+    words = (word for name in marketing_files() for line in lines_of(f"words/{name}") for word in line.split())
+    return tuple(sorted(word.replace("_", " ") for word in words))
+
+
+def marketing_files() -> list[str]:
+    """The names of the files of `marketing_words`."""
+    return sorted(file.name for file in files(__name__).joinpath("words").iterdir() if file.name.endswith(".txt"))
 
 
 @cache

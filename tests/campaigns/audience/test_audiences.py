@@ -12,12 +12,23 @@ from campaigns.audience.lists import ListInUse, delete_list, import_list, list_s
 from campaigns.audience.members import find_members
 from campaigns.audience.preview import Preview, preview
 from campaigns.audience.target import Audience, UnknownTarget, check_audience
+from campaigns.settings import change_settings
 from segmentation.rules.reading import RuleError
 from segmentation.rules.saved import save_rule
 from segmentation.snapshot import take_snapshot
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput
-from store.models import AuditEntry, Campaign, CampaignRun, Customer, CustomerList, Delivery, Enrolment, RunMember
+from store.models import (
+    AuditEntry,
+    Campaign,
+    CampaignRun,
+    Customer,
+    CustomerList,
+    Delivery,
+    Enrolment,
+    LineAccount,
+    RunMember,
+)
 from tests.campaigns.conftest import ZONE
 from tests.conftest import StillClock
 from tests.factories import LONG_AGO, make_account, make_campaign, make_channel, make_customer, make_order, make_run
@@ -164,7 +175,45 @@ def test_a_preview_says_why_somebody_would_be_skipped(folk: Folk, tmp_path: Path
     with transaction(folk.engine) as session:
         session.get_one(Customer, folk.ids[1]).marketing_refused_at = folk.clock()
     shown = folk.preview(Audience((IN_TAIPEI,)), tmp_path)
-    assert [(p.name, p.reason) for p in shown.first] == [("人2", "refused"), ("人4", None), ("人6", None)]
+    assert [(p.name, p.reason) for p in shown.first] == [("人4", None), ("人6", None), ("人2", "refused")]
+
+
+@pytest.mark.parametrize("audience", [Audience(("all",)), Audience((IN_TAIPEI,)), Audience(("list:十二人",))])
+@pytest.mark.parametrize("by_snapshot", [False, True])
+def test_the_ten_of_a_preview_are_who_would_be_sent_to_as_far_as_there_are_any(
+    folk: Folk, audience: Audience, by_snapshot: bool, tmp_path: Path
+) -> None:
+    with transaction(folk.engine) as session:
+        session.execute(table_of(LineAccount).update().values(is_following=False))
+        session.add(folk.channel)
+        for n in range(12):
+            customer = make_customer(session, name=f"新{n}", city="台北")
+            if n >= 10:
+                make_account(session, folk.channel, customer)
+            folk.ids.append(customer.id or 0)
+    folk.list("十二人", list(range(1, 19)))
+    if by_snapshot:
+        take_snapshot(folk.engine, tmp_path, zone=ZONE, now=folk.clock())
+    shown = folk.preview(audience, tmp_path).first
+    assert [(p.name, p.reason) for p in shown[:2]] == [("新10", None), ("新11", None)]
+    assert len({p.customer_id for p in shown}) == 10
+    assert {p.reason for p in shown[2:]} <= {"no_line_account", "blocked"}
+
+
+def test_recipients_are_found_behind_hundreds_whom_a_cap_holds_for(folk: Folk, tmp_path: Path) -> None:
+    with transaction(folk.engine) as session:
+        change_settings(session, {"cap_day": "1"}, actor="t", now=folk.clock())
+        session.add(folk.channel)
+        capped = [make_customer(session) for _ in range(250)]
+        run = make_run(session, make_campaign(session, folk.channel), state="sending", frozen_up_to=10**6)
+        for customer in capped:
+            make_account(session, folk.channel, customer)
+        for key in [*folk.ids, *(customer.id or 0 for customer in capped)]:
+            session.add(Delivery(run_id=run.id or 0, customer_id=key, state="accepted", sent_at=folk.clock()))
+        late = make_customer(session, name="最後")
+        make_account(session, folk.channel, late)
+    shown = folk.preview(Audience(("all",)), tmp_path / "none").first
+    assert [(p.name, p.reason) for p in shown[:2]] == [("最後", None), ("人1", "cap_day")]
 
 
 def test_a_list_from_a_file_refuses_strangers_and_is_deleted_when_nobody_needs_it(folk: Folk, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from campaigns.links.clicks import make_click_events
 from campaigns.links.tokens import Tap, TokenSigner, UnknownToken
 from campaigns.results.catch_up import catch_up
 from simulator.webhooks import body_of, postback
+from store.bodies import open_bodies
 from store.engine import reading, table_of, transaction
 from store.models import BehaviourEvent, CampaignRun, Click, CustomerTag, Tag, TrackedLink, WebhookBody
 from tests.campaigns.conftest import Shop, user_id
@@ -37,10 +38,11 @@ def presses(shop: Shop, number: int, data: str, *, channel: int = 0) -> None:
     with shop.line.platform.lock:
         token = shop.line.platform.channels[channel].new_reply_token(user_id(number), shop.clock())
     body = body_of("U" + "b" * 32, [postback(user_id(number), shop.clock(), token, data)])
+    bodies = open_bodies(shop.engine)
     for _ in range(2):  # LINE delivers it twice
-        with transaction(shop.engine) as session:
+        with transaction(bodies) as session:
             session.add(WebhookBody(channel_id=shop.channel_id, received_at=shop.clock(), body=body))
-        while process_inbox(shop.engine, clock=shop.clock, texts=TEXTS, buttons=Buttons(SIGNER)):
+        while process_inbox(shop.engine, bodies, clock=shop.clock, texts=TEXTS, buttons=Buttons(SIGNER)):
             pass
     with transaction(shop.engine) as session:
         make_click_events(session, now=shop.clock())

@@ -60,7 +60,7 @@ class World:
             line_api_base=line.url,
         )
         app = create_app(settings, engine, journal, clock)
-        self.browser = Client(serve_with(app, settings, engine, journal, clock))
+        self.browser = Client(serve_with(app, settings, engine, journal, journal, clock))
 
     def token(self, customer_id: int | None) -> str:
         return TokenSigner(KEY).sign(self.link_id, self.run_id, customer_id)

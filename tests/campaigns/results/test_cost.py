@@ -5,8 +5,9 @@ from decimal import Decimal
 
 from campaigns.money.line_plan import change_plan
 from campaigns.results.cost import RunCost, costs_of
-from campaigns.results.runs import runs_of
+from campaigns.results.runs import results_by_run, runs_of
 from store.engine import reading, transaction
+from store.models import CampaignRun
 from tests.campaigns.conftest import ZONE
 from tests.campaigns.results.conftest import Story
 
@@ -31,8 +32,10 @@ def test_what_is_beyond_the_plan_costs_by_tiers_and_replies_are_free(story: Stor
         story.person(run, "failed")
         story.person(run, "held_out")
     with reading(story.engine) as session:
-        costs = costs_of(session, runs_of(session, story.campaign_id), ZONE)
-        only_second = costs_of(session, [run for run in runs_of(session, story.campaign_id) if run.id == second], ZONE)
+        costs = costs_of(session, runs_of(session, story.campaign_id), ZONE, {})
+        only_second = costs_of(session, [session.get_one(CampaignRun, second)], ZONE, {})
+        at_hand = results_by_run(session, [second])
+        assert costs_of(session, [session.get_one(CampaignRun, second)], ZONE, at_hand) == only_second
     assert costs[first] == RunCost(2, 1, Decimal(0), "TWD")
     assert costs[second] == RunCost(4, 1, Decimal("0.5"), "TWD")  # one is in the plan, two at 0.2, one at 0.1
     assert costs[next_month] == RunCost(3, 1, Decimal(0), "TWD")

@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 
-from campaigns.results.learning import count_message_results, store_message_results
+from campaigns.results.learning import TEACHES_AFTER, count_message_results, store_message_results, teaches_from
 from keywords.effects.results import messages_of, read_results
 from store.engine import reading, table_of, transaction
-from store.models import MessageResult
-from tests.campaigns.results.conftest import DAY, Story
+from store.models import CampaignRun, MessageResult
+from tests.campaigns.results.conftest import DAY, TINY, Story
 
 
 def renewed(story: Story, later: timedelta = timedelta()) -> list[Any]:
@@ -72,3 +72,31 @@ def test_two_workers_may_store_it_at_once(story: Story, in_threads: Callable[...
     in_threads(store, store, store)
     with reading(story.engine) as session:
         assert len(session.execute(select(table_of(MessageResult))).all()) == 1
+
+
+def test_a_run_teaches_only_once_its_taps_had_time_to_come(story: Story) -> None:
+    runs = {
+        "sending": story.run(state="sending"),
+        "sent": story.run(at=story.at + TINY),
+        "cancelled": story.run(at=story.at + 2 * TINY, state="cancelled", finished_at=story.at + DAY),
+        "multicast": story.run(at=story.at + 3 * TINY, way="multicast"),
+    }
+    for run in runs.values():
+        story.person(run)
+
+    def teach(at: timedelta) -> set[str]:
+        rows = renewed(story, later=at - DAY)
+        return {name for name, run in runs.items() if run in {row.run_id for row in rows}}
+
+    assert teach(timedelta(minutes=1)) == set()
+    assert teach(TEACHES_AFTER) == set()
+    assert teach(TEACHES_AFTER + TINY) == {"sent"}
+    assert teach(DAY + TEACHES_AFTER) == {"sent", "cancelled"}
+    with reading(story.engine) as session:
+        said = {name: teaches_from(session.get_one(CampaignRun, run)) for name, run in runs.items()}
+    assert said == {
+        "sending": None,
+        "sent": story.at + TINY + TEACHES_AFTER,
+        "cancelled": story.at + DAY + TEACHES_AFTER,
+        "multicast": None,
+    }

@@ -187,8 +187,6 @@ class Chaos:
             row = session.get_one(CampaignRun, self.planned.pop())
             run, way = row.id or 0, row.way
         later = {who: self.now + timedelta(minutes=pick.randrange(0, 60)) for who in self.people}
-        for number in (1, 2):
-            self.story.batch(run, number)
         for who in self.people:
             kind = pick.choice(("held_out", "skipped", "batch", "batch", "batch", "none"))
             segment = pick.choice(("important_value", None))
@@ -200,6 +198,8 @@ class Chaos:
             elif kind != "none":
                 reason = "refused" if kind == "skipped" else None
                 self.story.person(run, kind, who, segment=segment, reason=reason)
+        for number in (1, 2):  # never without its people, as when freezing: an empty one may be tallied at once
+            self.story.batch(run, number)
         with transaction(self.story.engine) as session:
             row = session.get_one(CampaignRun, run)
             row.state, row.frozen_at = "sending", self.now

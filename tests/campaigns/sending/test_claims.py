@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from campaigns.planning import schedule
 from campaigns.sending.claims import (
@@ -16,13 +16,14 @@ from campaigns.sending.claims import (
     begin,
     claim_batches,
     let_go,
+    multicasts_of,
     pushes_of,
     record_batches,
     record_outcomes,
     renew,
 )
 from campaigns.sending.splitting import split_batch
-from store.engine import reading, table_of, transaction
+from store.engine import is_sqlite, reading, table_of, transaction
 from store.models import Delivery, SendBatch
 from tests.campaigns.conftest import PLAIN, ZONE, Shop
 
@@ -86,6 +87,30 @@ def test_a_lost_lease_changes_nothing(open_shop: OpenShop, act: str) -> None:
             split_batch(session, lost, "slow", ["k1", "k2"])
     (batch,) = batches(shop)
     assert (batch.state, batch.claimed_by) == ("claimed", "quick")
+
+
+@pytest.mark.parametrize("way", ["push", "multicast"])
+def test_a_batch_is_read_by_its_number_however_large_its_run(open_shop: OpenShop, way: str) -> None:
+    shop = open_shop(4)
+    shop.plan(way=way, messages=PLAIN)
+    shop.tick()
+    (claimed,) = claim(shop, "one")
+    asked: list[tuple[str, Any]] = []
+    event.listen(shop.engine, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
+    with transaction(shop.engine) as session:
+        people = multicasts_of(session, [claimed])[0] if way == "multicast" else pushes_of(session, claimed)
+    assert len(people) == 4
+    read = [one for one in asked if "batch_number" in one[0] and one[0].startswith(("SELECT", "UPDATE delivery"))]
+    assert len(read) == 3  # who refuses, who has left, who is sent to
+    with reading(shop.engine) as session:
+        connection = session.connection()
+        explain = "EXPLAIN QUERY PLAN " if is_sqlite(shop.engine) else "EXPLAIN "
+        if not is_sqlite(shop.engine):  # it reads small tables whole
+            for node in ("seqscan", "bitmapscan"):
+                connection.exec_driver_sql(f"SET LOCAL enable_{node} = off")
+        for statement, values in read:
+            steps = "\n".join(str(row) for row in connection.exec_driver_sql(explain + statement, values))
+            assert "ix_delivery_run_id_batch_number" in steps, steps
 
 
 def test_a_renewed_lease_is_not_taken_over(open_shop: OpenShop) -> None:

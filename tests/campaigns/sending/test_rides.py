@@ -25,6 +25,7 @@ from campaigns.sending.claims import BatchOutcome, claim_batches, record_batches
 from campaigns.sending.rides import Rides
 from simulator.faults import FaultKind
 from simulator.webhooks import body_of, text
+from store.bodies import changing_bodies, open_bodies
 from store.clock import system_clock
 from store.engine import reading, table_of, transaction
 from store.models import Customer, Delivery, Reply, SendBatch, WebhookBody
@@ -46,12 +47,13 @@ def writes(shop: Shop, number: int, words: str = "在嗎", at: datetime | None =
     with shop.line.platform.lock:
         token = shop.line.platform.channels[0].new_reply_token(user_id(number), shop.clock())
     body = body_of("U" + "b" * 32, [text(user_id(number), at, token, words)])
-    with transaction(shop.engine) as session:
-        session.add(WebhookBody(channel_id=shop.channel_id, received_at=at, body=body))
+    with transaction(shop.engine) as session, changing_bodies(session) as bodies:
+        bodies.add(WebhookBody(channel_id=shop.channel_id, received_at=at, body=body))
 
 
 def read_inbox(shop: Shop) -> None:
-    while process_inbox(shop.engine, clock=shop.clock, texts=TEXTS, riders=rides()):
+    bodies = open_bodies(shop.engine)
+    while process_inbox(shop.engine, bodies, clock=shop.clock, texts=TEXTS, riders=rides()):
         pass
 
 
@@ -241,7 +243,8 @@ def test_two_inboxes_and_a_sender_at_the_deadline_agree_on_one_way_for_each(
     early, shop.clock.now = shop.clock() + timedelta(minutes=59, seconds=2), shop.clock() + timedelta(minutes=60)
 
     def inbox() -> None:
-        while process_inbox(shop.engine, clock=lambda: early, texts=TEXTS, riders=rides(), limit=5):
+        bodies = open_bodies(shop.engine)
+        while process_inbox(shop.engine, bodies, clock=lambda: early, texts=TEXTS, riders=rides(), limit=5):
             pass
 
     in_threads(inbox, inbox, shop.send)
@@ -264,11 +267,13 @@ from campaigns.links.making import LinkMaker
 from campaigns.links.tokens import TokenSigner
 from campaigns.sending.dispatch import Dispatch, Rates
 from campaigns.sending.rides import Rides
+from store.bodies import open_bodies
 from store.clock import system_clock
 from store.engine import open_engine
 
 url, line, token, channel, ahead = sys.argv[1:]
 engine, channel = open_engine(url), int(channel)
+bodies = open_bodies(engine)
 links = LinkMaker(TokenSigner("k" * 40), "https://brand.example")
 clock = lambda: system_clock() + timedelta(seconds=float(ahead))
 door, riders = LineDoor(api_base=line, access_token=token, timeout_seconds=2.0), Rides(links)
@@ -287,7 +292,7 @@ async def send():
         await dispatch.run_until(asyncio.Event())
 
 texts = ReplyTexts("", "", "")
-inbox = lambda: process_inbox(engine, clock=clock, texts=texts, riders=riders, limit=3)
+inbox = lambda: process_inbox(engine, bodies, clock=clock, texts=texts, riders=riders, limit=3)
 replies = lambda: send_due_replies(engine, {channel: door}, clock=clock, riders=riders, limit=4)
 for work in (inbox, replies):
     threading.Thread(target=for_ever, args=(work,), daemon=True).start()

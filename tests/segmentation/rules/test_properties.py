@@ -2,16 +2,20 @@
 
 import json
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segmentation.rules.compile import compile_rules, matching
+from segmentation.rules import narrowing
+from segmentation.rules.compile import NOTHING, compile_rules, matching
+from segmentation.rules.preview import MatchCount, count_matching
 from segmentation.rules.reading import conditions, read_rule
 from segmentation.rules.types import AllOf, AnyOf, NotOf, Rule, to_builtins
 from tests.segmentation.rules import plain
-from tests.segmentation.rules.people import TAIPEI, facts_with
+from tests.segmentation.rules.people import TAIPEI, at, facts_with
 
+VIEWS = {"type": "events", "kinds": ["product_view"], "at_least": 1}
 MANY = settings(max_examples=60, deadline=None)
 
 
@@ -45,6 +49,34 @@ def test_one_pass_says_what_rule_by_rule_and_customer_by_customer_say(tables: pl
     }
     with facts_with(**only_one) as (connection, facts):
         assert _rows(connection, matching(facts, asked, plain.AS_OF, TAIPEI)) == {1: whole[1]}
+
+
+@given(plain.facts(), st.lists(plain.rules(), min_size=1, max_size=4))
+@settings(max_examples=20, deadline=None)
+def test_counting_fewer_customers_first_gives_the_same_count(tables: plain.Tables, parts: list[Rule]) -> None:
+    rule = AllOf(of=tuple(parts))
+    holding = sum(plain.holds(rule, who, tables) for who in plain.PEOPLE)
+    for worth in (narrowing.WORTH, 1):  # 1: wherever a condition can refuse anybody
+        with patch.object(narrowing, "WORTH", worth), facts_with(**tables) as (connection, facts):
+            found = count_matching(connection, facts, rule, plain.AS_OF, TAIPEI)
+        assert found == MatchCount(holding, len(plain.PEOPLE)), to_builtins(rule)
+
+
+def test_what_customers_alone_refuse_leaves_their_events_unread() -> None:
+    asked = {
+        "type": "all",
+        "of": [{"type": "attribute", "name": "city", "is": "台中市"}, {"type": "any", "of": [VIEWS]}],
+    }
+    people = [{"customer_id": who, "city": "台中市" if who == 3 else "台北市"} for who in range(1, 9)]
+    events = [{"customer_id": who, "occurred_at": at(2026, 1, 5)} for who in range(1, 9)]
+    with facts_with(customers=people, events=events) as (connection, facts):
+        few = narrowing.narrowed(connection, facts, read_rule(asked), plain.AS_OF, TAIPEI, NOTHING)
+        rows = connection.to_pyarrow(few.events).to_pylist()
+        assert [row["customer_id"] for row in rows] == [3]
+        for everybody in (VIEWS, {"type": "any", "of": asked["of"]}, {"type": "age", "at_most": 200}):
+            rule = read_rule({"type": "all", "of": [{"type": "not", "of": everybody}]})
+            is_whole = narrowing.narrowed(connection, facts, rule, plain.AS_OF, TAIPEI, NOTHING) is facts
+            assert is_whole
 
 
 def _rows(connection: Any, table: Any) -> dict[int, dict[str, Any]]:

@@ -17,7 +17,7 @@ from segmentation.tags.hand import put_on
 from segmentation.tags.writing import COLUMNS, SCHEMA, write_differences
 from store.changes import note_changes
 from store.engine import open_engine, reading, table_of, transaction
-from store.models import Customer, CustomerTag, SalesOrder
+from store.models import Customer, CustomerTag, CustomerWord, SalesOrder
 from tests.conftest import StillClock
 from tests.factories import make_customer, make_order
 from tests.segmentation.tags.renewal import AS_OF, TAIPEI, history, on, renew, tags_on
@@ -156,6 +156,7 @@ def test_a_customer_who_is_merged_away_meanwhile_is_left_out(engine: Engine) -> 
         writes.append(session)
         if len(writes) == 2:  # all is read and judged, and this is the first transaction of writing
             session.execute(delete(table_of(SalesOrder)).where(table_of(SalesOrder).c.customer_id == gone.id))
+            session.execute(delete(table_of(CustomerWord)).where(table_of(CustomerWord).c.customer_id == gone.id))
             session.execute(delete(table_of(Customer)).where(table_of(Customer).c.id == gone.id))
 
     assert renew(engine, hold=hold).put_on == 1

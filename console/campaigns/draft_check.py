@@ -1,0 +1,119 @@
+"""The editor's last step: all that is known of a campaign before it is sent, and sending it."""
+
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint, flash, g, redirect, render_template, request, url_for
+from sqlmodel import Session
+
+from campaigns.experiments.design import experiment_of
+from campaigns.money.forecast import Forecast, forecast
+from campaigns.planning.automations import steps_in_words
+from campaigns.planning.coming import when_words
+from campaigns.planning.conditions import condition_words
+from campaigns.planning.schedule import schedule_draft
+from campaigns.planning.triggers import Language
+from campaigns.sending.ways import needs_of, ways_for
+from campaigns.settings import read_settings
+from console.access.roles import Role, needs
+from console.campaigns.draft_line import line_facts
+from console.campaigns.draft_show import show_step
+from console.campaigns.draft_store import STEPS, find_draft, locked_draft, made_campaign, note_of_draft, place_of_error
+from console.campaigns.draft_values import plan_of
+from console.campaigns.draft_when import when_of
+from console.campaigns.draft_wrong import WrongStep
+from console.frame.site import Site
+from console.words.catalog import translate
+from console.words.refusals import told
+from store.engine import reading, transaction
+from store.errors import ExpectedError
+from store.models import Campaign, CampaignDraft
+
+
+def add_pages(blueprint: Blueprint, site: Site) -> None:
+    """POST /console/campaigns/drafts/<id>/send."""
+
+    @blueprint.post("/campaigns/drafts/<int:draft_id>/send")
+    @needs(Role.MARKETER)
+    def send_draft(draft_id: int) -> Any:
+        """Schedule the version that the form shows; where a second person must approve, ask for that first."""
+        with transaction(site.engine) as session:
+            one = locked_draft(session, draft_id)
+            if (step := _not_yet(session, site, one)) is not None:
+                return redirect(url_for("console.edit_draft", draft_id=draft_id, step=step), 303)
+            campaign_id = one.campaign_id
+        flash(translate("已排程。", g.language))
+        return redirect(url_for("console.show_campaign", campaign_id=campaign_id), 303)
+
+
+def _not_yet(session: Session, site: Site, one: CampaignDraft) -> str | None:
+    """The step to go to, its reason flashed, where the draft can't be scheduled now; None: it was."""
+    now, seen = site.clock(), request.form.get("version", type=int)
+    if one.campaign_id is None or not seen == one.version == one.campaign_version:
+        flash(translate("內容在檢查之後又改過了，請再檢查一次。", g.language), "error")
+        return "check"
+    if read_settings(session).needs_approval and one.requested_by in (None, g.user.email):
+        one.requested_by = g.user.email
+        session.add(one)
+        note_of_draft(session, "ask for approval of campaign", one, now)
+        flash(translate("已送審；另一位同事核准後才會發送。", g.language))
+        return "check"
+    try:
+        at, recurs = when_of(one.values, zone=site.zone, now=now)
+    except WrongStep as wrong:
+        flash(wrong.told(g.language), "error")
+        return "when"
+    schedule_draft(session, one.campaign_id, at=at, recurs=recurs, zone=site.zone, now=now)
+    one.done_at = now
+    session.add(one)
+    note_of_draft(session, "schedule campaign", one, now)
+    return None
+
+
+def show_check(site: Site, one: CampaignDraft) -> Any:
+    """Make the campaign of the draft, as a draft of its own, and tell all that is known before sending; what is wrong
+    is told in its step."""
+    try:
+        with transaction(site.engine) as session:
+            checked = session.get_one(CampaignDraft, one.id)
+            campaign_id, version = made_campaign(session, site, checked), checked.version
+        found = forecast(site.engine, campaign_id, zone=site.zone, clock=site.clock)
+    except WrongStep as wrong:
+        told_at = {"wrong_field": wrong.field, "place": wrong.place}
+        return show_step(site, one, wrong.step, why=wrong.told(g.language), **told_at), 422
+    except ExpectedError as error:
+        step, field = place_of_error(error)
+        why = translate("還不能發送：{why}", g.language, why=told(error, g.language))
+        return show_step(site, one, step, why=why, wrong_field=field, place=0), 422
+    with reading(site.engine) as session:
+        one = find_draft(session, one.id or 0, "check")
+        facts = _facts(session, site, one, campaign_id, found, now=site.clock())
+    shown = {"draft": one, "values": one.values, "steps": STEPS, "step": "check", "version": version}
+    return render_template("console/campaigns/edit_check.html", **shown, **facts)
+
+
+def _facts(
+    session: Session, site: Site, one: CampaignDraft, campaign_id: int, found: Forecast, *, now: datetime
+) -> dict[str, Any]:
+    """What edit_check.html tells of the campaign that the draft was made into."""
+    campaign = session.get_one(Campaign, campaign_id)
+    plan = plan_of(one.name, one.values, zone=site.zone, now=now, conversion_days=site.conversion_days)
+    variants = [planned.variants for planned in plan.steps]
+    learns = experiment_of(campaign.experiment).chooses
+    language: Language = "en" if g.language == "en" else "zh"
+    at, recurs = when_of(one.values, zone=site.zone, now=now)
+    approval = read_settings(session).needs_approval
+    return {
+        "campaign": campaign,
+        "forecast": found,
+        "ways": ways_for(found.reach.messages, needs_of(variants, at_best_hour=campaign.at_best_hour, learns=learns)),
+        "trigger": when_words(campaign, language),
+        "told": steps_in_words(session, campaign_id, language),
+        "goal": condition_words(campaign.goal, language) if campaign.goal else None,
+        "experiment": experiment_of(campaign.experiment),
+        "at": at,
+        "recurs": recurs,
+        "line": line_facts(session, campaign, g.user.id),
+        "needs_approval": approval,
+        "may_approve": approval and one.requested_by is not None and one.requested_by != g.user.email,
+    }

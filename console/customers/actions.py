@@ -1,0 +1,69 @@
+"""What may be done with one customer: tags by hand, a refusal noted, their data taken away or erased."""
+
+import json
+from typing import Any
+
+from flask import Blueprint, Response, flash, g, redirect, request, url_for
+
+from console.access.roles import Role, needs
+from console.frame.site import Site
+from console.words.catalog import translate
+from console.words.refusals import told
+from segmentation.tags.hand import put_on, take_off
+from store.clock import today
+from store.engine import transaction
+from store.erasure import erase_person
+from store.errors import ExpectedError
+from store.persons import export_person, note_refusal
+
+SURE = "ERASE"  # what must be typed before somebody is erased
+
+
+def add_pages(blueprint: Blueprint, site: Site) -> None:
+    """POST /console/customers/<id>/tag, …/refusal, …/export and …/erase."""
+
+    def back(customer_id: int, said: str, kind: str = "message", **values: object) -> Any:
+        flash(translate(said, g.language, **values), kind)
+        return redirect(url_for("console.show_customer", customer_id=customer_id), 303)
+
+    @blueprint.post("/customers/<int:customer_id>/tag")
+    @needs(Role.MARKETER)
+    def tag_customer(customer_id: int) -> Any:
+        name, takes_off = request.form.get("tag", "").strip(), request.form.get("press") == "off"
+        now = site.clock()
+        try:
+            with transaction(site.engine) as session:
+                if takes_off:
+                    take_off(session, name, [customer_id], actor=g.user.email, now=now)
+                else:
+                    day = today(site.clock, site.zone)
+                    put_on(session, name, [customer_id], actor=g.user.email, now=now, today=day)
+        except ExpectedError as error:
+            return back(customer_id, "沒有做：{why}", "error", why=told(error, g.language))
+        return back(customer_id, "標籤已取下。" if takes_off else "標籤已貼上。")
+
+    @blueprint.post("/customers/<int:customer_id>/refusal")
+    @needs(Role.MARKETER)
+    def refuse_for_customer(customer_id: int) -> Any:
+        refuses = request.form.get("press") != "resume"
+        with transaction(site.engine) as session:
+            note_refusal(session, customer_id, refuses, actor=g.user.email, now=site.clock())
+        return back(customer_id, "已記下：不再發送行銷訊息。" if refuses else "已記下：恢復行銷訊息。")
+
+    @blueprint.post("/customers/<int:customer_id>/export")
+    @needs(Role.MARKETER)
+    def export_customer(customer_id: int) -> Any:
+        with transaction(site.engine) as session:
+            found = export_person(session, customer_id, actor=g.user.email, now=site.clock())
+        response = Response(json.dumps(found, ensure_ascii=False, indent=1, default=str), mimetype="application/json")
+        response.headers["Content-Disposition"] = f'attachment; filename="customer-{customer_id}.json"'
+        return response
+
+    @blueprint.post("/customers/<int:customer_id>/erase")
+    @needs(Role.OWNER)
+    def erase_customer(customer_id: int) -> Any:
+        if request.form.get("sure") != SURE:
+            return back(customer_id, "沒有刪除：請照樣輸入 {word}。", "error", word=SURE)
+        with transaction(site.engine) as session:
+            erase_person(session, customer_id, actor=g.user.email, now=site.clock())
+        return back(customer_id, "個人資料已刪除。")

@@ -1,0 +1,111 @@
+"""One customer: segments, tags with why, predictions, and the line of all that happened."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, g, render_template, request
+from sqlalchemy import select
+from sqlmodel import Session
+
+from console.access.roles import Role
+from console.customers.timeline import KINDS, Moment, Place, moments, moves_of, words_in
+from console.frame.site import Site
+from console.segments.segment_words import TITLES, segment_named
+from console.tags.evidence import Told as Fact
+from console.tags.evidence import told
+from console.tags.tag_words import Wording
+from segmentation.predict.ltv import ltv_of
+from store.engine import reading, table_of, transaction
+from store.errors import NotFound
+from store.models import AuditEntry, Customer, CustomerPrediction, CustomerSegment, CustomerTag, LineAccount, Tag
+
+WORDS_ARE_FOR = Role.MARKETER  # owners may too
+PAGE_ROWS = 50
+_HELD = tuple(
+    table_of(CustomerTag).c[name]
+    for name in ("since", "until", "strength", "source", "evidence", "off_evidence", "falls_off_on")
+)
+account = table_of(LineAccount)
+
+
+def add_pages(blueprint: Blueprint, site: Site) -> None:
+    """GET /console/customers/<id>."""
+
+    @blueprint.get("/customers/<int:customer_id>")
+    def show_customer(customer_id: int) -> str:
+        kind, after = request.args.get("kind"), Place.read(request.args.get("before"))
+        kind = kind if kind in KINDS else None
+        # What somebody wrote is shown to those who write to them, when they ask for it, and that they did is noted.
+        shows_words = "words" in request.args and g.user.role.may(WORDS_ARE_FOR)
+        with transaction(site.engine) if shows_words else reading(site.engine) as session:
+            one = session.get(Customer, customer_id) if customer_id < 2**63 else None
+            if one is None:
+                raise NotFound(f"there is no customer {customer_id}")
+            if shows_words:
+                detail = {"customer_id": customer_id}
+                session.add(AuditEntry(at=site.clock(), actor=g.user.email, action="read chat", detail=detail))
+            line = moments(session, customer_id, kind=kind, after=after, limit=PAGE_ROWS + 1)
+            return render_template(
+                "console/customers/one.html",
+                customer=one,
+                accounts=session.scalars(select(LineAccount).where(account.c.customer_id == customer_id)).all(),
+                tags=_tags(session, customer_id),
+                segments=session.get(CustomerSegment, customer_id),
+                titles=TITLES,
+                prediction=session.get(CustomerPrediction, customer_id),
+                value=ltv_of(session, customer_id),
+                names=segment_named,
+                line=[Told(moment, *_more(session, moment)) for moment in line[:PAGE_ROWS]],
+                more=line[PAGE_ROWS - 1].place if len(line) > PAGE_ROWS else None,
+                before=after,
+                kinds=KINDS,
+                kind=kind,
+                words_in=words_in,
+                may_read_words=g.user.role.may(WORDS_ARE_FOR),
+                shows_words=shows_words,
+            )
+
+
+@dataclass(frozen=True)
+class Told:
+    """A moment with what its row says only in other words: the moves of segments, why a tag went on or came off."""
+
+    moment: Moment
+    moves: list[tuple[str, str | None, str | None]]
+    why: list[Fact]
+
+
+def _more(session: Session, moment: Moment) -> tuple[list[tuple[str, str | None, str | None]], list[Fact]]:
+    if moment.kind == "segment":
+        return moves_of(moment.row), []
+    if moment.kind != "tag":
+        return [], []
+    evidence = moment.row.evidence if moment.what == "on" else moment.row.off_evidence
+    one = session.get_one(Tag, moment.row.tag_id)
+    return [], told(moment.row.source, evidence, Wording(session, g.language).conditions(one), g.language)
+
+
+@dataclass(frozen=True)
+class HeldTag:
+    """A tag that somebody has or had: why it was put on and, of a former one, why it came off."""
+
+    row: Any
+    why: list[Fact]
+    why_off: list[Fact]
+
+
+def _tags(session: Session, customer_id: int) -> list[HeldTag]:
+    """Those that are on by name, then those that came off, the newest first."""
+    tag, held = table_of(Tag), table_of(CustomerTag)
+    found = select(Tag, *_HELD).join(held, held.c.tag_id == tag.c.id)
+    mine = found.where(held.c.customer_id == customer_id)
+    on = session.execute(mine.where(held.c.until.is_(None)).order_by(tag.c.name)).all()
+    off = session.execute(mine.where(held.c.until.is_not(None)).order_by(held.c.until.desc()).limit(PAGE_ROWS)).all()
+    wording = Wording(session, g.language)
+
+    def made(row: Any) -> HeldTag:
+        conditions = wording.conditions(row.Tag)
+        why_off = told(row.source, row.off_evidence, conditions, g.language) if row.off_evidence else []
+        return HeldTag(row, told(row.source, row.evidence, conditions, g.language), why_off)
+
+    return [made(row) for row in (*on, *off)]

@@ -1,0 +1,1 @@
+"""名詞: what the words of the console mean."""

@@ -1,0 +1,159 @@
+"""成果: campaigns compared side by side, and what one campaign (or one run of it) brought, in detail."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Blueprint, g, render_template, request
+from sqlalchemy import select
+from sqlmodel import Session
+
+from campaigns.experiments.arms import newest_comparison
+from campaigns.results.audiences import WHO
+from campaigns.results.cost import costs_of, sum_of
+from campaigns.results.exploration import explored
+from campaigns.results.hours import taps_by_hour
+from campaigns.results.movement import Movement, movement_after
+from campaigns.results.newest import newest_runs
+from campaigns.results.runs import STATES, RunResults, results_by_run, runs_of, together
+from console.campaigns.one import find_campaign
+from console.frame.site import Site
+from console.results import charts
+from console.segments.segment_words import TITLES, name_of, segment_words
+from console.words.catalog import translate
+from segmentation.models import segments_of
+from store.engine import reading, table_of
+from store.errors import NotFound
+from store.models import Campaign, CampaignRun
+
+COMPARED_AT_MOST = 6
+LISTED = 50
+MOST_RUNS = 500  # of all campaigns on a page together
+MOVES_SHOWN = 12
+MOVEMENT_MODELS = ("nesl", "rf11", "rfm8")
+
+campaign, run = table_of(Campaign), table_of(CampaignRun)
+
+
+def add_pages(blueprint: Blueprint, site: Site) -> None:
+    """GET /console/results, /console/campaigns/<id>/results and its part on movement."""
+
+    @blueprint.get("/results")
+    def list_results() -> str:
+        before = request.args.get("before", type=int)
+        asked = [key for key in dict.fromkeys(request.args.getlist("id", type=int)) if 0 < key < 2**63]
+        chosen = asked[:COMPARED_AT_MOST]
+        with reading(site.engine) as session:
+            listed, more = _with_runs(session, before)
+            found, each = _wholes(session, [*(one.id or 0 for one in listed), *chosen])
+            compared = [(one, found[one.id or 0]) for one in _chosen(session, chosen)]
+            return render_template(
+                "console/results/all.html",
+                rows=[(one, found[one.id or 0]) for one in listed],
+                compared=compared,
+                lift_chart=charts.lifts([(one.name, whole.lift) for one, whole in compared if whole.lift], _t),
+                chosen=chosen,
+                at_most=COMPARED_AT_MOST,
+                each=each,
+                before=before,
+                more=more,
+            )
+
+    @blueprint.get("/campaigns/<int:campaign_id>/results")
+    def show_results(campaign_id: int) -> str:
+        with reading(site.engine) as session:
+            one = find_campaign(session, campaign_id)
+            runs = runs_of(session, campaign_id)
+            asked = _asked(runs)
+            found = results_by_run(session, [r.id or 0 for r in asked])
+            results = together(list(found.values()))
+            taps = taps_by_hour(session, [r.id or 0 for r in asked])
+            names = {v["variant_id"]: v["name"] for r in asked for v in r.variants}
+            return render_template(
+                "console/results/one.html",
+                campaign=one,
+                runs=runs,
+                run=asked[0] if len(asked) == 1 and len(runs) > 1 else None,
+                results=results,
+                states=STATES,
+                cost=sum_of(costs_of(session, asked, site.zone, found).values()),
+                funnel=charts.funnel(results, _t),
+                by_hour=charts.by_hour(taps, _t),
+                hours_shown=charts.HOURS_SHOWN,
+                late_taps=charts.late_taps(taps),
+                lift_charts={
+                    name: charts.lifts(rows, _t)
+                    for name, rows in charts.named_lifts(results, names, segment_words, _t).items()
+                },
+                variant_rows=[(key, names.get(key, "–"), part) for key, part in results.variants.items() if key],
+                segment_rows=[(key, segment_words(key), part) for key, part in results.segments.items()],
+                explored=explored(session, campaign_id),
+                arms=newest_comparison(session, runs),
+                who=WHO,
+                movement_models=[(model, TITLES[model]) for model in MOVEMENT_MODELS],
+            )
+
+    @blueprint.get("/campaigns/<int:campaign_id>/results/movement")
+    def show_moves(campaign_id: int) -> str:  # a part of its own: it reads the changes of everybody since the run
+        model = request.args.get("model", MOVEMENT_MODELS[0])
+        with reading(site.engine) as session:
+            find_campaign(session, campaign_id)
+            asked = _asked(runs_of(session, campaign_id))
+            if not asked:
+                raise NotFound(f"campaign {campaign_id} has had no run yet")
+            found = movement_after(session, asked[0].id or 0, model, until=site.clock())
+            return render_template(
+                "console/results/_movement.html",
+                moves=_named(found),
+                run=asked[0],
+                sent=found.sent,
+                held=found.held_out,
+            )
+
+
+def _t(text: str, **values: object) -> str:
+    return translate(text, g.language, **values)
+
+
+def _with_runs(session: Session, before: int | None) -> tuple[list[Campaign], int | None]:
+    """A page of the campaigns that were sent, the newest first, and the id to go on from."""
+    had_run = select(run.c.id).where(run.c.campaign_id == campaign.c.id).exists()
+    found = select(Campaign).where(had_run).order_by(campaign.c.id.desc()).limit(LISTED + 1)
+    rows = list(session.scalars(found.where(campaign.c.id < before) if before else found))
+    return rows[:LISTED], rows[LISTED - 1].id if len(rows) > LISTED else None
+
+
+def _chosen(session: Session, ids: list[int]) -> list[Campaign]:
+    return [one for one in (session.get(Campaign, key) for key in ids) if one is not None]
+
+
+def _wholes(session: Session, campaign_ids: Sequence[int]) -> tuple[dict[int, RunResults], int | None]:
+    """Campaign id -> the results of its runs, in a few queries for all of them; and how many of each were added up at
+    most (None: all)."""
+    of_campaign, each = newest_runs(session, campaign_ids, MOST_RUNS)
+    found = results_by_run(session, [run_id for ids in of_campaign.values() for run_id in ids])
+    return {key: together([found[run_id] for run_id in ids]) for key, ids in of_campaign.items()}, each
+
+
+def _asked(runs: list[CampaignRun]) -> list[CampaignRun]:
+    """The run that the address names, else all."""
+    wanted = request.args.get("run", type=int)
+    if wanted is None:
+        return runs
+    found = [one for one in runs if one.id == wanted]
+    if not found:
+        raise NotFound(f"the campaign has no run {wanted}")
+    return found
+
+
+def _named(found: Movement) -> list[dict[str, Any]]:
+    names = {segment.name: name_of(segment, g.language) for segment in segments_of(found.model)}
+    return [
+        {
+            "before": names.get(move.before or "", "–"),
+            "after": names.get(move.after or "", "–"),
+            "sent": move.sent,
+            "held_out": move.held_out,
+            "lift": move.lift,
+        }
+        for move in found.moves[:MOVES_SHOWN]
+    ]

@@ -1,0 +1,193 @@
+"""規則: saved rules in words; one being written, as rows or as JSON, told in words, counted, and asked of a person."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from flask import Blueprint, flash, g, redirect, render_template, request, url_for
+from sqlalchemy import select
+from sqlmodel import Session
+
+from campaigns.audience.preview import preview
+from campaigns.audience.target import Audience
+from console.access.roles import Role, needs
+from console.frame.routes import add_routes, get, post
+from console.frame.site import Site, site
+from console.rules.choices import rule_choices
+from console.rules.form import Row, as_rows, new_row, place_of, read_form, rule_of
+from console.tags.rule_words import known
+from console.words.catalog import translate
+from console.words.refusals import told
+from segmentation.engine import open_duckdb
+from segmentation.facts import SCHEMAS
+from segmentation.reading import read_facts
+from segmentation.rules.explain import Explained, why
+from segmentation.rules.reading import Names, RuleError, read_rule
+from segmentation.rules.references import References, expanded
+from segmentation.rules.saved import delete_rule, list_rules, load_rules, rule_named, save_rule
+from segmentation.rules.types import AllOf, AnyOf, NotOf, Rule, to_builtins
+from segmentation.rules.wording import found_words, sentence
+from store.clock import today
+from store.engine import reading, table_of, transaction
+from store.errors import BadInput, ExpectedError
+from store.models import AuditEntry, Channel, Customer, Tag
+
+NEW = Row("all", rows=(new_row("segment"),))
+
+
+def show_rules() -> Any:
+    with reading(site.engine) as session:
+        found = [(one, sentence(one.rule, known(g.language))) for one in list_rules(session)]
+    return render_template("console/rules/list.html", rows=found)
+
+
+def form(name: str, group: Row, text: str | None, status: int = 200, **more: Any) -> Any:
+    with reading(site.engine) as session:
+        choices = rule_choices(session, g.language)
+    page = "console/rules/edit.html"
+    return render_template(page, name=name, group=group, text=text, choices=choices, **more), status
+
+
+@needs(Role.MARKETER)
+def edit_rule() -> Any:
+    name = request.args.get("name", "")
+    if not name:
+        return form("", NEW, None)
+    with reading(site.engine) as session:
+        plain = to_builtins(rule_named(session, name).rule)
+    found = as_rows(plain)
+    text = json.dumps(plain, ensure_ascii=False, indent=2)
+    return form(name, found, None) if found and "json" not in request.args else form(name, NEW, text)
+
+
+@needs(Role.MARKETER)
+def save_rule_form() -> Any:
+    """Renew the form as its button asks, or save the rule."""
+    name, group, text = _given()
+    press = request.form.get("press", "save")
+    if press == "json":
+        return form(name, NEW, json.dumps(rule_of(group), ensure_ascii=False, indent=2))
+    if press == "rows":
+        return form(name, *_back_to_rows(text))
+    if press != "save":
+        return form(name, group, text)
+    given = text if text is not None else json.dumps(rule_of(group))
+    try:
+        with transaction(site.engine) as session:
+            save_rule(session, name, given, site.clock())
+            detail = {"rule": name}
+            session.add(AuditEntry(at=site.clock(), actor=g.user.email, action="save rule", detail=detail))
+    except ExpectedError as error:
+        wrong = place_of(group, error.path) if isinstance(error, RuleError) else ""
+        why = translate("沒有做：{why}", g.language, why=told(error, g.language))
+        return form(name, group, text, 422, why=why, wrong=wrong)
+    flash(translate("規則「{name}」已儲存。", g.language, name=name))
+    return redirect(url_for("console.list_rules"), 303)
+
+
+@needs(Role.MARKETER)
+def delete_rule_form() -> Any:
+    name = request.form.get("name", "")
+    try:
+        with transaction(site.engine) as session:
+            delete_rule(session, name)
+            detail = {"rule": name}
+            session.add(AuditEntry(at=site.clock(), actor=g.user.email, action="delete rule", detail=detail))
+    except ExpectedError as error:
+        flash(translate("沒有做：{why}", g.language, why=told(error, g.language)), "error")
+    else:
+        flash(translate("規則「{name}」已刪除。", g.language, name=name))
+    return redirect(url_for("console.list_rules"), 303)
+
+
+@needs(Role.MARKETER)
+def say_rule() -> Any:
+    """The rule in words, how many it means and ten of them; and why a named person is in or not."""
+    _, group, text = _given()
+    given = text if text is not None else json.dumps(rule_of(group))
+    try:
+        with reading(site.engine) as session:
+            rule = _checked(session, given)
+        found = preview(
+            site.engine,
+            Audience((f"rule:{json.dumps(to_builtins(rule))}",)),
+            snapshot_folder=site.snapshot_folder,
+            channel_id=_any_channel(site),
+            zone=site.zone,
+            clock=site.clock,
+        )
+        asked = request.form.get("who", "").strip()
+        in_words = _why(site, rule, asked) if asked else None
+    except ExpectedError as error:
+        path = error.path if isinstance(error, RuleError) else ""
+        return render_template("console/rules/_said.html", why=told(error, g.language), path=path)
+    words = sentence(rule, known(g.language))
+    return render_template("console/rules/_said.html", words=words, found=found, told=in_words, asked=asked)
+
+
+def _given() -> tuple[str, Row, str | None]:
+    """(name, rows, JSON text or None) of the form."""
+    text = request.form.get("json")
+    return request.form.get("name", "").strip(), NEW if text is not None else read_form(request.form), text
+
+
+def _back_to_rows(text: str | None) -> tuple[Row, str | None]:
+    """The rows that say what the JSON says, or the JSON again where they can't."""
+    try:
+        found = as_rows(to_builtins(read_rule(text or "")))
+    except RuleError as error:
+        flash(translate("還不能使用：{why}", g.language, why=told(error, g.language)), "error")
+        return NEW, text
+    if found is None:
+        flash(translate("這條規則只能用 JSON 寫。", g.language), "error")
+        return NEW, text
+    return found, None
+
+
+def _checked(session: Session, text: str) -> Rule:
+    rules = load_rules(session)
+    rule = read_rule(text, Names(rules=rules, tags=set(session.scalars(select(table_of(Tag).c.name)))))
+    expanded(rule, References(rules))
+    return rule
+
+
+def _any_channel(site: Site) -> int:
+    with reading(site.engine) as session:
+        return session.scalar(select(table_of(Channel).c.id).limit(1)) or 0
+
+
+def _why(site: Site, rule: Rule, member_id: str) -> list[tuple[int, bool, str, str]]:
+    """(depth, whether it holds, what is asked, what was found) of every part of the rule, for one person."""
+    customer = table_of(Customer)
+    with reading(site.engine) as session:
+        customer_id = session.scalar(select(customer.c.id).where(customer.c.member_id == member_id))
+        rules = References(load_rules(session))
+    if customer_id is None:
+        raise BadInput(translate("找不到會員「{who}」。", g.language, who=member_id))
+    day = today(site.clock, site.zone) + timedelta(days=1)
+    needed = [name for name in SCHEMAS if name != "words"]
+    with open_duckdb(site.zone) as connection:
+        facts = read_facts(connection, site.engine, *needed, customer_ids=[customer_id])
+        return _lines(why(connection, facts, rule, customer_id, day, site.zone, rules), 0)
+
+
+def _lines(found: Explained, depth: int) -> list[tuple[int, bool, str, str]]:
+    names: dict[type, str] = {AllOf: "全部符合", AnyOf: "任一符合", NotOf: "不符合"}
+    is_group = type(found.asked) in names
+    asked = translate(names[type(found.asked)], g.language) if is_group else sentence(found.asked, known(g.language))
+    value = "" if is_group or found.parts else found_words(found.asked, found.found, known(g.language))
+    return [(depth, found.holds, asked, value), *(line for part in found.parts for line in _lines(part, depth + 1))]
+
+
+ROUTES = (
+    get("/rules", show_rules, endpoint="list_rules"),
+    get("/rules/edit", edit_rule),
+    post("/rules/edit", save_rule_form),
+    post("/rules/delete", delete_rule_form),
+    post("/rules/said", say_rule),
+)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
+    """GET /console/rules and /console/rules/edit; POST to renew the form, save, delete, and ask why."""
+    add_routes(blueprint, ROUTES)

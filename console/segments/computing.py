@@ -1,0 +1,73 @@
+"""現在計算: everybody's segments and tags computed when somebody asks, by the worker, with how far it has come."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask import Blueprint, flash, g, redirect, render_template, url_for
+from sqlmodel import Session
+
+from console.access.roles import Role, needs
+from console.frame.menu import from_start
+from console.frame.site import Site
+from console.words.catalog import translate
+from segmentation.history import latest_run, running_run
+from store.asked import SEGMENTS, ask_for, request_for
+from store.engine import reading, transaction
+
+WORKER_ANSWERS_WITHIN = timedelta(seconds=30)  # it looks every two; longer, and it isn't there
+FULL = 0.95  # of the bar, until it is over: the time of the last computation is only a guess
+
+
+@dataclass(frozen=True)
+class Computing:
+    """What is under way. `asked_at` None: nobody waits for it. `part` (0..1) goes by the time the last one took; None:
+    not begun, or there was none. `problem`: why the last asking came to nothing."""
+
+    asked_at: datetime | None
+    asked_by: str | None
+    running_since: datetime | None
+    part: float | None
+    is_worker_silent: bool
+    problem: str | None
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.asked_at is not None or self.running_since is not None
+
+
+def computing(session: Session, now: datetime) -> Computing:
+    """How the computation stands at `now`. Reads only."""
+    asked, running, last = request_for(session, SEGMENTS), running_run(session, now), latest_run(session)
+    waits = asked if asked is not None and asked.done_at is None else None
+    part = None
+    if running is not None and last is not None and last.finished_at is not None:
+        usual = (last.finished_at - last.started_at).total_seconds()
+        part = min(FULL, (now - running.started_at).total_seconds() / usual) if usual > 0 else None
+    return Computing(
+        asked_at=waits.asked_at if waits else None,
+        asked_by=waits.asked_by if waits else None,
+        running_since=running.started_at if running else None,
+        part=part,
+        is_worker_silent=waits is not None and running is None and now - waits.asked_at > WORKER_ANSWERS_WITHIN,
+        problem=asked.problem if asked is not None and asked.done_at is not None else None,
+    )
+
+
+def add_pages(blueprint: Blueprint, site: Site) -> None:
+    """POST /console/segments/compute and GET /console/segments/computing, a part of pages."""
+
+    @blueprint.post("/segments/compute")
+    @needs(Role.MARKETER)
+    def compute_now() -> Any:
+        with transaction(site.engine) as session:
+            is_new = ask_for(session, SEGMENTS, actor=g.user.email, now=site.clock())
+        flash(translate("已交給背景程序計算。" if is_new else "已經在等著計算了。", g.language))
+        return redirect(url_for("console.show_start" if from_start() else "console.show_segments"), 303)
+
+    @blueprint.get("/segments/computing")
+    def show_computing() -> Any:
+        with reading(site.engine) as session:
+            found = computing(session, site.clock())
+        page = render_template("console/segments/_computing.html", computing=found)
+        return page, 200, {} if found.is_under_way else {"HX-Refresh": "true"}

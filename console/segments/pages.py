@@ -1,0 +1,154 @@
+"""分群: every model with its settings and sizes, when it was computed and whether that is stuck; and one model with who
+moved between two days."""
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from flask import Blueprint, g, render_template, request
+from sqlmodel import Session
+
+from console.frame.charts import Chart, lines, sankey
+from console.frame.site import Site
+from console.frame.spark import spark
+from console.segments.computing import computing
+from console.segments.movement import Movement, moved
+from console.segments.nesl_flow import nesl_flow
+from console.segments.segment_words import TITLES, name_of, segment_named
+from console.segments.size_table import segment_size, table_rows
+from console.segments.sizes import Size, Sizes, read_sizes
+from console.words.catalog import translate
+from segmentation.history import SegmentSize, last_computed
+from segmentation.models import GROUPS, MODELS, RF11_CELLS, Segment, segments_of
+from segmentation.results import CELLS
+from segmentation.tags.definitions import GROUP_TAGS
+from store.engine import reading
+
+SCORES = (5, 4, 3, 2, 1)
+LOYALTY_PERCENTS = (25, 50, 75, 90)
+
+
+def add_pages(blueprint: Blueprint, site: Site) -> None:
+    """GET /console/segments and /console/segments/<model>."""
+
+    @blueprint.get("/segments")
+    def show_segments() -> str:
+        with reading(site.engine) as session:
+            computed = last_computed(session, site.clock())
+            run = computed.run
+            sizes = {model: read_sizes(session, model) for model in TITLES} if run else {}
+            tags = read_sizes(session, "tag") if run else Sizes([], {})
+            return render_template(
+                "console/segments/all.html",
+                computed=computed,
+                computing=computing(session, site.clock()),
+                run=run,
+                models=[(model, TITLES[model], table_rows(model, found)) for model, found in sizes.items()],
+                groups=_groups(tags),
+                loyalty=_loyalty(run.settings) if run else None,
+                grid=_grid(read_sizes(session, CELLS).newest) if run else [],
+                scores=SCORES[::-1],
+            )
+
+    @blueprint.get("/segments/<model>")
+    def show_model(model: str) -> str:
+        segments = segments_of(model)
+        with reading(site.engine) as session:
+            sizes = read_sizes(session, model)
+            computed = last_computed(session, site.clock())
+            found = _movement(session, model, sizes)
+            return render_template(
+                "console/segments/model.html",
+                model=model,
+                title=TITLES[model],
+                segments=segments,
+                run=computed.run,
+                rows=table_rows(model, sizes),
+                sizes=sizes,
+                moves=found,
+                flow=_flow(model, found),
+                drawing=nesl_flow(model, sizes.newest, found),
+                names=segment_named,
+                history=_history(model, sizes),
+            )
+
+
+def _groups(tags: Sizes) -> list[tuple[SegmentSize, Any]]:
+    """The five groups as their tags were last counted; empty before that."""
+    if not any(name in tags.newest for name, _ in GROUP_TAGS.values()):
+        return []
+    rows = []
+    for segment in GROUPS:
+        name, _line = GROUP_TAGS[segment.name]
+        rows.append((segment_size(segment, tags.newest, name), spark(tags.over_time(name))))
+    return rows
+
+
+def _loyalty(settings: Mapping[str, Any]) -> list[tuple[int, float]] | None:
+    """(percentile, loyalty there) of those with a loyalty; None when there are none."""
+    points = (settings.get("population") or {}).get("loyalty_points")
+    months = (settings.get("chosen") or {}).get("loyalty_months")
+    if not points or not months:
+        return None
+    return [(percent, points[percent * len(points) // 100 - 1] / months) for percent in LOYALTY_PERCENTS]
+
+
+def _movement(session: Session, model: str, sizes: Sizes) -> Movement | None:
+    """Between the days that the form asks for, else the two newest; None with fewer than two days."""
+    if len(sizes.days) < 2:
+        return None
+    asked = [_day(request.args.get(name)) for name in ("from", "to")]
+    first = asked[0] if asked[0] in sizes.days[:-1] else sizes.days[-2]
+    assert first is not None
+    last = asked[1] if asked[1] in sizes.days and asked[1] > first else sizes.days[-1]
+    assert last is not None
+    return moved(session, model, first, last, sizes.on[first])
+
+
+def _flow(model: str, moves: Movement | None) -> Chart:
+    """Who moved, without those who stayed: they would hide everybody else."""
+    if moves is None or moves.counts is None:
+        return sankey([], source="", target="", people="")
+    names = {segment.name: name_of(segment, g.language) for segment in segments_of(model)}
+    none = translate("沒有分群", g.language)
+    flows = [
+        (names.get(before or "", none), names.get(after or "", none), count)
+        for (before, after), count in moves.counts.items()
+        if before != after and count
+    ]
+    words = [translate(text, g.language) for text in ("從", "到", "人數")]
+    return sankey(sorted(flows, key=lambda flow: -flow[2]), source=words[0], target=words[1], people=words[2])
+
+
+def _history(model: str, sizes: Sizes) -> Chart:
+    """The people of each segment, day by day."""
+    parts: dict[str, list[float | None]] = {
+        name_of(segment, g.language): [
+            sizes.on[day][segment.name].customers if segment.name in sizes.on[day] else 0 for day in sizes.days
+        ]
+        for segment in segments_of(model)
+    }
+    days = [str(day) for day in sizes.days]
+    return lines(days, parts, step_name=translate("資料截至", g.language), is_stacked=True)
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text or "")
+    except ValueError:
+        return None
+
+
+def _grid(cells: Mapping[str, Size]) -> list[tuple[int, list[tuple[Segment, Size]]]]:
+    """For each R score, best first: the five cells of F 1 to 5 as (segment, size). Empty when they were never
+    counted."""
+    if not cells:
+        return []
+    by_name = {segment.name: segment for segment in MODELS["rf11"]}
+    of = {(r, f): by_name[name] for name, (rs, fs) in RF11_CELLS.items() for r in rs for f in fs}
+
+    def size(r: int, f: int) -> Size:
+        return cells.get(f"r{r}f{f}", Size(0, Decimal(0)))
+
+    return [(r, [(of[r, f], size(r, f)) for f in SCORES[::-1]]) for r in SCORES]

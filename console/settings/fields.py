@@ -1,0 +1,153 @@
+"""The brand's settings as fields of forms, made from the models that check them."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from sqlmodel import Session
+
+from campaigns import settings as campaigns
+from campaigns.money import line_plan
+from keywords.copy import settings as copywriting
+from keywords.sharing import schedule
+from segmentation import settings as segments
+from store import choices
+from store.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Group:
+    """Settings that are kept together: their title, what holds, what was chosen, and how a change is made."""
+
+    title: str
+    model: type[BaseModel]
+    read: Callable[[Session, Mapping[str, Any]], BaseModel]
+    chosen: Callable[[Session], Mapping[str, Any]]
+    change: Callable[..., Any]
+    apart: frozenset[str] = frozenset()  # settings that only the operator changes, on the command line
+
+
+def _change_segments(
+    session: Session, changes: Mapping[str, Any], *, defaults: Mapping[str, Any], actor: str, now: datetime
+) -> Any:
+    return segments.change_settings(session, changes, defaults=defaults, actor=actor, now=now)
+
+
+def _without_defaults(change: Callable[..., Any]) -> Callable[..., Any]:
+    def changed(session: Session, changes: Mapping[str, Any], *, defaults: Any, actor: str, now: datetime) -> Any:
+        return change(session, changes, actor=actor, now=now)
+
+    return changed
+
+
+GROUPS = {
+    "campaigns": Group(
+        "發送",
+        campaigns.CampaignSettings,
+        lambda session, _: campaigns.read_settings(session),
+        campaigns.chosen,
+        _without_defaults(campaigns.change_settings),
+    ),
+    "segments": Group("分群", segments.SegmentSettings, segments.read_settings, segments.chosen, _change_segments),
+    "plan": Group(
+        "LINE 方案與費用",
+        line_plan.LinePlan,
+        lambda session, _: line_plan.read_plan(session),
+        line_plan.chosen,
+        _without_defaults(line_plan.change_plan),
+    ),
+    "copy": Group(
+        "文案",
+        copywriting.CopySettings,
+        lambda session, _: copywriting.read_settings(session),
+        lambda session: choices.chosen(session, copywriting.NAME),
+        _without_defaults(copywriting.change_settings),
+    ),
+    "report": Group(
+        "關鍵字報告",
+        schedule.ReportSettings,
+        lambda session, _: schedule.read_settings(session),
+        lambda session: choices.chosen(session, schedule.NAME),
+        _without_defaults(schedule.change_settings),
+        frozenset({"folder"}),  # a place on the server's disk
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One setting as a form shows it: `kind` is switch, choice, list, json or words; `value` its text now; `options` of
+    a choice."""
+
+    name: str
+    kind: str
+    value: str
+    is_chosen: bool
+    options: tuple[str, ...] = ()
+
+
+def fields_of(group: Group, holds: BaseModel, chosen: Mapping[str, Any]) -> list[Field]:
+    """Every setting of the group, in the order of its model."""
+    plain = holds.model_dump(mode="json")
+    return [
+        Field(name, _kind(group, name), _text(plain[name]), name in chosen, _options(group, name))
+        for name in group.model.model_fields
+        if name not in group.apart
+    ]
+
+
+def _options(group: Group, name: str) -> tuple[str, ...]:
+    annotation = group.model.model_fields[name].annotation
+    return tuple(map(str, get_args(annotation))) if get_origin(annotation) is Literal else ()
+
+
+def _kind(group: Group, name: str) -> str:
+    annotation = str(group.model.model_fields[name].annotation)
+    if annotation == "<class 'bool'>":
+        return "switch"
+    if _options(group, name):
+        return "choice"
+    if "dict" in annotation or "PlanOffer" in annotation:
+        return "json"
+    if "tuple" in annotation or "Words" in annotation:
+        return "list"
+    return "words"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return "\n".join(str(one) for one in value)
+    return json.dumps(value, ensure_ascii=False, indent=1) if isinstance(value, dict) else str(value)
+
+
+def changes_of(group: Group, shown: list[Field], form: Mapping[str, str]) -> dict[str, Any]:
+    """What the form changed, by name; None: back to the default. Raises BadInput for JSON that can't be read."""
+    changes: dict[str, Any] = {}
+    for field in shown:
+        if field.kind == "switch":
+            given: Any = field.name in form
+            if str(given) != field.value:
+                changes[field.name] = given
+            continue
+        text = form.get(field.name, field.value).replace("\r\n", "\n").strip()
+        if text != field.value.strip():
+            changes[field.name] = _value(field, text)
+    return changes
+
+
+def _value(field: Field, text: str) -> Any:
+    if not text:
+        return None
+    if field.kind == "list":
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    if field.kind == "json":
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise BadInput(f"{field.name}: {error}") from error
+    return text

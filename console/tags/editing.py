@@ -1,0 +1,174 @@
+"""A tag made, changed, archived and brought back by people; each is audited. Tags of groups and preferences are the
+product's: they can only be archived."""
+
+from typing import Any
+
+from flask import Blueprint, flash, g, redirect, render_template, request, url_for
+from sqlmodel import Session
+
+from campaigns.planning.tag_names import rename_tag
+from console.access.roles import Role, needs
+from console.frame.routes import add_routes, get, post
+from console.frame.site import Site, site
+from console.rules.choices import rule_choices
+from console.rules.form import place_of
+from console.tags.form import (
+    FORETELLS,
+    KINDS,
+    LINES,
+    WRITTEN,
+    TagForm,
+    definition_of,
+    form_of_tag,
+    read_tag_form,
+)
+from console.words.catalog import translate
+from console.words.refusals import told
+from segmentation.rules.reading import RuleError
+from segmentation.tags.catalogue import BY_BRAND, change_tag, create_tag, set_active
+from segmentation.tags.measures import MEASURES
+from store.engine import reading, transaction
+from store.errors import BadInput, ExpectedError, NotFound
+from store.models import AuditEntry, Tag
+
+NO_TAG: dict[str, Any] = {}
+
+
+def shown(given: TagForm, tag_id: int | None, status: int = 200, **more: Any) -> Any:
+    with reading(site.engine) as session:
+        choices = rule_choices(session, g.language)
+    return render_template(
+        "console/tags/edit.html",
+        form=given,
+        tag_id=tag_id,
+        sources=BY_BRAND,
+        kinds=KINDS,
+        lines=LINES,
+        foretells=FORETELLS,
+        written=WRITTEN,
+        measures={one: measure.chinese for one, measure in MEASURES.items()},
+        choices=choices,
+        **more,
+    ), status
+
+
+def refused(given: TagForm, tag_id: int | None, error: Exception) -> Any:
+    wrong = place_of(given.rows, error.path) if isinstance(error, RuleError) else ""
+    why = translate("沒有做：{why}", g.language, why=told(error, g.language))
+    return shown(given, tag_id, 422, why=why, wrong=wrong)
+
+
+def note(session: Session, action: str, one: Tag) -> None:
+    session.add(AuditEntry(at=site.clock(), actor=g.user.email, action=action, detail={"tag_id": one.id}))
+
+
+@needs(Role.MARKETER)
+def new_tag() -> Any:
+    source = request.args.get("source", BY_BRAND[0])
+    return shown(TagForm(source if source in BY_BRAND else BY_BRAND[0]), None)
+
+
+@needs(Role.MARKETER)
+def make_tag() -> Any:
+    source = request.form.get("source", "")
+    if source not in BY_BRAND:
+        raise BadInput(f"{source!r} is not a source of tags that people make")
+    given = read_tag_form(request.form, source, request.form.get("name", "").strip())
+    if request.form.get("press", "save") != "save":
+        return shown(given, None)
+    try:
+        definition = definition_of(given, NO_TAG)
+        with transaction(site.engine) as session:
+            made = create_tag(
+                session, given.name, source=source, definition=definition, kind=_kind(given), now=site.clock()
+            )
+            note(session, "create tag", made)
+            tag_id = made.id
+    except (ExpectedError, ValueError) as error:
+        return refused(given, None, error)
+    flash(translate(_MADE[source], g.language, name=given.name))
+    return redirect(url_for("console.show_tag", tag_id=tag_id), 303)
+
+
+@needs(Role.MARKETER)
+def edit_tag(tag_id: int) -> Any:
+    with reading(site.engine) as session:
+        one = _editable(session, tag_id)
+        given = form_of_tag(one.name, one.source, one.kind, one.definition)
+    return shown(given, tag_id)
+
+
+@needs(Role.MARKETER)
+def save_tag(tag_id: int) -> Any:
+    with reading(site.engine) as session:
+        one = _editable(session, tag_id)
+        name, source = one.name, one.source
+    given = read_tag_form(request.form, source, request.form.get("name", name).strip())
+    if request.form.get("press", "save") != "save":
+        return shown(given, tag_id)
+    try:
+        with transaction(site.engine) as session:
+            definition = definition_of(given, _editable(session, tag_id).definition)
+            one = change_tag(session, name, definition, kind=_kind(given))
+            note(session, "change tag", one)
+            if given.name != name:
+                rename_tag(session, one, given.name)
+                note(session, "rename tag", one)
+    except NotFound:
+        raise
+    except (ExpectedError, ValueError) as error:
+        return refused(given, tag_id, error)
+    flash(translate("標籤「{name}」已儲存，下一次計算後生效。", g.language, name=given.name))
+    return redirect(url_for("console.show_tag", tag_id=tag_id), 303)
+
+
+@needs(Role.MARKETER)
+def switch_tag(tag_id: int) -> Any:
+    is_active = request.form.get("press") == "on"
+    with transaction(site.engine) as session:
+        one = set_active(session, _found(session, tag_id).name, is_active=is_active)
+        note(session, "bring tag back" if is_active else "archive tag", one)
+    said = "標籤已重新啟用。" if is_active else "標籤已封存：它留在原來的人身上，不再貼上或取下。"
+    flash(translate(said, g.language))
+    return redirect(url_for("console.show_tag", tag_id=tag_id), 303)
+
+
+_MADE = {
+    "hand": "標籤「{name}」已建立。可以在顧客頁貼上。",
+    "rule": "標籤「{name}」已建立，下一次計算後會貼上。",
+    "measure": "標籤「{name}」已建立，下一次計算後會貼上。",
+}
+
+
+def _kind(given: TagForm) -> Any:
+    """What a tag by hand states is said by people; of others it follows from the definition."""
+    kind = given.fields.get("kind")
+    return kind if given.source == "hand" and kind in KINDS else None
+
+
+def _found(session: Session, tag_id: int) -> Tag:
+    one = session.get(Tag, tag_id) if tag_id < 2**63 else None
+    if one is None:
+        raise NotFound(f"there is no tag {tag_id}")
+    return one
+
+
+def _editable(session: Session, tag_id: int) -> Tag:
+    one = _found(session, tag_id)
+    if one.source not in BY_BRAND:
+        raise BadInput(f"the tag {one.name!r} is made by the product ({one.source}); it can only be archived")
+    return one
+
+
+ROUTES = (
+    get("/tags/new", new_tag),
+    post("/tags/new", make_tag),
+    get("/tags/<int:tag_id>/edit", edit_tag),
+    post("/tags/<int:tag_id>/edit", save_tag),
+    post("/tags/<int:tag_id>/active", switch_tag),
+)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
+    """/console/tags/new, /console/tags/<id>/edit, and POST /console/tags/<id>/active."""
+    add_routes(blueprint, ROUTES)

@@ -1,0 +1,81 @@
+"""Why a tag is on somebody, or came off, in the marketer's words: from the evidence that is stored with it.
+
+Never people's sentences: evidence holds values, days and ids only, and notes of the brand's own people.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from console.tags.rule_words import told_of
+from console.words.catalog import translate
+from console.words.names import EVIDENCE
+from segmentation.rules.types import Rule
+
+
+@dataclass(frozen=True)
+class Told:
+    """One fact of the evidence: its name and its value, in the language of the page."""
+
+    name: str
+    value: str
+
+
+def told(source: str, evidence: Mapping[str, Any] | None, conditions: Mapping[str, Rule], language: str) -> list[Told]:
+    """The facts of `evidence` as its `source` (of the CustomerTag) wrote it; empty for none. `conditions`: of a rule
+    tag, path -> condition."""
+    if not evidence:
+        return []
+    if source == "rule":
+        return _of_rule(evidence, conditions, language)
+    if source == "preference":
+        return _of_preference(evidence, language)
+    facts = dict(evidence)
+    if "measure" in facts:  # its name and its value are one fact
+        facts = {facts.pop("measure"): facts.pop("value", None), **facts}
+    return [_fact(name, value, language) for name, value in facts.items() if name not in ("as_of", "group")]
+
+
+def _of_rule(evidence: Mapping[str, Any], conditions: Mapping[str, Rule], language: str) -> list[Told]:
+    """What was found for each condition; where the rule has changed since, by the condition's path."""
+    found = evidence.get("found") or {}
+    return [
+        Told(*told_of(conditions[path], value, language)) if path in conditions else Told(path, _text(value))
+        for path, value in found.items()
+    ]
+
+
+def _of_preference(evidence: Mapping[str, Any], language: str) -> list[Told]:
+    score, line = evidence.get("score"), "off" if evidence.get("off_by") else "on"
+    rows = [
+        Told(translate("分數", language), f"{_text(score)}（{translate(_LINES[line], language)} {evidence.get(line)}）")
+    ]
+    rows.append(Told(translate("佔比", language), f"{float(evidence.get('share') or 0):.0%}"))
+    if evidence.get("ahead"):
+        rows.append(Told(translate("現在更在意", language), str(evidence["ahead"])))
+    for signal in evidence.get("signals") or ():
+        what = translate(EVIDENCE[signal["source"]], language) if signal["source"] in EVIDENCE else signal["source"]
+        about = f" {signal['sku']}" if signal.get("sku") else ""
+        rows.append(Told(str(signal["day"]), f"{what}{about} +{float(signal['weight']):.2f}"))
+    return rows
+
+
+_LINES = {"on": "貼上的線", "off": "取下的線"}
+
+
+def _fact(name: str, value: Any, language: str) -> Told:
+    if name in ("reason", "above") and value in EVIDENCE:
+        value = translate(EVIDENCE[value], language)
+    return Told(translate(EVIDENCE[name], language) if name in EVIDENCE else name, _text(value))
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "✓" if value else "✗"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value)

@@ -1,0 +1,118 @@
+"""標籤: every tag with what puts it on, how many have it, and when it was computed; and one tag with its sentence, its
+people and why they have it, its sizes over time, and how often a predictive one was right."""
+
+from datetime import date
+from typing import Any
+
+from flask import Blueprint, g, render_template
+from sqlalchemy import Row, select
+from sqlmodel import Session
+
+from console.frame.charts import Chart, lines
+from console.frame.paging import after_id
+from console.frame.site import Site
+from console.frame.spark import spark
+from console.segments.sizes import Sizes, read_sizes
+from console.tags.evidence import Told, told
+from console.tags.tag_words import Wording
+from console.words.catalog import translate
+from segmentation.predict.checks import TagQuality
+from segmentation.tags.catalogue import BY_BRAND
+from segmentation.tags.sizes import TAG_MODEL
+from store.engine import reading, table_of
+from store.errors import NotFound
+from store.models import Customer, CustomerTag, Tag, TagCheck
+
+PAGE_ROWS = 50
+PEOPLE_SHOWN = 20
+CHECKS_SHOWN = 12
+
+tag, held, customer, check = table_of(Tag), table_of(CustomerTag), table_of(Customer), table_of(TagCheck)
+
+
+def add_pages(blueprint: Blueprint, site: Site) -> None:
+    """GET /console/tags and /console/tags/<id>."""
+
+    @blueprint.get("/tags")
+    def list_tags() -> str:
+        after = after_id()
+        with reading(site.engine) as session:
+            found = select(Tag).where(tag.c.id > after).order_by(tag.c.id).limit(PAGE_ROWS + 1)
+            tags = list(session.scalars(found))
+            sizes = read_sizes(session, TAG_MODEL)
+            return render_template(
+                "console/tags/list.html",
+                rows=[(one, *_sizes(one.name, sizes)) for one in tags[:PAGE_ROWS]],
+                counted_on=sizes.days[-1] if sizes.days else None,
+                after=after,
+                more=tags[PAGE_ROWS - 1].id if len(tags) > PAGE_ROWS else None,
+            )
+
+    @blueprint.get("/tags/<int:tag_id>")
+    def show_tag(tag_id: int) -> str:
+        after = after_id()
+        with reading(site.engine) as session:
+            one = session.get(Tag, tag_id) if tag_id < 2**63 else None
+            if one is None:
+                raise NotFound(f"there is no tag {tag_id}")
+            sizes = read_sizes(session, TAG_MODEL)
+            wording = Wording(session, g.language)
+            people = _people(session, tag_id, after)
+            checks = _checks(session, tag_id)
+            return render_template(
+                "console/tags/one.html",
+                tag=one,
+                sentence=wording.sentence(one),
+                people=[(row, _why(row, one, wording)) for row in people[:PEOPLE_SHOWN]],
+                after=after,
+                more=people[PEOPLE_SHOWN - 1].customer_id if len(people) > PEOPLE_SHOWN else None,
+                counts=_counts(one.name, sizes),
+                spark=spark([count for _, count in reversed(_counts(one.name, sizes))]),
+                checks=checks,
+                right=_right(checks),
+                may_edit=one.source in BY_BRAND,
+            )
+
+
+def _sizes(name: str, sizes: Sizes) -> tuple[int | None, int | None, Any]:
+    """(people on the newest day, change over a week, the line over time); None for what was not counted."""
+    now, before = sizes.newest.get(name), sizes.a_week_before()
+    if now is None:
+        return None, None, spark([])
+    change = now.customers - before[name].customers if before and name in before else None
+    return now.customers, change, spark(sizes.over_time(name))
+
+
+def _counts(name: str, sizes: Sizes) -> list[tuple[date, int]]:
+    """(day, people) of the days on which the tag was counted, the newest first."""
+    return [(day, sizes.on[day][name].customers) for day in reversed(sizes.days) if name in sizes.on[day]]
+
+
+def _people(session: Session, tag_id: int, after: int) -> list[Row[Any]]:
+    """One row more than is shown of those who have the tag, by customer id after `after`: in the order of the index."""
+    found = (
+        select(held, customer.c.member_id, customer.c.name)
+        .join(customer, customer.c.id == held.c.customer_id)
+        .where(held.c.tag_id == tag_id, held.c.until.is_(None), held.c.customer_id > after)
+        .order_by(held.c.customer_id)
+    )
+    return list(session.execute(found.limit(PEOPLE_SHOWN + 1)))
+
+
+def _why(row: Row[Any], one: Tag, wording: Wording) -> list[Told]:
+    return told(row.source, row.evidence, wording.conditions(one), g.language)
+
+
+def _checks(session: Session, tag_id: int) -> list[TagQuality]:
+    newest = select(TagCheck).where(check.c.tag_id == tag_id).order_by(check.c.as_of.desc()).limit(CHECKS_SHOWN)
+    return [TagQuality(one) for one in session.scalars(newest)]
+
+
+def _right(checks: list[TagQuality]) -> Chart:
+    """Precision and recall over the checks, the oldest first."""
+    steps = [str(one.check.until) for one in reversed(checks)]
+    parts = {
+        translate("精確率", g.language): [one.precision for one in reversed(checks)],
+        translate("召回率", g.language): [one.recall for one in reversed(checks)],
+    }
+    return lines(steps, parts, step_name=translate("期間結束", g.language), format="percent")

@@ -1,0 +1,81 @@
+"""What puts a tag on, as a sentence in the marketer's language, and the words of a rule's conditions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlmodel import Session
+
+from console.tags.rule_words import conditions_of, rule_sentence
+from console.words.catalog import translate
+from console.words.names import DIMENSIONS
+from segmentation.rules.types import Rule
+from segmentation.tags.definitions import GroupTag, MeasureTag, PreferenceTag, RuleTag, read_definition
+from segmentation.tags.measures import MEASURES
+from store.errors import BadInput
+from store.models import Tag
+
+GROUP_WORDS = {
+    "champion": "R、F、M 都高",
+    "potential_loyalist": "R 高、至少兩張訂單、F 還不到 5",
+    "win_back": "兩張以上訂單，超過兩個購買週期沒有再買",
+    "at_risk_spender": "M 高，最近兩個週期的訂單不到前兩個週期的一半",
+    "repeat_buyer": "三張以上訂單，最後一次在一個購買週期內",
+}
+
+
+class Wording:
+    """The words of tags on one page, in one language."""
+
+    def __init__(self, session: Session, language: str) -> None:
+        self._session = session
+        self._language = language
+
+    def sentence(self, tag: Tag) -> str:
+        """What puts `tag` on; what is wrong with its definition when it can't be read."""
+        try:
+            definition: Any = read_definition(tag.source, tag.definition)
+            return self._sentence(definition, tag)
+        except BadInput as problem:
+            return str(problem)
+
+    def conditions(self, tag: Tag) -> Mapping[str, Rule]:
+        """Path -> each condition of a rule tag's rule; empty for other tags and rules that can't be read."""
+        if tag.source != "rule":
+            return {}
+        try:
+            definition: Any = read_definition(tag.source, tag.definition)
+            return conditions_of(self._session, definition)
+        except BadInput:
+            return {}
+
+    def _sentence(self, definition: Any, tag: Tag) -> str:
+        match definition:
+            case GroupTag():
+                return self._t(GROUP_WORDS[definition.group])
+            case MeasureTag():
+                return self._measure(definition, tag.cut)
+            case PreferenceTag():
+                dimension = DIMENSIONS.get(definition.dimension)
+                return (
+                    f"{self._t('偏好')} {self._t(dimension) if dimension else definition.dimension} {definition.value}"
+                )
+            case RuleTag():
+                return rule_sentence(self._session, definition, self._language)
+        return self._t("由人加上：手動、匯入，或點了同名主題的連結。")
+
+    def _measure(self, definition: MeasureTag, cut: float | None) -> str:
+        name = self._t(MEASURES[definition.measure].chinese)
+        if definition.at_least is not None:
+            return f"{name} ≥ {definition.at_least:,}"
+        if definition.at_most is not None:
+            return f"{name} ≤ {definition.at_most:,}"
+        if definition.above_mean:
+            line, sign = self._t("高於平均"), "≥"
+        elif definition.top_percent is not None:
+            line, sign = f"{self._t('最高的')} {definition.top_percent}%", "≥"
+        else:
+            line, sign = f"{self._t('最低的')} {definition.bottom_percent}%", "≤"
+        return f"{name} {line}" + (f"（{sign} {cut:,.4g}）" if cut is not None else "")
+
+    def _t(self, words: str) -> str:
+        return translate(words, self._language)

@@ -1,0 +1,20 @@
+"""a campaign's runs found by when they fired, for what it did of late"""
+
+from alembic import op
+
+revision = "0013"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("campaign_run", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_campaign_run_campaign_id_fired_at"), ["campaign_id", "fired_at"], unique=False
+        )
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("campaign_run", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_campaign_run_campaign_id_fired_at"))

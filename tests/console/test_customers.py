@@ -1,0 +1,43 @@
+"""What may be done with a customer on their page."""
+
+from collections.abc import Callable
+
+from flask.testing import FlaskClient
+from sqlalchemy import Engine
+
+from console.access.roles import Role
+from store.engine import reading, transaction
+from store.models import Customer
+from tests.conftest import StillClock
+from tests.console.conftest import page, send
+from tests.factories import make_customer
+
+
+def test_a_customer_is_refused_exported_and_erased(
+    client: FlaskClient, engine: Engine, clock: StillClock, client_of: Callable[[Role], FlaskClient]
+) -> None:
+    with transaction(engine) as session:
+        one = make_customer(session, member_id="M1", name="林小姐").id
+    address = f"/console/customers/{one}"
+
+    def now() -> Customer:
+        with reading(engine) as session:
+            return session.get_one(Customer, one)
+
+    send(client, f"{address}/refusal", press="refuse")
+    assert now().marketing_refused_at == clock()
+    send(client, f"{address}/refusal", press="resume")
+    assert now().marketing_refused_at is None
+    answer = send(client, f"{address}/export")
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="customer-{one}.json"'
+    assert answer.get_json()["customer"]["name"] == "林小姐"
+    assert send(client_of(Role.MARKETER), f"{address}/erase", sure="ERASE").status_code == 403
+    send(client, f"{address}/erase", sure="yes")
+    assert "請照樣輸入 ERASE" in page(client, address)
+    assert now().name == "林小姐"
+    send(client, f"{address}/erase", sure="ERASE")
+    assert now().name is None
+    assert "林小姐" not in page(client, address)
+    send(client, f"{address}/tag", tag="沒有的", press="on")
+    assert "沒有做" in page(client, address)
+    assert send(client, "/console/customers/999/export").status_code == 404

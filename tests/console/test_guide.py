@@ -1,0 +1,104 @@
+"""The console's own words: on their pages, beside the figures, and the same in docs/glossary.md."""
+
+import re
+from html import unescape
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import Engine
+
+from console.guide.linking import linked
+from console.guide.terms import PERSONAL, glossary_rows, named_by, segment_terms, terms
+from console.words.catalog import FOLDER
+from segmentation.models import GROUPS, MODELS
+from tests.conftest import StillClock
+from tests.console.conftest import console_app, page
+from tests.test_house import ROOT
+
+
+def test_the_glossary_of_the_docs_is_made_of_the_same_words() -> None:
+    rows = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8").splitlines()
+    assert [row for row in rows if row.startswith("| <a ")] == glossary_rows()
+
+
+def test_every_word_has_a_page_in_both_languages(client: FlaskClient) -> None:
+    for one in terms().values():
+        assert one.meaning_zh in page(client, f"/console/guide/{one.slug}?lang=zh")
+    english = page(client, "/console/guide?lang=en")
+    assert all(f'id="{slug}"' in english for slug in terms())
+    assert client.get("/console/guide/nothing").status_code == 404
+
+
+def test_every_segment_says_who_is_in_it_under_its_own_anchor(client: FlaskClient) -> None:
+    for model, segments in {**MODELS, "groups": GROUPS}.items():
+        if model.endswith(PERSONAL):
+            continue
+        assert [one.segment for one in segment_terms()[model]] == list(segments)
+        for language in ("zh", "en"):
+            told = unescape(page(client, f"/console/guide/{model}?lang={language}"))
+            assert all(f'id="{one.segment.name}"' in told for one in segment_terms()[model])
+            assert all(one.meaning(language) in told for one in segment_terms()[model])
+
+
+def test_every_word_that_a_page_asks_for_is_known() -> None:
+    templates = FOLDER.parent / "templates"
+    asked = {
+        slug
+        for path in templates.rglob("*.html")
+        for slug in re.findall(r'\.(?:term|word)\("([^"]+)"\)', path.read_text(encoding="utf-8"))
+    }
+    assert asked <= set(terms())
+
+
+def test_every_text_that_names_a_word_is_of_a_page_and_names_one_only() -> None:
+    pages = "".join(
+        path.read_text(encoding="utf-8")
+        for path in FOLDER.parent.rglob("*")
+        if path.suffix in (".html", ".py") and path.parent.name != "guide"
+    )
+    texts = [text for one in terms().values() for text in one.texts]
+    assert [text for text in texts if text not in pages] == []
+    assert len(set(texts)) == len(texts)
+    assert named_by("en")  # and each has its English
+
+
+@pytest.fixture
+def app(engine: Engine, clock: StillClock) -> Flask:
+    return console_app(engine, clock)
+
+
+LIFT = 'href="/console/guide/lift"'
+
+
+@pytest.mark.parametrize(
+    ("html", "language"),
+    [
+        ("<dt>提升</dt>", "zh"),
+        ('<th class="number">Lift</th>', "en"),
+        ("<h3>提升（百分點，95% 區間）</h3>", "zh"),
+        ('<legend>\n提升 <a href="/x">更多</a></legend>', "zh"),
+    ],
+)
+def test_a_word_that_is_named_is_a_link_with_its_meaning(app: Flask, html: str, language: str) -> None:
+    with app.test_request_context():
+        found = linked(html, language)
+    assert LIFT in found
+    assert terms()["lift"].meaning(language) in found
+    assert re.sub("<a class=.word.[^>]*>|</a>", "", found) == re.sub("</a>", "", html)
+    assert ("guide/interval" in found) == ("區間" in html)
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<p>提升</p>",
+        "<span class='pill'>提升</span>",
+        "<label>提升<input></label>",
+        "<dt>提升吧</dt>",
+        "<h2><a>提升</a></h2>",
+    ],
+)
+def test_running_text_fields_and_links_stay_plain(app: Flask, html: str) -> None:
+    with app.test_request_context():
+        assert linked(html, "zh") == html

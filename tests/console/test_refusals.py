@@ -1,0 +1,89 @@
+"""What the product refuses is told in the reader's language, and nothing that a marketer can meet is forgotten."""
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+
+from campaigns.content.message import compile_content
+from console.words.catalog import FOLDER
+from console.words.refusals import told
+from segmentation.rules.reading import RuleError, read_rule
+from store.errors import BadInput
+
+ROOT = FOLDER.parent.parent
+ROOMS = (
+    *("campaigns/audience", "campaigns/content", "campaigns/planning"),
+    *("segmentation/rules", "segmentation/tags", "segmentation/labelling.py"),
+)
+# Raised at programs, never at a page: the command line's words, internal types, whoever meddles with addresses.
+NOT_MET = ("measures nothing itself", "is no condition on facts", "could not be moved", "it has 1")
+
+
+def sentences() -> Iterator[str]:
+    """Every sentence that these rooms refuse with, its places filled with something."""
+    for room in ROOMS:
+        for path in [ROOT / room] if room.endswith(".py") else sorted((ROOT / room).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
+                    yield from filter(None, (_said(one) for one in node.exc.args))
+
+
+def _said(node: ast.expr) -> str | None:
+    if isinstance(node, ast.Constant):
+        text = node.value if isinstance(node.value, str) else ""
+    elif isinstance(node, ast.JoinedStr):
+        parts = (part.value if isinstance(part, ast.Constant) else _filled(part) for part in node.values)
+        text = "".join(map(str, parts))
+    else:
+        return None
+    return text if " " in text.strip() else None  # else a place
+
+
+def _filled(part: ast.expr) -> str:
+    is_quoted = isinstance(part, ast.FormattedValue) and part.conversion == ord("r")
+    return "'1'" if is_quoted else "1"
+
+
+def test_every_refusal_that_a_marketer_can_meet_has_its_chinese() -> None:
+    found = set(sentences())
+    assert len(found) > 100
+    missing = [one for one in sorted(found) if told(one, "zh") == one and not any(part in one for part in NOT_MET)]
+    assert missing == []
+
+
+def test_no_pattern_is_written_twice_and_each_is_in_chinese() -> None:
+    lines = (FOLDER / "refusals.tsv").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("\t") for line in lines if line and not line.startswith("#")]
+    assert all(len(pair) == 2 for pair in pairs)
+    assert len({pattern for pattern, _ in pairs}) == len(pairs)
+
+
+@pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        ([{"type": "text", "text": ""}], "messages[0].text 是空的"),
+        ([{"type": "text", "text": "字" * 5_001}], "messages[0].text 有 5001 個字（LINE 的算法），最多 5000 個"),
+        ([{"type": "text", "text": "{{ name }}"}], '給欄位預設值，例如 {{ name or "您" }}'),
+        ([], "messages 有 0 個，至少要 1 個"),
+    ],
+)
+def test_each_problem_of_a_content_stands_with_its_place(messages: list[dict[str, str]], words: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        compile_content(messages)
+    assert words in told(caught.value, "zh")
+    assert told(caught.value, "en") == str(caught.value)
+
+
+def test_a_rules_mistake_stands_with_its_place() -> None:
+    with pytest.raises(RuleError) as caught:
+        read_rule({"type": "birthday", "in_days": "x"})
+    assert told(caught.value, "zh").startswith(f"{caught.value.path}：")
+    with pytest.raises(RuleError) as caught:
+        read_rule({"type": "events", "kinds": ["click"]})
+    assert told(caught.value, "zh") == "$：要有一個界限：至少、至多、多於或少於"
+
+
+def test_what_nobody_has_translated_stays_as_it_is_and_what_a_page_says_is_translated() -> None:
+    assert told("a sentence of tomorrow", "zh") == "a sentence of tomorrow"
+    assert told("至少要有一位擁有者。", "en") == "There must be at least one owner."

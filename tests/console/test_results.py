@@ -1,0 +1,196 @@
+"""成果: what a campaign brought, compared, taken away; and what may be done with a campaign on its page."""
+
+import csv
+import io
+import json
+import re
+from datetime import timedelta
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from campaigns.audience.lists import list_sizes
+from campaigns.results.hours import taps_by_hour
+from store.engine import reading, table_of, transaction
+from store.models import AuditEntry, Campaign, CampaignRun
+from tests.campaigns.results.conftest import DAY, Story, story
+from tests.conftest import StillClock
+from tests.console.conftest import page, send
+
+__all__ = ["story"]
+HOUR = timedelta(hours=1)
+
+
+def _sent(story: Story) -> int:
+    """A run with 40 sent to and 20 held out; 12 tapped, in two hours, and bought."""
+    run_id = story.run(campaign_id=story.campaign_id)
+    sent = [story.person(run_id) for _ in range(40)]
+    for _ in range(20):
+        story.person(run_id, state="held_out")
+    for place, who in enumerate(sent[:12]):
+        story.tap(run_id, who, at=story.at + (place % 2) * 3 * HOUR)
+        story.order(who, story.at + DAY)
+    story.tap(run_id, sent[0], kind="robot")
+    story.catch_up()
+    return run_id
+
+
+def test_taps_are_counted_by_the_hour_people_only(story: Story) -> None:
+    run_id = _sent(story)
+    with reading(story.engine) as session:
+        found = taps_by_hour(session, [run_id])
+    assert found == [(0, 6), (3, 6)]
+
+
+def test_hourly_runs_add_up_by_the_hours_since_each_began(client: FlaskClient, story: Story) -> None:
+    for n in range(60):
+        run_id = story.run(campaign_id=story.campaign_id, at=story.at + n * HOUR)
+        for after in (0 * HOUR, HOUR, 71 * HOUR, 72 * HOUR, 100 * HOUR):
+            story.tap(run_id, None, at=story.at + n * HOUR + after)
+    begun = story.at + 9 * HOUR  # put off to then by quiet hours
+    late = story.run(campaign_id=story.campaign_id, at=story.at - HOUR, send_from=begun)
+    story.tap(late, None, at=story.at + 10 * HOUR)
+    with reading(story.engine) as session:
+        runs = [one.id or 0 for one in session.scalars(select(CampaignRun))]
+        assert taps_by_hour(session, runs) == [(0, 60), (1, 61), (71, 60), (72, 60), (100, 60)]
+    text = page(client, f"/console/campaigns/{story.campaign_id}/results")
+    assert re.findall(r'<tr><td>(\d+)</td><td class="number">([1-9]\d*)</td></tr>', text) == [
+        ("0", "60"),
+        ("1", "61"),
+        ("71", "60"),
+    ]
+    assert "開始 72 小時之後還有 120 次點擊" in text
+    assert "次點擊，沒有畫" not in page(client, f"/console/campaigns/{story.campaign_id}/results?run={late}")
+
+
+def test_the_page_of_results_draws_the_funnel_and_the_hours(client: FlaskClient, story: Story) -> None:
+    run_id = _sent(story)
+    address = f"/console/campaigns/{story.campaign_id}/results"
+    text = page(client, address)
+    for words in ("漏斗", "60 (100.0%)", "12 (20.0%)", "每小時的點擊", "+30.00"):
+        assert words in text
+    assert page(client, f"{address}?run={run_id}").count("data-chart=") == text.count("data-chart=")
+    assert client.get(f"{address}?run={run_id + 1}").status_code == 404
+    assert "Funnel" in page(client, f"{address}?lang=en")
+    assert "沒有人換到別的群" in page(client, f"{address}/movement?lang=zh")
+    assert client.get(f"{address}/movement?model=none").status_code == 404
+
+
+def test_campaigns_are_compared_side_by_side(client: FlaskClient, story: Story) -> None:
+    assert "還沒有發送過活動" in page(client, "/console/results")
+    _sent(story)
+    other = story.another_campaign(days=3)
+    story.person(story.run(campaign_id=other))
+    text = page(client, f"/console/results?id={story.campaign_id}&id={other}&id=999999&id={2**70}")
+    assert text.count('scope="col"') == 2
+    assert "並排比較" in text
+    assert text.count("checked") == 2
+
+
+def test_results_are_taken_away_and_noted(client: FlaskClient, story: Story) -> None:
+    _sent(story)
+    address = f"/console/campaigns/{story.campaign_id}/results"
+    answer = send(client, f"{address}/export", what="people", kind=".csv")
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="campaign-{story.campaign_id}-people.csv"'
+    rows = list(csv.DictReader(io.StringIO(answer.data.decode("utf-8-sig"))))
+    assert (len(rows), sum(row["clicked"] == "True" for row in rows)) == (60, 12)
+    assert len(json.loads(send(client, f"{address}/export", what="summary", kind=".json").data)) > 1
+    for wrong in ({"what": "../x", "kind": ".csv"}, {"what": "people", "kind": ".exe"}):
+        assert send(client, f"{address}/export", **wrong).status_code == 400
+    made = send(client, f"{address}/audience", who="clicked", name="點過的人")
+    assert made.status_code == 303
+    assert "名單「點過的人」已建立，共 12 人。" in page(client, address)
+    again = send(client, f"{address}/audience", who="clicked", name="點過的人")
+    assert again.status_code == 303
+    assert "沒有做" in page(client, address)
+    with reading(story.engine) as session:
+        assert [(one.name, one.people) for one in list_sizes(session)] == [("點過的人", 12)]
+        audit = table_of(AuditEntry)
+        noted = session.scalars(select(audit.c.action).order_by(audit.c.id)).all()
+    assert [action for action in noted if action.startswith("export")] == ["export results"] * 2
+
+
+@pytest.mark.parametrize("state", ["scheduled", "sending"])
+def test_a_campaign_is_paused_resumed_and_cancelled_on_its_page(client: FlaskClient, story: Story, state: str) -> None:
+    with story.engine.begin() as connection:
+        connection.execute(table_of(Campaign).update().values(state=state))
+    address = f"/console/campaigns/{story.campaign_id}"
+
+    def now() -> str:
+        with reading(story.engine) as session:
+            return session.get_one(Campaign, story.campaign_id).state
+
+    assert "取消這個活動" in page(client, address)
+    assert send(client, f"{address}/resume").status_code == 303  # it isn't paused: said, and nothing changed
+    assert (now(), "狀態已經變了" in page(client, address)) == (state, True)
+    send(client, f"{address}/pause")
+    assert now() == "paused"
+    send(client, f"{address}/resume")
+    assert now() == state
+    send(client, f"{address}/cancel")
+    assert now() == state  # not ticked
+    send(client, f"{address}/cancel", sure="yes")
+    assert now() == "cancelled"
+    assert client.post(f"{address}/pause").status_code == 400  # without the form's token
+
+
+def test_progress_renews_itself_only_while_something_is_sent(client: FlaskClient, story: Story) -> None:
+    address = f"/console/campaigns/{story.campaign_id}"
+    assert "hx-trigger" not in page(client, f"{address}/progress")
+    run_id = story.run(campaign_id=story.campaign_id, state="sending")
+    story.person(run_id)
+    story.person(run_id, state="chosen")
+    text = page(client, f"{address}/progress")
+    assert 'hx-trigger="every 2s"' in text
+    assert "1 / 2 · 50.0%" in text
+    assert "已受理 1 · 已略過 0 · 失敗 0" in text
+    assert "準備名單" in page(client, address) or "發送中" in page(client, address)
+
+
+@pytest.mark.parametrize(
+    ("state", "fires_after", "seconds"),
+    [
+        ("scheduled", timedelta(0), 2),  # due: the worker has made no run yet
+        ("scheduled", timedelta(seconds=50), 2),
+        ("scheduled", timedelta(hours=1), 3540),  # a page left open asks again a minute before
+        ("scheduled", timedelta(days=3), None),
+        ("scheduled", None, None),
+        ("sending", None, 2),
+        ("paused", timedelta(0), None),
+        ("sent", None, None),
+    ],
+)
+def test_a_page_is_live_from_before_its_run_is_made(
+    client: FlaskClient, story: Story, clock: StillClock, state: str, fires_after: timedelta | None, seconds: int | None
+) -> None:
+    with transaction(story.engine) as session:
+        one = session.get_one(Campaign, story.campaign_id)
+        one.state, one.next_fire_at = state, None if fires_after is None else clock() + fires_after
+    text = page(client, f"/console/campaigns/{story.campaign_id}")
+    assert re.findall(r'id="progress".*hx-trigger="every (\d+)s"', text) == ([str(seconds)] if seconds else [])
+
+
+def test_the_page_renews_itself_whole_when_the_state_changes(client: FlaskClient, story: Story) -> None:
+    address = f"/console/campaigns/{story.campaign_id}"
+
+    def become(state: str) -> None:
+        with transaction(story.engine) as session:
+            session.get_one(Campaign, story.campaign_id).state = state
+
+    become("sending")
+    asks = re.search(r'id="progress" hx-get="([^"]+)"', page(client, address))
+    assert asks is not None
+    assert "HX-Refresh" not in client.get(asks[1]).headers
+    run_id = story.run(campaign_id=story.campaign_id, state="sending")
+    assert client.get(asks[1]).headers["HX-Refresh"] == "true"  # it began
+    asks = re.search(r'id="progress" hx-get="([^"]+)"', page(client, address))
+    assert asks is not None
+    assert "HX-Refresh" not in client.get(asks[1]).headers
+    for state in ("paused", "cancelled", "sent"):
+        become(state)
+        assert client.get(asks[1]).headers["HX-Refresh"] == "true"
+    become("sending")
+    with transaction(story.engine) as session:
+        session.get_one(CampaignRun, run_id).state = "sent"
+    assert client.get(asks[1]).headers["HX-Refresh"] == "true"

@@ -1,0 +1,199 @@
+"""Rules written as rows or JSON: told, counted, saved, and why somebody is in."""
+
+import json
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import Engine
+
+from console.rules.form import Row, as_rows, filled, form_of, place_of, read_form, rule_of
+from segmentation.rules.reading import RuleError, read_rule
+from segmentation.rules.saved import load_rules, rule_named
+from segmentation.rules.types import to_builtins
+from store.engine import reading, transaction
+from tests.console.conftest import page, send
+from tests.factories import make_customer
+
+ROWS = {"r0-type": "attribute", "r0-name": "city", "r0-value": "臺中", "join": "all"}
+
+
+@pytest.fixture
+def people(engine: Engine) -> None:
+    with transaction(engine) as session:
+        for number, city in enumerate(("臺中", "臺中", "臺北")):
+            make_customer(session, member_id=f"M{number}", city=city)
+
+
+def test_a_rule_is_told_counted_and_saved(client: FlaskClient, engine: Engine, people: None) -> None:
+    assert "還沒有規則" in page(client, "/console/rules")
+    assert "r0-type" in page(client, "/console/rules/edit")
+    said = send(client, "/console/rules/said", **ROWS, who="M2").get_data(as_text=True)
+    assert "2 人" in said
+    assert "臺北" in said  # what was found of the person asked for
+    assert "找不到會員" in send(client, "/console/rules/said", **ROWS, who="X").get_data(as_text=True)
+    assert send(client, "/console/rules/edit", name="臺中人", **ROWS).status_code == 303
+    assert "臺中人" in page(client, "/console/rules")
+    assert 'value="臺中"' in page(client, "/console/rules/edit?name=臺中人")
+    assert "{&#34;type" in page(client, "/console/rules/edit?name=臺中人&json=1") or "&#34;type&#34;" in page(
+        client, "/console/rules/edit?name=臺中人&json=1"
+    )
+    with reading(engine) as session:
+        plain = to_builtins(rule_named(session, "臺中人").rule)
+    assert plain["of"][0] == {"type": "attribute", "name": "city", "is": "臺中"}
+    assert send(client, "/console/rules/delete", name="臺中人").status_code == 303
+    with reading(engine) as session:
+        assert load_rules(session) == {}
+
+
+def test_the_wrong_part_is_marked_and_what_was_typed_is_kept(client: FlaskClient, people: None) -> None:
+    rows = {**ROWS, "r1-type": "age", "r1-at_least": "many"}
+    answer = send(client, "/console/rules/edit", name="x", **rows)
+    text = answer.get_data(as_text=True)
+    assert answer.status_code == 422
+    assert text.count("message wrong") == 1
+    assert 'value="many"' in text
+    assert "還不能使用" in send(client, "/console/rules/said", **rows).get_data(as_text=True)
+    assert send(client, "/console/rules/edit", name="", **ROWS).status_code == 422
+
+
+def test_buttons_add_and_drop_rows_and_turn_to_json(client: FlaskClient) -> None:
+    text = send(client, "/console/rules/edit", press="add", new="orders", **ROWS).get_data(as_text=True)
+    assert 'name="r1-category"' in text
+    assert 'name="r0-type"' not in send(client, "/console/rules/edit", press="drop-0", **ROWS).get_data(as_text=True)
+    assert "textarea" in send(client, "/console/rules/edit", press="json", **ROWS).get_data(as_text=True)
+
+
+def test_groups_are_added_wrapped_and_dissolved(client: FlaskClient) -> None:
+    text = send(client, "/console/rules/edit", press="add", new="any", **ROWS).get_data(as_text=True)
+    assert 'name="r1-type"' in text
+    assert 'name="r1.0-type" value="segment"' in text
+    nested = {**ROWS, "r1-type": "any", "r1.0-type": "age", "r1.0-at_least": "35", "r1.1-type": "tag"}
+    text = send(client, "/console/rules/edit", press="add-1", **nested, **{"new-1": "orders"}).get_data(as_text=True)
+    assert 'name="r1.2-type" value="orders"' in text
+    text = send(client, "/console/rules/edit", press="drop-1.1", **nested).get_data(as_text=True)
+    assert 'name="r1.1-type"' not in text
+    assert 'name="r1.0-at_least" value="35"' in text
+    text = send(client, "/console/rules/edit", press="wrap-0", **ROWS).get_data(as_text=True)
+    assert 'name="r0.0-value" value="臺中"' in text
+    text = send(client, "/console/rules/edit", press="open-1", **nested).get_data(as_text=True)
+    assert 'name="r1-at_least" value="35"' in text
+    assert 'name="r2-type" value="tag"' in text
+
+
+def test_a_nested_rule_is_counted_said_saved_and_opened_as_rows(
+    client: FlaskClient, engine: Engine, people: None
+) -> None:
+    form = {
+        "join": "all",
+        "r0-type": "any",
+        "r0.0-type": "attribute",
+        "r0.0-name": "city",
+        "r0.0-value": "臺中",
+        "r0.1-type": "attribute",
+        "r0.1-name": "city",
+        "r0.1-value": "臺北",
+        "r1-type": "attribute",
+        "r1-name": "member_id",
+        "r1-value": "M0",
+        "r1-not": "on",
+    }
+    said = send(client, "/console/rules/said", **form).get_data(as_text=True)
+    assert "2 人" in said
+    assert "並非" in said
+    assert send(client, "/console/rules/edit", name="兩個城市", **form).status_code == 303
+    with reading(engine) as session:
+        plain = to_builtins(rule_named(session, "兩個城市").rule)
+    assert plain["of"][1] == {"type": "not", "of": {"type": "attribute", "name": "member_id", "is": "M0"}}
+    text = page(client, "/console/rules/edit?name=兩個城市")
+    assert 'name="r0.1-value" value="臺北"' in text
+    assert 'name="r1-not" checked' in text
+    json_text = send(client, "/console/rules/edit", press="json", **form).get_data(as_text=True)
+    assert "textarea" in json_text
+    back = send(client, "/console/rules/edit", press="rows", json=json.dumps(plain)).get_data(as_text=True)
+    assert 'name="r0.1-value" value="臺北"' in back
+
+
+RULES: list[dict[str, Any]] = [
+    {"type": "all", "of": [{"type": "segment", "model": "nesl", "in": ["E"]}]},
+    {"type": "any", "of": [{"type": "tag", "name": "VIP"}, {"type": "age", "at_least": "35", "at_most": "50"}]},
+    {
+        "type": "all",
+        "of": [
+            {
+                "type": "orders",
+                "measure": "sum",
+                "at_least": "199.5",
+                "window": {"last_days": 365},
+                "products": {"categories": ["美白"], "labels": ["去屑", "抗油"]},
+            },
+            {"type": "not", "of": {"type": "clicks", "topics": ["C"], "at_least": "1"}},
+            {"type": "birthday", "within_days": 7},
+            {"type": "measure", "name": "r", "at_least": "4"},
+            {"type": "attribute", "name": "is_following", "is": True},
+            {"type": "attribute", "name": "city", "exists": False},
+            {"type": "rule", "name": "常客"},
+        ],
+    },
+    {
+        "type": "all",
+        "of": [
+            {
+                "type": "events",
+                "kinds": ["product_view", "page_view"],
+                "at_least": "5",
+                "window": {"from": "2021-10-05", "until": "2021-10-28"},
+            },
+            {
+                "type": "not",
+                "of": {
+                    "type": "any",
+                    "of": [
+                        {"type": "moved", "model": "nesl", "from": ["E"], "to": ["S1"], "window": {"last_days": 30}},
+                        {"type": "all", "of": [{"type": "segment", "model": "rf11", "in": ["lost"], "days_ago": 30}]},
+                        {"type": "tag", "name": "a", "days": {"at_least": "3"}},
+                    ],
+                },
+            },
+        ],
+    },
+]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rules_that_rows_can_hold_come_back_the_same(rule: dict[str, Any]) -> None:
+    given = to_builtins(read_rule(json.dumps(rule)))
+    found = as_rows(given)
+    assert found is not None
+    assert filled(read_form(form_of(found))) == found
+    assert to_builtins(read_rule(json.dumps(rule_of(found)))) == given
+
+
+def test_several_segments_become_a_group_of_any() -> None:
+    two = {"type": "segment", "model": "nesl", "in": ["E", "N"]}
+    found = as_rows({"type": "all", "of": [two, {"type": "tag", "name": "a"}]})
+    assert found is not None
+    assert [row.fields["value"] for row in found.rows[0].rows] == ["nesl=E", "nesl=N"]
+    assert found.rows[0].kind == "any"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"type": "not", "of": {"type": "not", "of": {"type": "tag", "name": "a"}}},
+        {"type": "clicks", "campaigns": [3], "at_least": 1},
+        {"type": "orders", "measure": "count", "more_than": 2},
+        {"type": "moved", "model": "nesl", "from": ["E", "N"]},
+    ],
+)
+def test_what_rows_cannot_say_is_left_to_json(rule: dict[str, Any]) -> None:
+    read_rule(json.dumps(rule))
+    assert as_rows(rule) is None
+
+
+def test_the_place_of_a_mistake_is_found_through_groups_and_not() -> None:
+    wrong = Row("age", {"at_least": "many"})
+    group = Row("all", rows=(Row("age", {"at_least": "1"}), Row("any", rows=(wrong,), is_not=True)))
+    with pytest.raises(RuleError) as found:
+        read_rule(json.dumps(rule_of(group)))
+    assert place_of(group, found.value.path) == "1.0"

@@ -1,0 +1,203 @@
+"""Tags made, changed, archived and brought back on the console."""
+
+import json
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import Engine, select
+
+from console.access.roles import Role
+from console.tags.form import definition_of, form_of_tag
+from segmentation.rules.saved import save_rule
+from segmentation.tags.catalogue import create_group_tags, create_tag, tag_named
+from segmentation.tags.hand import put_on
+from store.engine import reading, table_of, transaction
+from store.models import AuditEntry, CustomerTag, Tag, TagCheck
+from tests.conftest import StillClock
+from tests.console.conftest import page, send
+from tests.factories import make_customer
+
+ROWS = {"r0-type": "orders", "r0-measure": "count", "r0-at_least": "3"}
+TAGS = [
+    ("hand", {}),
+    ("measure", {"measure": "paid_total", "at_least": "10000"}),
+    ("measure", {"measure": "paid_total", "top_percent": "5"}),
+    ("measure", {"measure": "p_buy", "above_mean": True}),
+    ("rule", {"rule": "常客", "foretells": "buys"}),
+    ("rule", {"when": {"type": "all", "of": [{"type": "age", "at_least": 30}]}, "until_rule": "常客"}),
+    ("rule", {"when": {"type": "clicks", "campaigns": [3], "at_least": 1}, "until": {"type": "age", "at_least": 30}}),
+]
+
+
+@pytest.fixture
+def rule(engine: Engine, clock: StillClock) -> None:
+    with transaction(engine) as session:
+        save_rule(session, "常客", {"type": "orders", "measure": "count", "at_least": 3}, clock())
+
+
+def named(engine: Engine, name: str) -> Tag:
+    with reading(engine) as session:
+        return tag_named(session, name)
+
+
+def audited(engine: Engine) -> list[str]:
+    audit = table_of(AuditEntry)
+    with reading(engine) as session:
+        return list(session.scalars(select(audit.c.action).where(audit.c.action.contains("tag")).order_by(audit.c.id)))
+
+
+def test_tags_of_each_kind_are_made(client: FlaskClient, engine: Engine, rule: None) -> None:
+    for source in ("hand", "rule", "measure"):
+        assert "改名時，規則、活動和檢視會跟著改" in page(client, f"/console/tags/new?source={source}")
+    made = {
+        "講座": {"source": "hand", "kind": "fact"},
+        "老客戶": {"source": "rule", **ROWS},
+        "常客標籤": {"source": "rule", "rule": "常客", "until_rule": "常客", "foretells": "buys"},
+        "大戶": {"source": "measure", "measure": "paid_total", "line": "top_percent", "amount": "5"},
+        "一萬": {"source": "measure", "measure": "paid_total", "line": "at_least", "amount": "10,000"},
+    }
+    for name, fields in made.items():
+        answer = send(client, "/console/tags/new", name=name, **fields)
+        assert answer.status_code == 303, name
+        assert name in page(client, answer.location)
+    assert (named(engine, "講座").source, named(engine, "講座").kind) == ("hand", "fact")
+    rows = {"type": "all", "of": [{"type": "orders", "measure": "count", "at_least": "3"}]}
+    assert named(engine, "老客戶").definition["when"] == rows
+    assert (named(engine, "常客標籤").kind, named(engine, "常客標籤").definition["until_rule"]) == (
+        "predictive",
+        "常客",
+    )
+    assert named(engine, "大戶").line == "dynamic"
+    assert named(engine, "一萬").definition["at_least"] == "10000"
+    assert audited(engine) == ["create tag"] * len(made)
+
+
+def test_what_is_wrong_is_said_and_what_was_typed_stays(client: FlaskClient, engine: Engine) -> None:
+    wrong = send(client, "/console/tags/new", source="rule", name="x", **{**ROWS, "r0-at_least": "many"})
+    assert wrong.status_code == 422
+    assert wrong.get_data(as_text=True).count("message wrong") == 1
+    assert 'value="many"' in wrong.get_data(as_text=True)
+    for fields in (
+        {"source": "measure", "name": "x", "measure": "paid_total", "line": "top_percent", "amount": "200"},
+        {"source": "measure", "name": "x", "measure": "paid_total", "line": "at_least", "amount": ""},
+        {"source": "rule", "name": "x", "json": "{"},
+        {"source": "hand", "name": "a;b"},
+    ):
+        answer = send(client, "/console/tags/new", **fields)
+        assert answer.status_code == 422, fields
+        assert "沒有做" in answer.get_data(as_text=True)
+    with reading(engine) as session:
+        assert session.scalars(select(Tag)).all() == []
+
+
+def test_a_tag_is_changed_and_its_line_holds_only_over_the_same_measure(
+    client: FlaskClient, engine: Engine, clock: StillClock
+) -> None:
+    with transaction(engine) as session:
+        top = {"measure": "paid_total", "top_percent": 10}
+        one = create_tag(session, "大戶", source="measure", definition=top, now=clock())
+        one.cut, one.problem = 5000.0, "old"
+        tag_id = one.id
+    address = f"/console/tags/{tag_id}/edit"
+    assert 'value="10"' in page(client, address)
+    form = {"measure": "paid_total", "line": "top_percent", "amount": "5"}
+    assert send(client, address, **form).status_code == 303
+    kept = named(engine, "大戶")
+    assert (kept.definition["top_percent"], kept.cut, kept.problem) == ("5", 5000.0, None)
+    send(client, address, **{**form, "measure": "frequency"})
+    assert named(engine, "大戶").cut is None
+    assert audited(engine) == ["change tag", "change tag"]
+
+
+def test_a_rule_tag_may_not_ask_for_itself_when_it_is_changed(
+    client: FlaskClient, engine: Engine, clock: StillClock
+) -> None:
+    with transaction(engine) as session:
+        when = {"type": "age", "at_least": 30}
+        tag_id = create_tag(session, "甲", source="rule", definition={"when": when}, now=clock()).id
+        asks = {"when": {"type": "tag", "name": "甲"}}
+        create_tag(session, "乙", source="rule", definition=asks, now=clock())
+    address = f"/console/tags/{tag_id}/edit"
+    answer = send(client, address, **{"r0-type": "tag", "r0-value": "乙"})
+    assert answer.status_code == 422
+    assert "甲" in answer.get_data(as_text=True)
+    added = send(client, address, press="add", new="tag", **ROWS).get_data(as_text=True)
+    assert 'name="r1-type" value="tag"' in added
+    assert named(engine, "甲").definition["when"] == {"type": "age", "at_least": 30}
+
+
+def test_a_tag_is_archived_and_brought_back_and_stays_on(
+    client: FlaskClient, engine: Engine, clock: StillClock, client_of: Callable[[Role], FlaskClient]
+) -> None:
+    with transaction(engine) as session:
+        tag_id = create_tag(session, "講座", now=clock()).id
+        who = make_customer(session).id or 0
+        put_on(session, "講座", [who], actor="me", now=clock(), today=date(2026, 11, 2))
+    address = f"/console/tags/{tag_id}"
+    assert "已封存" in page(client, send(client, f"{address}/active", press="off").location)
+    assert named(engine, "講座").is_active is False
+    with reading(engine) as session:
+        assert session.scalars(select(CustomerTag)).one().until is None
+    send(client, f"{address}/active", press="on")
+    assert named(engine, "講座").is_active is True
+    reader = client_of(Role.READER)
+    assert send(reader, f"{address}/active", press="off").status_code == 403
+    assert reader.get("/console/tags/new").status_code == 403
+    assert "封存" not in page(reader, address)
+
+
+def test_tags_that_the_product_makes_are_not_edited(client: FlaskClient, engine: Engine, clock: StillClock) -> None:
+    with transaction(engine) as session:
+        create_group_tags(session, clock())
+    tag_id = named(engine, "冠軍").id
+    assert client.get(f"/console/tags/{tag_id}/edit").status_code == 400
+    assert "編輯" not in page(client, f"/console/tags/{tag_id}")
+    assert client.get("/console/tags/999/edit").status_code == 404
+
+
+@pytest.mark.parametrize(("source", "definition"), TAGS)
+def test_a_definition_comes_back_from_its_form_the_same(source: str, definition: dict[str, Any]) -> None:
+    made = definition_of(form_of_tag("x", source, "fact", definition), definition)
+    assert json.loads(json.dumps(made), parse_int=str) == json.loads(json.dumps(definition), parse_int=str)
+
+
+def test_the_chart_of_a_predictive_tag_goes_from_old_to_new(
+    client: FlaskClient, engine: Engine, clock: StillClock
+) -> None:
+    with transaction(engine) as session:
+        definition = {"measure": "p_buy", "at_least": "0.5"}
+        tag_id = create_tag(session, "會買", source="measure", definition=definition, now=clock()).id or 0
+        for month, hits in ((8, 10), (9, 30)):
+            days: dict[str, Any] = {"as_of": date(2026, month, 1), "until": date(2026, month + 1, 1)}
+            counts: dict[str, Any] = {"people": 200, "tagged": 40, "happened": 50, "hits": hits}
+            session.add(TagCheck(tag_id=tag_id, computed_at=clock(), **days, **counts))
+    text = page(client, f"/console/tags/{tag_id}")
+    assert "data-chart" in text
+    table = text[text.index("期間結束") :]
+    assert table.index("25.0%") < table.index("75.0%")
+    assert table.index("2026-09-01") < table.index("2026-10-01")
+
+
+def test_a_tag_is_renamed_on_the_console_and_that_is_audited(client: FlaskClient, engine: Engine) -> None:
+    send(client, "/console/tags/new", source="hand", name="講座", press="save")
+    tag_id = named(engine, "講座").id
+    assert 'value="講座"' in page(client, f"/console/tags/{tag_id}/edit")
+    answer = send(client, f"/console/tags/{tag_id}/edit", source="hand", kind="fact", name=" 春季講座 ", press="save")
+    assert answer.status_code == 303
+    assert named(engine, "春季講座").id == tag_id
+    assert audited(engine) == ["create tag", "change tag", "rename tag"]
+    refused = send(client, f"/console/tags/{tag_id}/edit", source="hand", kind="fact", name="a;b", press="save")
+    assert refused.status_code == 422
+    assert "標籤的名稱要有" in refused.get_data(as_text=True)
+
+
+def test_a_nul_in_a_form_is_refused_with_a_sentence(client: FlaskClient) -> None:
+    typed = send(client, "/console/rules/edit", name="a\x00b", press="save", **ROWS)
+    assert typed.status_code == 400
+    assert "（NUL）" in typed.get_data(as_text=True)
+    written = send(client, "/console/rules/edit", name="a", press="save", json='{"type": "tag", "name": "\\u0000"}')
+    assert written.status_code in (400, 422)
+    assert "（NUL）" in written.get_data(as_text=True)
