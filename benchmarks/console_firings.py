@@ -12,6 +12,7 @@ from store.models import Campaign, CampaignRun, CampaignStep
 AUTOMATIONS = 20
 DAYS = 29
 ROWS_AT_ONCE = 5_000
+PEOPLE = 3  # of each run
 
 
 def fill_firings(engine: Engine, firings: int, now: datetime) -> None:
@@ -34,7 +35,7 @@ def fill_firings(engine: Engine, firings: int, now: datetime) -> None:
         theirs = f"campaign_id BETWEEN {ids[0]} AND {ids[-1]}"
         for statement in (
             "INSERT INTO run_tally (run_id, batch_number, variant_id, segment, state, reason, by_reply, people)"
-            f" SELECT id, 0, 0, 'none', 'accepted', '', FALSE, 3 FROM campaign_run WHERE {theirs}",
+            f" SELECT id, 0, 0, 'none', 'accepted', '', FALSE, {PEOPLE} FROM campaign_run WHERE {theirs}",
             "INSERT INTO run_response (run_id, customer_id, segment, state, has_clicked, has_blocked, orders, revenue,"
             " tap_orders, tap_revenue, delivery_orders, delivery_revenue) SELECT id, 1, 'none', 'accepted', TRUE,"
             f" FALSE, 0, 0, 0, 0, 0, 0 FROM campaign_run WHERE {theirs} AND id % 5 = 0",
@@ -56,5 +57,7 @@ def _run(campaign_id: int, place: int, firings: int, now: datetime) -> dict[str,
         "by_enrolment": True,
         "send_from": at + timedelta(hours=9) if place % 10 == 0 else None,
         "frozen_up_to": 0,
+        "reached_count": PEOPLE,
+        "message_count": PEOPLE,
         **dict.fromkeys(("fired_at", "frozen_at", "finished_at", "tallied_at"), at),
     }

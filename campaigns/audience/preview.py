@@ -178,7 +178,7 @@ def _asked(
         else:
             facts = read_snapshot(connection, snapshot_folder, *needed)
         if len(targets.wanted) == 1 and "t0" in asked:  # nobody else can be meant
-            facts = narrowed(connection, facts, asked["t0"], compiled.as_of.day, zone, references, read=needed)
+            facts = narrowed(connection, facts, asked["t0"], compiled.as_of.day, zone, references, read=needed).facts
         measured = compiled.measured(facts)
         columns = {name: compiled.holds(measured, name) for name in asked}
         found = kept(connection, "audience", measured.select("customer_id", **columns))

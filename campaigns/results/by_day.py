@@ -15,12 +15,13 @@ from sqlmodel import Session
 
 from campaigns.planning.quiet import moment_at
 from campaigns.results.sums import Sums
+from campaigns.results.tally import settled_so_far
 from store.engine import table_of
-from store.models import Campaign, CampaignRun, OrderCredit, RunTally, SendBatch
+from store.models import Campaign, CampaignRun, OrderCredit, RunTally
 from store.types import from_ten_thousandths
 
 run, campaign, tally = table_of(CampaignRun), table_of(Campaign), table_of(RunTally)
-batch, credit = table_of(SendBatch), table_of(OrderCredit)
+credit = table_of(OrderCredit)
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,13 @@ def _accepted(session: Session, starts: Sequence[datetime]) -> list[tuple[int, i
     """(Day, campaign, people reached, those of them whose message counts), once for runs that are over and once for
     the batches that have settled of those that aren't."""
     day = _day_number(starts, 0, len(starts) - 1).label("day")
+    key = (day, run.c.campaign_id)
+    over = select(*key, func.sum(run.c.reached_count), func.sum(run.c.message_count))
+    over = over.where(run.c.reached_count.is_not(None))
     counting = func.sum(case((tally.c.by_reply, 0), else_=tally.c.people))
-    sums = select(day, run.c.campaign_id, func.sum(tally.c.people), counting)
-    sums = sums.select_from(run.join(tally, tally.c.run_id == run.c.id)).where(_fired(starts))
-    over = sums.where(tally.c.batch_number == 0, tally.c.state == "accepted")
-    same = and_(batch.c.run_id == tally.c.run_id, batch.c.batch_number == tally.c.batch_number)
-    became = case((tally.c.state == "chosen", batch.c.state), else_=tally.c.state)  # a multicast's is its batch's
-    settled = sums.join(batch, same).where(tally.c.batch_number > 0, batch.c.is_tallied, became == "accepted")
-    found = [row for part in (over, settled) for row in session.execute(part.group_by(day, run.c.campaign_id))]
+    settled = settled_so_far(*key, func.sum(tally.c.people), counting)
+    parts = (part.where(_fired(starts)).group_by(*key) for part in (over, settled))
+    found = [row for part in parts for row in session.execute(part)]
     return [(row[0], row[1], int(row[2]), int(row[3])) for row in found]
 
 

@@ -1,20 +1,24 @@
 """What runs cost: the messages LINE counts, and the money beyond the plan, in the order in which they fired."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import and_, func, select
 from sqlmodel import Session
 
 from campaigns.money.line_plan import cost_of, read_plan
+from campaigns.planning.quiet import moment_at
 from campaigns.results.runs import RunResults
 from campaigns.results.tally import tallies
 from store.engine import table_of
 from store.models import Campaign, CampaignRun
+
+run, campaign = table_of(CampaignRun), table_of(Campaign)
 
 
 @dataclass(frozen=True)
@@ -50,36 +54,78 @@ def costs_of(
     """Run id -> its cost. A run's messages come after those of all runs of its channel that fired before it in the same
     calendar month of `zone`; what the brand sends by other means is not known here. `results`: by run id those at hand,
     whose deliveries are not counted once more."""
-    plan = read_plan(session)
-    counted = _counted(session, {_month(run.fired_at, zone) for run in runs}, zone, results)
-    used: dict[tuple[int, str], int] = {}
-    costs = {}
-    for run_id, channel_id, month, messages, replies in counted:
-        before = used.get((channel_id, month), 0)
-        used[channel_id, month] = before + messages
-        costs[run_id] = RunCost(messages, replies, cost_of(plan.offer, before, messages).money, plan.currency)
-    return {run.id or 0: costs[run.id or 0] for run in runs}
+    plan, of_month, costs = read_plan(session), defaultdict[date, list[CampaignRun]](list), {}
+    for one in runs:
+        of_month[one.fired_at.astimezone(zone).date().replace(day=1)].append(one)
+    for first, some in of_month.items():
+        for row in _counted(session, moment_at(first, time(0), zone), some, results):
+            money = cost_of(plan.offer, row.before, row.messages).money
+            costs[row.run_id] = RunCost(row.messages, row.replies, money, plan.currency)
+    return costs
 
 
-def _month(at: datetime, zone: ZoneInfo) -> str:
-    return f"{at.astimezone(zone):%Y-%m}"
+@dataclass(frozen=True)
+class _Counted:
+    """A run's messages and free replies, and the messages of its channel `before` it in the month."""
+
+    run_id: int
+    before: int
+    messages: int
+    replies: int
 
 
 def _counted(
-    session: Session, months: set[str], zone: ZoneInfo, results: Mapping[int, RunResults]
-) -> list[tuple[int, int, str, int, int]]:
-    """Run, channel, month, messages and free replies of all runs of these months, in the order of their firing."""
-    run, campaign = table_of(CampaignRun), table_of(Campaign)
-    rows = session.execute(
-        select(run.c.id, campaign.c.channel_id, run.c.fired_at)
+    session: Session, begin: datetime, runs: Sequence[CampaignRun], results: Mapping[int, RunResults]
+) -> list[_Counted]:
+    """Of each of `runs`, which all fired in the month from `begin` on. Those that are over are added up from an index,
+    however many fired; the few that are not, one by one."""
+    fired = and_(run.c.fired_at >= begin, run.c.fired_at <= max(one.fired_at for one in runs))
+    going_on = _going_on(session, fired, results)
+    messages = func.coalesce(run.c.message_count, 0)
+    channel = campaign.c.channel_id
+    so_far = func.sum(messages).over(partition_by=channel, order_by=(run.c.fired_at, run.c.id), rows=(None, 0))
+    replies = func.coalesce(run.c.reached_count - run.c.message_count, 0)
+    every = (
+        select(
+            run.c.id,
+            run.c.fired_at,
+            channel,
+            (so_far - messages).label("before"),
+            messages.label("messages"),
+            replies.label("replies"),
+        )
         .join(campaign, campaign.c.id == run.c.campaign_id)
-        .order_by(run.c.fired_at, run.c.id)
+        .where(fired)
+        .subquery()
     )
-    found = [(row.id, row.channel_id, month) for row in rows if (month := _month(row.fired_at, zone)) in months]
-    messages, replies = dict.fromkeys((row[0] for row in found), 0), dict.fromkeys((row[0] for row in found), 0)
-    for run_id in messages.keys() & results.keys():
-        messages[run_id], replies[run_id] = results[run_id].total.messages, results[run_id].total.by_reply
-    for one in tallies(session, list(messages.keys() - results.keys())):
+    found = []
+    for row in session.execute(select(every).where(every.c.id.in_([one.id for one in runs]))):
+        place = (row.fired_at, row.id)
+        early = sum(one.messages for one in going_on if one.channel_id == row.channel_id and one.place < place)
+        own = next((one for one in going_on if one.place == place), row)
+        found.append(_Counted(row.id, int(row.before) + early, own.messages, own.replies))
+    return found
+
+
+@dataclass(frozen=True)
+class _GoingOn:
+    place: tuple[datetime, int]  # in the order of firing
+    channel_id: int
+    messages: int
+    replies: int
+
+
+def _going_on(session: Session, fired: Any, results: Mapping[int, RunResults]) -> list[_GoingOn]:
+    """The runs that are not over, with what they have sent until now."""
+    open_runs = select(run.c.id, run.c.fired_at, campaign.c.channel_id).where(fired, run.c.reached_count.is_(None))
+    rows = session.execute(open_runs.join(campaign, campaign.c.id == run.c.campaign_id)).all()
+    messages = {key: one.total.messages for key, one in results.items()}
+    replies = {key: one.total.by_reply for key, one in results.items()}
+    for one in tallies(session, [row.id for row in rows if row.id not in results]):
         if one.state == "accepted":
-            (replies if one.by_reply else messages)[one.run_id] += one.people
-    return [(*row, messages[row[0]], replies[row[0]]) for row in found]
+            counts = replies if one.by_reply else messages
+            counts[one.run_id] = counts.get(one.run_id, 0) + one.people
+    return [
+        _GoingOn((row.fired_at, row.id), row.channel_id, messages.get(row.id, 0), replies.get(row.id, 0))
+        for row in rows
+    ]

@@ -1,13 +1,14 @@
-"""The newest runs of many campaigns, as many in all as a page can add up: one that fires person by person has tens of
+"""Runs in pages, the newest first, as many as a page can add up: a campaign that fires person by person has tens of
 thousands. Reads only."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, func, select, union_all
+from sqlalchemy import Select, func, select, tuple_, union_all
 from sqlmodel import Session
 
 from store.engine import table_of
+from store.errors import NotFound
 from store.models import CampaignRun
 
 run = table_of(CampaignRun)
@@ -27,6 +28,27 @@ def newest_runs(session: Session, campaign_ids: Sequence[int], most: int) -> tup
     for campaign_id, run_id in session.execute(union_all(*parts)):
         found[campaign_id].append(run_id)
     return found, each
+
+
+def page_of_runs(
+    session: Session, campaign_id: int, *, before: int | None = None, limit: int
+) -> tuple[list[CampaignRun], int | None]:
+    """At most `limit` runs of a campaign, the newest first, from the one after its run `before` on (None: from the
+    newest); and the id to go on before, None at the end. Raises NotFound where it has no run `before`."""
+    found = select(CampaignRun).where(run.c.campaign_id == campaign_id)
+    if before is not None:
+        at = run_of(session, campaign_id, before).fired_at
+        found = found.where(tuple_(run.c.fired_at, run.c.id) < (at, before))
+    rows = list(session.scalars(found.order_by(run.c.fired_at.desc(), run.c.id.desc()).limit(limit + 1)))
+    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+def run_of(session: Session, campaign_id: int, run_id: int) -> CampaignRun:
+    """That run of the campaign. Raises NotFound where it has none, also for a number that no database holds."""
+    found = session.get(CampaignRun, run_id) if 0 < run_id < 2**63 else None
+    if found is None or found.campaign_id != campaign_id:
+        raise NotFound(f"campaign {campaign_id} has no run {run_id}")
+    return found
 
 
 def fair_share(counts: Mapping[int, int], most: int) -> int | None:

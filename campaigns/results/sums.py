@@ -1,7 +1,7 @@
 """What people did after runs, summed by variant, segment and state; kept for large runs, so that no page adds up a
 hundred thousand rows. Kept sums are thrown away with the first change to what they sum: they are never outdated."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
@@ -50,29 +50,46 @@ def response_sums(session: Session, run_ids: Sequence[int]) -> list[Sums]:
     return found + (_summed(session, sorted(others)) if others else [])
 
 
-def acted_since(session: Session, campaign_ids: Sequence[int], since: datetime) -> dict[int, tuple[int, int]]:
-    """Campaign id -> (people who tapped and taps of whom nobody knows whose they are, orders credited to a tap) after
-    its runs that fired at `since` or later; none without either."""
-    mine = (run.c.campaign_id.in_(campaign_ids), run.c.fired_at >= since)
+@dataclass(frozen=True)
+class Acted:
+    """After runs added up: `clicks` are people who tapped and taps of whom nobody knows whose they are; buyers (people,
+    once in each run), orders and money (ten-thousandths) are those credited to a tap."""
+
+    clicks: int = 0
+    buyers: int = 0
+    orders: int = 0
+    revenue: int = 0
+
+    def __add__(self, other: "Acted") -> "Acted":
+        return Acted(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+
+def acted_after(session: Session, campaign_ids: Sequence[int], since: datetime | None = None) -> dict[int, Acted]:
+    """Campaign id -> what people did after its runs that fired at `since` or later (None: after all of them); those
+    after whose runs nobody did anything are left out. The database adds up, however many runs there are."""
+    mine = [run.c.campaign_id.in_(campaign_ids)]
+    if since is not None:
+        mine.append(run.c.fired_at >= since)
     is_unnamed = (click.c.kind == "person", click.c.customer_id.is_(None), click.c.tapped_by_id.is_(None))
     unnamed = select(run.c.campaign_id, func.count()).select_from(run.join(click, click.c.run_id == run.c.id))
     kept = select(run.c.id, run.c.campaign_id, run.c.response_sums).where(*mine, run.c.response_sums.is_not(None))
-    taps, orders = Counter[int](), Counter[int]()
+    found: dict[int, Acted] = defaultdict(Acted)
     large = session.execute(kept).all()
     for _, campaign_id, cells in large:
         for one in (Sums(*cell) for cell in cells):
-            taps[campaign_id] += one.clicked
-            orders[campaign_id] += one.tap_orders
-    acted = select(run.c.campaign_id, _people(response.c.has_clicked), func.sum(response.c.tap_orders))
+            found[campaign_id] += Acted(one.clicked, one.tap_buyers, one.tap_orders, one.tap_revenue)
+    acted = select(
+        *(run.c.campaign_id, _people(response.c.has_clicked), _people(response.c.tap_orders > 0)),
+        *(func.sum(response.c.tap_orders), func.sum(type_coerce(response.c.tap_revenue, BigInteger))),
+    )
     acted = acted.select_from(run.join(response, response.c.run_id == run.c.id)).where(*mine)
     # by their ids, few: whether sums are kept stands in the run's wide row
     acted = acted.where(run.c.id.not_in([row.id for row in large])).group_by(run.c.campaign_id)
-    for campaign_id, clicked, bought in session.execute(acted):
-        taps[campaign_id] += int(clicked)
-        orders[campaign_id] += int(bought)
+    for campaign_id, *sums in session.execute(acted):
+        found[campaign_id] += Acted(*(int(one) for one in sums))
     for campaign_id, clicked in session.execute(unnamed.where(*mine, *is_unnamed).group_by(run.c.campaign_id)):
-        taps[campaign_id] += clicked
-    return {key: (taps[key], orders[key]) for key in taps.keys() | orders.keys()}
+        found[campaign_id] += Acted(clicked)
+    return dict(found)
 
 
 def sums_to_keep(session: Session) -> list[tuple[int, int, list[Sums]]]:

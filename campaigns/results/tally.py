@@ -67,15 +67,21 @@ def tallies(session: Session, run_ids: Sequence[int]) -> list[Tally]:
 def accepted_since(session: Session, campaign_ids: Sequence[int], since: datetime) -> dict[int, int]:
     """Campaign id -> people reached by its runs that fired at `since` or later, a person once in each run; none of whom
     nothing is known yet. By kept sums alone: what is being sent at this moment comes a little later."""
+    mine = (run.c.campaign_id.in_(campaign_ids), run.c.fired_at >= since)
+    over = select(run.c.campaign_id, func.sum(run.c.reached_count)).where(*mine, run.c.reached_count.is_not(None))
+    settled = settled_so_far(run.c.campaign_id, func.sum(tally.c.people)).where(*mine)
+    found = Counter[int]()
+    for part in (over, settled):
+        for campaign_id, people in session.execute(part.group_by(run.c.campaign_id)):
+            found[campaign_id] += int(people)
+    return dict(found)
+
+
+def settled_so_far(*columns: Any) -> Any:
+    """Select `columns` of the runs that are not over and their kept sums of people reached."""
     its_batch = and_(batch.c.run_id == tally.c.run_id, batch.c.batch_number == tally.c.batch_number)
-    rows = session.execute(
-        select(run.c.campaign_id, func.sum(tally.c.people))
-        .select_from(run.join(tally, tally.c.run_id == run.c.id).outerjoin(batch, its_batch))
-        .where(run.c.campaign_id.in_(campaign_ids), run.c.fired_at >= since)
-        .where(or_(tally.c.batch_number == 0, batch.c.is_tallied), _followed(tally.c.state) == "accepted")
-        .group_by(run.c.campaign_id)
-    )
-    return {row[0]: int(row[1]) for row in rows}
+    found = select(*columns).select_from(run.join(tally, tally.c.run_id == run.c.id).join(batch, its_batch))
+    return found.where(run.c.reached_count.is_(None), batch.c.is_tallied, _followed(tally.c.state) == "accepted")
 
 
 def tally_batches(session: Session) -> int:
@@ -147,14 +153,21 @@ def close_tally(session: Session, run_id: int, *, now: datetime) -> None:
     for one in found:
         added[_key(one)] += one.people
     _store(session, [(*key, 0, people) for key, people in added.items()])
-    session.execute(update(run).where(run.c.id == run_id).values(tallied_at=now))
+    accepted = [one for one in found if one.state == "accepted"]
+    counts = {
+        "reached_count": sum(one.people for one in accepted),
+        "message_count": sum(one.people for one in accepted if not one.by_reply),
+    }
+    session.execute(update(run).where(run.c.id == run_id).values(tallied_at=now, **counts))
 
 
 def forget_tally(session: Session, run_id: int) -> None:
     """Throw a run's sums away: they are counted anew from its deliveries."""
     session.execute(delete(tally).where(tally.c.run_id == run_id))
     session.execute(update(batch).where(batch.c.run_id == run_id).values(is_tallied=False))
-    session.execute(update(run).where(run.c.id == run_id).values(tallied_at=None))
+    session.execute(
+        update(run).where(run.c.id == run_id).values(tallied_at=None, reached_count=None, message_count=None)
+    )
 
 
 def _kept(session: Session, run_id: int) -> list[Tally]:

@@ -10,7 +10,7 @@ from campaigns.planning.automations import AT_WORK, ENDED, Automation, automatio
 from campaigns.planning.coming import when_words
 from campaigns.planning.conditions import condition_words
 from campaigns.planning.triggers import Language
-from campaigns.results.sums import acted_since
+from campaigns.results.sums import Acted, acted_after
 from campaigns.results.tally import accepted_since
 from console.frame.site import Site
 from store.engine import reading
@@ -52,7 +52,7 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
 
 def _told(session: Session, found: list[Automation], language: Language, since: datetime) -> list[Row]:
     ids = [one.campaign.id or 0 for one in found]
-    sent, acted = accepted_since(session, ids, since), acted_since(session, ids, since)
+    sent, acted = accepted_since(session, ids, since), acted_after(session, ids, since)
     return [
         Row(
             one,
@@ -60,7 +60,9 @@ def _told(session: Session, found: list[Automation], language: Language, since: 
             [step_words(step.wait_minutes, step.condition, language) for step in one.steps],
             condition_words(one.campaign.goal, language) if one.campaign.goal else None,
             sent.get(one.campaign.id or 0, 0),
-            *acted.get(one.campaign.id or 0, (0, 0)),
+            did.clicks,
+            did.orders,
         )
         for one in found
+        for did in (acted.get(one.campaign.id or 0, Acted()),)
     ]

@@ -13,7 +13,9 @@ from campaigns.planning.coming import when_words
 from campaigns.planning.schedule import cancel, pause, resume, variants_of
 from campaigns.results.cost import costs_of, sum_of
 from campaigns.results.learning import TEACHES_AFTER, teaches_from
-from campaigns.results.runs import STATES, RunResults, results_by_run, runs_of, together
+from campaigns.results.newest import page_of_runs
+from campaigns.results.runs import STATES, results_by_run, together
+from campaigns.results.whole import Whole, all_runs
 from console.access.roles import Role, needs
 from console.frame.site import Site
 from console.words.catalog import translate
@@ -23,7 +25,8 @@ from store.engine import reading, transaction
 from store.errors import ExpectedError, NotFound
 from store.models import AuditEntry, Campaign, CampaignRun
 
-RUNS_SHOWN = 20
+RUNS_SHOWN = 20  # on a page of the table
+MOST_RUNS = 500  # whose lift and cost are added up, the newest
 LESSONS_SHOWN = 12
 AT_WORK = ("planned", "sending")
 ENDED = ("cancelled", "failed", "sent")
@@ -72,23 +75,30 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
 
     @blueprint.get("/campaigns/<int:campaign_id>")
     def show_campaign(campaign_id: int) -> str:
+        before = request.args.get("before", type=int)
         with reading(site.engine) as session:
             one = find_campaign(session, campaign_id)
-            runs = runs_of(session, campaign_id)
-            found = results_by_run(session, [r.id or 0 for r in runs])
+            added, earlier = page_of_runs(session, campaign_id, limit=MOST_RUNS)
+            found = results_by_run(session, [r.id or 0 for r in added])
+            results, newest = together(list(found.values())), added[:RUNS_SHOWN]
+            shown, more = page_of_runs(session, campaign_id, before=before, limit=RUNS_SHOWN)
+            listed = results_by_run(session, [r.id or 0 for r in shown]) if before else found
             return render_template(
                 "console/campaigns/one.html",
                 campaign=one,
                 variants=variants_of(session, campaign_id),
                 starts=when_words(one, "en" if g.language == "en" else "zh"),
-                results=together(list(found.values())),
-                cost=sum_of(costs_of(session, runs, site.zone, found).values()),
-                runs=[(r, found[r.id or 0]) for r in runs[:RUNS_SHOWN]],
-                more_runs=len(runs) > RUNS_SHOWN,
-                **_live(one, runs, found, site.clock()),
+                sums=all_runs(session, campaign_id) if earlier else Whole.of(results, len(added)),
+                added=len(added) if earlier else None,
+                results=results,
+                cost=sum_of(costs_of(session, added, site.zone, found).values()),
+                runs=[(r, listed[r.id or 0]) for r in shown],
+                before=before,
+                more=more,
+                **_live(session, one, newest, site.clock()),
                 states=STATES,
-                taught=_taught(session, runs),
-                yet_to_teach=_yet_to_teach(runs, site.clock()),
+                taught=_taught(session, newest),
+                yet_to_teach=_yet_to_teach(newest, site.clock()),
                 may_pause=one.state in ("scheduled", "sending"),
                 may_resume=one.state == "paused",
                 may_cancel=one.state not in (*ENDED, "draft"),
@@ -99,9 +109,8 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
         """The live part; where the state is another than when the page was made, the page renews itself whole."""
         with reading(site.engine) as session:
             one = find_campaign(session, campaign_id)
-            runs = runs_of(session, campaign_id)
-            found = results_by_run(session, [r.id or 0 for r in runs[:RUNS_SHOWN] if r.state in AT_WORK])
-            live = _live(one, runs, found, site.clock())
+            newest, _ = page_of_runs(session, campaign_id, limit=RUNS_SHOWN)
+            live = _live(session, one, newest, site.clock())
             page = render_template("console/campaigns/_progress.html", campaign=one, **live)
         return page, 200, {} if request.args.get("seen", live["seen"]) == live["seen"] else {"HX-Refresh": "true"}
 
@@ -155,12 +164,13 @@ def find_campaign(session: Session, campaign_id: int) -> Campaign:
     return one
 
 
-def _live(one: Campaign, runs: list[CampaignRun], found: dict[int, RunResults], now: datetime) -> dict[str, Any]:
+def _live(session: Session, one: Campaign, newest: list[CampaignRun], now: datetime) -> dict[str, Any]:
     """What the live part shows, and by what it knows that the rest of the page is old: the campaign's state and those
     of its newest runs."""
-    progress = _progress(runs, found)
-    seen = ".".join([one.state, *(f"{run.id}-{run.state}" for run in runs[:RUNS_SHOWN] if run.state != "sent")])
-    return {"progress": progress, "again_seconds": _again_seconds(one, progress, now), "seen": f"{len(runs)}.{seen}"}
+    progress = _progress(session, newest)
+    seen = ".".join([one.state, *(f"{run.id}-{run.state}" for run in newest if run.state != "sent")])
+    last = newest[0].id if newest else 0
+    return {"progress": progress, "again_seconds": _again_seconds(one, progress, now), "seen": f"{last}.{seen}"}
 
 
 def _again_seconds(one: Campaign, progress: list[Progress], now: datetime) -> int | None:
@@ -173,12 +183,12 @@ def _again_seconds(one: Campaign, progress: list[Progress], now: datetime) -> in
     return max(AGAIN_SECONDS, int((one.next_fire_at - IMMINENT - now).total_seconds()))
 
 
-def _progress(runs: list[CampaignRun], found: dict[int, RunResults]) -> list[Progress]:
-    """Of each run at work, the newest first."""
+def _progress(session: Session, newest: list[CampaignRun]) -> list[Progress]:
+    """Of each of these runs that is at work."""
+    at_work = [run for run in newest if run.state in AT_WORK]
+    found = results_by_run(session, [run.id or 0 for run in at_work])
     made = []
-    for run in runs:
-        if run.state not in AT_WORK or (run.id or 0) not in found:
-            continue
+    for run in at_work:
         total = found[run.id or 0].total
         done = total.called
         ended = {state: total.deliveries[state] for state in ("accepted", "skipped", "failed")}
@@ -186,18 +196,18 @@ def _progress(runs: list[CampaignRun], found: dict[int, RunResults]) -> list[Pro
     return made
 
 
-def _taught(session: Session, runs: list[CampaignRun]) -> Taught | None:
-    """What the newest run that taught anything taught; None while none did."""
+def _taught(session: Session, newest: list[CampaignRun]) -> Taught | None:
+    """What the newest of these runs that taught anything taught; None while none did."""
     stored = stored_learning(session)
     if stored is None:
         return None
-    found = ((one, lessons_of(stored.learning, one.id or 0)) for one in runs[:RUNS_SHOWN])
+    found = ((one, lessons_of(stored.learning, one.id or 0)) for one in newest)
     return next((Taught(one, stored.computed_at, some[:LESSONS_SHOWN]) for one, some in found if some), None)
 
 
-def _yet_to_teach(runs: list[CampaignRun], now: datetime) -> YetToTeach | None:
+def _yet_to_teach(newest: list[CampaignRun], now: datetime) -> YetToTeach | None:
     """The newest run that has not had its time yet; None where none is waited for. Without a link nobody could tap."""
-    for run in runs[:RUNS_SHOWN]:
+    for run in newest:
         at = teaches_from(run)
         if run.way == "push" and run.link_ids and (run.state == "sending" or (at is not None and at > now)):
             return YetToTeach(run, at)

@@ -13,8 +13,9 @@ from campaigns.results.cost import costs_of, sum_of
 from campaigns.results.exploration import explored
 from campaigns.results.hours import taps_by_hour
 from campaigns.results.movement import Movement, movement_after
-from campaigns.results.newest import newest_runs
-from campaigns.results.runs import STATES, RunResults, results_by_run, runs_of, together
+from campaigns.results.newest import newest_runs, page_of_runs, run_of
+from campaigns.results.runs import STATES, RunResults, results_by_run, together
+from campaigns.results.whole import all_runs
 from console.campaigns.one import find_campaign
 from console.frame.site import Site
 from console.results import charts
@@ -27,7 +28,8 @@ from store.models import Campaign, CampaignRun
 
 COMPARED_AT_MOST = 6
 LISTED = 50
-MOST_RUNS = 500  # of all campaigns on a page together
+MOST_RUNS = 500  # of all campaigns on a page together, and of one on each of its pages
+LINE_SHOWN = 24
 MOVES_SHOWN = 12
 MOVEMENT_MODELS = ("nesl", "rf11", "rfm8")
 
@@ -60,19 +62,25 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
 
     @blueprint.get("/campaigns/<int:campaign_id>/results")
     def show_results(campaign_id: int) -> str:
+        before, wanted = request.args.get("before", type=int), request.args.get("run", type=int)
         with reading(site.engine) as session:
             one = find_campaign(session, campaign_id)
-            runs = runs_of(session, campaign_id)
-            asked = _asked(runs)
+            runs, earlier = page_of_runs(session, campaign_id, before=before, limit=MOST_RUNS)
+            asked = [run_of(session, campaign_id, wanted)] if wanted is not None else runs
             found = results_by_run(session, [r.id or 0 for r in asked])
             results = together(list(found.values()))
             taps = taps_by_hour(session, [r.id or 0 for r in asked])
             names = {v["variant_id"]: v["name"] for r in asked for v in r.variants}
+            line = list(dict.fromkeys(results.line))  # of people who enter one by one, all runs of a month have one
             return render_template(
                 "console/results/one.html",
                 campaign=one,
                 runs=runs,
-                run=asked[0] if len(asked) == 1 and len(runs) > 1 else None,
+                asked=asked,
+                run=asked[0] if wanted is not None and (len(runs) > 1 or before) else None,
+                before=before,
+                earlier=earlier,
+                all_of_them=all_runs(session, campaign_id) if earlier or before else None,
                 results=results,
                 states=STATES,
                 cost=sum_of(costs_of(session, asked, site.zone, found).values()),
@@ -88,6 +96,8 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
                 segment_rows=[(key, segment_words(key), part) for key, part in results.segments.items()],
                 explored=explored(session, campaign_id),
                 arms=newest_comparison(session, runs),
+                line=line[:LINE_SHOWN],
+                more_line=len(line) > LINE_SHOWN,
                 who=WHO,
                 movement_models=[(model, TITLES[model]) for model in MOVEMENT_MODELS],
             )
@@ -97,14 +107,16 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
         model = request.args.get("model", MOVEMENT_MODELS[0])
         with reading(site.engine) as session:
             find_campaign(session, campaign_id)
-            asked = _asked(runs_of(session, campaign_id))
-            if not asked:
+            wanted = request.args.get("run", type=int)
+            newest, _ = page_of_runs(session, campaign_id, limit=1)
+            asked = run_of(session, campaign_id, wanted) if wanted is not None else next(iter(newest), None)
+            if asked is None:
                 raise NotFound(f"campaign {campaign_id} has had no run yet")
-            found = movement_after(session, asked[0].id or 0, model, until=site.clock())
+            found = movement_after(session, asked.id or 0, model, until=site.clock())
             return render_template(
                 "console/results/_movement.html",
                 moves=_named(found),
-                run=asked[0],
+                run=asked,
                 sent=found.sent,
                 held=found.held_out,
             )
@@ -132,17 +144,6 @@ def _wholes(session: Session, campaign_ids: Sequence[int]) -> tuple[dict[int, Ru
     of_campaign, each = newest_runs(session, campaign_ids, MOST_RUNS)
     found = results_by_run(session, [run_id for ids in of_campaign.values() for run_id in ids])
     return {key: together([found[run_id] for run_id in ids]) for key, ids in of_campaign.items()}, each
-
-
-def _asked(runs: list[CampaignRun]) -> list[CampaignRun]:
-    """The run that the address names, else all."""
-    wanted = request.args.get("run", type=int)
-    if wanted is None:
-        return runs
-    found = [one for one in runs if one.id == wanted]
-    if not found:
-        raise NotFound(f"the campaign has no run {wanted}")
-    return found
 
 
 def _named(found: Movement) -> list[dict[str, Any]]:

@@ -2,13 +2,12 @@
 and orders of everybody else are never summed up."""
 
 from collections.abc import Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from segmentation.engine import kept
-from segmentation.facts import Facts
+from segmentation.facts import Facts, keep
 from segmentation.rules.compile import compile_rules
 from segmentation.rules.references import References, expanded
 from segmentation.rules.types import AllOf, Rule
@@ -16,6 +15,14 @@ from segmentation.rules.types import AllOf, Rule
 CHEAP = {"segments", "predictions"}  # a row per customer, as `customers` itself
 WORTH = 4  # looking up whose each row is pays off below a share of 1/WORTH of the customers
 KEPT = "narrowed_customers"
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """Facts of some customers, of whom all for whom a rule may hold; it does for those of them for whom `rest` does."""
+
+    facts: Facts
+    rest: Rule
 
 
 def narrowed(
@@ -27,23 +34,26 @@ def narrowed(
     references: References,
     *,
     read: Set[str] = frozenset(),
-) -> Facts:
-    """`facts` of some customers only, of whom all for whom `rule` may hold; `facts` itself where that would not help.
-    Of its tables the customers are fewer, and those that the rule needs or that stand in `read`. Keeps a temporary
-    table on `connection`. Raises RuleError for circles and unknown saved rules."""
+) -> Narrowed:
+    """`facts` of the customers for whom the cheap parts of `rule` hold; `facts` itself where that would not help. Of
+    its tables the customers are fewer, and those that the rest needs or that stand in `read`. Keeps a temporary table
+    on the DuckDB `connection`. Raises RuleError for circles and unknown saved rules."""
     parts = _all_needed(expanded(rule, references))
     cheap = [part for part in parts if _is_cheap(part, as_of, zone)]
     if not cheap or len(cheap) == len(parts):
-        return facts
+        return Narrowed(facts, rule)
     compiled = compile_rules({"cheap": AllOf(of=tuple(cheap))}, as_of, zone)
     measured = compiled.measured(facts)
-    few = kept(connection, KEPT, measured.filter(compiled.holds(measured, "cheap")).select("customer_id"))
-    if _count(connection, few) * WORTH > _count(connection, facts.customers):
-        return facts
-    needed = compile_rules({"rule": rule}, as_of, zone, references).facts_needed()
+    ids = connection.to_pyarrow(measured.filter(compiled.holds(measured, "cheap")).select("customer_id"))
+    if len(ids) * WORTH > int(connection.to_pyarrow(facts.customers.count()).as_py()):
+        return Narrowed(facts, rule)
+    few = keep(connection, KEPT, ids)
+    rest = AllOf(of=tuple(part for part in parts if part not in cheap))
+    needed = compile_rules({"rest": rest}, as_of, zone).facts_needed()
     tables = {name: getattr(facts, name) for name in {"customers", *needed, *read}}
     theirs = {name: table for name, table in tables.items() if "customer_id" in table.columns}
-    return replace(facts, **{name: table.semi_join(few, "customer_id") for name, table in theirs.items()})
+    fewer = {name: table.semi_join(few, "customer_id") for name, table in theirs.items()}
+    return Narrowed(replace(facts, **fewer), rest)
 
 
 def _all_needed(rule: Rule) -> list[Rule]:
@@ -53,7 +63,3 @@ def _all_needed(rule: Rule) -> list[Rule]:
 
 def _is_cheap(part: Rule, as_of: date, zone: ZoneInfo) -> bool:
     return compile_rules({"part": part}, as_of, zone).facts_needed() <= CHEAP
-
-
-def _count(connection: Any, rows: Any) -> int:
-    return int(connection.to_pyarrow(rows.count()).as_py())

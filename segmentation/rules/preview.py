@@ -31,7 +31,7 @@ def count_matching(
     """The customers of `facts` for whom `rule` holds as of the start of `as_of`. Keeps a temporary table on
     `connection`. Raises RuleError for circles and unknown saved rules."""
     few = narrowed(connection, facts, rule, as_of, zone, references)
-    found = count_each(connection, few, {UNSAVED: rule}, as_of, zone, references)[UNSAVED]
+    found = count_each(connection, few.facts, {UNSAVED: few.rest}, as_of, zone, references)[UNSAVED]
     return MatchCount(found.matching, int(connection.to_pyarrow(facts.customers.count()).as_py()))
 
 

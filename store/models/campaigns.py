@@ -11,6 +11,8 @@ from sqlmodel import Field
 from store.models.base import Row, json_of, key, ref
 from store.types import BigId, Decimal4, UTCDateTime
 
+_COUNTS = ("reached_count", "message_count")  # of a run: at the end of indexes that many runs are added up by
+
 
 class Campaign(Row, table=True):
     """Audience, schedule and policy; its content is in its steps' variants. The schedule is these columns; the
@@ -158,8 +160,8 @@ class CampaignRun(Row, table=True):
     __table_args__ = (
         UniqueConstraint("campaign_id", "step_number", "scheduled_for"),
         # with all that a month of firings is read by, so that no wide row is
-        Index(None, "campaign_id", "fired_at", "id"),
-        Index(None, "fired_at", "send_from", "campaign_id", "id"),
+        Index("ix_campaign_run_of_campaign", "campaign_id", "fired_at", "id", *_COUNTS),
+        Index("ix_campaign_run_by_time", *("fired_at", "send_from", "campaign_id", "id"), *_COUNTS),
         Index(
             "ix_campaign_run_summed",
             "campaign_id",
@@ -194,6 +196,9 @@ class CampaignRun(Row, table=True):
     tallied_at: datetime | None = Field(
         default=None, sa_type=UTCDateTime
     )  # all in run_tally, as batch 0; null: not yet
+    # Of run_tally, so that indexes alone sum up many runs: people accepted, and those of them whose message LINE counts
+    reached_count: int | None = None  # null as long as tallied_at is
+    message_count: int | None = None
 
 
 class RunWave(Row, table=True):

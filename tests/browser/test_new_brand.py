@@ -1,26 +1,14 @@
 """The pages of a brand that has nothing yet: each says so, in its language; and what isn't there is told in words."""
 
 import re
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
-from flask import Flask
 from playwright.sync_api import Browser, BrowserContext, Page
-from werkzeug.serving import make_server
 
-from console.access.passwords import hash_of
-from console.access.roles import Role
-from console.access.users import make_user
-from console.frame.site import Site
-from console.pages import create_console
-from store.clock import system_clock
-from store.engine import open_engine, transaction
-from store.migrate import upgrade
 from tests.browser.looks import WHOLE, chinese_in, in_language, wrong_in
+from tests.browser.new_brand import PASSWORD, NewBrand, serve_new_brand
 from tests.browser.test_pages import IN_CHINESE, PAGES
 
 OF_ONE = re.compile(r"/\d+")  # the page of something, which a new brand has not got
@@ -29,50 +17,35 @@ HAVE_FORMS_ONLY = {  # what these show is there from the start
     *("/keywords/words", "/start", "/people", "/account", "/guide", "/guide/lift", "/settings/audit"),
     *("/settings/campaigns", "/settings/segments", "/settings/plan", "/settings/copy", "/settings/report"),
 }
-EMAIL, PASSWORD = "new@example.com", "a passphrase of tests"
-
-
-@dataclass(frozen=True)
-class NewBrand:
-    """Where its console is, and cookies of its owner."""
-
-    url: str
-    cookies: Path
+EMAIL = "new@example.com"
 
 
 @pytest.fixture(scope="module")
-def brand(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewBrand]:
-    folder = tmp_path_factory.mktemp("new")
-    engine = open_engine(f"sqlite:///{folder / 'new.db'}")
-    upgrade(engine)
-    with transaction(engine) as session:
-        one = make_user(session, email=EMAIL, name="Owner", role=Role.OWNER, actor="test", now=system_clock())
-        one.password_hash = hash_of(PASSWORD)
-    app = Flask(__name__)
-    app.secret_key = "a key of tests"
-    app.register_blueprint(create_console(Site(engine, ZoneInfo("Asia/Taipei"), system_clock)))
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_port}/console"
+def brand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewBrand]:
+    with serve_new_brand(tmp_path_factory.mktemp("new")) as brand:
+        brand.user(EMAIL)
+        yield brand
+
+
+@pytest.fixture(scope="module")
+def cookies(browser: Browser, brand: NewBrand, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of its owner."""
+    path = tmp_path_factory.mktemp("cookies") / "new.json"
     context = browser.new_context()
     page = context.new_page()
-    page.goto(f"{url}/login")
+    page.goto(f"{brand.url}/login")
     page.fill("input[name=email]", EMAIL)
     page.fill("input[name=password]", PASSWORD)
     page.click("main button")
     page.wait_for_url("**/console/")
-    context.storage_state(path=folder / "cookies.json")
+    context.storage_state(path=path)
     context.close()
-    yield NewBrand(url, folder / "cookies.json")
-    server.shutdown()
-    thread.join()
-    engine.dispose()
+    return path
 
 
 @pytest.fixture
-def signed_in(brand: NewBrand) -> Path:  # of conftest.py's context and tab
-    return brand.cookies
+def signed_in(cookies: Path) -> Path:  # of conftest.py's context and tab
+    return cookies
 
 
 @pytest.mark.parametrize("path", sorted(one for one in PAGES if not OF_ONE.search(one)))

@@ -8,10 +8,11 @@ from datetime import timedelta
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from campaigns.audience.lists import list_sizes
 from campaigns.results.hours import taps_by_hour
+from console.results.pages import MOST_RUNS
 from store.engine import reading, table_of, transaction
 from store.models import AuditEntry, Campaign, CampaignRun
 from tests.campaigns.results.conftest import DAY, Story, story
@@ -20,6 +21,7 @@ from tests.console.conftest import page, send
 
 __all__ = ["story"]
 HOUR = timedelta(hours=1)
+ONE_EACH = {"reached_count": 1, "message_count": 1, "by_enrolment": False, "frozen_up_to": 0, "link_ids": {}}
 
 
 def _sent(story: Story) -> int:
@@ -75,6 +77,35 @@ def test_the_page_of_results_draws_the_funnel_and_the_hours(client: FlaskClient,
     assert "Funnel" in page(client, f"{address}?lang=en")
     assert "沒有人換到別的群" in page(client, f"{address}/movement?lang=zh")
     assert client.get(f"{address}/movement?model=none").status_code == 404
+
+
+def test_pages_of_many_runs_are_bounded_and_tell_the_whole(client: FlaskClient, story: Story) -> None:
+    _sent(story)
+    first = story.at - timedelta(days=30)
+    fields = {"campaign_id": story.campaign_id, "step_number": 2, "state": "sent", "variants": [], "way": "push"}
+    times = [first + n * timedelta(minutes=1) for n in range(MOST_RUNS + 1)]
+    rows = [{**fields, "scheduled_for": at, "fired_at": at, "tallied_at": at} for at in times]
+    with transaction(story.engine) as session:
+        session.execute(insert(table_of(CampaignRun)), [{**row, **ONE_EACH} for row in rows])
+    address, total = f"/console/campaigns/{story.campaign_id}", f"{MOST_RUNS + 2:,}"
+    text = page(client, f"{address}/results")
+    assert f"這一頁加總 {MOST_RUNS} 次發送" in text
+    assert f"全部 {total} 次：已受理 {MOST_RUNS + 41}、點擊 12、" in text
+    earlier = re.search(r'results\?before=(\d+)"', text)
+    assert earlier
+    last = page(client, f"{address}/results?before={earlier[1]}")
+    assert "這一頁加總 2 次發送" in last
+    assert "回到第一頁" in last
+    assert "更早的發送" not in last
+    assert f"全部 {total} 次" in last
+    text = page(client, address)
+    assert f"共發送 {total} 次；提升和方案外的費用只加總最新的 {MOST_RUNS} 次。" in text
+    assert text.count('<tr><td><a href="') == 20
+    second = re.search(rf'{address}\?before=(\d+)"', text)
+    assert second
+    assert page(client, f"{address}?before={second[1]}").count('<tr><td><a href="') == 20
+    assert client.get(f"{address}?before=999999").status_code == 404
+    assert "All 502 together: 541 accepted" in page(client, f"{address}/results?lang=en")
 
 
 def test_campaigns_are_compared_side_by_side(client: FlaskClient, story: Story) -> None:

@@ -71,12 +71,14 @@ def test_what_customers_alone_refuse_leaves_their_events_unread() -> None:
     events = [{"customer_id": who, "occurred_at": at(2026, 1, 5)} for who in range(1, 9)]
     with facts_with(customers=people, events=events) as (connection, facts):
         few = narrowing.narrowed(connection, facts, read_rule(asked), plain.AS_OF, TAIPEI, NOTHING)
-        rows = connection.to_pyarrow(few.events).to_pylist()
+        rows = connection.to_pyarrow(few.facts.events).to_pylist()
         assert [row["customer_id"] for row in rows] == [3]
+        assert few.rest == read_rule({"type": "all", "of": [{"type": "any", "of": [VIEWS]}]})
         for everybody in (VIEWS, {"type": "any", "of": asked["of"]}, {"type": "age", "at_most": 200}):
             rule = read_rule({"type": "all", "of": [{"type": "not", "of": everybody}]})
-            is_whole = narrowing.narrowed(connection, facts, rule, plain.AS_OF, TAIPEI, NOTHING) is facts
-            assert is_whole
+            found = narrowing.narrowed(connection, facts, rule, plain.AS_OF, TAIPEI, NOTHING)
+            assert found.facts is facts
+            assert found.rest is rule
 
 
 def _rows(connection: Any, table: Any) -> dict[int, dict[str, Any]]:
