@@ -108,7 +108,7 @@ def _measure_on(engine: Engine, folder: Path, scale: str) -> dict[str, float]:
     now = system_clock()
     _fill_people(engine, customers, events, now)
     _fill_campaigns(engine, customers, campaigns, now)
-    fill_firings(engine, firings, now)
+    automation = f"/console/campaigns/{fill_firings(engine, firings, now)}"
     with engine.begin() as connection:
         connection.execute(text("ANALYZE"))
     ground = Ground(engine, ZONE, system_clock)
@@ -124,7 +124,8 @@ def _measure_on(engine: Engine, folder: Path, scale: str) -> dict[str, float]:
     app.secret_key = "a key of benchmarks"  # noqa: S105
     app.register_blueprint(create_console(site))
     client = signed_in_client(app, engine)
-    return {address: _median_ms(client, address) for address in (*_addresses(app), *SEARCHES)}
+    of_many_runs = (automation, f"{automation}/results")
+    return {address: _median_ms(client, address) for address in (*_addresses(app), *of_many_runs, *SEARCHES)}
 
 
 def _addresses(app: Flask) -> Iterator[str]:

@@ -15,8 +15,9 @@ ROWS_AT_ONCE = 5_000
 PEOPLE = 3  # of each run
 
 
-def fill_firings(engine: Engine, firings: int, now: datetime) -> None:
-    """So many runs of the last month, each to three people of whom one in five runs taps; a tenth is put off."""
+def fill_firings(engine: Engine, firings: int, now: datetime) -> int:
+    """So many runs of the last month, each to three people of whom one in five runs taps; a tenth is put off. Returns
+    the campaign of one automation."""
     with transaction(engine) as session:
         fields: dict[str, Any] = {"channel_id": 1, "state": "scheduled", "way": "push", "created_at": now}
         audience = {"any_of": ["all"], "none_of": []}
@@ -41,6 +42,7 @@ def fill_firings(engine: Engine, firings: int, now: datetime) -> None:
             f" FALSE, 0, 0, 0, 0, 0, 0 FROM campaign_run WHERE {theirs} AND id % 5 = 0",
         ):
             session.execute(text(statement))
+    return ids[0]
 
 
 def _run(campaign_id: int, place: int, firings: int, now: datetime) -> dict[str, Any]:
