@@ -27,6 +27,7 @@ from store.models import Channel, Customer, LineAccount
 
 DAYS_AHEAD, DAYS_BACK = 7, 30  # today among those
 COMING_SHOWN, MOVED_SHOWN = 12, 6
+PEOPLE_COUNTED = 500  # who wait for a step; a plus says that there are more
 
 channel = table_of(Channel)
 
@@ -48,7 +49,7 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
             return render_template(
                 "console/today/today.html",
                 needs=needs_now(session, now, g.user.email),
-                coming=coming(session, zone=site.zone, now=now, days=DAYS_AHEAD)[:COMING_SHOWN],
+                coming=coming(session, zone=site.zone, now=now, days=DAYS_AHEAD, counted=PEOPLE_COUNTED)[:COMING_SHOWN],
                 listening=listening(session)[:COMING_SHOWN],
                 channels=session.scalars(select(Channel).order_by(channel.c.id)).all(),
                 sent=sent.total(),

@@ -60,7 +60,7 @@ def register_planning(app: typer.Typer) -> None:
         table = Table("時間 time", "活動 campaign", "步驟 step", "人數 people", "備註 note")
         for one in found:
             notes = [one.holiday or "", "因靜音時段延後 put off by quiet hours" if one.is_put_off else ""]
-            people = "" if one.people is None else f"{one.people:,}"
+            people = "" if one.people is None else f"{one.people:,}{'+' if one.is_least else ''}"
             when = f"{one.at.astimezone(settings.zone):%Y-%m-%d %a %H:%M}"
             table.add_row(
                 when, f"{one.campaign_id} {one.name}", str(one.step_number), people, " ".join(filter(None, notes))

@@ -48,7 +48,8 @@ def picture(page: Page, name: str, language: str) -> None:
     """The open page in every look."""
     for look in LOOKS:
         take(page, look)
-        page.wait_for_timeout(DRAWN_MS)
+        if page.locator("[data-chart]").count():
+            page.wait_for_timeout(DRAWN_MS)
         page.screenshot(path=FOLDER / f"{name}-{language}-{look.scheme}-{look.width}.png", full_page=True)
 
 

@@ -590,6 +590,9 @@ def test_the_calendar_shows_what_comes_after_quiet_hours(open_shop: Opener) -> N
     ]
     assert found[1].at == datetime(2026, 11, 11, 8, tzinfo=ZONE)
     assert [(one.campaign_id, one.chinese) for one in waiting] == [(listens, "當顧客進入瞌睡客 S1")]
+    with reading(shop.engine) as session:
+        counted = coming(session, zone=ZONE, now=shop.clock(), days=30, counted=1)
+    assert [(one.people, one.is_least) for one in counted] == [(1, True), (None, False)]
 
 
 @pytest.mark.parametrize(
