@@ -7,16 +7,16 @@ from sqlalchemy import Engine, and_, exists, not_, or_, select
 from sqlmodel import Session
 
 from campaigns.audience.lists import make_list
-from campaigns.results.runs import runs_of
+from campaigns.results.newest import run_of
 from campaigns.results.tally import effective_state, with_batch
 from store.clock import Clock
 from store.engine import reading, table_of
-from store.errors import BadInput, NotFound
-from store.models import Delivery, RunResponse
+from store.errors import BadInput
+from store.models import CampaignRun, Delivery, RunResponse
 
 SLICE = 4_000  # people read at once
 
-delivery, response = table_of(Delivery), table_of(RunResponse)
+delivery, response, run = table_of(Delivery), table_of(RunResponse), table_of(CampaignRun)
 
 _BOUGHT = or_(response.c.orders > 0, response.c.tap_orders > 0, response.c.delivery_orders > 0)
 # Name -> (the delivery's state that is asked for, what they must have done, what they must not have done)
@@ -47,24 +47,26 @@ def list_of_result(
         raise BadInput(f"{who!r} is none of {', '.join(WHO)}")
     with reading(engine) as session:
         run_ids = _runs(session, campaign_id, run_id)
+    # asked of the database: of many runs the ids are more than a statement takes
+    among = select(run.c.id).where(run.c.campaign_id == campaign_id) if run_id is None else [run_id]
     origin = {"campaign_id": campaign_id, "run_ids": run_ids, "who": who}
-    people = (found for one in run_ids for found in _people(engine, one, run_ids, who))
+    people = (found for one in run_ids for found in _people(engine, one, among, who))
     return make_list(engine, name, people, origin=origin, actor=actor, clock=clock)
 
 
 def _runs(session: Session, campaign_id: int, run_id: int | None) -> list[int]:
-    found = [run.id or 0 for run in runs_of(session, campaign_id)]
-    if run_id is not None and run_id not in found:
-        raise NotFound(f"campaign {campaign_id} has no run {run_id}")
+    if run_id is not None:
+        return [run_of(session, campaign_id, run_id).id or 0]
+    found = session.scalars(select(run.c.id).where(run.c.campaign_id == campaign_id).order_by(run.c.id.desc())).all()
     if not found:
         raise BadInput(f"campaign {campaign_id} has had no run yet")
-    return found if run_id is None else [run_id]
+    return list(found)
 
 
-def _people(engine: Engine, run_id: int, run_ids: list[int], who: str) -> Iterator[int]:
-    """The ids of those in one run whom `who` means by all runs, ascending."""
+def _people(engine: Engine, run_id: int, among: Any, who: str) -> Iterator[int]:
+    """The ids of those in one run whom `who` means by all the runs `among` (ids, or SQL for them), ascending."""
     state, did, did_not = WHO[who]
-    theirs = and_(response.c.customer_id == delivery.c.customer_id, response.c.run_id.in_(run_ids))
+    theirs = and_(response.c.customer_id == delivery.c.customer_id, response.c.run_id.in_(among))
     wanted = [delivery.c.run_id == run_id, effective_state() == state]
     if did is not None:
         wanted.append(exists().where(theirs, did))
