@@ -37,9 +37,9 @@ def test_runs_that_are_over_and_those_going_on_count_alike(
         story.tap(run_id, None, at=story.at + 4 * HOUR)
         story.order(who, story.at + 5 * HOUR, total="250")
     going_on = story.run(story.at + 6 * HOUR, state="sending")
-    for number, state in ((1, "accepted"), (2, "due")):
-        story.batch(going_on, number, state)
-        story.person(going_on, state="chosen", batch_number=number)
+    for number, batch, state in ((1, "done", "accepted"), (2, "due", "chosen")):
+        story.batch(going_on, number, batch)
+        story.person(going_on, state=state, batch_number=number)
     elsewhere = story.run(campaign_id=story.another_campaign(days=3))
     story.person(elsewhere)
     found = whole(story)
