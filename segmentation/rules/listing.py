@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pyarrow.compute as pc
+import pyarrow.compute as pc  # type: ignore[import-untyped, unused-ignore]
 
 from segmentation.facts import Facts
 from segmentation.rules.compile import NOTHING, compile_rules
