@@ -18,7 +18,7 @@ from keywords.effects.ranking import Fit, fit
 Floats = NDArray[np.float64]
 Choice = Callable[[Fit, np.random.Generator], Floats]
 
-FIRST_SEED = 2000
+FIRST_SEED = 10_000
 RUNS = {"quick": 6, "full": 40}
 TERMS, NEW, PER_MESSAGE = 60, 20, 4
 PAST, MESSAGES, RECIPIENTS, LATE = 30, 150, 1_500, 30

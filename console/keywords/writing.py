@@ -7,6 +7,7 @@ import numpy as np
 from flask import Blueprint, g, render_template, request
 from sqlmodel import Session
 
+from campaigns.results.lately import sent_lately
 from console.access.roles import Role, needs
 from console.frame.site import Site
 from console.segments.segment_words import segment_words
@@ -17,7 +18,7 @@ from keywords.copy.facts import Given
 from keywords.copy.ground import ground_for
 from keywords.copy.past import in_words
 from keywords.copy.score import Score, score
-from keywords.copy.shown import Shown, log_shown, shown_of
+from keywords.copy.shown import log_shown, shown_lines, shown_of
 from keywords.copy.suggestion import Mode, suggest
 from keywords.copy.writer import Written, ask
 from keywords.effects.current import current_learning
@@ -64,24 +65,25 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
         wanted = Wanted(situation, request.args.get("form") or "message", LINES, mode)
         with reading(site.engine) as session:
             learning, tokenizer = current_learning(session), brand_tokenizer(session)
-            ground = ground_for(session, _given(theme, tokenizer), segment=segment, now=now)
+            ground = ground_for(session, _given(theme, tokenizer), sent_lately, segment=segment, now=now)
             found = in_words(session, suggest(theme, learning, tokenizer, rng, mode=mode, count=WORDS))
         why = None
         try:
             lines = compose(wanted, learning, ground, rng)
         except BadInput as error:
             lines, why = [], told(error, g.language)
-        shown = [*shown_of(found), *(Shown("line", line.text, line.terms, line.propensity or 1.0) for line in lines)]
-        with transaction(site.engine) as session:
-            log_shown(session, shown, theme=theme, mode=mode, by=g.user.email, now=now)
         written = Written()
         if site.writer is not None and lines and "writer" in request.args:
             written = ask(site.writer, wanted, learning, ground, lines)
+        shown = [*shown_of(found), *shown_lines([*lines, *written.lines])]
+        with transaction(site.engine) as session:
+            log_shown(session, shown, theme=theme, mode=mode, by=g.user.email, now=now)
         return render_template(
             "console/keywords/_ideas.html",
             found=found,
             lines=[*lines, *written.lines],
             written=written,
+            has_own=bool(ground.settings.own_templates(wanted.form)),
             few=len(lines) if 0 < len(lines) < LINES else None,
             why=why,
             theme=theme,

@@ -1,18 +1,20 @@
 """The brand's settings as fields of forms, made from the models that check them."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from sqlmodel import Session
+from werkzeug.datastructures import MultiDict
 
 from campaigns import settings as campaigns
 from campaigns.money import line_plan
 from keywords.copy import settings as copywriting
 from keywords.sharing import schedule
+from keywords.sharing.marketers import marketers
 from segmentation import settings as segments
 from store import choices
 from store.errors import BadInput
@@ -28,6 +30,25 @@ class Group:
     chosen: Callable[[Session], Mapping[str, Any]]
     change: Callable[..., Any]
     apart: frozenset[str] = frozenset()  # settings that only the operator changes, on the command line
+    # setting -> what it holds several of
+    offered: Mapping[str, Callable[[Session], Sequence["Offered"]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Offered:
+    """One of those that a setting may hold several of: its value, how a person reads it, and why it can't be chosen."""
+
+    value: str
+    words: str
+    why_not: str = ""  # "": it can
+
+
+def _marketers(session: Session) -> list[Offered]:
+    """Colleagues who may be sent the report by LINE, and those who first have to bind their own."""
+    return [
+        Offered(one.email, f"{one.name} {one.email}", "" if one.can_be_reached else "還沒有綁定自己的 LINE")
+        for one in marketers(session)
+    ]
 
 
 def _change_segments(
@@ -73,35 +94,49 @@ GROUPS = {
         lambda session: choices.chosen(session, schedule.NAME),
         _without_defaults(schedule.change_settings),
         frozenset({"folder"}),  # a place on the server's disk
+        {"marketers": _marketers},
     ),
 }
 
 
 @dataclass(frozen=True)
 class Field:
-    """One setting as a form shows it: `kind` is switch, choice, list, json or words; `value` its text now; `options` of
-    a choice."""
+    """One setting as a form shows it: `kind` is switch, choice, several, list, json or words; `value` its text now, of
+    several and a list a line each; `options` of a choice; `offered` of several, all that it holds among them."""
 
     name: str
     kind: str
     value: str
     is_chosen: bool
     options: tuple[str, ...] = ()
+    offered: tuple[Offered, ...] = ()
 
 
-def fields_of(group: Group, holds: BaseModel, chosen: Mapping[str, Any]) -> list[Field]:
+def fields_of(session: Session, group: Group, holds: BaseModel, chosen: Mapping[str, Any]) -> list[Field]:
     """Every setting of the group, in the order of its model."""
     plain = holds.model_dump(mode="json")
-    return [
-        Field(name, _kind(group, name), _text(plain[name]), name in chosen, _options(group, name))
-        for name in group.model.model_fields
-        if name not in group.apart
-    ]
+    found = []
+    for name in group.model.model_fields:
+        if name in group.offered:
+            offered = _offered(session, group, name, plain[name])
+            held = "\n".join(one.value for one in offered if one.value in plain[name])
+            found.append(Field(name, "several", held, name in chosen, offered=offered))
+        elif name not in group.apart:
+            text = _text(plain[name])
+            found.append(Field(name, _kind(group, name), text, name in chosen, _options(group, name)))
+    return found
 
 
 def _options(group: Group, name: str) -> tuple[str, ...]:
     annotation = group.model.model_fields[name].annotation
     return tuple(map(str, get_args(annotation))) if get_origin(annotation) is Literal else ()
+
+
+def _offered(session: Session, group: Group, name: str, held: Sequence[str]) -> tuple[Offered, ...]:
+    """What may be chosen of, and what is held though it may not be any more."""
+    offered = group.offered[name](session)
+    gone = [Offered(value, value, "這個帳號已停用") for value in held if value not in {one.value for one in offered}]
+    return (*offered, *gone)
 
 
 def _kind(group: Group, name: str) -> str:
@@ -125,25 +160,26 @@ def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=1) if isinstance(value, dict) else str(value)
 
 
-def changes_of(group: Group, shown: list[Field], form: Mapping[str, str]) -> dict[str, Any]:
+def changes_of(group: Group, shown: list[Field], form: MultiDict[str, str]) -> dict[str, Any]:
     """What the form changed, by name; None: back to the default. Raises BadInput for JSON that can't be read."""
     changes: dict[str, Any] = {}
-    for field in shown:
-        if field.kind == "switch":
-            given: Any = field.name in form
-            if str(given) != field.value:
-                changes[field.name] = given
+    for one in shown:
+        if one.kind == "switch":
+            given: Any = one.name in form
+            if str(given) != one.value:
+                changes[one.name] = given
             continue
-        text = form.get(field.name, field.value).replace("\r\n", "\n").strip()
-        if text != field.value.strip():
-            changes[field.name] = _value(field, text)
+        given_lines = "\n".join(form.getlist(one.name)) if one.kind == "several" else form.get(one.name, "")
+        text = given_lines.replace("\r\n", "\n").strip() if one.name in form else one.value
+        if text != one.value.strip():
+            changes[one.name] = _value(one, text)
     return changes
 
 
 def _value(field: Field, text: str) -> Any:
     if not text:
         return None
-    if field.kind == "list":
+    if field.kind in ("list", "several"):
         return [line.strip() for line in text.splitlines() if line.strip()]
     if field.kind == "json":
         try:

@@ -29,7 +29,7 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
             raise NotFound(f"there are no settings {name!r}")
         with reading(site.engine) as session:
             holds = group.read(session, site.segment_defaults)
-            fields = fields_of(group, holds, group.chosen(session))
+            fields = fields_of(session, group, holds, group.chosen(session))
         page = "console/settings/group.html"
         return render_template(page, groups=GROUPS, name=name, group=group, fields=fields, **more), status
 
@@ -92,7 +92,8 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
         try:
             with transaction(site.engine) as session:
                 holds = group.read(session, site.segment_defaults)
-                changes = changes_of(group, fields_of(group, holds, group.chosen(session)), request.form)
+                shown_fields = fields_of(session, group, holds, group.chosen(session))
+                changes = changes_of(group, shown_fields, request.form)
                 if changes:
                     group.change(session, changes, defaults=site.segment_defaults, actor=g.user.email, now=site.clock())
         except ExpectedError as error:

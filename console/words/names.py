@@ -162,8 +162,8 @@ SETTING_WORDS = {
     "every": "多久寄一次關鍵字報告",
     "weekday": "每週的哪一天（0 是週一）",
     "hour": "幾點之後（0–23）",
-    "line_user_ids": "寄給哪些行銷人員（LINE 的 userId，一行一個）",
-    "channel": "用哪個頻道寄（只有一個頻道時不用填）",
+    "marketers": "寄給哪些同事的 LINE",
+    "channel": "用哪個頻道寄（不填：各人綁定的那個）",
 }
 CHOICE_WORDS = {"never": "不寄", "week": "每週", "month": "每月"}  # of settings with few values
 

@@ -1,26 +1,30 @@
 """Whole lines from a theme: templates filled with the terms that promise clicks and what the marketer gave.
 
 Every way to fill the templates is scored by the joint posterior of all terms for the segment and hour ("safe": by the
-expected effect; "explore": by one draw of all effects together). Lines are then taken one by one, less willingly if
-they repeat words of those taken or of what the people got lately. What the marketer gave always stands in them whole:
-an offer without its condition or its last day would be another offer. Nothing is read or written.
+expected effect, but for one line in ROOM_OF; "explore": by one draw of all effects together). Lines are then taken one
+by one, less willingly if they repeat words of those taken or of what the people got lately; a brand's own templates
+first, the shipped ones for what they don't fill. What the marketer gave always stands in them whole: an offer without
+its condition or its last day would be another offer. Nothing is read or written.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keywords.copy.data import FORMS, Template, slot_words
+from keywords.copy.data import FORMS, Template, slot_words, templates
 from keywords.copy.facts import invented
 from keywords.copy.judging import Ground, Notice, claims_in, notices, refusal, utf16_units
 from keywords.copy.recent import ALIKE, likenesses, worn_terms
 from keywords.copy.score import Part, parts_of
-from keywords.copy.suggestion import Fitting, Mode, fitting_terms, terms_within
+from keywords.copy.suggestion import Fitting, Mode, fitting_terms, room_of, terms_within
+from keywords.copy.taking import Race
 from keywords.effects.learning import Learning
-from keywords.effects.prediction import Joint, Prediction, Situation, ground_of, joint_of
+from keywords.effects.prediction import Joint, Prediction, Situation, Z, ground_of, joint_of
 from store.errors import BadInput
 
 Floats = NDArray[np.float64]
@@ -31,6 +35,7 @@ _PRODUCTS, _WORDS = 8, 8  # tried in a slot, those that might promise most
 # What it costs a line, in log-odds, to repeat: a word or template of a line already taken, its urgency and product
 # together, a worn term, a recent text.
 _USED, _USED_BOTH, _WORN, _REPEATED = 0.12, 1.0, 0.1, 0.5
+_NOT_OWN = 1e3  # the like for a shipped template beside the brand's own: more than any effects
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ class Line:
     notices: list[Notice]
     units: int  # UTF-16 units, as LINE counts
     propensity: float | None  # 0..1, above 0: the chance that this request showed it; None: a writer's, not known
-    by: str  # "template" | "writer"
+    by: Literal["own", "built_in", "writer"]  # a template of the brand's, a shipped one, a model
+    is_trial: bool = False  # shown in the room that safe keeps for what is not yet proven
 
     @property
     def terms(self) -> list[str]:
@@ -72,10 +78,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class _Filled:
-    """A template filled: the words in its slots, in order."""
+    """A template filled: the words in its slots, in order; and whose template it is."""
 
     template: Template
     words: tuple[str, ...]
+    by: Literal["own", "built_in"]
 
     @property
     def text(self) -> str:
@@ -83,9 +90,9 @@ class _Filled:
 
 
 def compose(wanted: Wanted, learning: Learning | None, ground: Ground, rng: np.random.Generator) -> list[Line]:
-    """The best lines for `wanted`, different from each other, the best first; `wanted.count` of them if so many may be
-    built. Same `rng` state, same lines. Raises BadInput for an unknown form, for words of the marketer's that are
-    blocked, and where no line fits the length."""
+    """The best lines for `wanted`, different from each other, the best first, what safe has in its room last;
+    `wanted.count` of them if so many may be built. Same `rng` state, same lines. Raises BadInput for an unknown form,
+    for words of the marketer's that are blocked, and where no line fits the length."""
     if wanted.form not in FORMS:
         raise BadInput(f"there is no form {wanted.form!r}; the forms are {', '.join(FORMS)}")
     refuse_blocked(ground)
@@ -96,26 +103,31 @@ def compose(wanted: Wanted, learning: Learning | None, ground: Ground, rng: np.r
             f"no {wanted.form} fits {most} units: give shorter offers, raise {wanted.form}_units, or add a template"
             f" {'with' if ground.given.offers else 'without'} {{offer}}"
         )
-    uses = _uses(filled)
-    score = joint.mean if wanted.mode == "safe" else joint.draws(rng, 1)[0]
-    weights = joint.weights(terms)
-    burden = _burdens(filled, terms, ground)
-    taken = _take(weights @ score - burden, uses, wanted.count)
     # each word by itself promises nothing new; a brand's template may, or two words that read as a third: it falls out
-    while refused := {i: why for i in taken if (why := refusal(filled[i].text, wanted.form, ground)) is not None}:
-        burden[list(refused)] = np.inf
-        taken = _take(weights @ score - burden, uses, wanted.count)
-        if not taken:
-            raise BadInput(f"no {wanted.form} may be proposed: {next(iter(refused.values()))}")
-    taken.sort(key=lambda i: -float(weights[i] @ score))
-    shown = np.ones(len(filled))
-    if wanted.mode == "explore":
-        drawn = (_take(weights @ one - burden, uses, wanted.count) for one in joint.draws(rng, DRAWS))
-        counts = np.bincount([i for lines in drawn for i in lines], minlength=len(filled))
-        shown = (counts + 1) / (DRAWS + 1)  # with this request, which showed what it shows
+    why = cache(lambda i: refusal(filled[i].text, wanted.form, ground))
+    weights, draws = joint.weights(terms), joint.draws(rng, 1 + DRAWS)
+    race = Race(
+        expected=weights @ joint.mean,
+        drawn=draws @ weights.T,
+        is_open=_are_open(terms, joint),
+        uses=_uses(filled),
+        burden=_burdens(filled, terms, ground),
+        may=lambda i: why(i) is None,
+        count=wanted.count,
+        room=room_of(wanted.count, wanted.mode),
+    )
+    firm, tried = race.run()
+    if not firm and not tried:
+        raise BadInput(f"no {wanted.form} may be proposed: {why(0)}")
+    shown = race.propensities(firm, tried)
     return [
-        replace(judged(filled[i].text, wanted, learning, ground), propensity=float(shown[i]), by="template")
-        for i in taken
+        replace(
+            judged(filled[i].text, wanted, learning, ground),
+            propensity=float(shown[i]),
+            by=filled[i].by,
+            is_trial=wanted.mode == "safe" and i in tried,
+        )
+        for i in [*firm, *tried]
     ]
 
 
@@ -176,8 +188,13 @@ def _candidates(
     choices["urgency"] = _hopeful(choices["urgency"], parts, joint, _WORDS)
     choices["call"] = _hopeful(choices["call"], parts, joint, _WORDS)
     choices["product"] = _hopeful(choices["product"], parts, joint, _PRODUCTS)
-    fits = [t for t in ground.settings.forms(wanted.form) if ("offer" in t.slots) == bool(given.offers)]
-    ways = (_Filled(t, words) for t in fits for words in product(*(choices[slot] for slot in t.slots)))
+    own = ground.settings.own_templates(wanted.form)
+    by: dict[Template, Literal["own", "built_in"]] = {
+        **dict.fromkeys((t for t in templates() if t.form == wanted.form), "built_in"),
+        **dict.fromkeys(own, "own"),
+    }
+    fits = [t for t in by if ("offer" in t.slots) == bool(given.offers)]
+    ways = (_Filled(t, words, by[t]) for t in fits for words in product(*(choices[slot] for slot in t.slots)))
     most = ground.settings.units(wanted.form)
     filled = [way for way in ways if len(set(way.words)) == len(way.words) and utf16_units(way.text) <= most]
     terms = [list(dict.fromkeys(term for word in way.words for term in parts[word])) for way in filled]
@@ -230,20 +247,21 @@ def _uses(filled: Sequence[_Filled]) -> Floats:
 
 
 def _burdens(filled: Sequence[_Filled], terms: Sequence[Sequence[str]], ground: Ground) -> Floats:
-    """What it costs each line that the people got the like lately."""
+    """What it costs each line that the people got the like lately, and that the brand has templates of its own."""
     used = {term for row in terms for term in row}
     worn = set(worn_terms(used, ground.recent, ground.settings.worn_messages))
     burden = np.array([_WORN * len(worn.intersection(row)) for row in terms])
     repeats = likenesses([way.text for way in filled], ground.recent).max(axis=1, initial=0.0) >= ALIKE
-    return np.asarray(burden + _REPEATED * repeats)
+    is_own = np.array([way.by == "own" for way in filled])
+    not_own = _NOT_OWN * ~is_own if is_own.any() else 0.0
+    return np.asarray(burden + _REPEATED * repeats + not_own)
 
 
-def _take(scores: Floats, uses: Floats, count: int) -> list[int]:
-    """The places of `count` lines, the best first; those of -inf never."""
-    left, taken = scores.copy(), []
-    for _ in range(min(count, int(np.isfinite(scores).sum()))):
-        best = int(np.argmax(left))
-        taken.append(best)
-        left -= uses @ uses[best]
-        left[best] = -np.inf
-    return taken
+def _are_open(terms: Sequence[Sequence[str]], joint: Joint) -> NDArray[np.bool_]:
+    """Of each line, whether it has a term whose interval spans nil: one that is not yet proven."""
+    names = list(joint.terms)
+    weights = joint.weights([[name] for name in names])
+    weights[:, 0] = 0.0
+    mean, deviation = joint.difference(weights)
+    is_open = {name for name, spans in zip(names, np.abs(mean) <= Z * deviation, strict=True) if spans}
+    return np.array([not is_open.isdisjoint(row) for row in terms], dtype=np.bool_)

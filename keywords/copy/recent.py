@@ -1,28 +1,32 @@
 """What the same people got lately: terms that are worn by repetition, and texts that a new one nearly repeats."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sqlalchemy import select
-from sqlmodel import Session
 
 from keywords.text.normal import normalise
 from keywords.text.tokenizer import Tokenizer
 from keywords.text.vocabulary import terms_of
-from store.engine import table_of
-from store.models import MessageResult
 
 ALIKE = 0.8  # Dice's coefficient of letter pairs, 0..1, from which a text nearly repeats another
-_MOST = 3_000  # texts to a segment, the newest: some 300 messages
 
-result = table_of(MessageResult)
+
+class Sent(Protocol):
+    """A message that was sent, as whoever sends them tells it (campaigns/results/lately.py)."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def sent_at(self) -> datetime: ...
+    @property
+    def segments(self) -> frozenset[str]: ...
 
 
 @dataclass(frozen=True)
@@ -36,26 +40,12 @@ class SentText:
     segments: frozenset[str]  # to whom
 
 
-def recent_texts(
-    session: Session, tokenizer: Tokenizer, *, since: datetime, segment: str | None = None
-) -> list[SentText]:
-    """The messages sent after `since` (aware UTC) to `segment`, or to anybody, the newest first. Reads only.
-
-    From the results of pushes, which are what is stored with their words.
-    """
-    columns = result.c.run_id, result.c.variant_id, result.c.message_text, result.c.segment, result.c.sent_at
-    query = select(*columns).where(result.c.sent_at >= since)
-    if segment is not None:
-        query = query.where(result.c.segment == segment)
-    newest = query.order_by(result.c.sent_at.desc(), result.c.run_id.desc(), result.c.variant_id).limit(_MOST)
-    segments: dict[tuple[int, int, str], set[str]] = {}
-    moments: dict[tuple[int, int, str], datetime] = {}
-    for run_id, variant_id, text, name, moment in session.execute(newest):
-        segments.setdefault((run_id, variant_id, text), set()).add(name)
-        moments.setdefault((run_id, variant_id, text), moment)
+def sent_texts(sent: Iterable[Sent], tokenizer: Tokenizer, *, segment: str | None = None) -> list[SentText]:
+    """Those that went to `segment`, or to anybody, in the same order."""
     return [
-        SentText(key[2], moments[key], _terms(key[2], tokenizer), letter_pairs(key[2]), frozenset(names))
-        for key, names in segments.items()
+        SentText(one.text, one.sent_at, _terms(one.text, tokenizer), letter_pairs(one.text), one.segments)
+        for one in sent
+        if segment is None or segment in one.segments
     ]
 
 

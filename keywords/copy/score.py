@@ -17,6 +17,7 @@ from keywords.text.vocabulary import is_class
 Verdict = Literal["carries", "costs", "open", "unknown"]  # above nil, below, neither is sure; never learned
 MAX_REPLACEMENTS = 5
 _EACH = 2  # replacements of one term
+_KINDS = ("articles", "qualities", "offers")  # of a category: none stands where another does
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def roles_of(term: str, tokenizer: Tokenizer) -> frozenset[str]:
     if kinds == {Kind.EMOJI}:
         return frozenset({"emoji"})
     slots = {slot for slot, words in slot_words().items() if term in words}
-    return frozenset(slots or {category.name for category in categories() if term in category.terms})
+    return frozenset(slots or {f"{c.name} {kind}" for c in categories() for kind in _KINDS if term in getattr(c, kind)})
 
 
 def _replacements(swaps: Sequence[tuple[str, str]], joint: Joint, learning: Learning | None) -> list[Replacement]:

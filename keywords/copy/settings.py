@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlmodel import Session
 
-from keywords.copy.data import FORMS, Claim, Template, claims, template_of, templates
+from keywords.copy.data import FORMS, Claim, Template, claims, template_of
 from store.choices import checked, chosen, keep_choice
 
 NAME = "copy"  # its row of BrandSetting
@@ -34,7 +34,7 @@ class CopySettings(BaseModel):
     blocked: Words = ()  # no line with one of these is ever proposed
     approval: Words = ()  # a line with one says that a person must approve it
     cleared: Words = ()  # shipped words that need approval, but not here: the brand has its proof or licence
-    # "form | text" with slots; where a form has some, they stand in place of the shipped ones
+    # "form | text" with slots; where a form has some, the shipped ones only fill what they leave
     templates: tuple[Annotated[str, AfterValidator(_checked_template)], ...] = ()
     message_units: Text = 200
     line_units: Text = 60
@@ -48,10 +48,9 @@ class CopySettings(BaseModel):
         assert form in FORMS, form
         return int(getattr(self, f"{form}_units"))
 
-    def forms(self, form: str) -> list[Template]:
-        """The templates of `form`: the brand's own, or the shipped ones where it has none."""
-        own = [found for found in map(template_of, self.templates) if found.form == form]
-        return own or [found for found in templates() if found.form == form]
+    def own_templates(self, form: str) -> list[Template]:
+        """The brand's own of `form`; it may have none."""
+        return [found for found in map(template_of, self.templates) if found.form == form]
 
     def claims(self) -> list[Claim]:
         """All words to look for, the brand's own first. A shipped block can't be cleared."""

@@ -3,7 +3,8 @@
 What fits comes from the shipped category lexicon (so it works on the first day) and from the brand's own messages:
 terms that keep company with the theme (normalised pointwise mutual information, Bouma 2009). What is promised comes
 from the fit: "safe" ranks by the expected effect, "explore" by one draw from the joint posterior (Thompson 1933), in
-which a term never tried has the whole population's spread, so that it gets its turn.
+which a term never tried has the whole population's spread, so that it gets its turn. Safe keeps one place in ROOM_OF
+for such a draw among what is not yet proven, or nothing new would ever be learned.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keywords.effects.learning import Learning
-from keywords.effects.prediction import Joint, ground_of, joint_of, theme_is_like
+from keywords.effects.prediction import Joint, Z, ground_of, joint_of, theme_is_like
 from keywords.text.cuts import cut_text
 from keywords.text.lexicon import Category, categories
 from keywords.text.patterns import Kind
@@ -28,9 +29,9 @@ Floats = NDArray[np.float64]
 MIN_ASSOCIATION = 0.1  # NPMI, -1..1: below it a term is not said to fit
 GIVEN_KINDS = frozenset({Kind.DISCOUNT, Kind.PRICE, Kind.COUNT, Kind.DATE})  # only the marketer gives those
 DRAWS = 1000  # that a propensity is counted on
+ROOM_OF = 5  # one of so many places is safe's for what is not yet proven
 _PHRASES = 5
 _PAST = 3  # past messages shown behind a suggestion
-_OFFERS = frozenset({"促銷", "雙11", "週年慶", "清倉"})  # categories whose terms are offers, not articles
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Suggestion:
     is_proven: bool  # the interval lies above nil
     fits_by: str  # "lexicon" | "history" | "lexicon+history"
     terms: tuple[str, ...]  # whose effects it adds
-    propensity: float  # 0..1: the chance that this request showed it; 1 where nothing was drawn
+    propensity: float  # 0..1, above 0: the chance that this request showed it; 1 where nothing was drawn
+    is_trial: bool  # shown in the room that safe keeps
     behind: tuple[PastMessage, ...]  # the newest texts with all its terms, the newest first
 
 
@@ -73,12 +75,13 @@ class Fitting:
 
     fits_by: dict[str, str]
     parts: dict[str, list[str]]
-    offers: frozenset[str]  # of them, those that promise something
+    offers: list[str]  # of them, what is offered
+    qualities: list[str]  # what is said of what is sold, and occasions
 
     @property
     def articles(self) -> list[str]:
-        """What is sold, not what is offered on it."""
-        return [text for text in self.fits_by if text not in self.offers]
+        """What is sold: all else. Of a word that no category has nobody knows better."""
+        return [text for text in self.fits_by if text not in {*self.offers, *self.qualities}]
 
 
 def fitting_terms(theme: str, learning: Learning | None, tokenizer: Tokenizer) -> Fitting:
@@ -91,11 +94,13 @@ def fitting_terms(theme: str, learning: Learning | None, tokenizer: Tokenizer) -
             fits_by[term] = "lexicon+history" if term in fits_by else "history"
     # with nothing learned all scores are equal: then what belongs to most of the theme's categories comes first
     likely = sorted(fits_by, key=lambda term: -sum(term in category.terms for category in named))
-    offers = frozenset(term for category in categories() if category.name in _OFFERS for term in category.terms)
+    offers = {term for category in categories() for term in category.offers}
+    qualities = {term for category in categories() for term in category.qualities}
     return Fitting(
         {term: fits_by[term] for term in likely},
         {term: terms_within(term, learning, tokenizer) or [term.lower()] for term in likely},
-        offers & fits_by.keys(),
+        [term for term in likely if term in offers],
+        [term for term in likely if term in qualities],
     )
 
 
@@ -108,7 +113,8 @@ def suggest(
     mode: Mode = "safe",
     count: int = 10,
 ) -> Suggestions:
-    """Up to `count` terms for `theme` (free text) and a few phrases of an article and an offer, the best first.
+    """Up to `count` terms for `theme` (free text) and a few phrases (羽絨外套 限時下殺, 保暖 毛衣), the best first, and
+    last what safe has in its room.
 
     `learning` None: nothing has been sent yet, so every effect is nil with the prior's interval. Both lists are empty
     when neither the lexicon nor the history knows anything that fits. Same `rng` state, same answer.
@@ -116,15 +122,20 @@ def suggest(
     found = fitting_terms(theme, learning, tokenizer)
     ground = ground_of(learning) if learning is not None else None
     joint = joint_of(ground, [term for terms in found.parts.values() for term in terms])
-    score = joint.mean if mode == "safe" else joint.draws(rng, 1)[0]
-    draws = joint.draws(rng, DRAWS) if mode == "explore" else None
-    parts, places = _pairs(found, joint, score)
+    draws = joint.draws(rng, 1 + DRAWS)
+    parts, reasons = _pairs(found, joint, joint.mean if mode == "safe" else draws[0])
     texts = [(text, found.parts[text], found.fits_by[text]) for text in found.fits_by]
+    pairs = [(" ".join(pair), parts[pair], reasons[pair]) for pair in parts]
     return Suggestions(
-        _best(texts, joint, score, draws, count, learning),
-        _best([(" ".join(pair), parts[pair], places[pair]) for pair in parts], joint, score, draws, _PHRASES, learning),
+        _best(texts, joint, draws, mode, count, learning),
+        _best(pairs, joint, draws, mode, _PHRASES, learning),
         mode,
     )
+
+
+def room_of(count: int, mode: Mode) -> int:
+    """How many of `count` places are drawn: all when exploring; else one in ROOM_OF, of two or more at least one."""
+    return count if mode == "explore" else max(count // ROOM_OF, int(count > 1))
 
 
 def terms_within(text: str, learning: Learning | None, tokenizer: Tokenizer) -> list[str]:
@@ -203,17 +214,17 @@ Pair = tuple[str, str]
 
 
 def _pairs(found: Fitting, joint: Joint, score: Floats) -> tuple[dict[Pair, list[str]], dict[Pair, str]]:
-    """All pairs 「article offer」 that share no term: their terms, and what they fit by. By the sum of their ranks, so
-    that among equals no one article takes every place."""
+    """All pairs 「article offer」 and 「quality article」 that share no term: their terms, and what they fit by. By the
+    sum of their ranks, so that among equals no one article takes every place."""
 
     def ranked(texts: Sequence[str]) -> list[str]:
         return sorted(texts, key=lambda text: -float(joint.weights([found.parts[text]])[0, 1:] @ score[1:]))
 
-    articles = ranked(found.articles)
-    deals = ranked([text for text in found.fits_by if text in found.offers])
+    articles, deals, qualities = ranked(found.articles), ranked(found.offers), ranked(found.qualities)
+    places = [(at, (articles[at[0]], deals[at[1]])) for at in np.ndindex(len(articles), len(deals))]
+    places += [(at, (qualities[at[0]], articles[at[1]])) for at in np.ndindex(len(qualities), len(articles))]
     parts, fits_by = {}, {}
-    for i, j in sorted(np.ndindex(len(articles), len(deals)), key=lambda at: (sum(at), abs(at[0] - at[1]))):
-        pair = (articles[i], deals[j])
+    for _, pair in sorted(places, key=lambda one: (sum(one[0]), abs(one[0][0] - one[0][1]))):
         terms = [term for text in pair for term in found.parts[text]]
         if len(set(terms)) == len(terms):
             parts[pair] = terms
@@ -225,21 +236,22 @@ def _pairs(found: Fitting, joint: Joint, score: Floats) -> tuple[dict[Pair, list
 def _best(
     texts: Sequence[tuple[str, Sequence[str], str]],
     joint: Joint,
-    score: Floats,
-    draws: Floats | None,
+    draws: Floats,
+    mode: Mode,
     count: int,
     learning: Learning | None,
 ) -> list[Suggestion]:
-    """The best `count` of (text, its terms, what it fits by) by `score`; equals in the order given."""
+    """The best `count` of (text, its terms, what it fits by): those that are expected to bring most, then those that
+    the first of `draws` has on top; equals in the order given."""
     if not texts:
         return []
     weights = joint.weights([terms for _, terms, _ in texts])
     weights[:, 0] = 0.0  # the situation is the same for all
-    scores = weights @ score
-    order = np.argsort(-scores, kind="stable")[:count]
-    shown = shares_shown(draws @ weights.T, count) if draws is not None else np.ones(len(texts))
+    expected, deviation = joint.difference(weights)
+    drawn = draws @ weights.T
+    firm, tried, shown = choose(expected, drawn, np.abs(expected) <= Z * deviation, count, room_of(count, mode))
     found = []
-    for i in order:
+    for i in [*firm, *tried]:
         text, terms, fits_by = texts[i]
         effect, low, high = joint.effect(terms)
         found.append(
@@ -248,26 +260,49 @@ def _best(
                 effect=effect,
                 low=low,
                 high=high,
-                score=float(scores[i]),
+                score=float(drawn[0, i] if i in tried else expected[i]),
                 messages=_uses(terms, learning),
                 is_proven=low > 0,
                 fits_by=fits_by,
                 terms=tuple(terms),
                 propensity=float(shown[i]),
+                is_trial=mode == "safe" and i in tried,
                 behind=past_messages(learning, terms),
             )
         )
     return found
 
 
+def choose(
+    expected: Floats, drawn: Floats, is_open: NDArray[np.bool_], count: int, room: int
+) -> tuple[list[int], list[int], Floats]:
+    """(Places of the best by what is `expected`, places of the best `room` by the first row of `drawn`, the propensity
+    of each place). Drawn are, of those not among the former, the ones that are open, or all where the room is the
+    whole; the others fill what room is left. A place's propensity is the share of the rows in which it is shown."""
+    order = np.argsort(-expected, kind="stable")
+    firm, rest = order[: count - room], order[count - room :]
+    may = rest if room == count else rest[is_open[rest]]
+    tried = may[np.argsort(-drawn[0, may], kind="stable")[:room]]
+    if room > len(may):
+        left = rest[~is_open[rest]][: room - len(may)]
+        firm = np.concatenate([firm, left])
+    shown = np.zeros(len(expected))
+    shown[firm] = 1.0
+    if len(may):
+        shown[may] = shares_shown(drawn[:, may], room)
+    return firm.tolist(), tried.tolist(), shown
+
+
 def shares_shown(scores: Floats, count: int) -> Floats:
-    """Of draws x candidates, the share of the draws in which each candidate is among the best `count`. One draw that
-    nobody made is added, in which it was, so that what was shown never has a propensity of 0."""
+    """Of draws x candidates, the share of the draws in which each candidate is among the best `count`. The draw that
+    the request made is one of them, so that what was shown never has a propensity of 0."""
     draws, candidates = scores.shape
     if count >= candidates:
         return np.ones(candidates)
+    if count == 0:
+        return np.zeros(candidates)
     best = np.argpartition(-scores, count - 1, axis=1)[:, :count]
-    return np.asarray((np.bincount(best.ravel(), minlength=candidates) + 1) / (draws + 1))
+    return np.asarray(np.bincount(best.ravel(), minlength=candidates) / draws)
 
 
 def _uses(terms: Sequence[str], learning: Learning | None) -> int:

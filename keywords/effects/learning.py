@@ -94,10 +94,11 @@ def design_of(
     opening: NDArray[np.float64] | None,
     phrases: Mapping[str, Words],
 ) -> Design:
-    """What the effects are adjusted for, beside the terms themselves: to whom, when, where, in which format, about
-    what, and how many terms come first in the text. Offers' classes (their depth) are shrunk apart from words, and so
-    is what phrases add to theirs."""
-    context = {name: getattr(messages, name) for name in ("segment", "hour", "weekday", "channel", "format")}
+    """What the effects are adjusted for, beside the terms themselves: to whom, when, where, in which format, by whose
+    count, about what, and how many terms come first in the text. Offers' classes (their depth) are shrunk apart from
+    words, and so is what phrases add to theirs."""
+    blocks = ("segment", "hour", "weekday", "channel", "format", "counted_by")
+    context = {name: getattr(messages, name) for name in blocks}
     loadings = {}
     if opening is not None:
         loadings["opening"] = opening[:, None]

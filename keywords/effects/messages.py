@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 REQUIRED_COLUMNS = ("message_id", "campaign_id", "text", "segment", "sent_at", "recipients", "clicks")
-OPTIONAL_COLUMNS = ("theme", "channel", "format")
+OPTIONAL_COLUMNS = ("theme", "channel", "format", "counted_by")
 _EPOCH = date(1970, 1, 1).toordinal()
 _NULL_NUMBERS = ["", "null", "NULL", "NaN", "nan", "NA"]
 
@@ -43,6 +43,8 @@ class Messages:
     channel_names: Sequence[str]
     format: Ints
     format_names: Sequence[str]  # LINE's types of what was sent: "text", "text+flex"; "" where unknown
+    counted_by: Ints  # who counted the clicks, which may count differently
+    counted_by_names: Sequence[str]  # of stored results "us" and "line"; "" where unknown
     day: Ints  # days since 1970-01-01 in the brand's zone
     hour: Ints  # 0..23 in the brand's zone
     weekday: Ints  # 0 is Monday
@@ -67,8 +69,9 @@ class Messages:
     def part(self, rows: NDArray[np.bool_]) -> "Messages":
         """Only these rows; all names stay."""
         theme = None if self.theme is None else self.theme[rows]
-        names = ("message", "campaign", "text", "segment", "channel", "format", "day", "hour", "weekday", "run")
-        arrays = {name: getattr(self, name)[rows] for name in (*names, "recipients", "clicks")}
+        codes = ("message", "campaign", "text", "segment", "channel", "format", "counted_by", "run")
+        names = (*codes, "day", "hour", "weekday", "recipients", "clicks")
+        arrays = {name: getattr(self, name)[rows] for name in names}
         return replace(self, theme=theme, **arrays)
 
 
@@ -92,6 +95,7 @@ def _gather(columns: dict[str, list[Any]], recipients: Floats, clicks: Floats, z
     segment, segment_names = coded([name or "" for name in chosen["segment"]])
     channel, channel_names = coded([name or "" for name in chosen["channel"]])
     kinds, format_names = coded([name or "" for name in chosen["format"]])
+    counted_by, counted_by_names = coded([name or "" for name in chosen["counted_by"]])
     return Messages(
         message=message,
         campaign=campaign,
@@ -105,6 +109,8 @@ def _gather(columns: dict[str, list[Any]], recipients: Floats, clicks: Floats, z
         channel_names=channel_names,
         format=kinds,
         format_names=format_names,
+        counted_by=counted_by,
+        counted_by_names=counted_by_names,
         day=np.array([moment.toordinal() - _EPOCH for moment in local], dtype=np.int64),
         hour=np.array([moment.hour for moment in local], dtype=np.int64),
         weekday=np.array([moment.weekday() for moment in local], dtype=np.int64),

@@ -143,6 +143,7 @@ def ground_of(learning: Learning) -> Ground:
         "segment": (messages.segment, messages.segment_names),
         "channel": (messages.channel, messages.channel_names),
         "format": (messages.format, messages.format_names),
+        "counted_by": (messages.counted_by, messages.counted_by_names),
         "hour": (messages.hour, None),
         "weekday": (messages.weekday, None),
     }

@@ -24,7 +24,7 @@ result, run = table_of(MessageResult), table_of(CampaignRun)
 _SCHEMA = pa.schema(
     {
         **{name: pa.int64() for name in ("run_id", "variant_id", "campaign_id")},
-        **{name: pa.string() for name in ("segment", "theme", "channel", "format", "text_key")},
+        **{name: pa.string() for name in ("segment", "theme", "channel", "format", "counted_by", "text_key")},
         **{name: pa.int64() for name in ("sent_s", "recipients", "clicks")},
         "eta": pa.float64(),  # the log-odds that the last fit gave it; null until there is one
     }
@@ -69,6 +69,7 @@ def read_results(session: Session, since: datetime | None = None) -> tuple[pa.Ta
         result.c.theme,
         result.c.channel,
         result.c.format,
+        result.c.counted_by,
         result.c.message_text,
         result.c.sent_at,
         result.c.recipients,
@@ -78,10 +79,11 @@ def read_results(session: Session, since: datetime | None = None) -> tuple[pa.Ta
         query = query.where(result.c.changed_at > since)
     rows = session.execute(query.order_by(result.c.run_id, result.c.variant_id, result.c.segment)).all()
     columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * (len(_SCHEMA) - 1)
-    keys = {text: text_key(text) for text in set(columns[7])}
+    said, sent = _SCHEMA.get_field_index("text_key"), _SCHEMA.get_field_index("sent_s")
+    keys = {text: text_key(text) for text in set(columns[said])}
     texts = {key: text for text, key in keys.items()}
-    columns[7] = [keys[text] for text in columns[7]]
-    columns[8] = [int(moment.timestamp()) for moment in columns[8]]
+    columns[said] = [keys[text] for text in columns[said]]
+    columns[sent] = [int(moment.timestamp()) for moment in columns[sent]]
     columns.append([None] * len(rows))
     arrays = [pa.array(values, field.type) for values, field in zip(columns, _SCHEMA, strict=True)]
     return pa.table(arrays, schema=_SCHEMA), texts
@@ -103,7 +105,7 @@ def messages_of(results: pa.Table, zone: ZoneInfo) -> Messages:
     """The results as messages: a run's variant is one. Rows without recipients are left out."""
     kept = results.filter(pc.greater(results["recipients"], 0))
     codes, names = {}, {}
-    for name in ("segment", "theme", "channel", "format", "text_key"):
+    for name in ("segment", "theme", "channel", "format", "counted_by", "text_key"):
         codes[name], names[name] = _coded(kept[name])
     day, hour, weekday = _local(kept["sent_s"].to_numpy(), zone)
     numbers = {name: kept[name].to_numpy() for name in ("run_id", "variant_id", "campaign_id")}
@@ -123,6 +125,8 @@ def messages_of(results: pa.Table, zone: ZoneInfo) -> Messages:
         channel_names=names["channel"],
         format=codes["format"],
         format_names=names["format"],
+        counted_by=codes["counted_by"],
+        counted_by_names=names["counted_by"],
         day=day,
         hour=hour,
         weekday=weekday,

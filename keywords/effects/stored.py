@@ -39,7 +39,7 @@ from store.engine import insert_for, reading, table_of, transaction
 from store.models import KeywordLearning, TextCut
 
 _THE_ONE = 1
-_LAYOUT = "3."  # of what is packed; what is packed otherwise is learned anew
+_LAYOUT = "4."  # of what is packed; what is packed otherwise is learned anew
 # A result that was changed before the last reading may have been committed after it: so much is read once more.
 _OVERLAP = timedelta(minutes=10)
 _TEXTS_AT_ONCE = 500  # rows of a write: about 10 ms

@@ -4,7 +4,7 @@ Claim, commit, call, record: who calls LINE between is `service/keyword_report_d
 reached LINE is repeated with the same retry key while LINE keeps it; after that nobody knows, and it is not repeated.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -14,7 +14,10 @@ from sqlalchemy import case, exists, func, or_, select, update
 from sqlmodel import Session
 
 from store.engine import insert_for, table_of
+from store.errors import BadInput
 from store.models import KeywordReportDelivery
+
+Became = Literal["accepted", "failed", "in_doubt", "not_sent", "unknown"]
 
 FOLDER = "folder"  # the recipient that is no person
 KEY_LIFE = timedelta(hours=23)  # LINE keeps a retry key for 24 hours ("Retrying an API request")
@@ -31,7 +34,7 @@ class Claimed:
     """A delivery in this worker's hands until its claim runs out."""
 
     period: str
-    recipient: str
+    recipient: str  # a marketer's e-mail, or FOLDER
     channel: str | None
     messages: list[dict[str, Any]]
     retry_key: str
@@ -65,20 +68,26 @@ def plan_deliveries(
     session: Session,
     period: str,
     *,
-    line_user_ids: Sequence[str],
-    channel: str | None,
+    marketers: Mapping[str, str | BadInput],
     messages: list[dict[str, str]],
     to_folder: bool,
     now: datetime,
 ) -> int:
-    """Make the period's deliveries; returns how many. Those that are there already, by whomever, stay as they are."""
-    common = {"period": period, "state": "due", "attempts": 0, "made_at": now}
-    rows = [
-        {**common, "recipient": one, "channel": channel, "messages": messages, "retry_key": str(uuid4())}
-        for one in line_user_ids
-    ]
+    """Make the period's deliveries; returns how many. Those that are there already, by whomever, stay as they are.
+    `marketers`: e-mail -> the channel over which they are reached, or why they can't be: that is kept as failed."""
+    common = {"period": period, "attempts": 0, "made_at": now}
+    due, failed = {"state": "due", "done_at": None}, {"state": "failed", "done_at": now}
+    rows = []
+    for email, reached in marketers.items():
+        row = {**common, "recipient": email, "messages": messages, "retry_key": str(uuid4())}
+        if isinstance(reached, str):
+            rows.append({**row, **due, "channel": reached, "problem": None})
+        else:
+            rows.append({**row, **failed, "channel": None, "problem": str(reached)})
     if to_folder:
-        rows.append({**common, "recipient": FOLDER, "channel": None, "messages": [], "retry_key": ""})
+        rows.append(
+            {**common, **due, "recipient": FOLDER, "channel": None, "messages": [], "retry_key": "", "problem": None}
+        )
     if not rows:
         return 0
     statement = insert_for(session, KeywordReportDelivery).on_conflict_do_nothing().returning(delivery.c.recipient)
@@ -120,14 +129,14 @@ def claim_deliveries(session: Session, *, now: datetime) -> list[Claimed]:
 def record_delivery(
     session: Session,
     claimed: Claimed,
-    became: Literal["accepted", "failed", "in_doubt", "not_sent"],
+    became: Became,
     *,
     now: datetime,
     problem: str | None = None,
 ) -> None:
     """What became of it. in_doubt and not_sent are tried again after PUT_OFF; not_sent leaves no new doubt."""
     values: dict[str, Any] = {"problem": problem}
-    if became in ("accepted", "failed"):
+    if became in ("accepted", "failed", "unknown"):
         values |= {"state": became, "done_at": now}
     else:
         values["not_before"] = now + PUT_OFF

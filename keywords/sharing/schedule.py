@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlmodel import Session
 
 from keywords.report import Report, TermRow
+from keywords.sharing.marketers import check_channel, reach_of
 from store.choices import checked, chosen, keep_choice
 from store.errors import BadInput
 
 NAME = "keyword_report"  # its row of BrandSetting
 MESSAGE_TERMS = 5  # in each part of the message
 
-LineUserId = Annotated[str, Field(pattern=r"^U[0-9a-f]{32}$")]
+Email = Annotated[str, StringConstraints(to_lower=True, strip_whitespace=True, pattern=r"^\S+@\S+$")]
 
 
 class ReportSettings(BaseModel):
@@ -28,8 +29,9 @@ class ReportSettings(BaseModel):
     every: Literal["never", "week", "month"] = "never"
     weekday: Annotated[int, Field(ge=0, le=6)] = 0  # of a weekly one; 0 is Monday. A monthly one comes on the first
     hour: Annotated[int, Field(ge=0, le=23)] = 9  # local time, from which on
-    line_user_ids: Annotated[tuple[LineUserId, ...], Field(max_length=50)] = ()  # marketers, friends of `channel`
-    channel: str | None = None  # whose friends they are; None: the only channel
+    # by LINE to these accounts of the console (e-mails), who bound a LINE account of their own: see marketers.py
+    marketers: Annotated[tuple[Email, ...], Field(max_length=50)] = ()
+    channel: str | None = None  # over which channel; None: the one that they bound theirs to, the first of several
     folder: str | None = None  # where files are left, absolute; None: no files
 
     def due(self, now: datetime, zone: ZoneInfo) -> tuple[str, datetime] | None:
@@ -63,10 +65,16 @@ def read_settings(session: Session) -> ReportSettings:
 
 def change_settings(session: Session, changes: Mapping[str, Any], *, actor: str, now: datetime) -> ReportSettings:
     """Choose `changes` (a value of None: back to the default), audited, and return what then holds. The next report is
-    that of the first moment after `now`. Raises BadInput, with nothing changed."""
+    that of the first moment after `now`. Raises BadInput, with nothing changed, also for a marketer who can't be
+    reached by LINE."""
     settings_from({name: value for name, value in changes.items() if name not in ReportSettings.model_fields})
     wanted = {name: value for name, value in {**chosen(session, NAME), **changes}.items() if value is not None}
     made = settings_from(wanted)
+    if not changes.keys().isdisjoint(("marketers", "channel")):
+        if made.channel is not None:
+            check_channel(session, made.channel)
+        for email in made.marketers:
+            reach_of(session, email, channel=made.channel)
     stored = {name: value for name, value in made.model_dump(mode="json").items() if name in wanted}
     keep_choice(session, NAME, stored, changed=changes, actor=actor, now=now)
     return made

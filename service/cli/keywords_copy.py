@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
+from campaigns.results.lately import sent_lately
 from keywords.copy.compose import AT_LEAST, Dropped, Line, Wanted, compose
 from keywords.copy.data import FORMS
 from keywords.copy.facts import Given
 from keywords.copy.ground import ground_for
 from keywords.copy.judging import Ground, Notice
 from keywords.copy.settings import NAME, change_settings, read_settings
-from keywords.copy.shown import Shown, log_shown
+from keywords.copy.shown import log_shown, shown_lines
 from keywords.copy.suggestion import Mode
 from keywords.copy.writer import Written, ask
 from keywords.effects.current import current_learning
@@ -34,6 +35,8 @@ from service.settings import Settings
 from store.choices import chosen
 from store.clock import system_clock
 from store.engine import reading, transaction
+
+_SOURCES = {"own": "", "built_in": "（內建句型 built in）", "writer": "（模型 by the model）"}
 
 
 def register(app: typer.Typer) -> None:
@@ -70,18 +73,17 @@ def copy_command(
             tokenizer = brand_tokenizer(session)
         given = Given(tokenizer, theme, tuple(offer or ()), tuple(product or ()))
         learning, ground = _read(engine, given, segment, system_clock())
-        lines = compose(wanted, learning, ground, np.random.default_rng(seed))
+        built = compose(wanted, learning, ground, np.random.default_rng(seed))
+        more = _ask_writer(settings, wanted, learning, ground, built) if writer else Written()
+        lines = [*built, *more.lines]
         with transaction(engine) as session:
-            shown = [Shown("line", line.text, line.terms, line.propensity or 1.0) for line in lines]
-            log_shown(session, shown, theme=theme, mode=mode, by="command line", now=system_clock())
-    more = _ask_writer(settings, wanted, learning, ground, lines) if writer else Written()
-    is_fewer, lines = len(lines) < count, [*lines, *more.lines]
+            log_shown(session, shown_lines(lines), theme=theme, mode=mode, by="command line", now=system_clock())
     if as_json:
         found = {"lines": [asdict(line) for line in lines], "dropped": [vars(one) for one in more.dropped]}
         print_json({**found, "writer_problem": more.problem})
     else:
         _show(lines, more.dropped, more.problem)
-        if is_fewer:
+        if len(built) < count:
             few = "可用的範本、商品與詞只夠寫這些句 Templates, products and words make no more lines than these."
             Console(file=sys.stdout).print(few, markup=False)
 
@@ -107,7 +109,7 @@ def settings_command(
 
 def _read(engine: Engine, given: Given, segment: str | None, now: datetime) -> tuple[Learning | None, Ground]:
     with reading(engine) as session:
-        return current_learning(session), ground_for(session, given, segment=segment, now=now)
+        return current_learning(session), ground_for(session, given, sent_lately, segment=segment, now=now)
 
 
 def _ask_writer(
@@ -120,13 +122,14 @@ def _ask_writer(
 def _show(lines: Sequence[Line], dropped: Sequence[Dropped], problem: str | None) -> None:
     console = Console(file=sys.stdout)
     table = Table(title="文案 Copy", show_lines=True)
-    for heading in ("文案 line", "預測點擊率 predicted rate", "用詞 terms", "注意 notices"):
+    for heading in ("文案 line", "預測點擊率 predicted rate", "用詞 terms", "注意 notices", "出現機率 chance"):
         table.add_column(heading)
     for line in lines:
         rate = rate_words(line.prediction) if line.prediction else "還沒有發送結果 nothing sent yet"
         terms = " ".join(f"{part.term}{odds(part.effect)}" if part.messages else f"{part.term}?" for part in line.parts)
-        source = "" if line.by == "template" else "（模型 by the model）"
-        table.add_row(line.text + source, rate, terms, "\n".join(_notice_words(one) for one in line.notices))
+        chance = "不明 not known" if line.propensity is None else f"{line.propensity:.0%}"
+        notices = "\n".join(_notice_words(one) for one in line.notices)
+        table.add_row(line.text + _SOURCES[line.by], rate, terms, notices, chance)
     console.print(table)
     for one in dropped:
         console.print(f"已捨棄 dropped: {one.text.splitlines()[0]} … {one.reason}", markup=False)

@@ -56,9 +56,8 @@ def schedule_command(
     """Show or change who gets the report when, by LINE or as files; and what became of the last ones. Audited."""
     with opened_database(settings_for_command()) as engine, transaction(engine) as session:
         if changes:
-            change_settings(
-                session, changes_of(changes, lists=("line_user_ids",)), actor="command line", now=system_clock()
-            )
+            wanted = changes_of(changes, lists=("marketers",))
+            change_settings(session, wanted, actor="command line", now=system_clock())
         now, own = read_settings(session).model_dump(mode="json"), chosen(session, NAME)
         sent = newest_deliveries(session, _LISTED)
     if as_json:

@@ -103,6 +103,8 @@ class MessageResult(Row, table=True):
     theme: str | None = None
     channel: str
     format: str = Field(default="", sa_column_kwargs={"server_default": ""})  # its messages' types: "text+flex"
+    # us: links of their own tell who tapped; line: LINE's sum of a multicast or narrowcast
+    counted_by: str = Field(default="us", sa_column_kwargs={"server_default": "us"})
     message_text: str = Field(sa_type=Text)  # the words as written, fields not yet filled in
     sent_at: datetime = Field(sa_type=UTCDateTime)
     recipients: int  # accepted by LINE

@@ -234,7 +234,7 @@ class DemandReport(Row, table=True):
 
 
 class KeywordSuggestion(Row, table=True):
-    """A term, phrase or line that was suggested for a theme, with the chance that it had of being shown: what was tried
+    """A term, phrase or line that was shown for a theme, with the chance that it had of being shown: what was tried
     because it was explored can then be weighed (docs/keywords.md). One row for each; a request's rows share its key."""
 
     id: int | None = key()
@@ -246,7 +246,10 @@ class KeywordSuggestion(Row, table=True):
     kind: str  # term | phrase | line
     words: str = Field(sa_type=Text)
     terms: list[str] = json_of(list)  # of the model, whose effects it adds
-    propensity: float  # 0..1, above 0
+    # of a term or phrase what it fits by: lexicon | history | lexicon+history; of a line whose it is: own | built_in (a
+    # template of the brand's, a shipped one) | writer (a model); null: from before this was kept
+    source: str | None = None
+    propensity: float | None = None  # 0..1, above 0; null: not known, as of a writer's line
 
 
 class TextCut(Row, table=True):
@@ -277,8 +280,8 @@ class KeywordReportDelivery(Row, table=True):
     repeated call with the stored retry key says the same."""
 
     period: str = Field(primary_key=True)  # 2026-W48 | 2026-11
-    recipient: str = Field(primary_key=True)  # a marketer's LINE user id | folder
-    channel: str | None = None  # whose friend the marketer is; null: a folder
+    recipient: str = Field(primary_key=True)  # a marketer's e-mail | folder
+    channel: str | None = None  # over which they are reached; null: a folder, or they can't be
     messages: list[dict[str, Any]] = json_of(list)  # LINE message objects; empty for a folder
     retry_key: str
     state: str = Field(default="due", index=True)  # due accepted failed unknown

@@ -18,6 +18,7 @@ from console.access.roles import Role
 from console.frame.formats import percent
 from console.frame.site import Site
 from console.pages import create_console
+from keywords.copy.data import slot_words
 from keywords.copy.score import score
 from keywords.copy.settings import change_settings
 from keywords.copy.writer import Writer
@@ -29,11 +30,19 @@ from keywords.sharing.chart import CHART_WIDTH, draw
 from keywords.text.brand import brand_tokenizer, read_words
 from keywords.text.tokenizer import shared_tokenizer
 from store.engine import reading, table_of, transaction
-from store.models import AuditEntry, Campaign, CampaignRun, KeywordSuggestion, MessageResult
+from store.models import (
+    AuditEntry,
+    Campaign,
+    CampaignRun,
+    ConsoleLine,
+    ConsoleUser,
+    KeywordSuggestion,
+    MessageResult,
+)
 from tests.conftest import StillClock
 from tests.console.conftest import TAIPEI, page, send, sign_in
 from tests.console.test_drafts import begin, step
-from tests.factories import make_campaign, make_channel, make_run
+from tests.factories import make_account, make_campaign, make_channel, make_customer, make_run
 
 EVIL = "<script>alert(1)</script>"
 AT = datetime(2026, 10, 1, tzinfo=UTC)
@@ -167,6 +176,7 @@ def test_ideas_are_given_for_a_theme_and_all_that_is_shown_is_logged(
     assert {one.kind for one in shown} >= {"term", "line"}
     for one in shown:
         assert f'data-insert="{one.words}"' in text
+        assert one.propensity is not None
         assert 0 < one.propensity <= 1
     lines = [one.words for one in shown if one.kind == "line"]
     assert len(lines) == 5
@@ -187,14 +197,35 @@ def test_what_may_not_be_written_is_told(client: FlaskClient, learned: None) -> 
     )
 
 
-def test_fewer_lines_than_asked_for_are_told(client: FlaskClient, engine: Engine, clock: StillClock) -> None:
+def test_what_the_brands_own_templates_leave_is_filled_by_built_in_ones_marked_so(
+    client: FlaskClient, engine: Engine, clock: StillClock
+) -> None:
     asked = "/console/keywords/ideas?" + urlencode({"theme": "冬季服飾", "product": "羽絨外套", "form": "line"})
-    assert "只夠寫" not in page(client, asked)
+    assert "內建句型" not in page(client, asked)
     with transaction(engine) as session:
         change_settings(session, {"templates": ["line | 小編推｜{product}"]}, actor="test", now=clock())
     text = page(client, asked)
     assert text.count('data-insert="小編推｜羽絨外套"') == 1
-    assert "只夠寫 1 句" in text
+    assert text.count('<span class="pill">內建句型</span>') == 4
+    assert "這次都不能用" not in text
+    with transaction(engine) as session:
+        change_settings(session, {"templates": ["line | 免運！{product}"]}, actor="test", now=clock())
+    text = page(client, asked)
+    assert text.count('<span class="pill">內建句型</span>') == 5
+    assert "品牌自己的句型這次都不能用" in text
+
+
+def test_fewer_lines_than_asked_for_are_told(client: FlaskClient, engine: Engine, clock: StillClock) -> None:
+    calls = slot_words()["call"]
+    with transaction(engine) as session:
+        change_settings(session, {"blocked": list(calls[1:])}, actor="test", now=clock())
+    asked = {"theme": "量子力學", "product": "羽絨外套", "form": "line"}
+    text = page(client, "/console/keywords/ideas?" + urlencode(asked))
+    assert "只夠寫" not in text
+    with transaction(engine) as session:
+        blocked = [*calls[1:], "必", "推薦", "百搭"]
+        change_settings(session, {"blocked": blocked}, actor="test", now=clock())
+    assert "只夠寫 2 句" in page(client, "/console/keywords/ideas?" + urlencode(asked))
 
 
 def test_a_model_that_does_not_write_is_told_and_the_built_lines_are_there(engine: Engine, clock: StillClock) -> None:
@@ -228,14 +259,37 @@ def test_the_brands_words_are_added_removed_and_folded(client: FlaskClient, engi
     assert kept() == ({"極潤賦活露"}, False)
 
 
-def test_who_gets_the_report_when_is_chosen_on_a_page(client: FlaskClient) -> None:
+def test_who_gets_the_report_when_is_chosen_on_a_page(client: FlaskClient, engine: Engine) -> None:
     text = page(client, "/console/settings/report")
     assert '<option value="never" selected>不寄</option>' in text
     assert 'name="folder"' not in text  # a place on the server: the operator's
-    someone = "U" + "0" * 32
-    assert send(client, "/console/settings/report", every="week", weekday="1", line_user_ids=someone).status_code == 303
-    assert '<option value="week" selected>每週</option>' in page(client, "/console/settings/report")
-    assert send(client, "/console/settings/report", every="daily").status_code == 422
+    with transaction(engine) as session:
+        for email in ("anna@example.com", "ben@example.com"):
+            session.add(ConsoleUser(email=email, name=email[:3], role="marketer", created_at=AT))
+        session.flush()
+        channel = make_channel(session)
+        anna = session.scalars(select(ConsoleUser).where(table_of(ConsoleUser).c.email == "anna@example.com")).one()
+        account = make_account(session, channel, make_customer(session))
+        ids: dict[str, Any] = {"user_id": anna.id or 0, "channel_id": channel.id or 0, "line_account_id": account.id}
+        session.add(ConsoleLine(**ids, code="", after_event_id=0, asked_at=AT))
+    text = page(client, "/console/settings/report")
+    assert '<input type="checkbox" name="marketers" value="anna@example.com"> ann anna@example.com' in text
+    assert 'value="ben@example.com" disabled> ben ben@example.com <small>還沒有綁定自己的 LINE</small>' in text
+    address = "/console/settings/report"
+    assert send(client, address, every="week", weekday="1", marketers=["", "anna@example.com"]).status_code == 303
+    text = page(client, address)
+    assert '<option value="week" selected>每週</option>' in text
+    assert 'value="anna@example.com" checked' in text
+    assert send(client, address, every="week").status_code == 303  # a form without them leaves them
+    assert 'value="anna@example.com" checked' in page(client, address)
+    refused = send(client, address, marketers=["", "anna@example.com", "ben@example.com"])
+    assert refused.status_code == 422
+    text = refused.get_data(as_text=True)
+    assert "ben@example.com 還沒有綁定自己的 LINE" in text
+    assert 'value="ben@example.com" checked' in text  # as it was typed
+    assert send(client, address, marketers=[""]).status_code == 303
+    assert "checked" not in page(client, address)
+    assert send(client, address, every="daily").status_code == 422
 
 
 def _row(effect: float, low: float, high: float) -> TermRow:

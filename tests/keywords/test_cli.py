@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import Engine, select
 from typer.testing import CliRunner
 
-from keywords.copy.recent import recent_texts, worn_terms
+from campaigns.results.lately import SentLately
+from keywords.copy.recent import sent_texts, worn_terms
 from keywords.copy.settings import CopySettings, read_settings
 from keywords.text.tokenizer import shared_tokenizer
 from service.cli import app
@@ -141,21 +142,22 @@ def test_lines_are_written_with_their_rate_and_logged(
         runner.invoke(app, [*asked, "--form", "poem"], catch_exceptions=False)
 
 
-def test_what_the_people_got_lately_is_told(engine: Engine) -> None:
-    with transaction(engine) as session:
-        store_results(session, 10)
-    tokenizer = shared_tokenizer()
-    with reading(engine) as session:
-        every = recent_texts(session, tokenizer, since=MONDAY)
-        late = recent_texts(session, tokenizer, since=MONDAY + timedelta(days=8), segment="important_value")
-        nobody = recent_texts(session, tokenizer, since=MONDAY, segment="nobody")
-    assert [len(every), len(nobody)] == [10, 0]
-    assert [sent.sent_at for sent in every] == sorted((sent.sent_at for sent in every), reverse=True)
-    # 買一送一 went with five messages, but not five times to the same people
-    assert sum("買一送一" in sent.terms for sent in every) == 5
-    assert worn_terms(["買一送一", "免運", "毛衣"], every, 5) == {"免運": 6}
-    assert len(late) == 2
-    assert all(sent.sent_at >= MONDAY + timedelta(days=8) for sent in late)
+def test_what_one_segment_got_often_is_worn_for_it_alone() -> None:
+    good, poor = frozenset({"important_value"}), frozenset({"ordinary_win_back"})
+    texts = [
+        ("買一送一 免運", good),
+        ("免運 宅配", good),
+        ("買一送一", poor),
+        ("免運", good | poor),
+        ("買一送一", good),
+    ]
+    sent = [SentLately(text, MONDAY - timedelta(days=day), names) for day, (text, names) in enumerate(texts)]
+    every = sent_texts(sent, shared_tokenizer())
+    assert [one.sent_at for one in every] == [one.sent_at for one in sent]
+    # 買一送一 went with three messages, but not three times to the same people
+    assert worn_terms(["買一送一", "免運", "毛衣"], every, 3) == {"免運": 3}
+    assert len(sent_texts(sent, shared_tokenizer(), segment="ordinary_win_back")) == 2
+    assert sent_texts(sent, shared_tokenizer(), segment="nobody") == []
 
 
 def test_the_brands_rules_for_copy_are_chosen_audited_and_taken_back(

@@ -112,14 +112,22 @@ def test_each_line_is_predicted_as_score_my_copy_would(history: Learning) -> Non
         assert "79折" in line.terms
     assert lines[0].prediction is not None
     assert "發熱衣" in lines[0].text  # what works stands in the best one
-    rates = [line.prediction.rate for line in lines if line.prediction]
+    rates = [line.prediction.rate for line in lines if line.prediction and not line.is_trial]
+    assert len(rates) == 5
     assert rates == sorted(rates, reverse=True)
 
 
-def test_safe_lines_never_change_and_explored_ones_carry_their_chance(history: Learning) -> None:
+def test_safe_lines_change_only_in_their_room_and_all_carry_their_chance(history: Learning) -> None:
     where = ground("冬季服飾", offers=("79折",))
-    assert lines_for(where, history, seed=1) == lines_for(where, history, seed=2)
-    assert {line.propensity for line in lines_for(where, history)} == {1.0}
+    safe = [lines_for(where, history, seed=seed) for seed in range(60)]
+    assert len({tuple(line.text for line in lines if not line.is_trial) for lines in safe}) == 1
+    assert {tuple(line.is_trial for line in lines) for lines in safe} == {(False,) * 4 + (True,)}
+    assert {line.propensity for lines in safe for line in lines if not line.is_trial} == {1.0}
+    trials = [lines[-1] for lines in safe]
+    assert all(any(part.low <= 0 <= part.high for part in line.parts) for line in trials)
+    assert len({line.text for line in trials}) > 10
+    assert all(line.propensity is not None and 0 < line.propensity < 0.5 for line in trials)
+    assert [line.is_trial for line in lines_for(where, history, count=1)] == [False]
     tried = [lines_for(where, history, seed=seed, mode="explore", form="headline") for seed in range(40)]
     assert len({line.text for lines in tried for line in lines}) > 20
     flat = [line for lines in tried for line in lines]
@@ -150,8 +158,39 @@ def test_the_brands_own_templates_stand_in_place_of_the_shipped_ones() -> None:
     with_offer = lines_for(ground(templates=own, offers=("79折",)), form="line")
     assert all(line.text.startswith("《") and "》79折 → " in line.text for line in with_offer)
     assert lines_for(ground(templates=own), form="headline")[0].text.startswith("【")  # it has none of its own
-    with pytest.raises(BadInput, match="no line may be proposed: nobody gave 免運"):
-        lines_for(ground(templates=("line | 全館免運｜{product}",)), form="line")
+
+
+def test_what_the_brands_own_templates_leave_is_filled_by_shipped_ones() -> None:
+    own = "line | 小編推｜{product}"
+    few = lines_for(ground(templates=(own,), products=("羽絨外套", "毛衣")), form="line")
+    assert sorted(line.text for line in few if line.by == "own") == ["小編推｜毛衣", "小編推｜羽絨外套"]
+    assert [line.by for line in few].count("built_in") == 3
+    assert len({line.text for line in few}) == AT_LEAST
+    again = lines_for(ground(templates=(own,), products=("羽絨外套", "毛衣")), form="line", mode="explore")
+    assert sorted(line.by for line in again) == sorted(line.by for line in few)
+    for templates_of_no_use in (
+        "line | 全館免運｜{product}",
+        "line | {product} 給你 {offer}",
+        f"line | {'長' * 60}{{product}}",
+    ):
+        lines = lines_for(ground(templates=(templates_of_no_use,)), form="line")
+        assert [line.by for line in lines] == ["built_in"] * AT_LEAST
+
+
+def test_where_no_line_may_be_proposed_the_reason_is_told() -> None:
+    # what is blocked arises only where a word meets the product
+    ends = {f"{word[-1]}羽" for word in slot_words()["urgency"]} | {f"套{word[0]}" for word in slot_words()["urgency"]}
+    where = ground(products=("羽絨外套",), blocked=tuple(sorted(ends)))
+    with pytest.raises(BadInput, match=r"no headline may be proposed: .* is blocked"):
+        lines_for(where, form="headline")
+
+
+@pytest.mark.parametrize("theme", [category.name for category in categories()])
+def test_on_the_first_day_only_what_is_sold_stands_where_the_product_does(theme: str) -> None:
+    sold = {word for category in categories() for word in category.articles}
+    for line in lines_for(ground(theme, templates=("line | 商品「{product}」",)), form="line", count=30):
+        if line.by == "own":
+            assert line.text.removeprefix("商品「").removesuffix("」") in sold | {theme}
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,9 @@ def made(
 ) -> Learning:
     """What rows of these terms teach, each sent to 20,000 people with this log-odds of a click; codes: see Messages."""
     rows, nought = len(terms), np.zeros(len(terms), dtype=np.int64)
-    names: dict[str, Any] = {
-        f"{name}_names": [f"{name}{i}" for i in range(4)] for name in ("segment", "theme", "channel", "format")
-    }
-    fields: dict[str, Any] = dict.fromkeys(("segment", "theme", "channel", "format", "day", "hour", "weekday"), nought)
+    labels = ("segment", "theme", "channel", "format", "counted_by")
+    names: dict[str, Any] = {f"{name}_names": [f"{name}{i}" for i in range(4)] for name in labels}
+    fields: dict[str, Any] = dict.fromkeys((*labels, "day", "hour", "weekday"), nought)
     fields["run"] = nought - 1
     fields |= {name: np.arange(rows) for name in ("message", "campaign", "text")}
     messages = Messages(
@@ -169,12 +168,15 @@ def test_variants_and_all_messages_do_not_disagree_where_nothing_misleads() -> N
     assert np.mean(inside) >= 0.75
 
 
-def test_a_word_gets_no_credit_for_its_format() -> None:
+@pytest.mark.parametrize("block", ["format", "counted_by"])
+def test_a_word_gets_no_credit_for_its_format_or_for_who_counted(block: str) -> None:
     rng = np.random.default_rng(6)
     kind = rng.integers(0, 2, ROWS)
     has = rng.random((ROWS, 4)) < 0.4
     has[:, 0] = rng.random(ROWS) < np.where(kind == 1, 0.9, 0.1)  # written in one format only, nearly
-    learning = made(words_of(has, "甲乙丙丁"), -3 + 0.7 * kind + rng.normal(0, 0.1, ROWS), rng, format=kind)
+    learning = made(
+        words_of(has, "甲乙丙丁"), -3 + 0.7 * kind + rng.normal(0, 0.1, ROWS), rng, opening=None, **{block: kind}
+    )
     assert abs(learning.fit.effect[learning.terms.index("甲")]) < 0.05
 
 

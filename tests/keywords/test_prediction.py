@@ -35,6 +35,8 @@ def learning_of(truth: Truth, rows: NDArray[np.int64]) -> Learning:
         channel_names=["main"],
         format=nought,
         format_names=["text"],
+        counted_by=nought,
+        counted_by_names=["us"],
         day=nought,
         hour=truth.hour[rows],
         weekday=truth.weekday[rows],

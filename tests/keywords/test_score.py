@@ -71,7 +71,8 @@ def test_roles() -> None:
     tokenizer = shared_tokenizer()
     assert roles_of("立即選購", tokenizer) == {"call"}
     assert roles_of("🎉", tokenizer) == {"emoji"}
-    assert {"冬季", "服飾"} <= roles_of("羽絨外套", tokenizer)
+    assert {"冬季 articles", "服飾 articles"} <= roles_of("羽絨外套", tokenizer)
+    assert not roles_of("羽絨外套", tokenizer) & roles_of("保暖", tokenizer)  # one is sold, the other said of it
     assert roles_of("79折", tokenizer) == roles_of("羊駝披肩", tokenizer) == frozenset()
 
 

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Engine, select, update
+from sqlmodel import Session
 from typer.testing import CliRunner
 
 from keywords.effects.learning import NothingToLearn
@@ -22,7 +23,7 @@ from keywords.sharing.chart import both_ends
 from keywords.sharing.deliveries import CLAIM, GIVE_UP, KEY_LIFE, PUT_OFF, claim_deliveries, plan_deliveries
 from keywords.sharing.page import report_page
 from keywords.sharing.parts import COLUMNS, Part, report_parts, rows_of
-from keywords.sharing.schedule import ReportSettings, change_settings, message_of, settings_from
+from keywords.sharing.schedule import ReportSettings, change_settings, message_of, read_settings, settings_from
 from service.cli import app
 from service.keyword_report_delivery import plan_period, send_keyword_reports
 from service.settings import Settings
@@ -31,12 +32,14 @@ from simulator.faults import Fault, FaultKind
 from simulator.server import Simulator, SimulatorThread
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput
-from store.models import AuditEntry, KeywordReportDelivery
+from store.models import AuditEntry, ConsoleLine, ConsoleUser, KeywordReportDelivery, LineAccount
 from tests.conftest import StillClock
+from tests.factories import make_account, make_channel, make_customer
 from tests.keywords.test_report import learned, store_results
 
 TAIPEI = ZoneInfo("Asia/Taipei")
-ANNA, BEN = f"U{1:032x}", f"U{2:032x}"
+ANNA, BEN, CHO = "anna@brand.example", "ben@brand.example", "cho@brand.example"
+LINE_OF = {ANNA: f"U{1:032x}", BEN: f"U{2:032x}"}
 EVIL = '<script src="https://evil.example/x.js">alert(1)</script>'
 NOON = datetime(2026, 11, 29, 4, 0, tzinfo=UTC)
 
@@ -171,7 +174,8 @@ def test_a_period_begins_at_its_moment_in_the_brands_time(every: Any, now: str, 
     [
         {"every": "day"},
         {"weekday": 7},
-        {"line_user_ids": ["anna"]},
+        {"marketers": ["anna"]},
+        {"line_user_ids": [LINE_OF[ANNA]]},  # that somebody typed proves nothing
         {"folder": "reports"},
         {"nothing": 1},
         {"hour": 24},
@@ -197,7 +201,7 @@ def test_the_message_is_short_and_says_where_the_rest_is() -> None:
 @pytest.fixture
 def line(clock: StillClock) -> Iterator[SimulatorThread]:
     with SimulatorThread(Simulator(clock=clock)) as running:
-        running.platform.add_friends([Friend(ANNA, "安娜"), Friend(BEN, "小班")])
+        running.platform.add_friends([Friend(LINE_OF[ANNA], "安娜"), Friend(LINE_OF[BEN], "小班")])
         yield running
 
 
@@ -224,21 +228,44 @@ class Office:
         self.line.simulator.faults.replace([Fault("*", kind, 1.0, count, 30)], seed=1)
 
     def got(self) -> Counter[str]:
+        whose = {line_user_id: email for email, line_user_id in LINE_OF.items()}
         with self.line.platform.lock:
-            return Counter(user for entry in self.line.platform.channels[0].ledger.entries for user in entry.to)
+            return Counter(whose[user] for entry in self.line.platform.channels[0].ledger.entries for user in entry.to)
+
+    def change(self, model: Any, *where: Any, **values: Any) -> None:
+        with transaction(self.engine) as session:
+            session.execute(update(model).where(*where).values(**values))
 
     def states(self) -> dict[str, str]:
         with reading(self.engine) as session:
             return {d.recipient: d.state for d in session.scalars(select(KeywordReportDelivery))}
 
 
+def bind_marketers(session: Session) -> None:
+    """Accounts of Anna and Ben, who bound a LINE of their own to `main`, and of Cho, who didn't."""
+    channel = make_channel(session, name="main")
+    for email in (ANNA, BEN, CHO):
+        person = ConsoleUser(email=email, name=email.split("@")[0], role="marketer", created_at=NOON)
+        session.add(person)
+        session.flush()
+        if email in LINE_OF:
+            account = make_account(session, channel, make_customer(session), line_user_id=LINE_OF[email])
+            ids: dict[str, Any] = {
+                "user_id": person.id or 0,
+                "channel_id": channel.id or 0,
+                "line_account_id": account.id,
+            }
+            session.add(ConsoleLine(**ids, code="", after_event_id=0, asked_at=NOON))
+
+
 @pytest.fixture
 def office(engine: Engine, line: SimulatorThread, clock: StillClock, tmp_path: Path) -> Office:
     with transaction(engine) as session:
         store_results(session, 30)
+        bind_marketers(session)
     learned(engine)
     made = Office(engine, line, clock, tmp_path)
-    made.choose(every="week", line_user_ids=[ANNA, BEN])
+    made.choose(every="week", marketers=[ANNA, BEN])
     return made
 
 
@@ -265,7 +292,7 @@ def test_workers_at_once_plan_and_send_a_period_once(office: Office) -> None:
     assert sum(went) == 2
     assert office.got() == {ANNA: 1, BEN: 1}
     with transaction(office.engine) as session:  # the constraint, not an if
-        again = {"line_user_ids": [ANNA, BEN], "channel": "main", "messages": [], "to_folder": True}
+        again = {"marketers": {ANNA: "main", BEN: "main"}, "messages": [], "to_folder": True}
         assert plan_deliveries(session, "2026-W46", now=office.clock(), **again) == 1  # type: ignore[arg-type]
         assert office.states() == {ANNA: "accepted", BEN: "accepted"}
 
@@ -304,15 +331,63 @@ def test_a_worker_that_died_between_is_taken_over_and_doubt_that_outlives_the_ke
     assert office.got() == {ANNA: 1, BEN: 1}
 
 
-def test_a_marketer_who_cannot_be_reached_holds_up_no_other(office: Office) -> None:
-    office.choose(line_user_ids=["U" + "f" * 32, ANNA])
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"marketers": [ANNA, CHO]}, "cho@brand.example has no LINE account of their own bound to any channel"),
+        ({"marketers": [ANNA], "channel": "shop"}, "anna@brand.example has no LINE account of their own bound to shop"),
+        ({"channel": "nowhere"}, "there is no channel 'nowhere'; there are: .*main, shop"),
+        ({"marketers": ["dan@brand.example"]}, "nobody has an account 'dan@brand.example'"),
+    ],
+)
+def test_only_marketers_who_bound_a_line_account_of_their_own_can_be_chosen(
+    office: Office, changes: dict[str, Any], why: str
+) -> None:
+    with transaction(office.engine) as session:
+        make_channel(session, name="shop")
+        before = read_settings(session)
+    with pytest.raises(BadInput, match=why):
+        office.choose(**changes)
+    with reading(office.engine) as session:
+        assert read_settings(session) == before
+    office.choose(marketers=["  Anna@Brand.example "], channel="main")
+    with reading(office.engine) as session:
+        assert read_settings(session).marketers == (ANNA,)
+
+
+def test_a_marketer_who_cannot_be_reached_any_more_holds_up_no_other(office: Office) -> None:
+    own, account, user = table_of(ConsoleLine), table_of(LineAccount), table_of(ConsoleUser)
+    office.change(LineAccount, account.c.line_user_id == LINE_OF[BEN], is_following=False)  # he blocked it
     office.clock.advance(days=7)
     assert office.work() == 1
-    assert office.states() == {ANNA: "accepted", "U" + "f" * 32: "failed"}
+    assert office.states() == {ANNA: "accepted", BEN: "failed"}
+    with reading(office.engine) as session:
+        problems = {d.recipient: d.problem for d in session.scalars(select(KeywordReportDelivery))}
+    assert "ben@brand.example has no LINE account of their own bound" in (problems[BEN] or "")
+    # between the plan and the call Anna is switched off: nothing goes to who no longer works here
+    office.change(LineAccount, account.c.line_user_id == LINE_OF[BEN], is_following=True)
+    office.clock.advance(days=7)
+    plan_period(office.engine, office.settings, office.clock)
+    office.change(ConsoleUser, user.c.email == ANNA, disabled_at=office.clock())
+    assert office.work() == 1
+    assert office.got() == {ANNA: 1, BEN: 1}
+    # and forgotten after a call that may have reached LINE, nobody knows whether it came
+    office.clock.advance(days=7)
+    plan_period(office.engine, office.settings, office.clock)
+    with transaction(office.engine) as session:
+        assert [one.recipient for one in claim_deliveries(session, now=office.clock())] == [BEN]
+    office.change(ConsoleLine, own.c.line_account_id.is_not(None), line_account_id=None)
+    office.clock.advance(seconds=CLAIM.total_seconds())
+    assert office.work() == 0
+    with reading(office.engine) as session:
+        last = session.scalars(
+            select(KeywordReportDelivery).where(table_of(KeywordReportDelivery).c.period == "2026-W48")
+        )
+        assert {d.recipient: d.state for d in last} == {ANNA: "failed", BEN: "unknown"}
 
 
 def test_files_are_left_in_the_folder_once_a_period_and_noted(office: Office) -> None:
-    office.choose(line_user_ids=None, folder=str(office.folder / "later"))
+    office.choose(marketers=None, folder=str(office.folder / "later"))
     office.clock.advance(days=7)
     assert office.work() == 0  # there is no such folder yet
     assert office.states() == {"folder": "due"}
@@ -331,7 +406,7 @@ def test_files_are_left_in_the_folder_once_a_period_and_noted(office: Office) ->
 
 
 def test_a_report_too_late_is_given_up(office: Office) -> None:
-    office.choose(line_user_ids=None, folder=str(office.folder / "never"))
+    office.choose(marketers=None, folder=str(office.folder / "never"))
     office.clock.advance(days=7)
     office.work()
     office.clock.advance(seconds=GIVE_UP.total_seconds())
@@ -342,16 +417,19 @@ def test_a_report_too_late_is_given_up(office: Office) -> None:
 def test_the_schedule_is_chosen_and_shown_by_command(database: Engine) -> None:
     runner = CliRunner()
     asked = ["keywords", "schedule"]
-    runner.invoke(app, [*asked, "--set", "every=month", "--set", f"line_user_ids={ANNA},{BEN}", "--set", "hour=8"])
+    with transaction(database) as session:
+        bind_marketers(session)
+    with pytest.raises(BadInput, match=r"cho@brand\.example has no LINE account"):
+        runner.invoke(app, [*asked, "--set", f"marketers={ANNA},{CHO}"], catch_exceptions=False)
+    runner.invoke(app, [*asked, "--set", "every=month", "--set", f"marketers={ANNA},{BEN}", "--set", "hour=8"])
     found = json.loads(runner.invoke(app, [*asked, "--json"], catch_exceptions=False).stdout)
-    assert found["settings"]["line_user_ids"] == [ANNA, BEN]
+    assert found["settings"]["marketers"] == [ANNA, BEN]
     assert (found["settings"]["every"], found["settings"]["hour"], found["deliveries"]) == ("month", 8, [])
     with transaction(database) as session:
         plan_deliveries(
             session,
             "2026-12",
-            line_user_ids=[ANNA],
-            channel="main",
+            marketers={ANNA: "main"},
             messages=[],
             to_folder=True,
             now=NOON,
@@ -363,5 +441,5 @@ def test_the_schedule_is_chosen_and_shown_by_command(database: Engine) -> None:
         entry = session.scalars(select(AuditEntry)).one()
     assert (entry.action, entry.detail) == (
         "change keyword report settings",
-        {"changed": ["every", "hour", "line_user_ids"]},
+        {"changed": ["every", "hour", "marketers"]},
     )

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlmodel import Session
 
 from keywords.copy.shown import log_shown, shown_of
-from keywords.copy.suggestion import shares_shown, suggest
+from keywords.copy.suggestion import Mode, choose, fitting_terms, room_of, shares_shown, suggest
 from keywords.effects.learning import Learning
 from keywords.text.lexicon import categories, marketing_words, stop_words
 from keywords.text.tokenizer import shared_tokenizer
@@ -21,7 +21,9 @@ def test_on_the_first_day_the_lexicon_knows_what_fits_a_theme() -> None:
     found = suggest("冬季服飾促銷", None, shared_tokenizer(), RNG(0))
     texts = [s.text for s in found.terms]
     assert texts[:2] == ["羽絨外套", "發熱衣"]  # in both 冬季 and 服飾
-    assert "羽絨外套 限時下殺" in [s.text for s in found.phrases]
+    phrases = [s.text for s in found.phrases if not s.is_trial]
+    assert phrases[:2] == ["羽絨外套 冬季特賣", "保暖 羽絨外套"]
+    assert "羽絨外套 限時下殺" in phrases
     assert all(s.messages == 0 and s.low < 0 < s.high and not s.is_proven for s in found.terms)
 
 
@@ -50,9 +52,16 @@ def test_another_campaigns_discount_is_never_proposed(history: Learning) -> None
     assert not [text for text in texts if "79折" in text or ":" in text]
 
 
-def test_safe_never_changes_and_explore_gives_the_unproven_their_turn(history: Learning) -> None:
+def test_safe_changes_only_in_its_room_and_explore_gives_all_that_is_unproven_its_turn(history: Learning) -> None:
     tokenizer = shared_tokenizer()
-    assert suggest("冬季服飾", history, tokenizer, RNG(1)) == suggest("冬季服飾", history, tokenizer, RNG(2))
+    safe = [suggest("冬季服飾", history, tokenizer, RNG(seed)).terms for seed in range(40)]
+    assert len({tuple(s.text for s in terms if not s.is_trial) for terms in safe}) == 1
+    tried = [[s for s in terms if s.is_trial] for terms in safe]
+    assert {len(terms) for terms in safe} == {10}
+    assert {len(terms) for terms in tried} == {2}  # one in five
+    assert all(s.low <= 0 <= s.high for terms in tried for s in terms)
+    assert len({s.text for terms in tried for s in terms}) > 3
+    assert [s.is_trial for s in safe[0]] == [False] * 8 + [True] * 2
     first = [suggest("冬季服飾", history, tokenizer, RNG(seed), mode="explore").terms[0] for seed in range(40)]
     assert len({s.text for s in first}) > 5
     assert any(s.messages == 0 for s in first)
@@ -83,25 +92,43 @@ def test_the_newest_past_messages_stand_behind_a_suggestion_with_what_they_broug
 
 def test_the_propensity_is_the_chance_that_the_request_showed_it(history: Learning) -> None:
     tokenizer = shared_tokenizer()
-    safe = suggest("冬季服飾", history, tokenizer, RNG(0))
-    assert {s.propensity for s in (*safe.terms, *safe.phrases)} == {1.0}
-    once = suggest("冬季服飾", history, tokenizer, RNG(0), mode="explore", count=5)
-    said = {s.text: s.propensity for s in once.terms}
-    times = 300
-    seen = [
-        s.text
-        for i in range(times)
-        for s in suggest("冬季服飾", history, tokenizer, RNG(1000 + i), mode="explore", count=5).terms
-    ]
-    for text, propensity in said.items():
-        assert 0 < propensity <= 1
-        assert seen.count(text) / times == pytest.approx(propensity, abs=0.1)  # over 3 standard errors
+    modes: tuple[Mode, ...] = ("safe", "explore")
+    for mode in modes:
+        once = suggest("冬季服飾", history, tokenizer, RNG(0), mode=mode, count=5)
+        said = {s.text: s.propensity for s in once.terms}
+        times = 300
+        seen = [
+            s.text
+            for i in range(times)
+            for s in suggest("冬季服飾", history, tokenizer, RNG(1000 + i), mode=mode, count=5).terms
+        ]
+        for text, propensity in said.items():
+            assert 0 < propensity <= 1
+            assert seen.count(text) / times == pytest.approx(propensity, abs=0.1)  # over 3 standard errors
+        firm = [s.propensity for s in (*once.terms, *once.phrases) if not s.is_trial]
+        assert (set(firm) == {1.0}) == (mode == "safe")
 
 
 def test_shares_shown_add_up_to_the_number_shown() -> None:
     scores = RNG(3).normal(size=(2_000, 12))
-    assert shares_shown(scores, 4).sum() == pytest.approx(4, abs=0.01)
+    assert shares_shown(scores, 4).sum() == pytest.approx(4)
     assert set(shares_shown(scores, 12)) == {1.0}
+    assert set(shares_shown(scores, 0)) == {0.0}
+
+
+def test_there_is_always_some_room_and_the_best_fill_what_nothing_open_takes() -> None:
+    assert [room_of(count, "safe") for count in (1, 2, 5, 10, 30)] == [0, 1, 1, 2, 6]
+    assert room_of(5, "explore") == 5
+    expected, drawn = (
+        np.array([5.0, 4.0, 3.0, 2.0, 1.0]),
+        np.array([[0.0, 0.0, 0.0, 1.0, 2.0], [9.0, 9.0, 9.0, 9.0, 0.0]]),
+    )
+    firm, tried, shown = choose(expected, drawn, np.array([True, False, False, True, True]), 3, 1)
+    assert (firm, tried, shown.tolist()) == ([0, 1], [4], [1, 1, 0, 0.5, 0.5])
+    firm, tried, shown = choose(expected, drawn, np.zeros(5, dtype=bool), 3, 1)
+    assert (firm, tried, shown.tolist()) == ([0, 1, 2], [], [1, 1, 1, 0, 0])
+    firm, tried, shown = choose(expected, drawn, np.zeros(5, dtype=bool), 2, 2)  # exploring: whatever is proven
+    assert (firm, tried, shown.tolist()) == ([], [4, 3], [0.5, 0.5, 0, 0.5, 0.5])
 
 
 def test_what_was_shown_is_logged_with_its_terms_and_chance(history: Learning, session: Session) -> None:
@@ -116,7 +143,25 @@ def test_what_was_shown_is_logged_with_its_terms_and_chance(history: Learning, s
     }
     phrase = next(row for row in rows if row.kind == "phrase")
     assert (phrase.words, phrase.terms) == (found.phrases[0].text, list(found.phrases[0].terms))
-    assert all(0 < row.propensity <= 1 for row in rows)
+    assert all(row.propensity is not None and 0 < row.propensity <= 1 for row in rows)
+    assert {row.source for row in rows} <= {"lexicon", "history", "lexicon+history"}
+
+
+@pytest.mark.parametrize("theme", [category.name for category in categories()])
+def test_phrases_are_of_what_is_sold_with_what_is_said_of_it_or_offered_on_it(theme: str) -> None:
+    found = fitting_terms(theme, None, shared_tokenizer())
+    kinds = {
+        text: kind
+        for category in categories()
+        for kind in ("articles", "qualities", "offers")
+        for text in getattr(category, kind)
+    }
+    assert {kinds[text] for text in found.articles} <= {"articles"}
+    assert {kinds[text] for text in found.offers} <= {"offers"}
+    assert {kinds[text] for text in found.qualities} <= {"qualities"}
+    for one in suggest(theme, None, shared_tokenizer(), RNG(0)).phrases:
+        first, second = one.text.split(" ")
+        assert (kinds[first], kinds[second]) in {("articles", "offers"), ("qualities", "articles")}
 
 
 def test_a_theme_that_nobody_knows_gets_no_suggestion(history: Learning) -> None:
@@ -128,5 +173,7 @@ def test_the_word_lists_are_whole() -> None:
     assert len(marketing_words()) >= 250
     assert len(set(marketing_words())) == len(marketing_words())
     assert all(category.terms for category in categories())
+    kinds = [{word for c in categories() for word in getattr(c, kind)} for kind in ("articles", "qualities", "offers")]
+    assert sum(map(len, kinds)) == len(set.union(*kinds))  # a word is of one kind wherever it stands
     assert len({category.name for category in categories()}) == len(categories())
     assert all(word == word.lower() for word in stop_words())

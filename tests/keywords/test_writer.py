@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 from typer.testing import CliRunner
 
 from keywords.copy.compose import Wanted, compose
@@ -21,6 +22,8 @@ from keywords.effects.learning import Learning
 from keywords.effects.prediction import Situation
 from keywords.text.tokenizer import shared_tokenizer
 from service.cli import app
+from store.engine import open_engine, reading, table_of
+from store.models import KeywordSuggestion
 
 WANTED = Wanted(Situation(theme="冬季服飾"))
 
@@ -181,13 +184,23 @@ def test_the_command_shows_what_passed_what_was_dropped_and_why_it_failed(
     monkeypatch.setenv("COPY_MODEL_NAME", "tiny")
     asked = ["keywords", "copy", "冬季服飾", "--offer", "79折", "--json"]
     found = json.loads(CliRunner().invoke(app, asked, catch_exceptions=False).stdout)
-    assert [line["by"] for line in found["lines"]] == ["template"] * 5 + ["writer"]
+    assert [line["by"] for line in found["lines"]] == ["built_in"] * 5 + ["writer"]
+    assert found["lines"][-1]["propensity"] is None
+    by_model = found["lines"][-1]
     assert found["dropped"] == [{"text": "發熱衣5折", "reason": "nobody gave 5折"}]
     assert found["writer_problem"] is None
     model.status = 500
     found = json.loads(CliRunner().invoke(app, asked, catch_exceptions=False).stdout)
-    assert [line["by"] for line in found["lines"]] == ["template"] * 5
+    assert [line["by"] for line in found["lines"]] == ["built_in"] * 5
     assert "status 500" in found["writer_problem"]
     before = len(model.asked)
     CliRunner().invoke(app, [*asked, "--no-writer"], catch_exceptions=False)
     assert len(model.asked) == before
+    engine = open_engine(f"sqlite:///{tmp_path / 'a.db'}")
+    with reading(engine) as session:  # all that was shown: the model's line too, whose chance nobody knows
+        logged = session.scalars(select(KeywordSuggestion).order_by(table_of(KeywordSuggestion).c.id)).all()
+    engine.dispose()
+    assert [one.source for one in logged] == ["built_in"] * 5 + ["writer"] + ["built_in"] * 10
+    assert {(one.source, one.propensity is None) for one in logged} == {("built_in", False), ("writer", True)}
+    assert len({one.request_key for one in logged[:6]}) == 1
+    assert (logged[5].words, logged[5].terms) == (by_model["text"], [part["term"] for part in by_model["parts"]])

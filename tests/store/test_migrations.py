@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
 import store.models  # noqa: F401  (fills the metadata)
+from store.choices import chosen
 from store.engine import open_engine, reading, table_of, transaction
 from store.migrate import upgrade
 from store.models import (
@@ -25,6 +26,8 @@ from store.models import (
     CustomerSegment,
     CustomerTag,
     Delivery,
+    KeywordReportDelivery,
+    KeywordSuggestion,
     MessageResult,
     Narrowcast,
     SegmentChange,
@@ -235,7 +238,7 @@ def test_results_of_a_variant_get_its_format_and_count_as_changed_when_they_were
     with reading(empty_engine) as session:
         kept = session.scalars(select(MessageResult)).one()
     assert (kept.format, kept.message_text, kept.recipients, kept.clicks) == ("flex+text", "去屑", 5, 2)
-    assert kept.changed_at == kept.sent_at
+    assert (kept.changed_at, kept.counted_by) == (kept.sent_at, "us")
 
 
 def test_refusals_so_far_are_taken_from_the_audit_log(empty_engine: Engine) -> None:
@@ -254,6 +257,58 @@ def test_refusals_so_far_are_taken_from_the_audit_log(empty_engine: Engine) -> N
         (7, True, 1, "customer"),
         (7, False, 2, "customer"),
     ]
+
+
+def test_suggestions_of_before_keep_their_chance_and_a_writers_has_none(empty_engine: Engine) -> None:
+    upgrade(empty_engine, "0019")
+    with empty_engine.begin() as connection:
+        one = {"request_key": "k", "made_at": AT, "made_by": "anna", "theme": "冬季", "mode": "safe", "kind": "line"}
+        put(connection, "keyword_suggestion", id=3, **one, words="毛衣", terms='["毛衣"]', propensity=0.25)
+    upgrade(empty_engine)
+    with transaction(empty_engine) as session:
+        kept = session.scalars(select(KeywordSuggestion)).one()
+        assert (kept.words, kept.terms, kept.propensity, kept.source) == ("毛衣", ["毛衣"], 0.25, None)
+        session.add(KeywordSuggestion(**{**kept.model_dump(exclude={"id"}), "source": "writer", "propensity": None}))
+    with reading(empty_engine) as session:
+        assert [one.propensity for one in session.scalars(select(KeywordSuggestion))].count(None) == 1
+    names = {tuple(one["column_names"]) for one in inspect(empty_engine).get_indexes("keyword_suggestion")}
+    assert {("request_key",), ("made_at",)} <= names
+
+
+def test_reports_go_on_only_to_marketers_who_bound_the_account_that_was_typed(empty_engine: Engine) -> None:
+    upgrade(empty_engine, "0020")
+    anna, strangers = "U" + "a" * 32, "U" + "f" * 32
+    with empty_engine.begin() as connection:
+        put(connection, "channel", id=1, name="main", units_of_others=0)
+        put(connection, "customer", id=5, attributes="{}", created_at=AT, refusal_changed_ms=0)
+        about = {"follow_changed_ms": 0, "profile_tries": 0}
+        put(connection, "line_account", id=7, channel_id=1, customer_id=5, line_user_id=anna, **about)
+        person = {"email": "anna@brand.example", "name": "Anna", "role": "owner", "recovery_hashes": "[]"}
+        put(connection, "console_user", id=3, **person, created_at=AT)
+        ids = {"user_id": 3, "channel_id": 1, "line_account_id": 7}
+        put(connection, "console_line", **ids, code="", after_event_id=0, asked_at=AT)
+        value = json.dumps({"every": "week", "line_user_ids": [strangers, anna]})
+        put(connection, "brand_setting", name="keyword_report", value=value, updated_at=AT, updated_by="anna")
+        for period, recipient, state in (
+            ("2026-W40", anna, "accepted"),
+            ("2026-W40", strangers, "accepted"),
+            ("2026-W40", "folder", "due"),
+            ("2026-W41", anna, "due"),
+            ("2026-W41", strangers, "due"),
+        ):
+            row = {"period": period, "recipient": recipient, "state": state, "messages": "[]", "retry_key": "k"}
+            put(connection, "keyword_report_delivery", **row, attempts=0, made_at=AT)
+    upgrade(empty_engine)
+    with reading(empty_engine) as session:
+        assert chosen(session, "keyword_report") == {"every": "week", "marketers": ["anna@brand.example"]}
+        found = {(d.period, d.recipient): d.state for d in session.scalars(select(KeywordReportDelivery))}
+    assert found == {
+        ("2026-W40", "anna@brand.example"): "accepted",
+        ("2026-W40", strangers): "accepted",
+        ("2026-W40", "folder"): "due",
+        ("2026-W41", "anna@brand.example"): "due",
+        ("2026-W41", strangers): "failed",
+    }
 
 
 def test_an_id_of_the_log_or_of_the_history_is_never_given_twice(

@@ -10,7 +10,14 @@ class Category(NamedTuple):
 
     name: str
     aliases: tuple[str, ...]
-    terms: tuple[str, ...]
+    articles: tuple[str, ...]  # what is sold
+    qualities: tuple[str, ...]  # what is said of it, and occasions: no line can offer them by themselves
+    offers: tuple[str, ...]  # what is offered on it
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.articles, *self.qualities, *self.offers)
 
 
 def lines_of(name: str, package: str = __name__) -> list[str]:
@@ -50,6 +57,6 @@ def categories() -> tuple[Category, ...]:
     """The category lexicon, in the order of the file."""
     found = []
     for line in lines_of("categories.txt"):
-        name, aliases, terms = (part.strip() for part in line.split("|"))
-        found.append(Category(name, tuple(aliases.split()), tuple(terms.split())))
+        name, *words = (part.strip() for part in line.split("|"))
+        found.append(Category(name, *(tuple(part.split()) for part in words)))
     return tuple(found)
