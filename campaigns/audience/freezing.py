@@ -380,7 +380,7 @@ class Freeze:
         assert campaign.id is not None
         assert run.id is not None
         account, is_theirs = best_account(self._session, campaign.channel_id, part.of)
-        contacts = contacts_of(self._session, counting, part.of, now=self._now)
+        contacts = contacts_of(self._session, counting, self._limits, part.of, but_run=run.id, now=self._now)
         reason = reason_to_skip(customer, account, contacts, self._limits, cut=self._cut)
         period = period_of(self._now.astimezone(self._zone).date(), self._settings.global_holdout_days)
         percent = self._settings.global_holdout_percent

@@ -11,13 +11,30 @@ and the six days before, a month today and the 29 before. A campaign with `is_ca
 neither limited nor outranked, and neither counts nor claims. Who has refused gets nothing of either kind.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, case, exists, func, literal, not_, or_, select, union_all
+from sqlalchemy import (
+    Boolean,
+    Column,
+    MetaData,
+    Table,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy.schema import CreateTable
 from sqlmodel import Session
 
 from campaigns.money.gain import Cut
@@ -25,15 +42,26 @@ from campaigns.planning.quiet import moment_at
 from campaigns.settings import CampaignSettings
 from store.engine import is_sqlite, table_of
 from store.models import Campaign, CampaignRun, Customer, Delivery, LineAccount, SendBatch
+from store.types import BigId, UTCDateTime
 
 CAPS = {"cap_day": 1, "cap_week": 7, "cap_month": 30}  # reason -> calendar days, today among them
 REASONS = ("refused", "no_line_account", "blocked", "outranked", *CAPS, "quota")
 
 Of = Callable[[Any], Any]  # a column of customer ids -> whether they are looked at
 
-SUM_BITS = 12  # of a packed sum: nobody is written to by 4,096 runs in a month
+SUM_BITS = 15  # of a packed sum: nobody is written to by 32,768 runs in a month, and four sums fit into 63 bits
 
 customer, delivery, batch = table_of(Customer), table_of(Delivery), table_of(SendBatch)
+run, campaign = table_of(CampaignRun), table_of(Campaign)
+
+_recent_run = Table(  # SQLite: of the connection, in memory, takes no lock
+    "recent_run",
+    MetaData(),
+    Column("run_id", BigId, primary_key=True),
+    Column("until", UTCDateTime),
+    Column("is_higher", Boolean),
+    prefixes=["TEMPORARY"],
+)
 
 
 @dataclass(frozen=True)
@@ -46,18 +74,7 @@ class Limits:
     priority: int
 
 
-@dataclass(frozen=True)
-class Recent:
-    """A run whose deliveries may count. `until` of None: it is not over."""
-
-    run_id: int
-    way: str
-    priority: int
-    since: datetime
-    until: datetime | None
-
-
-Counting = dict[str, tuple[datetime, Sequence[Recent]]]  # reason -> since when it counts, and whose deliveries
+Counting = tuple[str, ...]  # the limits that anybody can have come to: "outranked" and reasons of caps
 
 
 def limits_of(campaign: Campaign, settings: CampaignSettings, *, zone: ZoneInfo, now: datetime) -> Limits | None:
@@ -116,119 +133,114 @@ def reason_to_skip(customer: Any, account: Any, contacts: Any, limits: Limits | 
 
 
 def counting_of(session: Session, limits: Limits | None, *, but_run: int | None) -> Counting:
-    """What counts against `limits` now: the recent runs, without `but_run`, the run itself, for each limit that anybody
-    can have come to. To hold when several runs are frozen at once, the caller holds store/locks.DELIVERIES."""
-    return {} if limits is None else _counting(_recent(session, limits, but_run), limits)
+    """The limits that anybody can have come to now, by the recent runs without `but_run`, the run itself: a run writes
+    to a person once at most, so a cap above the number of the runs that count towards it has nobody to look up for. To
+    hold when several runs are frozen at once, the caller holds store/locks.DELIVERIES.
 
-
-def contacts_of(session: Session, counting: Counting, of: Of, *, now: datetime) -> Any:
-    """Subquery: of each customer what counts: customer_id, `outranked` and a sum for each cap, those left out that
-    `counting` has not; None when it has none. Over the deliveries of its runs, which lie by run and customer: no scan
-    of them all."""
-    if not counting:
-        return None
-    runs = {run.run_id: run for _, runs in counting.values() for run in runs}.values()
-    names = list(counting)
+    On SQLite this puts the recent runs down for `contacts_of`, which must be used in the same transaction."""
+    if limits is None:
+        return ()
     if is_sqlite(session):
-        return _looked_up([_counted([run], counting, now, by_batch=run.way != "push") for run in runs], names, of)
-    pushes = [run for run in runs if run.way == "push"]
-    others = [run for run in runs if run.way != "push"]  # whose state is their batch's
-    parts = [_counted(part, counting, now, by_batch=part is others) for part in (pushes, others) if part]
-    rows = union_all(
-        *(
-            part.source.add_columns(delivery.c.customer_id, *part.flags).where(of(delivery.c.customer_id))
-            for part in parts
-        )
-    ).subquery()
-    sums = [func.sum(rows.c[name]).label(name) for name in names]
-    return select(rows.c.customer_id, *sums).group_by(rows.c.customer_id).subquery("contacts")
+        session.execute(CreateTable(_recent_run, if_not_exists=True))
+        session.execute(delete(_recent_run))
+        chosen = _recent(limits, but_run)
+        session.execute(insert(_recent_run).from_select(_recent_run.c.keys(), chosen, include_defaults=False))
+    recent = _recent_runs(session, limits, but_run)
+    asked = {"outranked": (limits.claims_since, 1)} | limits.caps
+    counts = {reason: func.sum(_may_count(recent, reason, since)) for reason, (since, _) in asked.items()}
+    row = session.execute(select(*(count.label(reason) for reason, count in counts.items()))).one()
+    return tuple(reason for reason, (_, most) in asked.items() if (getattr(row, reason) or 0) >= max(most, 1))
 
 
-def _looked_up(parts: Sequence["_Counted"], names: Sequence[str], of: Of) -> Any:
-    """The subquery for SQLite, which sorts in order to group: there each person's delivery of each run, a part, is
-    looked up by the key, a fifth of the time. The flags are packed into one number, for a lookup each would be four."""
-    packed: Any = literal(0)
-    for part in parts:
-        flags = sum((flag * 2 ** (SUM_BITS * place) for place, flag in enumerate(part.flags)), literal(0))
-        mine = part.source.add_columns(flags).where(delivery.c.customer_id == customer.c.id)
-        packed = packed + func.coalesce(mine.correlate(customer).scalar_subquery(), 0)
+def contacts_of(
+    session: Session, counting: Counting, limits: Limits | None, of: Of, *, but_run: int | None, now: datetime
+) -> Any:
+    """Subquery: of each customer what counts: customer_id, and the sum for each of `counting`; None when it is empty.
+    However many runs are recent (automations make thousands a month), no older delivery is read."""
+    if limits is None or not counting:
+        return None
+    recent = _recent_runs(session, limits, but_run)
+    rows, moment = _counted(recent, now)
+    flags = [_counts(recent, moment, reason, _since(limits, reason)) for reason in counting]
+    if is_sqlite(session):
+        return _looked_up(rows, recent, dict(zip(counting, flags, strict=True)), of)
+    sums = [func.sum(flag).label(reason) for reason, flag in zip(counting, flags, strict=True)]
+    # As an array, so that few runs are looked up by run and customer, and thousands no worse.
+    ids = func.array(select(recent.c.run_id).scalar_subquery())
+    theirs = rows.where(of(delivery.c.customer_id), delivery.c.run_id == func.any(ids))
+    return theirs.add_columns(delivery.c.customer_id, *sums).group_by(delivery.c.customer_id).subquery("contacts")
+
+
+def _looked_up(rows: Any, recent: Any, flags: dict[str, Any], of: Of) -> Any:
+    """The subquery for SQLite, which sorts in order to group: there each person's deliveries are looked up, from the
+    oldest recent run on. The flags are packed into one number, for a lookup each would be four."""
+    packed = sum((flag * 2 ** (SUM_BITS * place) for place, flag in enumerate(flags.values())), literal(0))
+    oldest = select(func.min(recent.c.run_id)).scalar_subquery()
+    mine = rows.where(delivery.c.customer_id == customer.c.id, delivery.c.run_id >= oldest)
+    looked_up = mine.add_columns(func.sum(packed)).correlate(customer).scalar_subquery()
     # Materialized, or SQLite would look again wherever a sum is named.
     looks = (
-        select(customer.c.id, packed.label("packed")).where(of(customer.c.id)).cte("looks").prefix_with("MATERIALIZED")
+        select(customer.c.id, func.coalesce(looked_up, 0).label("packed"))
+        .where(of(customer.c.id))
+        .cte("looks")
+        .prefix_with("MATERIALIZED")
     )
     sums = [
-        looks.c.packed.op(">>")(SUM_BITS * place).op("&")(2**SUM_BITS - 1).label(name)
-        for place, name in enumerate(names)
+        looks.c.packed.op(">>")(SUM_BITS * place).op("&")(2**SUM_BITS - 1).label(reason)
+        for place, reason in enumerate(flags)
     ]
     return select(looks.c.id.label("customer_id"), *sums).subquery("contacts")
 
 
-def _recent(session: Session, limits: Limits, but_run: int | None) -> list[Recent]:
-    run, campaign = table_of(CampaignRun), table_of(Campaign)
-    oldest = min((since for since, _ in limits.caps.values()), default=limits.claims_since)
-    rows = session.execute(
-        select(run.c.id, run.c.way, campaign.c.priority, run.c.fired_at, run.c.finished_at)
+def _recent_runs(session: Session, limits: Limits, but_run: int | None) -> Any:
+    """The runs whose deliveries may count: run_id, `until` when they went at the latest (NULL: it is not over), and
+    whether its priority is higher."""
+    return _recent_run if is_sqlite(session) else _recent(limits, but_run).subquery("recent_run")
+
+
+def _recent(limits: Limits, but_run: int | None) -> Any:
+    since = min([limits.claims_since, *(since for since, _ in limits.caps.values())])
+    is_higher = campaign.c.priority > limits.priority
+    return (
+        select(run.c.id.label("run_id"), run.c.finished_at.label("until"), is_higher.label("is_higher"))
         .join(campaign, campaign.c.id == run.c.campaign_id)
         .where(
             campaign.c.is_capped,
             run.c.frozen_up_to > 0,
             run.c.state != "failed",
             run.c.id != (but_run or 0),
-            or_(run.c.finished_at.is_(None), run.c.finished_at >= min(oldest, limits.claims_since)),
+            or_(run.c.finished_at.is_(None), run.c.finished_at >= since),
+            true() if limits.caps else is_higher,
         )
-        .order_by(run.c.id)
     )
-    runs = [Recent(*row) for row in rows]
-    return [run for run in runs if limits.caps or run.priority > limits.priority]
 
 
-def _counting(runs: Sequence[Recent], limits: Limits) -> Counting:
-    """What can skip anybody at all: a run writes to a person once at most, so a cap that is above the number of the
-    runs that count towards it has nobody to look up for."""
-    higher = [run for run in runs if run.priority > limits.priority]
-    found: Counting = {}
-    asked = [("outranked", limits.claims_since, 1, higher)]
-    asked += [(reason, since, most, list(runs)) for reason, (since, most) in limits.caps.items()]
-    for reason, since, most, those in asked:
-        late = [run for run in those if run.until is None or run.until >= since]
-        if len(late) >= max(most, 1):
-            found[reason] = (since, late)
-    return found
+def _since(limits: Limits, reason: str) -> datetime:
+    return limits.claims_since if reason == "outranked" else limits.caps[reason][0]
 
 
-@dataclass(frozen=True)
-class _Counted:
-    """The deliveries of some runs that count: a SELECT of no columns yet, and 0 or 1 for each limit."""
-
-    source: Any
-    flags: list[Any]
+def _may_count(recent: Any, reason: str, since: datetime) -> Any:
+    """SQL, 1 or 0: whether deliveries of a recent run can count towards a limit."""
+    is_late = or_(recent.c.until.is_(None), recent.c.until >= since)
+    return case((and_(is_late, recent.c.is_higher if reason == "outranked" else true()), 1), else_=0)
 
 
-def _counted(runs: Sequence[Recent], counting: Counting, now: datetime, *, by_batch: bool) -> _Counted:
-    over = [(run.run_id, run.until) for run in runs if run.until is not None]
-    moments = [delivery.c.sent_at, *([batch.c.sent_at] if by_batch else [])]
-    if over:  # unknown, or of a narrowcast: no later than the run was over
-        kind = delivery.c.sent_at.type
-        moments.append(case({run_id: literal(until, kind) for run_id, until in over}, value=delivery.c.run_id))
-    moment = func.coalesce(*moments, literal(now, delivery.c.sent_at.type))
-    flags = [
-        _falls_in([run for run in those if run in runs], since, moment).label(reason)
-        for reason, (since, those) in counting.items()
-    ]
-    query = select().select_from(delivery).where(delivery.c.run_id.in_([run.run_id for run in runs]))
-    if not by_batch:
-        return _Counted(query.where(delivery.c.state.in_(("chosen", "accepted", "unknown"))), flags)
-    same = and_(batch.c.run_id == delivery.c.run_id, batch.c.batch_number == delivery.c.batch_number)
+def _counts(recent: Any, moment: Any, reason: str, since: datetime) -> Any:
+    """SQL, 1 or 0: whether a delivery that went at `moment` counts towards a limit."""
+    return case((moment >= since, _may_count(recent, reason, since)), else_=0)
+
+
+def _counted(recent: Any, now: datetime) -> tuple[Any, Any]:
+    """The deliveries of recent runs that count, a SELECT of no columns yet, and when each went: where that isn't known,
+    or it is of a narrowcast, no later than its run was over. What is open is as its batch is: that of a multicast tells
+    what became of all in it."""
+    its_batch = and_(
+        batch.c.run_id == delivery.c.run_id,
+        batch.c.batch_number == delivery.c.batch_number,
+        delivery.c.state == "chosen",
+    )
     is_open = and_(delivery.c.state == "chosen", or_(batch.c.state.is_(None), batch.c.state != "failed"))
-    counts = or_(delivery.c.state.in_(("accepted", "unknown")), is_open)
-    return _Counted(query.select_from(delivery.outerjoin(batch, same)).where(counts), flags)
-
-
-def _falls_in(runs: Sequence[Recent], since: datetime, moment: Any) -> Any:
-    """SQL, 1 or 0: whether a delivery of `runs` went at `since` or later. Mostly the run alone tells."""
-    wholly = [run.run_id for run in runs if run.since >= since]
-    partly = [run.run_id for run in runs if run.since < since and (run.until is None or run.until >= since)]
-    tests = [(delivery.c.run_id.in_(wholly), 1)] if wholly else []
-    if partly:
-        tests.append((and_(delivery.c.run_id.in_(partly), moment >= since), 1))
-    return case(*tests, else_=0) if tests else literal(0)
+    joined = delivery.join(recent, recent.c.run_id == delivery.c.run_id).outerjoin(batch, its_batch)
+    rows = select().select_from(joined).where(or_(delivery.c.state.in_(("accepted", "unknown")), is_open))
+    moment = func.coalesce(delivery.c.sent_at, batch.c.sent_at, recent.c.until, literal(now, UTCDateTime()))
+    return rows, moment

@@ -137,7 +137,8 @@ def _judged(
 
     limits = limits_of(campaign, read_settings(session), zone=zone, now=now)
     best, is_theirs = best_account(session, campaign.channel_id, of)
-    contacts = contacts_of(session, counting_of(session, limits, but_run=None), of, now=now)
+    counting = counting_of(session, limits, but_run=None)
+    contacts = contacts_of(session, counting, limits, of, but_run=None, now=now)
     joined = customer.outerjoin(best, is_theirs)
     joined = joined.outerjoin(segment, segment.c.customer_id == customer.c.id)
     if contacts is not None:

@@ -6,11 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, text
 
 from campaigns.audience.freezing import freeze_run, planned_runs
 from campaigns.settings import change_settings
-from store.engine import reading, table_of, transaction
+from store.engine import is_sqlite, reading, table_of, transaction
 from store.models import CampaignRun, Channel, Delivery, SendBatch
 from tests.campaigns.conftest import ZONE
 from tests.conftest import StillClock
@@ -164,6 +164,23 @@ def test_one_not_sent_yet_counts_as_of_now_however_long_ago_it_was_chosen(brand:
     brand.choose(cap_day=1)
     brand.sent(None, state="chosen", run_state="paused")
     assert brand.becomes() == ("skipped", "cap_day")
+
+
+def test_thousands_of_runs_a_month_are_counted(brand: Brand) -> None:
+    brand.sent(NOON)
+    runs, times = 1_300, 999  # of a shop with automations; SQLite refuses an expression of a thousand terms
+    run, delivery = table_of(CampaignRun), table_of(Delivery)
+    with transaction(brand.engine) as session:
+        first = dict(session.execute(select(run)).one()._mapping)
+        one = dict(session.execute(select(delivery)).one()._mapping)
+        more = [first | {"id": first["id"] + n, "scheduled_for": NOON - timedelta(minutes=n)} for n in range(1, runs)]
+        session.execute(run.insert(), more)
+        session.execute(delivery.insert(), [one | {"run_id": its["id"]} for its in more[: times - 1]])
+        if not is_sqlite(session):
+            session.execute(text("SELECT setval('campaign_run_id_seq', :last)"), {"last": first["id"] + runs})
+    brand.choose(cap_month=times + 1)
+    assert brand.becomes() == GOES
+    assert brand.becomes() == ("skipped", "cap_month")
 
 
 def test_a_service_message_is_not_capped_and_does_not_count(brand: Brand) -> None:
