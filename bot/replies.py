@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, and_, or_, select, update
 from sqlmodel import Session
 
 from bot.events import LineEvent
 from bot.line import LineError
 from bot.wishes import wish_of
 from store.clock import Clock
-from store.engine import is_sqlite, table_of, transaction
+from store.engine import is_sqlite, reading, table_of, transaction
 from store.models import Reply
 
 TOKEN_LIFE = timedelta(seconds=50)  # LINE: one minute from receipt; ten seconds are left for the call
@@ -115,6 +115,9 @@ def send_due_replies(
     `doors` is keyed by channel id. States: sent; expired (too late, not tried); failed (LINE said no, or the channel
     has no door); unknown (LINE may have it, or we crashed in between). None is ever tried twice.
     """
+    with reading(engine) as session:  # asked for four times a second: on SQLite a look must not wait for a writer
+        if not _is_anything_due(session, clock()):
+            return 0
     with transaction(engine) as session:
         _settle_over(session, clock(), riders)
         claimed = _claim(session, limit)
@@ -125,6 +128,12 @@ def send_due_replies(
             with transaction(engine) as session:
                 _record(session, calls[call].reply_id, state, problem, clock(), riders)
     return len(claimed)
+
+
+def _is_anything_due(session: Session, now: datetime) -> bool:
+    reply = table_of(Reply)
+    is_due = or_(reply.c.state == "due", and_(reply.c.state == "sending", reply.c.expires_at <= now))
+    return session.execute(select(reply.c.id).where(is_due).limit(1)).first() is not None
 
 
 def _settle_over(session: Session, now: datetime, riders: Riders | None) -> None:

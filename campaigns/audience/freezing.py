@@ -7,6 +7,7 @@ freeze one run together, and a crash goes on where the last slice was committed 
 import secrets
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -36,9 +37,17 @@ from sqlalchemy import (
 )
 from sqlmodel import Session
 
-from campaigns.audience.gate import Counting, best_account, contacts_of, counting_of, limits_of, reason_to_skip
+from campaigns.audience.gate import (
+    Counting,
+    best_account,
+    contacts_of,
+    counting_holds,
+    counting_of,
+    limits_of,
+    reason_to_skip,
+)
 from campaigns.audience.members import find_members, targets_of
-from campaigns.audience.numbering import numbered
+from campaigns.audience.numbering import are_still_there, numbered
 from campaigns.audience.target import Targets, members
 from campaigns.content.languages import version_column
 from campaigns.content.parts import ONE_BODY
@@ -51,6 +60,7 @@ from campaigns.planning.best_hour import HOURS
 from campaigns.planning.enrolments import enrol_frozen
 from campaigns.planning.hours import hour_of, moments_of_hours
 from campaigns.planning.schedule import audience_is_frozen
+from campaigns.results.tally import tally_frozen
 from campaigns.sending.units import reserve_units
 from campaigns.settings import read_settings
 from store.clock import Clock
@@ -71,6 +81,7 @@ log = structlog.get_logger()
 
 BATCH_SIZE = 500  # recipients: LINE's limit of one multicast ("Send multicast message")
 SLICE = 20_000  # people looked at in one transaction
+FIRST_SLICE = 4_000  # small, so that the first are soon on their way
 NARROW_SLICE = 4_000  # of an audience that is narrow: their ids stand in the statement
 SLICE_SECONDS = 0.15  # on SQLite clicks wait as long as a slice takes (webhooks don't): slices are made to fit
 EVERY_ID = 2**62  # beyond every customer's id
@@ -102,14 +113,29 @@ def freeze_run(engine: Engine, run_id: int, *, zone: ZoneInfo, clock: Clock) -> 
         log.warning("no_aggregation_units_left", run_id=run_id, variants=unnamed)
     find_arms(engine, run_id, zone=zone, clock=clock)
     find_cut(engine, run_id, zone=zone, clock=clock)
-    size = NARROW_SLICE if is_sqlite(engine) else SLICE
-    is_more, kept = True, Statements(clock())
+    freeze = _freeze_on_sqlite if is_sqlite(engine) else _freeze_on_postgres
+    freeze(engine, run_id, Statements(clock()), zone=zone, clock=clock)
+
+
+def _freeze_on_postgres(engine: Engine, run_id: int, kept: "Statements", *, zone: ZoneInfo, clock: Clock) -> None:
+    is_more, size = True, FIRST_SLICE
     while is_more:
-        start = time.perf_counter()
         with transaction(engine) as session:
             is_more = freeze_slice(session, run_id, zone=zone, now=clock(), size=size, kept=kept)
-        if is_sqlite(engine):
-            size = _fitting(size, time.perf_counter() - start)
+        size = SLICE
+
+
+def _freeze_on_sqlite(engine: Engine, run_id: int, kept: "Statements", *, zone: ZoneInfo, clock: Clock) -> None:
+    """Choosing takes as long as writing: it is done before the lock is taken for which everybody else would wait."""
+    is_more, size = True, FIRST_SLICE
+    while is_more:
+        with engine.connect() as connection:
+            with Session(connection.execution_options(writes=False)) as session, session.begin():
+                ahead = choose_ahead(session, run_id, zone=zone, size=size, kept=kept)
+            with Session(connection.execution_options(writes=True)) as session, session.begin():
+                start = time.perf_counter()
+                is_more = freeze_slice(session, run_id, zone=zone, now=clock(), size=size, kept=kept, ahead=ahead)
+        size = _fitting(size, time.perf_counter() - start)
         let_others_write(engine)
 
 
@@ -194,8 +220,10 @@ def freeze_slice(
     now: datetime,
     size: int = SLICE,
     kept: Statements | None = None,
+    ahead: "Choice | None" = None,
 ) -> bool:
-    """Freeze the next slice of a planned run, `size` people looked at; False when nothing was left to do.
+    """Freeze the next slice of a planned run, `size` people looked at; False when nothing was left to do. `ahead`:
+    whom `choose_ahead` chose for it on this connection; they are chosen anew unless that still holds.
 
     With the last slice the run becomes ready to send. Rules must have been asked: see members.py. Raises UnknownTarget
     and RuleError when the target has gone meanwhile.
@@ -208,20 +236,36 @@ def freeze_slice(
     targets = None if run.by_enrolment else targets_of(session, run)
     if targets is not None and targets.rules() and run.members_at is None:
         return False
-    part = _next_part(session, run, targets, size)
-    if part is None:
-        if _forget_members(session, run_id, size):
-            return True
-        audience_is_frozen(session, run, now=now)
-        return False
     frozen = Freeze(session, run, zone, kept.as_of)
-    frozen.people(part, kept)
+    if ahead is None or not frozen.still_holds(ahead):
+        part = _next_part(session, run, targets, size)
+        if part is None:
+            if _forget_members(session, run_id, size):
+                return True
+            audience_is_frozen(session, run, now=now)
+            return False
+        ahead = frozen.choose(part, kept)
+    part = ahead.part
+    frozen.write(ahead)
     frozen.batches()
     enrol_frozen(session, run_id, part.low, part.high)
     session.execute(delete(run_member).where(run_member.c.run_id == run_id, run_member.c.customer_id <= part.high))
     run.frozen_up_to = part.high
     session.add(run)
     return True
+
+
+def choose_ahead(session: Session, run_id: int, *, zone: ZoneInfo, size: int, kept: Statements) -> "Choice | None":
+    """Whom the next slice of a planned run will have, for `freeze_slice` on the same connection; None where that is to
+    find out for itself. For SQLite: reads only, but for a temporary table of the connection, so nobody waits for it."""
+    run = session.get(CampaignRun, run_id, populate_existing=True)
+    if run is None or run.state != "planned":
+        return None
+    targets = None if run.by_enrolment else targets_of(session, run)
+    if targets is not None and targets.rules() and run.members_at is None:
+        return None
+    part = _next_part(session, run, targets, size)
+    return None if part is None else Freeze(session, run, zone, kept.as_of).choose(part, kept)
 
 
 def _forget_members(session: Session, run_id: int, size: int) -> bool:
@@ -271,6 +315,17 @@ def _next_part(session: Session, run: CampaignRun, targets: Targets | None, size
         found.update(session.scalars(source.order_by("id").limit(size)))
     ids = sorted(found)[:size]
     return _Part(low, ids[-1], exclusion, ids) if ids else None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A slice whose people are chosen: what writes them, and what it rests on."""
+
+    part: _Part
+    after: int  # up to which customer the run was frozen
+    is_anybody_there: bool
+    write: Any  # the statement; numbers of batches are parameters of it
+    values: dict[str, Any]
 
 
 def _whole(session: Session, run: CampaignRun) -> _Part:
@@ -328,22 +383,40 @@ class Freeze:
     def _kinds(self) -> int:
         return len(self._hours) * len(self._waves) * len(self._variants) * len(self._languages)
 
-    def people(self, part: _Part, kept: Statements) -> None:
-        """Write the deliveries of a slice."""
+    def choose(self, part: _Part, kept: Statements) -> Choice:
+        """Choose the people of a slice; nothing is written yet."""
         counting = counting_of(self._session, self._limits, but_run=self._run.id)
         is_there = self._is_anybody_there(part)
-        values: dict[str, Any] = {"slice_first": self._first}
+        values: dict[str, Any] = {}
         if part.ids is None:
             values |= {"slice_low": part.low, "slice_high": part.high}
             bounds = replace(part, low=bindparam("slice_low"), high=bindparam("slice_high"))
             ground = (self._limits, counting, is_there)
-            statements = kept.on(ground, lambda: self._statements(bounds, counting, is_there))
+            *first, write = kept.on(ground, lambda: self._statements(bounds, counting, is_there))
         else:
-            statements = self._statements(part, counting, is_there)
+            *first, write = self._statements(part, counting, is_there)
+        for statement in first:
+            self._session.execute(statement, values)
+        return Choice(part, self._run.frozen_up_to, is_there, write, values)
+
+    def still_holds(self, choice: Choice) -> bool:
+        """On SQLite, under the lock: whether a choice made on this connection before it would be made again. Since then
+        another worker may have frozen the slice, or another run that counts towards caps, and people may have been
+        merged, erased, or have refused."""
+        return (
+            choice.after == self._run.frozen_up_to
+            and not choice.is_anybody_there
+            and not self._is_anybody_there(choice.part)
+            and counting_holds(self._session, self._limits, but_run=self._run.id)
+            and are_still_there(self._session)
+        )
+
+    def write(self, choice: Choice) -> None:
+        """Write the deliveries of a slice."""
+        values = choice.values | {"slice_first": self._first}
         if self._run.way == "push" and is_sqlite(self._session):
             values |= {"slice_key": str(uuid.uuid4())[:-12], "slice_digits": secrets.randbits(48)}
-        for statement in statements:
-            self._session.execute(statement, values)
+        self._session.execute(choice.write, values)
 
     def _statements(self, part: _Part, counting: Counting, is_there: bool) -> list[Any]:
         """What writes a slice, to be executed in order; its numbers and its keys are parameters."""
@@ -444,15 +517,20 @@ class Freeze:
         return case({name: place for place, name in enumerate(self._languages) if name}, value=version, else_=0)
 
     def batches(self) -> None:
-        """Write the batches of the deliveries just written."""
+        """Write the batches of the deliveries just written, and, where a call has one body, what stands in them: those
+        people change with their batch, so that their sums hold from now on (campaigns/results/tally.py)."""
         run = self._run
+        kind = (delivery.c.batch_number, delivery.c.variant_id, delivery.c.segment)
         mine = (delivery.c.run_id == run.id, delivery.c.batch_number >= self._first)
-        counts = self._session.execute(
-            select(delivery.c.batch_number, func.count()).where(*mine).group_by(delivery.c.batch_number)
-        )
-        rows = [self._batch(number, people) for number, people in sorted(map(tuple, counts))]
-        if rows:
+        counts = self._session.execute(select(*kind, func.count()).where(*mine).group_by(*kind)).all()
+        people: Counter[int] = Counter()
+        for number, _, _, count in counts:
+            people[number] += count
+        if people:
+            rows = [self._batch(number, count) for number, count in sorted(people.items())]
             self._session.connection().execute(insert(batch), rows)
+        if run.way in ONE_BODY:
+            tally_frozen(self._session, run.id or 0, counts)
 
     def _batch(self, number: int, people: int) -> dict[str, Any]:
         run, kind = self._run, (number - self._first) % self._kinds
@@ -471,6 +549,7 @@ class Freeze:
             "attempts": 0,
             "retry_key": str(uuid.uuid4()) if run.way == "multicast" else None,
             "not_before": max(moments, default=None),
+            "is_tallied": run.way in ONE_BODY,
         }
 
 

@@ -60,6 +60,7 @@ _recent_run = Table(  # SQLite: of the connection, in memory, takes no lock
     Column("run_id", BigId, primary_key=True),
     Column("until", UTCDateTime),
     Column("is_higher", Boolean),
+    Column("frozen_up_to", BigId),
     prefixes=["TEMPORARY"],
 )
 
@@ -152,6 +153,14 @@ def counting_of(session: Session, limits: Limits | None, *, but_run: int | None)
     return tuple(reason for reason, (_, most) in asked.items() if (getattr(row, reason) or 0) >= max(most, 1))
 
 
+def counting_holds(session: Session, limits: Limits | None, *, but_run: int | None) -> bool:
+    """On SQLite: whether the recent runs are as `counting_of` put them down on this connection, and none has claimed
+    more people since."""
+    if limits is None:
+        return True
+    return session.execute(_recent(limits, but_run).except_(select(_recent_run)).limit(1)).first() is None
+
+
 def contacts_of(
     session: Session, counting: Counting, limits: Limits | None, of: Of, *, but_run: int | None, now: datetime
 ) -> Any:
@@ -202,7 +211,9 @@ def _recent(limits: Limits, but_run: int | None) -> Any:
     since = min([limits.claims_since, *(since for since, _ in limits.caps.values())])
     is_higher = campaign.c.priority > limits.priority
     return (
-        select(run.c.id.label("run_id"), run.c.finished_at.label("until"), is_higher.label("is_higher"))
+        select(
+            run.c.id.label("run_id"), run.c.finished_at.label("until"), is_higher.label("is_higher"), run.c.frozen_up_to
+        )
         .join(campaign, campaign.c.id == run.c.campaign_id)
         .where(
             campaign.c.is_capped,

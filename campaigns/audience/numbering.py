@@ -7,11 +7,12 @@ belongs to the connection, lies in memory and takes no lock.
 
 from typing import Any
 
-from sqlalchemy import Column, Integer, MetaData, String, Table, and_, delete, func, insert, select
+from sqlalchemy import Column, Integer, MetaData, String, Table, and_, delete, exists, func, insert, select
 from sqlalchemy.schema import CreateTable
 from sqlmodel import Session
 
-from store.engine import is_sqlite
+from store.engine import is_sqlite, table_of
+from store.models import Customer
 from store.types import BigId
 
 _slice = Table(
@@ -28,6 +29,7 @@ _slice = Table(
     Column("kind", Integer),
     prefixes=["TEMPORARY"],
 )
+customer = table_of(Customer)
 COLUMNS = tuple(column.name for column in _slice.columns if not column.primary_key)
 
 
@@ -55,3 +57,11 @@ def _sorted(judged: Any) -> tuple[list[Any], Any]:
     same = and_(kinds.c.state == _slice.c.state, kinds.c.kind == _slice.c.kind)
     place = (_slice.c.row_number - kinds.c.first).label("place")
     return first, select(*(_slice.c[name] for name in COLUMNS), place).join(kinds, same).subquery("person")
+
+
+def are_still_there(session: Session) -> bool:
+    """On SQLite: whether everybody chosen in the temporary table is a customer who may be written to still: not merged
+    into another, not erased, and not refusing since."""
+    still = (customer.c.id == _slice.c.customer_id, customer.c.marketing_refused_at.is_(None))
+    gone = select(_slice.c.row_number).where(_slice.c.state == "chosen", ~exists().where(*still)).limit(1)
+    return session.execute(gone).first() is None

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 from sqlmodel import Session
 
 from campaigns.results.blocks import brake, runs_to_brake
-from campaigns.results.responses import note_sent, work_out_due
+from campaigns.results.responses import known_by_now, note_known, work_out_due
 from campaigns.results.sums import keep_sums, sums_to_keep
 from campaigns.results.tally import close_tally, keep_loose, loose_to_tally, runs_to_close, tally_batches
 from store.clock import Clock
@@ -18,12 +18,13 @@ def catch_up(engine: Engine, clock: Clock) -> None:
     """Bring the kept results up to this moment. Any number of workers may do so at once, and stop in the middle."""
     _until_done(engine, tally_batches)
     with reading(engine) as session:
-        loose = loose_to_tally(session)
+        loose, known = loose_to_tally(session), known_by_now(session)
     if loose:
         with transaction(engine) as session:
             keep_loose(session, loose)
-    with transaction(engine) as session:
-        note_sent(session)
+    if known:
+        with transaction(engine) as session:
+            note_known(session, known)
     _until_done(engine, work_out_due)
     with reading(engine) as session:
         above, over, sums = runs_to_brake(session), runs_to_close(session), sums_to_keep(session)

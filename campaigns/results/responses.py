@@ -15,8 +15,8 @@ from sqlmodel import Session
 
 from campaigns.results.attribution import Credit, Facts, InRun, PaidOrder, Response, Tap, Unfollow, Worked, work_out
 from campaigns.results.sums import forget_sums
-from campaigns.results.tally import effective_state, with_batch
-from store.engine import insert_for, table_of
+from campaigns.results.tally import SAME_BATCH, effective_state, with_batch
+from store.engine import insert_for, is_sqlite, table_of
 from store.models import (
     BehaviourEvent,
     Campaign,
@@ -63,19 +63,24 @@ def work_out_due(session: Session) -> int:
     return len(ids)
 
 
-def note_sent(session: Session) -> int:
-    """Note those who did something before it was known what became of their delivery, now that it is; returns how
-    many."""
+def known_by_now(session: Session) -> list[int]:
+    """Customers who did something before it was known what became of their delivery, now that it is; by id. Reads
+    only: there may be many to look at."""
     active = select(run.c.id).where(run.c.tallied_at.is_(None))
-    moved = (
-        with_batch(select(delivery.c.customer_id))
-        .join(response, and_(response.c.run_id == delivery.c.run_id, response.c.customer_id == delivery.c.customer_id))
-        .where(response.c.run_id.in_(active), response.c.state == "chosen", effective_state() != "chosen")
-    )
-    ids = sorted(set(session.scalars(moved)))
-    if ids:
-        session.execute(insert(due), [{"customer_id": customer_id} for customer_id in ids])
-    return len(ids)
+    is_open = (response.c.run_id.in_(active), response.c.state == "chosen")
+    # First the few who did something: SQLite would begin with every delivery of the runs.
+    did = select(response.c.run_id, response.c.customer_id).where(*is_open).cte("did")
+    did = did.prefix_with("MATERIALIZED") if is_sqlite(session) else did
+    theirs = and_(delivery.c.run_id == did.c.run_id, delivery.c.customer_id == did.c.customer_id)
+    # A lookup for each of them, whatever SQLite thinks how many they are: it keeps the order of a LEFT JOIN.
+    joined = did.outerjoin(delivery, theirs).outerjoin(batch, SAME_BATCH)
+    moved = select(did.c.customer_id).select_from(joined).where(effective_state() != "chosen")
+    return sorted(set(session.scalars(moved)))
+
+
+def note_known(session: Session, ids: Sequence[int]) -> None:
+    """Note what `known_by_now` found, to be worked out anew. Twice is no harm."""
+    session.execute(insert(due), [{"customer_id": customer_id} for customer_id in ids])
 
 
 def _is_freezing() -> tuple[Any, ...]:

@@ -84,6 +84,15 @@ def settled_so_far(*columns: Any) -> Any:
     return found.where(run.c.reached_count.is_(None), batch.c.is_tallied, _followed(tally.c.state) == "accepted")
 
 
+def tally_frozen(session: Session, run_id: int, counts: Sequence[tuple[int, int | None, str | None, int]]) -> None:
+    """Keep the sums of batches that were written in this transaction: number, variant, segment and how many people."""
+    rows = [
+        (run_id, variant_id or 0, segment or "none", "chosen", "", False, number, people)
+        for number, variant_id, segment, people in counts
+    ]
+    _store(session, rows)
+
+
 def tally_batches(session: Session) -> int:
     """Put the sums of the next batches that have settled for now into run_tally; returns how many batches.
 

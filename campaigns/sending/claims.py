@@ -7,17 +7,19 @@ worker dies. A key is only good for 24 hours ("Retrying an API request"), so wha
 unknown and never repeated blindly.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
 from sqlalchemy import (
     ARRAY,
     BigInteger,
     String,
     and_,
     bindparam,
+    case,
     column,
     exists,
     func,
@@ -53,6 +55,7 @@ class Claimed:
     retry_key: str | None
     attempts: int
     doubt_since: datetime | None
+    by_enrolment: bool  # of a run whose people may leave the campaign while it is sent
 
     @property
     def key(self) -> tuple[int, int]:
@@ -166,6 +169,7 @@ def _sendable(channels: Sequence[int], is_free: Sequence[Any], now: datetime) ->
             batch.c.retry_key,
             batch.c.attempts,
             batch.c.first_attempt_at,
+            run.c.by_enrolment,
         )
         .join(run, run.c.id == batch.c.run_id)
         .join(campaign, campaign.c.id == run.c.campaign_id)
@@ -255,9 +259,9 @@ def pushes_of(session: Session, claimed: Claimed) -> list[Recipient]:
             .values(first_attempt_at=claimed.doubt_since)
         )
         session.execute(update(batch).where(*here).values(first_attempt_at=None, begun_up_to=None))
-    _skip_refusing(session, [claimed])
     rows = session.execute(
         select(
+            _why_gone([claimed]),
             delivery.c.customer_id,
             delivery.c.line_user_id,
             delivery.c.variant_id,
@@ -280,6 +284,7 @@ def pushes_of(session: Session, claimed: Claimed) -> list[Recipient]:
         .where(*mine)
         .order_by(BY_CUSTOMER)
     ).all()
+    _skip(session, [claimed], {row.customer_id: row.why_gone for row in rows if row.why_gone is not None})
     return [
         Recipient(
             row.customer_id,
@@ -291,21 +296,29 @@ def pushes_of(session: Session, claimed: Claimed) -> list[Recipient]:
             (row.language, row.profile_language),
         )
         for row in rows
+        if row.why_gone is None
     ]
 
 
 def multicasts_of(session: Session, batches: Sequence[Claimed]) -> list[list[str]]:
-    """For each of some claimed multicasts of one run the LINE ids of those in it, by customer id. A refusal since the
-    freeze is obeyed, unless the call may have been made: the same retry key must name the same people again, and LINE
-    may have sent it already."""
-    delivery = table_of(Delivery)
+    """For each of some claimed multicasts of one run the LINE ids of those in it. A refusal since the freeze is obeyed,
+    unless the call may have been made: the same retry key must name the same people again, and LINE may have sent it
+    already."""
+    delivery, customer = table_of(Delivery), table_of(Customer)
     if untried := [claimed for claimed in batches if claimed.doubt_since is None]:
-        _skip_refusing(session, untried)
-    found: dict[int, list[str]] = {claimed.batch_number: [] for claimed in batches}
-    people = select(delivery.c.batch_number, delivery.c.line_user_id).where(*_chosen_in(batches))
-    for number, line_user_id in session.execute(people.order_by(BY_CUSTOMER)).all():
-        found[number].append(line_user_id)
-    return [found[claimed.batch_number] for claimed in batches]
+        why = _why_gone(batches)
+        people = select(delivery.c.customer_id, why).join(customer, customer.c.id == delivery.c.customer_id)
+        rows = session.execute(people.where(*_chosen_in(untried), why.is_not(None)))
+        _skip(session, untried, {row.customer_id: row.why_gone for row in rows})
+    # A list made by the database: thousands of rows fetched one by one would keep the calls under way from going on.
+    ids = (
+        func.json_group_array(delivery.c.line_user_id)
+        if is_sqlite(session)
+        else func.array_agg(delivery.c.line_user_id)
+    )
+    lists = select(delivery.c.batch_number, ids).where(*_chosen_in(batches)).group_by(delivery.c.batch_number)
+    found = {number: orjson.loads(ids) if isinstance(ids, str) else ids for number, ids in session.execute(lists)}
+    return [found.get(claimed.batch_number, []) for claimed in batches]
 
 
 def _chosen_in(batches: Sequence[Claimed]) -> tuple[Any, ...]:
@@ -319,20 +332,31 @@ def _chosen_in(batches: Sequence[Claimed]) -> tuple[Any, ...]:
     )
 
 
-def _skip_refusing(session: Session, batches: Sequence[Claimed]) -> None:
-    """Skip who refuses marketing by now, and who has left the campaign (they reached its goal)."""
+def _why_gone(batches: Sequence[Claimed]) -> Any:
+    """SQL on delivery joined to customer: why somebody not called yet is no longer to be, NULL for who is: they refuse
+    marketing by now, or have left the campaign (they reached its goal)."""
     delivery, customer, enrolment = table_of(Delivery), table_of(Customer), table_of(Enrolment)
-    unsent = (*_chosen_in(batches), delivery.c.first_attempt_at.is_(None))
-    refuses = exists().where(customer.c.id == delivery.c.customer_id, customer.c.marketing_refused_at.is_not(None))
-    left = (
-        enrolment.c.run_id == delivery.c.run_id,
-        enrolment.c.customer_id == delivery.c.customer_id,
-        enrolment.c.state == "left",
-    )
-    why = select(enrolment.c.reason).where(*left).limit(1).scalar_subquery()
-    refused = session.execute(update(delivery).where(*unsent, refuses).values(state="skipped", reason="refused"))
-    gone = session.execute(update(delivery).where(*unsent, exists().where(*left)).values(state="skipped", reason=why))
-    if refused.rowcount or gone.rowcount:  # type: ignore[attr-defined]
+    is_untried = delivery.c.first_attempt_at.is_(None)
+    reasons: list[tuple[Any, Any]] = [(and_(is_untried, customer.c.marketing_refused_at.is_not(None)), "refused")]
+    if batches[0].by_enrolment:
+        left = (
+            enrolment.c.run_id == delivery.c.run_id,
+            enrolment.c.customer_id == delivery.c.customer_id,
+            enrolment.c.state == "left",
+        )
+        why = select(func.coalesce(enrolment.c.reason, "left")).where(*left).limit(1).scalar_subquery()
+        reasons.append((and_(is_untried, exists().where(*left)), why))
+    return case(*reasons).label("why_gone")
+
+
+def _skip(session: Session, batches: Sequence[Claimed], gone: Mapping[int, str]) -> None:
+    """Skip people of some claimed batches of one run: customer id -> why."""
+    delivery = table_of(Delivery)
+    for reason in sorted(set(gone.values())):
+        ids = sorted(customer_id for customer_id, why in gone.items() if why == reason)
+        mine = (delivery.c.customer_id.in_(ids), delivery.c.first_attempt_at.is_(None))
+        session.execute(update(delivery).where(*_chosen_in(batches), *mine).values(state="skipped", reason=reason))
+    if gone:
         take_tally_back(session, batches)
 
 

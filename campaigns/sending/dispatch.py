@@ -9,7 +9,6 @@ import asyncio
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -41,11 +40,12 @@ from campaigns.sending.claims import (
     renew,
     runs_to_stop,
 )
+from campaigns.sending.commits import Commits
 from campaigns.sending.pace import Pacer
 from campaigns.sending.splitting import split_batch
 from campaigns.sending.units import units_of
 from store.clock import Clock
-from store.engine import is_sqlite, reading, transaction
+from store.engine import reading
 from store.models import CampaignRun
 
 log = structlog.get_logger()
@@ -139,8 +139,7 @@ class Dispatch:
             way: max(1, min(LARGEST_GROUP[way], int(rate * GROUP_SECONDS)))
             for way, rate in (("push", rates.push_per_second), ("multicast", rates.multicast_per_second))
         }
-        # SQLite's writers wait for each other by sleeping longer and longer: one thread writes, and the others queue.
-        self._database = ThreadPoolExecutor(1 if is_sqlite(engine) else rates.lanes, "dispatch")
+        self._commits = Commits(engine)
         self._runs: dict[int, _Run] = {}
         self._in_hand: set[tuple[int, int]] = set()  # run id, batch number
         self._looking = asyncio.Lock()
@@ -175,11 +174,13 @@ class Dispatch:
 
     async def _work_or_wait(self, stop: asyncio.Event) -> None:
         async with self._looking:  # one idle lane looks for work at a time
-            work = await self._claim() if await asyncio.to_thread(self._is_anything_free) else []
-            if not work:
+            if not await asyncio.to_thread(self._is_anything_free):
                 await _sleep(stop, IDLE_SECONDS)
                 return
-        await self._deliver(work, stop)
+        if work := await self._claim():
+            await self._deliver(work, stop)
+        else:
+            await _sleep(stop, IDLE_SECONDS)
 
     async def _rescue(self, stop: asyncio.Event) -> None:
         """Take over what dead workers held, now: the lanes may be busy for long where LINE or the rate is slow."""
@@ -449,11 +450,7 @@ class Dispatch:
                 await asyncio.wait_for(run.stopped.wait(), self._wait(attempt).total_seconds())
 
     async def _in_transaction(self, step: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        def work() -> Any:
-            with transaction(self._engine) as session:
-                return step(session, *arguments, **named)
-
-        return await asyncio.get_running_loop().run_in_executor(self._database, work)
+        return await self._commits.commit(lambda session: step(session, *arguments, **named))
 
     def _wait(self, attempt: int) -> timedelta:
         """Exponential back-off with jitter, half to all of it ("Retrying an API request")."""

@@ -150,16 +150,22 @@ class _Arrivals:
     into there and back need not be known, as every call's way there takes at least what the quickest one's did. So a
     call may begin while those under way, and those answered later than `quickest` after the second's beginning, are
     fewer than that second's permits with the part on top that `STALE_US` stands for.
+
+    Where other workers share the channel its leases have gaps, and the second in which this worker's calls are most may
+    be another than theirs, by a lease's length: then nothing is on top, which leaves room for that.
     """
 
     def __init__(self) -> None:
         self._leases: deque[tuple[int, int, int]] = deque()  # first permit, permits, step
         self._answers: deque[int] = deque()
         self._under_way = 0
+        self._gap_at = -SECOND_US  # when others last had permits between this worker's
         self._quickest, self._quickest_of_these, self._looked_at = 0, 0, 0
 
     def lease(self, first_us: int, count: int, step_us: int) -> None:
         """Permits that this worker may use."""
+        if self._leases and first_us > self._leases[-1][0] + (self._leases[-1][1] + 1) * self._leases[-1][2]:
+            self._gap_at = first_us
         self._leases.append((first_us, count, step_us))
 
     def has_room(self, now_us: int) -> bool:
@@ -186,11 +192,12 @@ class _Arrivals:
             self._quickest, self._quickest_of_these, self._looked_at = self._quickest_of_these, 0, 0
 
     def _allowed(self, now_us: int) -> int:
-        """Permits of the last second, used or not, and the part on top that voiding late ones leaves; at least 1."""
+        """Permits of the last second, used or not; alone, the part on top that voiding late ones leaves; at least 1."""
         since = now_us - SECOND_US
         while self._leases and self._leases[0][0] + self._leases[0][1] * self._leases[0][2] <= since:
             self._leases.popleft()
         permits = 0.0
         for first, count, step in self._leases:
             permits += max(0, min(first + count * step, now_us) - max(first, since)) / step
-        return max(1, ceil(permits * (1 + STALE_US / SECOND_US)))
+        on_top = 0 if self._gap_at > since else STALE_US / SECOND_US
+        return max(1, ceil(permits * (1 + on_top)))

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, func, select
+from sqlmodel import Session
 
 from campaigns.results import sums
 from campaigns.results.catch_up import catch_up
-from campaigns.results.responses import note_sent, work_out_due
+from campaigns.results.responses import known_by_now, note_known, work_out_due
 from campaigns.results.tally import forget_tally, tallies, tally_batches
 from store.engine import reading, table_of, transaction
 from store.imports.merging import merge_customers
@@ -287,9 +288,13 @@ class Chaos:
         self.people.remove(old)
 
     def job(self) -> None:
+        def note(session: Session) -> None:
+            if known := known_by_now(session):
+                note_known(session, known)
+
         def tick() -> None:
             with transaction(self.story.engine) as session:
-                self.random.choice((work_out_due, note_sent, tally_batches))(session)
+                self.random.choice((work_out_due, note, tally_batches))(session)
 
         self.random.choice((tick, self.story.catch_up))()
 
