@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine, func, select
 
 from campaigns.audience.asked import ask_audience
-from campaigns.audience.freezing import judged_now
+from campaigns.audience.slices import judged_now
 from campaigns.audience.target import Audience
 from campaigns.money.gain import NO_SEGMENT
 from campaigns.planning.schedule import campaign_by_id

@@ -1,6 +1,6 @@
 """Each person's best hour, kept in tables that a job renews, and what it means for the time of a delivery.
 
-Used by campaigns/audience/freezing.py for campaigns with `at_best_hour`: `hour_of` is the SQL of a person's hour, and
+Used by campaigns/audience/slices.py for campaigns with `at_best_hour`: `hour_of` is the SQL of a person's hour, and
 `moments_of_hours` when each hour next comes. A batch holds people of one hour and waits for it (SendBatch.not_before).
 """
 

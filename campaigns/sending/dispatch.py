@@ -28,13 +28,10 @@ from campaigns.sending.claims import (
     BatchOutcome,
     Claimed,
     Outcome,
-    Recipient,
     begin,
     claim_batches,
     is_anything_free,
     let_go,
-    multicasts_of,
-    pushes_of,
     record_batches,
     record_outcomes,
     renew,
@@ -42,6 +39,7 @@ from campaigns.sending.claims import (
 )
 from campaigns.sending.commits import Commits
 from campaigns.sending.pace import Pacer
+from campaigns.sending.recipients import Recipient, multicasts_of, pushes_of
 from campaigns.sending.splitting import split_batch
 from campaigns.sending.units import units_of
 from store.clock import Clock

@@ -21,7 +21,7 @@ from campaigns.content.versions import Versions
 from campaigns.links.making import LinkMaker
 from campaigns.planning.schedule import IN_DOUBT
 from campaigns.results.tally import forget_tally
-from campaigns.sending.claims import fields_of
+from campaigns.sending.recipients import fields_of
 from store.engine import is_sqlite, table_of
 from store.models import Campaign, CampaignRun, Customer, Delivery, LineAccount, SendBatch
 

@@ -17,7 +17,7 @@ from campaigns.content.counting import utf16_length
 from campaigns.content.languages import version_for
 from campaigns.content.message import compile_content, words_of
 from campaigns.planning.recurrence import next_firing
-from campaigns.sending.claims import fields_of
+from campaigns.sending.recipients import fields_of
 from campaigns.settings import read_settings
 from console.access.roles import Role, needs
 from console.campaigns.draft_forms import READERS

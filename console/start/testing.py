@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlmodel import Session
 
 from campaigns.content.message import compile_content
-from campaigns.sending.claims import fields_of
+from campaigns.sending.recipients import fields_of
 from console.frame.once import retry_key
 from console.frame.site import LineDoors, Site
 from store.engine import reading, table_of, transaction

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import Engine, event, select
 from sqlmodel import Session
 
-from campaigns.audience.freezing import Statements, choose_ahead, freeze_run, freeze_slice
+from campaigns.audience.freezing import choose_ahead, freeze_run, freeze_slice
+from campaigns.audience.slices import Statements
 from campaigns.settings import change_settings
 from store.engine import reading, table_of, transaction
 from store.erasure import erase_person

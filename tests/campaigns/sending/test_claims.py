@@ -16,12 +16,11 @@ from campaigns.sending.claims import (
     begin,
     claim_batches,
     let_go,
-    multicasts_of,
-    pushes_of,
     record_batches,
     record_outcomes,
     renew,
 )
+from campaigns.sending.recipients import multicasts_of, pushes_of
 from campaigns.sending.splitting import split_batch
 from store.engine import is_sqlite, reading, table_of, transaction
 from store.models import Delivery, SendBatch
