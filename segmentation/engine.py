@@ -5,7 +5,7 @@ rest is Ibis.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,12 +17,13 @@ import ibis
 
 from segmentation import activity, groups, loyalty, measures, nesl, rfm
 from segmentation.activity import Activity
+from segmentation.day_arrays import open_everyone
 from segmentation.loyalty import Loyalty
+from segmentation.measures import Spans, UnreadableRows
 from segmentation.population import Population
 from store.errors import BadInput
 
 MEMORY_LIMIT = "640MB"  # beyond it DuckDB spills to disk; the whole process stays below 1 GiB
-ROWS_AT_ONCE = 2_500_000  # whose medians fit in that memory, even if everyone has but one
 POPULATION = "population"
 DEFAULT_CYCLE_DAYS = 30
 
@@ -36,6 +37,8 @@ MORE_COLUMNS = (
 
 Table = Any
 Expression = Any
+
+ibis.options.sql.fuse_selects = False  # the engines join selects themselves, and sooner
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,10 @@ class Request:
         if not 1 <= self.cycle_weight <= 100:
             raise BadInput(f"the weight of the brand's cycle must be 1 to 100, not {self.cycle_weight}")
 
+    def spans(self, cycle_days: int) -> Spans:
+        """What customers are measured over, by that cycle of the brand."""
+        return Spans(self.as_of, self.look_back_days, cycle_days, self.loyalty.periods, self.activity.returned_days)
+
 
 @dataclass(frozen=True)
 class Segmented:
@@ -73,10 +80,6 @@ class Segmented:
     proposed_cycle_days: int | None  # None: not asked for, or nobody ordered twice
     cuts: rfm.Cuts | None  # None: nobody to score
     population: Population | None = None  # with all models
-
-
-class UnreadableRows(Exception):
-    """Some rows lack a customer, time or amount: the reader of the rows must find out which and why."""
 
 
 @contextmanager
@@ -126,8 +129,9 @@ def _core(connection: Any, orders: Table, request: Request, lines: bool, populat
         proposed = proposed_cycle(connection, orders, request, lines=lines)
     cycle_days = population.cycle_days if population else request.cycle_days or proposed or DEFAULT_CYCLE_DAYS
     count, cuts = _cuts(connection, people, request, population)
-    table = _with_segments(people, cuts, cycle_days)
-    return Segmented(table.select(*CORE_COLUMNS), count, cycle_days, proposed, cuts)
+    scored, by = _scored(people, cuts)
+    table = scored.mutate(**_segments(scored, by, cycle_days)).select(*CORE_COLUMNS)
+    return Segmented(table, count, cycle_days, proposed, cuts)
 
 
 def _all(
@@ -137,54 +141,46 @@ def _all(
     if lines:
         _require_readable(connection, orders)
         orders = kept(connection, "whole_orders", measures.whole_orders(orders, as_of, zone, look_back))
-    days = kept(connection, "order_days", measures.by_day(orders, as_of, zone))
-    act_days = None if acts is None else kept(connection, "act_days", measures.acts_by_day(acts, as_of, zone))
-    gaps = measures.counted_gap(days, as_of, look_back)
-    proposed, usual = (None, None) if known else _cycles(connection, gaps, gaps if act_days is None else act_days.gap)
-    cycle_days = known.cycle_days if known else request.cycle_days or proposed or DEFAULT_CYCLE_DAYS
-    usual_gap_days = known.usual_gap_days if known else usual or cycle_days
-    spans = measures.Spans(as_of, look_back, cycle_days, request.loyalty.periods, request.activity.returned_days)
-    people = _people(connection, days, act_days, spans)
+    found = measured(connection, orders, acts, request, known.cycle_days if known else request.cycle_days)
+    people, cycle_days = found.people, found.cycle_days
+    proposed = None if known else found.proposed_cycle_days
+    usual_gap_days = known.usual_gap_days if known else found.usual_gap_days or cycle_days
     scored = people.filter(people.frequency.notnull() | (people.unread > 0))  # unread: to be told of, not left out
     count, cuts = _cuts(connection, scored, request, known)
-    points = known.loyalty_points if known else loyalty.percentile_points(_counts(connection, people.loyalty_product))
+    points = known.loyalty_points if known else loyalty.percentile_points(counts(connection, people.loyalty_product))
     population = Population(cuts, cycle_days, usual_gap_days, points)
     return Segmented(_with_all(people, request, population), count, cycle_days, proposed, cuts, population)
 
 
-def _people(connection: Any, days: Table, act_days: Table | None, spans: measures.Spans) -> Table:
-    """`measures.of_customers`, kept: some customers after the others when there is too much of them at once."""
-    parts = parts_of(connection, [days] if act_days is None else [days, act_days])
-    if parts == 1:
-        return kept(connection, POPULATION, measures.of_customers(days, act_days, spans))
+@dataclass(frozen=True)
+class Measured:
+    """`people` has customer_id and the columns of `day_matrix.Measured`, by a brand's cycle of `cycle_days`. The cycle
+    that their gaps propose, and the usual gap between days with an act, are None without gaps."""
 
-    def of(part: int) -> Table:
-        mine = [
-            rows if rows is None else rows.filter((rows.customer_id.hash() & (parts - 1)) == part)
-            for rows in (days, act_days)
-        ]
-        return measures.of_customers(mine[0], mine[1], spans)
-
-    people = kept(connection, POPULATION, of(0))
-    for part in range(1, parts):
-        connection.raw_sql(f"INSERT INTO temp.{POPULATION} {connection.compile(of(part))}")
-    return people
+    people: Table
+    cycle_days: int
+    proposed_cycle_days: int | None
+    usual_gap_days: int | None
 
 
 @singledispatch
-def parts_of(connection: Any, tables: list[Table]) -> int:
-    """In how many parts, a power of two, the customers of `tables` are measured. DuckDB spills sorts and sums, but the
-    values that the medians of a group-by are taken from stay in memory."""
-    rows = sum(int(connection.to_pyarrow(table.count()).as_py()) for table in tables)
-    return 1 << max(0, -(-rows // ROWS_AT_ONCE) - 1).bit_length()
+def measured(connection: Any, orders: Table, acts: Table | None, request: Request, cycle_days: int | None) -> Measured:
+    """Everybody in `orders` (of `measures.whole_orders`, or one row each) and `acts`, by the brand's cycle of
+    `cycle_days` (None: by the proposal). Raises UnreadableRows, SumTooLarge."""
+    as_of, zone, look_back = request.as_of, request.zone, request.look_back_days
+    orders = measures.days_back(orders, as_of, zone)
+    acts = None if acts is None else measures.acts_back(acts, as_of, zone)
+    with open_everyone(connection, orders, acts, look_back) as everyone:
+        cycle = cycle_days or usual_gap(everyone.gaps()) or DEFAULT_CYCLE_DAYS
+        gaps, act_gaps = everyone.measure(connection, POPULATION, request.spans(cycle))
+    people = connection.table(POPULATION)
+    people = people.mutate(customer_id=people.customer_id.cast(orders.customer_id.type()))
+    return Measured(people, cycle, usual_gap(gaps), usual_gap(act_gaps))
 
 
-def _cycles(connection: Any, gaps: Expression, act_gaps: Expression) -> tuple[int | None, int | None]:
-    """The purchase cycle that the gaps between orders propose, and the usual gap of acts, of which several of a day are
-    one; None where there are none."""
-    found = [_counts(connection, column) for column in (gaps, act_gaps)]
-    apart = [(gap, often) for gap, often in found[1] if gap > 0]
-    return nesl.whole_cycle(nesl.median(found[0])), nesl.whole_cycle(nesl.median(apart))
+def usual_gap(gaps: Mapping[int, int]) -> int | None:
+    """The median of gaps in whole days, given how often each occurs; None for none."""
+    return nesl.whole_cycle(nesl.median(gaps.items()))
 
 
 def proposed_cycle(connection: Any, orders: Table, request: Request, *, lines: bool = False) -> int | None:
@@ -193,14 +189,15 @@ def proposed_cycle(connection: Any, orders: Table, request: Request, *, lines: b
     if lines:
         rows = measures.whole_orders(rows, request.as_of, request.zone, request.look_back_days)
     days = rows.select("customer_id", day=measures.day_of(rows.ordered_at))
-    return nesl.whole_cycle(nesl.median(_counts(connection, nesl.gaps(days).gap)))
+    return nesl.whole_cycle(nesl.median(counts(connection, nesl.gaps(days).gap)))
 
 
-def _counts(connection: Any, values: Expression) -> list[tuple[int, int]]:
+def counts(connection: Any, values: Expression) -> list[tuple[int, int]]:
     """How often each value occurs, nulls left out, in any order."""
     value = values.name("value").as_table()
-    counts = value.filter(value.value.notnull()).group_by("value").aggregate(often=lambda rows: rows.count())
-    found = connection.to_pyarrow(counts)
+    found = connection.to_pyarrow(
+        value.filter(value.value.notnull()).group_by("value").aggregate(often=lambda rows: rows.count())
+    )
     return list(zip(found["value"].to_pylist(), found["often"].to_pylist(), strict=True))
 
 
@@ -247,43 +244,51 @@ def _cuts(connection: Any, people: Table, request: Request, known: Population | 
     )
 
 
-def _with_segments(people: Table, cuts: rfm.Cuts | None, cycle_days: int) -> Table:
-    """The people with scores and core segments; when nobody has an order that counts, a table of that shape."""
+def _scored(people: Table, cuts: rfm.Cuts | None) -> tuple[Table, rfm.Cuts]:
+    """The people with scores, and by what; when nobody has an order that counts, a table of that shape."""
     cuts = cuts or rfm.Cuts(dict.fromkeys(rfm.MEASURES, (0, 0, 0, 0)), dict.fromkeys(rfm.MEASURES, 1))
-    scored = people.mutate(**rfm.scores(people, cuts.points))
+    return people.mutate(**rfm.scores(people, cuts.points)), cuts
+
+
+def _segments(scored: Table, cuts: rfm.Cuts, cycle_days: int) -> dict[str, Expression]:
+    """The core models' segments of those who have an order that counts."""
     r, f, m = (scored[name] >= cuts.high_from[name] for name in rfm.MEASURES)
-    return scored.mutate(
-        rf4=rfm.rf4(r, f),
-        rf11=rfm.rf11(scored.r, scored.f),
-        rfm3=rfm.rfm3(r, f, m, scored.frequency),
-        rfm8=rfm.rfm8(r, f, m),
-        nesl=nesl.nesl(scored.recency_days, scored.frequency, cycle_days),
-    )
+    return {
+        "rf4": rfm.rf4(r, f),
+        "rf11": rfm.rf11(scored.r, scored.f),
+        "rfm3": rfm.rfm3(r, f, m, scored.frequency),
+        "rfm8": rfm.rfm8(r, f, m),
+        "nesl": nesl.nesl(scored.recency_days, scored.frequency, cycle_days),
+    }
 
 
 def _with_all(people: Table, request: Request, population: Population) -> Table:
     """The people with all models; null where a model doesn't say anything of a customer."""
-    cuts = population.cuts or rfm.Cuts(dict.fromkeys(rfm.MEASURES, (0, 0, 0, 0)), dict.fromkeys(rfm.MEASURES, 1))
-    table = _with_segments(people, cuts, population.cycle_days)
-    counts, has_acted = table.frequency.notnull(), table.since_last.notnull()
-    own = nesl.personal_cycle(table.gap_count, table.median_gap, population.cycle_days, request.cycle_weight)
-    table = table.mutate(cycle_days=ibis.cases((counts, own)))
-    personal = nesl.nesl(table.recency_days, table.frequency, table.cycle_days)
-    usual = nesl.personal_cycle(
-        table.act_gap_count, table.median_act_gap, population.usual_gap_days, request.activity.weight
+    brand = population.cycle_days
+    scored, cuts = _scored(people, population.cuts)
+    table = scored.mutate(
+        own_days=nesl.personal_cycle(scored.gap_count, scored.median_gap, brand, request.cycle_weight),
+        usual_days=nesl.personal_cycle(
+            scored.act_gap_count, scored.median_act_gap, population.usual_gap_days, request.activity.weight
+        ),
     )
-    core = {name: ibis.cases((counts, table[name])) for name in ("r", "f", "m", *CORE_COLUMNS[7:])}
+    counts, has_acted, product = table.frequency.notnull(), table.since_last.notnull(), table.loyalty_product
+    ago, often = table.recency_days, table.frequency
+    of_orders = {
+        **{name: table[name] for name in rfm.MEASURES},
+        **_segments(table, cuts, brand),
+        "nes": nesl.nes(ago, often, brand),
+        "cycle_days": table.own_days,
+        "nesl_personal": nesl.nesl(ago, often, table.own_days),
+        "nes_personal": nesl.nes(ago, often, table.own_days),
+    }
     high = tuple(table[name] >= cuts.high_from[name] for name in rfm.MEASURES)
-    product = table.loyalty_product
-    percentile = loyalty.percentile(product, population.loyalty_points)
-    table = table.mutate(
-        **core,
-        **groups.groups(table, high, population.cycle_days),
-        nesl_personal=ibis.cases((counts, personal)),
-        loyalty=loyalty.loyalty(product, request.loyalty.periods),
-        loyalty_percentile=ibis.cases((product.notnull(), percentile)),
-        activity=ibis.cases((has_acted, activity.state(table, usual, request.activity))),
-    )
-    return table.mutate(nes=nesl.nes(table.nesl), nes_personal=nesl.nes(table.nesl_personal)).select(
-        *CORE_COLUMNS, *MORE_COLUMNS
-    )
+    columns = {
+        **{name: table[name] for name in ("customer_id", "recency_days", "frequency", "monetary", "paid_total")},
+        **{name: ibis.cases((counts, value)) for name, value in of_orders.items()},
+        **groups.groups(table, high, brand),
+        "loyalty": loyalty.loyalty(product, request.loyalty.periods),
+        "loyalty_percentile": ibis.cases((product.notnull(), loyalty.percentile(product, population.loyalty_points))),
+        "activity": ibis.cases((has_acted, activity.state(table, table.usual_days, request.activity))),
+    }
+    return table.select(**{name: columns[name] for name in (*CORE_COLUMNS, *MORE_COLUMNS)})

@@ -17,7 +17,9 @@ import duckdb
 import ibis
 import sqlglot
 
-from segmentation.engine import Request, Segmented, UnreadableRows, compute, open_duckdb
+from segmentation.day_matrix import SumTooLarge
+from segmentation.engine import Request, Segmented, compute, open_duckdb
+from segmentation.measures import UnreadableRows
 from segmentation.models import MODELS
 from segmentation.rfm import UNITS
 from store.errors import BadInput
@@ -86,7 +88,7 @@ def reading_orders(path: Path, zone: ZoneInfo) -> Iterator[OrderFile]:
             yield OrderFile(connection, raw, paid, has_lines)
         except UnreadableRows:
             raise BadInput(_first_fault(connection, raw, path)) from None
-        except duckdb.Error as error:
+        except (duckdb.Error, SumTooLarge) as error:
             found = _csv_fault(path) or f"{path} can't be computed with: {_first_line(error)}"
             raise BadInput(found) from error
 

@@ -25,9 +25,11 @@ def nesl(recency_days: Expression, frequency: Expression, cycle_days: int | Expr
     )
 
 
-def nes(state: Expression) -> Expression:
-    """The three states (and `never`) from the six: S1, S2 and L are S."""
-    return ibis.cases((state.isin(["S1", "S2", "L"]), "S"), else_=state)
+def nes(recency_days: Expression, frequency: Expression, cycle_days: int | Expression) -> Expression:
+    """The same in three states: S1, S2 and L are S."""
+    return ibis.cases(
+        ((recency_days <= cycle_days) & (frequency == 1), "N"), (recency_days <= cycle_days, "E"), else_="S"
+    )
 
 
 def gaps(orders: Table) -> Table:

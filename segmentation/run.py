@@ -17,13 +17,13 @@ from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import duckdb
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
 from segmentation.backlog import forget_seen, seen_changes
+from segmentation.day_matrix import SumTooLarge
 from segmentation.engine import Request, Segmented, compute, kept, open_duckdb
 from segmentation.facts import MODEL_COLUMNS
 from segmentation.measures import all_acts
@@ -190,7 +190,7 @@ def _computed(connection: Any, engine: Engine, request: Request, stamp: RunStamp
         else:
             segmented = compute_database(connection, spark, engine.url, request)
         whole = kept(connection, "computed", segmented.table)
-    except duckdb.OutOfRangeException as error:
+    except SumTooLarge as error:
         raise ExpectedError("the orders of one customer add up to more than can be stored") from error
     segments = kept(connection, "target_segments", targets(customers, whole, request.as_of))
     return Computed(connection, segments, whole, segmented, request, stamp)

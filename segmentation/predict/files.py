@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 import pyarrow.compute as pc  # type: ignore[import-untyped, unused-ignore]
 
-from segmentation.engine import UnreadableRows
 from segmentation.files import OrderFile, ending_of, reading_orders, written_whole
+from segmentation.measures import UnreadableRows
 from segmentation.predict.history import EPOCH, History
 from segmentation.predict.model import Plan, plan, predict
 from segmentation.predict.quality import Quality, held_back

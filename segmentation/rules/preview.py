@@ -46,5 +46,6 @@ def count_each(
     """The same for several rules by their keys (see `matching`), in one pass over the facts."""
     matched = matching(facts, rules, as_of, zone, references=references)
     sums = {f"n{place}": ibis.coalesce(matched[key].sum(), 0) for place, key in enumerate(rules)}
-    row = connection.to_pyarrow(matched.aggregate(people=matched.count(), **sums)).to_pylist()[0]
-    return {key: MatchCount(row[f"n{place}"], row["people"]) for place, key in enumerate(rules)}
+    query = connection.compile(matched.aggregate(people=matched.count(), **sums))
+    people, *found = connection.con.execute(query).fetchall()[0]  # ibis would have it planned twice
+    return {key: MatchCount(int(count), people) for key, count in zip(rules, found, strict=True)}

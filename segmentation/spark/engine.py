@@ -11,9 +11,10 @@ import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 from sqlalchemy import URL
 
 from segmentation import engine, rfm
-from segmentation.engine import Request, Segmented
+from segmentation.engine import Measured, Request, Segmented
 from segmentation.facts import keep
 from segmentation.measures import all_acts
+from segmentation.spark import measures
 from segmentation.spark.database import ACTS, ORDERS, open_database
 from segmentation.spark.parquet import read_orders
 from segmentation.spark.quantiles import quantiles
@@ -50,10 +51,23 @@ def kept(spark: SparkConnection, name: str, rows: Table) -> Table:
     return spark.keep(name, spark.frame(rows))
 
 
-@engine.parts_of.register
-def parts_of(spark: SparkConnection, tables: list[Table]) -> int:
-    """One: a cluster divides the customers among its tasks anyway."""
-    return 1
+@engine.measured.register
+def measured(
+    spark: SparkConnection, orders: Table, acts: Table | None, request: Request, cycle_days: int | None
+) -> Measured:
+    """As `engine.measured`, by expressions: a cluster brings orders into order, and divides the customers itself."""
+    as_of, zone, look_back = request.as_of, request.zone, request.look_back_days
+    days = engine.kept(spark, "order_days", measures.by_day(orders, as_of, zone))
+    act_days = None if acts is None else engine.kept(spark, "act_days", measures.acts_by_day(acts, as_of, zone))
+    gaps = measures.counted_gap(days, as_of, look_back)
+    often = dict(engine.counts(spark, gaps))
+    of_acts = often if act_days is None else dict(engine.counts(spark, act_days.gap))
+    proposed = engine.usual_gap(often)
+    cycle = cycle_days or proposed or engine.DEFAULT_CYCLE_DAYS
+    whole = measures.of_customers(days, act_days, request.spans(cycle))
+    people = engine.kept(spark, engine.POPULATION, whole)
+    usual = engine.usual_gap({gap: count for gap, count in of_acts.items() if gap > 0})
+    return Measured(people, cycle, proposed, usual)
 
 
 @engine.cut_points.register

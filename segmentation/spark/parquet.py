@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from segmentation.engine import UnreadableRows
 from segmentation.files import fault_of, fault_sentence, known_columns, paid_rows
+from segmentation.measures import UnreadableRows
 from segmentation.spark.session import SparkConnection, Table, cause_of
 from store.errors import BadInput
 

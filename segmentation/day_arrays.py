@@ -1,0 +1,182 @@
+"""Everybody's orders and acts out of DuckDB as the arrays that day_matrix.py works on, and what comes of them back into
+it: in parts that fit in memory, and each part in shares that fit in a processor's cache."""
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+
+from segmentation.day_matrix import GapCounts, Happenings, Ints, Measured
+from segmentation.facts import keep
+from segmentation.measures import Spans, UnreadableRows
+
+ROWS_AT_ONCE = 12_000_000  # of orders, and of acts
+ROWS_A_SHARE = 500_000
+MOST_SHARES = 255  # a byte says which
+SAMPLE = 10_000  # rows, to find customers who divide them equally
+PLACES_A_ROW = 4  # at most; ids that lie wider apart are numbered anew
+
+Table = Any
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some customers in shares: a customer is the place of the id among `ids`, and each share has those from … up to …
+    of `bounds`. What they did came in batches; of each batch a share has its own rows."""
+
+    ids: pa.Array
+    bounds: list[tuple[int, int]]
+    orders: list[list[Happenings]]
+    acts: list[list[Happenings]] | None
+    look_back_days: int | None
+
+    def each(self, work: Callable[[pa.Array, Measured], Result]) -> list[Result]:
+        """What `work` makes of each share, on all processors. Raises SumTooLarge."""
+
+        def of_share(place: int) -> Result:
+            first, end = self.bounds[place]
+            orders = Happenings.together([batch[place] for batch in self.orders], first)
+            acts = None if self.acts is None else Happenings.together([batch[place] for batch in self.acts], first)
+            return work(self.ids.slice(first, end - first), Measured(end - first, orders, acts, self.look_back_days))
+
+        return _on_all_processors(of_share, range(len(self.bounds)))
+
+
+def _on_all_processors(work: Callable[[Any], Result], on: Iterable[Any]) -> list[Result]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(work, on))
+
+
+class Everyone:
+    """The customers of some orders and acts; see `open_everyone`."""
+
+    def __init__(self, parts: Callable[[], Iterator[Part]]) -> None:
+        self._parts = parts
+
+    def gaps(self) -> GapCounts:
+        """The gaps between the orders that count."""
+        found: GapCounts = Counter()
+        for part in self._parts():
+            for gaps in part.each(lambda _, measured: measured.gaps):
+                found.update(gaps)
+        return found
+
+    def measure(self, connection: Any, name: str, spans: Spans) -> tuple[GapCounts, GapCounts]:
+        """Keep customer_id and the columns of `Measured` as the temporary table `name` of `connection`.
+        Returns the gaps between orders that count, and those between days with an act."""
+
+        def work(ids: pa.Array, measured: Measured) -> tuple[pa.Table, GapCounts, GapCounts]:
+            columns, has_any = measured.columns(spans)
+            rows = pa.table({"customer_id": ids, **columns})
+            return rows if has_any.all() else rows.filter(pa.array(has_any)), measured.gaps, measured.act_gaps
+
+        found: tuple[GapCounts, GapCounts] = (Counter(), Counter())
+        for number, part in enumerate(self._parts()):
+            tables, *counts = zip(*part.each(work), strict=True)
+            keep(connection, name, pa.concat_tables(tables), add=number > 0)
+            for total, gaps in zip(found, counts, strict=True):
+                for some in gaps:
+                    total.update(some)
+        return found
+
+
+@contextmanager
+def open_everyone(connection: Any, orders: Table, acts: Table | None, look_back_days: int | None) -> Iterator[Everyone]:
+    """Everybody in `orders` and `acts` (see `measures.days_back`), for work inside the block. Too many rows for the
+    memory are laid out on disk first. Raises UnreadableRows, SumTooLarge."""
+    queries = [connection.compile(table) for table in (orders, acts) if table is not None]
+    limited = [_read(connection, f"FROM ({query}) LIMIT {ROWS_AT_ONCE + 1}") for query in queries]
+    if max(map(len, limited)) <= ROWS_AT_ONCE:
+        part = _part(limited, look_back_days)
+        limited.clear()
+        yield Everyone(lambda: iter([part]))
+        return
+    limited.clear()
+    with tempfile.TemporaryDirectory(prefix="segments-") as folder:
+        laid = _lay_out(connection, queries, Path(folder))
+        yield Everyone(lambda: (_part([_read(connection, q) for q in part], look_back_days) for part in laid))
+
+
+def _read(connection: Any, query: str) -> pa.Table:
+    return connection.con.sql(query).to_arrow_table()
+
+
+def _lay_out(connection: Any, queries: list[str], folder: Path) -> list[list[str]]:
+    """The rows of `queries` as Parquet files in `folder`; for each part of the customers the queries of its rows."""
+    count = max(connection.con.sql(f"FROM ({query})").count("*").fetchall()[0][0] for query in queries)
+    parts = range(count // ROWS_AT_ONCE + 2)  # one more than would do, since they are not quite equal
+    for number, query in enumerate(queries):
+        divided = f"SELECT *, (hash(customer_id) % {len(parts)})::INTEGER AS part FROM ({query})"  # noqa: S608 - our own
+        connection.con.execute(f"COPY ({divided}) TO '{folder / str(number)}' (FORMAT parquet, PARTITION_BY (part))")
+    return [[_laid(folder / str(number) / f"part={part}", q) for number, q in enumerate(queries)] for part in parts]
+
+
+def _laid(folder: Path, query: str) -> str:
+    return (
+        f"FROM read_parquet('{folder}/*', hive_partitioning = false)" if folder.exists() else f"FROM ({query}) LIMIT 0"
+    )
+
+
+def _part(tables: list[pa.Table], look_back_days: int | None) -> Part:
+    """The customers of orders and perhaps acts."""
+    for table in tables:
+        if any(table[name].null_count for name in table.column_names if name != "counted_amount"):
+            raise UnreadableRows
+    batches = [table.to_batches() for table in tables]
+    kind = tables[0].schema.field("customer_id").type
+    ids, whose = _numbered(kind, [[batch["customer_id"] for batch in some] for some in batches])
+    bounds = _bounds(len(ids), max(whose, key=lambda arrays: sum(map(len, arrays))))
+    share = np.repeat(np.arange(len(bounds), dtype=np.uint8), [end - first for first, end in bounds])
+
+    def divided(batch: tuple[Ints, pa.RecordBatch]) -> list[Happenings]:
+        return _happenings(*batch).divided(share, len(bounds))
+
+    found = [_on_all_processors(divided, zip(who, some, strict=True)) for who, some in zip(whose, batches, strict=True)]
+    return Part(ids, bounds, found[0], found[1] if len(found) > 1 else None, look_back_days)
+
+
+def _bounds(customers: int, whose: list[Ints]) -> list[tuple[int, int]]:
+    """Customers from … up to …, so that each share has about as many rows."""
+    rows = sum(map(len, whose))
+    step, shares = max(1, rows // SAMPLE), min(MOST_SHARES, -(-rows // ROWS_A_SHARE))
+    sample = np.sort(np.concatenate([who[::step] for who in whose])) if rows else np.zeros(0)
+    inner = {int(sample[len(sample) * number // shares]) for number in range(1, shares)}
+    return list(pairwise([0, *sorted(inner - {0}), customers]))
+
+
+def _happenings(who: Ints, batch: pa.RecordBatch) -> Happenings:
+    amounts = {name: batch[name].fill_null(0).to_numpy() for name in batch.schema.names if name.endswith("amount")}
+    return Happenings(who, batch["ago"].to_numpy(), amounts.get("amount"), amounts.get("counted_amount"))
+
+
+def _numbered(kind: pa.DataType, columns: list[list[pa.Array]]) -> tuple[pa.Array, list[list[Ints]]]:
+    """Ids, among them all that occur; and for each array of the columns whose each row is, as the place among them."""
+    arrays = [array for column in columns for array in column]
+    if not arrays:
+        return pa.array([], kind), [[] for _ in columns]
+    least, most = _ends(arrays)
+    if most - least < PLACES_A_ROW * sum(map(len, arrays)):
+        ids = pa.array(np.arange(least, most + 1)).cast(kind)
+        whose = ((array.to_numpy().astype(np.int64, copy=False) - least).astype(np.int32) for array in arrays)
+    else:
+        encoded = pa.chunked_array(arrays).dictionary_encode().unify_dictionaries().chunks
+        ids = encoded[-1].dictionary
+        whose = (chunk.indices.to_numpy() for chunk in encoded)
+    return ids, [[next(whose) for _ in column] for column in columns]
+
+
+def _ends(arrays: list[pa.Array]) -> tuple[int, int]:
+    """The least and the greatest id, where they are whole numbers of 63 bits; else two that lie too far apart."""
+    filled = [array.to_numpy() for array in arrays if len(array) and pa.types.is_integer(array.type)]
+    least, most = (int(min(map(np.min, filled))), int(max(map(np.max, filled)))) if filled else (0, 2**64)
+    return (least, most) if most < 2**62 else (0, 2**64)
