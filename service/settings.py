@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     push_per_second: Annotated[float, Field(gt=0)] = 1940.0
     multicast_per_second: Annotated[float, Field(gt=0)] = 194.0
     send_connections: Annotated[int, Field(ge=1)] = 256
-    lease_seconds: Annotated[float, Field(ge=2, le=15)] = 10.0
+    lease_seconds: Annotated[float, Field(ge=2, le=13)] = 10.0
 
     purchase_cycle_days: Annotated[int, Field(ge=1)] = 30
     segment_look_back_days: int | None = None

@@ -48,8 +48,10 @@ def planned_runs(session: Session, *, now: datetime) -> list[int]:
     """Ids of the runs whose audience is to be frozen now, not of those that quiet hours put off: the highest priority
     first, which so claims its people, then the oldest."""
     run, campaign = table_of(CampaignRun), table_of(Campaign)
-    begins = (run.c.state == "planned", or_(run.c.send_from.is_(None), run.c.send_from <= now))
-    planned = select(run.c.id).join(campaign, campaign.c.id == run.c.campaign_id).where(*begins)
+    # A run that waits for free replies begins with them, and those quiet hours don't hold for.
+    is_time = or_(run.c.send_from.is_(None), run.c.send_from <= now, run.c.reply_until.is_not(None))
+    planned = select(run.c.id).join(campaign, campaign.c.id == run.c.campaign_id)
+    planned = planned.where(run.c.state == "planned", is_time)
     return list(session.scalars(planned.order_by(campaign.c.priority.desc(), run.c.id)))
 
 

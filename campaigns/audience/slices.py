@@ -271,7 +271,9 @@ class Freeze:
         reason = reason_to_skip(customer, account, contacts, self._limits, cut=self._cut)
         period = period_of(self._now.astimezone(self._zone).date(), self._settings.global_holdout_days)
         percent = self._settings.global_holdout_percent
-        of_all = is_held_out_of_all(customer.c.id, percent, period) if percent else false()
+        # A service message is no marketing: whoever is held out of that gets it all the same.
+        is_kept_back = percent > 0 and campaign.is_capped
+        of_all = is_held_out_of_all(customer.c.id, percent, period) if is_kept_back else false()
         # Skipped, not held out: whoever gets nothing from any campaign is no fair comparison for a single run.
         is_skipped = or_(reason.is_not(None), of_all)
         held_out = is_held_out(customer.c.id, campaign.id, campaign.holdout_percent)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from store.errors import BadInput
 
-PlanPart = Literal["audience", "content", "time", "steps", "way", "holdout", "replies", "experiment", "name"]
+PlanPart = Literal["audience", "content", "time", "steps", "way", "holdout", "replies", "window", "experiment", "name"]
 
 
 @contextmanager

@@ -75,9 +75,9 @@ def entries_of(session: Session, campaign: Campaign, *, zone: ZoneInfo, now: dat
     trigger = read_trigger(campaign.trigger or {})
     assert campaign.trigger_since is not None
     assert campaign.id is not None
-    if isinstance(trigger, Moved | TagPut | Clicked):
-        return _by_id(session, campaign, trigger)
     since = max(campaign.trigger_since, now - TOO_LATE)
+    if isinstance(trigger, Moved | TagPut | Clicked):
+        return _by_id(session, campaign, trigger, since)
     found: list[Entry] = []
     has_asked = False
     for query, entry in _moments(trigger, campaign, since, zone, now):
@@ -99,11 +99,10 @@ def newest_id(session: Session, trigger: Trigger) -> int:
 # --- what has ids ----------------------------------------------------------------------------------------------
 
 
-def _by_id(session: Session, campaign: Campaign, trigger: Moved | TagPut | Clicked) -> Answer:
-    table, at, rows = _feed(campaign, trigger)
+def _by_id(session: Session, campaign: Campaign, trigger: Moved | TagPut | Clicked, since: datetime) -> Answer:
+    table, at, rows = _feed(campaign, trigger, since)
     found = session.execute(rows.where(table.c.id > campaign.trigger_after_id).order_by(table.c.id).limit(LIMIT)).all()
     entries = [Entry(row.customer_id, row.key, row.at) for row in found]
-    assert campaign.trigger_since is not None
     after_id = campaign.trigger_after_id
     if len(found) == LIMIT:  # more than can be enrolled at once: what is enrolled now is left out next time
         return Answer(entries, after_id, campaign.trigger_read_to, False, False)
@@ -117,8 +116,9 @@ def _by_id(session: Session, campaign: Campaign, trigger: Moved | TagPut | Click
     return Answer(entries, after_id, campaign.trigger_read_to, True, has_moved)
 
 
-def _feed(campaign: Campaign, trigger: Moved | TagPut | Clicked) -> tuple[Any, Any, Select[Any]]:
-    """The table read on by its id, the column of its time, and the rows that have to enter and haven't."""
+def _feed(campaign: Campaign, trigger: Moved | TagPut | Clicked, since: datetime) -> tuple[Any, Any, Select[Any]]:
+    """The table read on by its id, the column of its time, and the rows of `since` or later that have to enter and
+    haven't."""
     if isinstance(trigger, Moved):
         table, at = change, change.c.changed_at
         key = _key("segment_change:", change.c.id)
@@ -141,8 +141,7 @@ def _feed(campaign: Campaign, trigger: Moved | TagPut | Clicked) -> tuple[Any, A
         table, at = click, click.c.clicked_at
         rows = _clicks(campaign, trigger)
         key = rows.selected_columns.key
-    assert campaign.trigger_since is not None
-    return table, at, rows.where(at >= campaign.trigger_since, ~_is_enrolled(campaign, table.c.customer_id, key))
+    return table, at, rows.where(at >= since, ~_is_enrolled(campaign, table.c.customer_id, key))
 
 
 def _clicks(campaign: Campaign, trigger: Clicked) -> Select[Any]:

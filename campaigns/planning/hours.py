@@ -95,7 +95,9 @@ def allowed_hours(quiet: QuietHours | None) -> np.ndarray[Any, np.dtype[np.bool_
 
 def _taps(connection: Any, engine: Engine, now: datetime) -> tuple[Any, Any, Any]:
     """Customer ids ascending, the place of each one's segment in SEGMENTS, and taps (people, 24)."""
-    clicks = "SELECT customer_id, clicked_at FROM click WHERE kind = 'person' AND customer_id IS NOT NULL"
+    # Whoever tapped, by a link of their own or proven: a button, or LIFF, names them where the link is everybody's.
+    who = "coalesce(tapped_by_id, customer_id)"
+    clicks = f"SELECT {who} AS customer_id, clicked_at FROM click WHERE kind = 'person' AND {who} IS NOT NULL"  # noqa: S608
     instant = "SELECT customer_id, make_timestamptz(epoch_us(clicked_at)) AS tapped_at"
     read_into(connection, "tap", engine, clicks, instant)
     read_into(connection, "rfm8", engine, "SELECT customer_id, rfm8 FROM customer_segment WHERE rfm8 IS NOT NULL")

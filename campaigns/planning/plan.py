@@ -17,7 +17,7 @@ from campaigns.links.book import check_utm
 from campaigns.planning.about import about
 from campaigns.planning.conditions import read_condition
 from campaigns.planning.schedule import first_firing, listen
-from campaigns.planning.triggers import Trigger, check_trigger, read_trigger, to_json
+from campaigns.planning.triggers import CartLeft, Trigger, check_trigger, read_trigger, to_json
 from campaigns.sending.ways import AUTO, WAYS, check_way, needs_of, taps_known
 from segmentation.tags.definitions import check_name
 from store.errors import BadInput
@@ -25,6 +25,7 @@ from store.models import Campaign, CampaignStep, TrackedLink, Variant
 
 MAX_REPLY_FIRST_MINUTES = 30 * 24 * 60
 MAX_WAIT_MINUTES = 366 * 24 * 60
+MAX_CONVERSION_DAYS = 90
 Messages = Sequence[dict[str, Any]]
 
 
@@ -53,10 +54,13 @@ class StepPlan:
 class Plan:
     """A campaign. `at` (aware) is the first firing, or with `recurs` (five cron fields, or calendar words) the time
     from which it recurs; neither: a draft. With a `trigger` (triggers.py) it listens from `at`, or at once, unless it
-    `is_draft`: until it is scheduled. Who has reached the `goal` (conditions.py) gets nothing more.
+    `is_draft`: until it is scheduled. Who has reached the `goal` (conditions.py) gets nothing more; of a cart
+    left it is to have bought, unless another is given.
     `reply_first_minutes`: so long each person's next free reply is waited for before the rest is pushed.
+    `conversion_days`: so long after a tap, or a delivery, an order counts for it.
     `experiment`: how its variants compete (campaigns/experiments/design.py); None: a fixed split.
     `way`: push, multicast, narrowcast, or auto for the one that the content needs (campaigns/sending/ways.py).
+    `is_capped` off: a service message, for which no frequency cap holds (campaigns/audience/gate.py).
     `topics`: link of the content -> what it is about; who taps it gets the tag of that name.
     `utm`: "source", "medium" … -> value: added as utm_… to links that have none of their own, when they are tapped."""
 
@@ -75,6 +79,7 @@ class Plan:
     trigger: str | Mapping[str, Any] | None = None
     is_draft: bool = False
     goal: str | Mapping[str, Any] | None = None
+    is_capped: bool = True
     keeps_quiet_hours: bool = True
     at_best_hour: bool = False
     topics: Mapping[str, str] = field(default_factory=dict)
@@ -127,11 +132,12 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
         priority=plan.priority,
         reply_first_minutes=plan.reply_first_minutes,
         experiment=dict(plan.experiment) if plan.experiment is not None else None,
+        is_capped=plan.is_capped,
         keeps_quiet_hours=plan.keeps_quiet_hours,
         at_best_hour=plan.at_best_hour,
         recurs=recurs,
         trigger=None if trigger is None else to_json(trigger),
-        goal=None if plan.goal is None else read_condition(session, plan.goal),
+        goal=_goal(session, plan, trigger),
         next_fire_at=first if trigger is None and not plan.is_draft else None,
         created_at=now,
     )
@@ -147,6 +153,14 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
     return campaign
 
 
+def _goal(session: Session, plan: Plan, trigger: Trigger | None) -> dict[str, Any] | None:
+    """Who has bought what lay in a cart is not reminded of it: between the look at the cart and the message may lie
+    quiet hours, a wait or a free reply."""
+    if plan.goal is not None:
+        return read_condition(session, plan.goal)
+    return read_condition(session, "bought") if isinstance(trigger, CartLeft) else None
+
+
 def _checked(session: Session, plan: Plan) -> list[str]:
     """The links of a plan's content in order of first appearance, each once. Raises BadInput for whatever is wrong,
     with the `part` of the plan that it is about."""
@@ -160,6 +174,9 @@ def _checked(session: Session, plan: Plan) -> list[str]:
             raise BadInput("a draft gets its time when it is scheduled: leave the time out, or the draft")
     with about("replies"):
         _check_reply_first(plan)
+    with about("window"):
+        if not 1 <= plan.conversion_days <= MAX_CONVERSION_DAYS:
+            raise BadInput(f"orders count for 1 to {MAX_CONVERSION_DAYS} days after a tap or a delivery")
     with about("name"):
         if not plan.name.strip():
             raise BadInput("a campaign needs a name")

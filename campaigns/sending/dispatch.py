@@ -39,7 +39,7 @@ from campaigns.sending.claims import (
 )
 from campaigns.sending.commits import Commits
 from campaigns.sending.pace import Pacer
-from campaigns.sending.recipients import Recipient, multicasts_of, pushes_of
+from campaigns.sending.recipients import Recipient, multicasts_of, pushes_of, still_willing
 from campaigns.sending.splitting import split_batch
 from campaigns.sending.units import units_of
 from store.clock import Clock
@@ -50,6 +50,7 @@ log = structlog.get_logger()
 
 TRIES_IN_HAND = 4  # repeats of one call before its batch is put back with a longer wait
 LONGEST_WAIT_SECONDS = 300.0
+MOST_DOUBLINGS = 20  # of the first wait: after days of trying it would be beyond what a float can hold
 GROUP_SECONDS = 0.1  # calls noted and recorded together, as time: this much is in doubt when a lane's worker dies
 LARGEST_GROUP = {"push": 100, "multicast": 20}
 WATCH_EVERY_SECONDS = 0.3  # so that pause and cancel take hold within a second
@@ -287,9 +288,12 @@ class Dispatch:
     async def _push_all(self, claimed: Claimed, run: _Run, recipients: list[Recipient]) -> None:
         outcomes, recipients = self._give_up_old(recipients)
         for group in _groups(recipients, self._groups["push"]):
-            if run.stopped.is_set() or not await self._in_transaction(self._record_and_begin, claimed, outcomes, group):
+            if run.stopped.is_set():
                 break
-            outcomes = await self._push_group(claimed, run, group)
+            willing = await self._in_transaction(self._record_and_begin, claimed, outcomes, group)
+            if willing is None:
+                break
+            outcomes = await self._push_group(claimed, run, willing)
         pause = None if run.stopped.is_set() else self._clock() + self._wait(claimed.attempts)
         await self._in_transaction(self._record_and_let_go, claimed, outcomes, pause)
 
@@ -302,9 +306,12 @@ class Dispatch:
 
     def _record_and_begin(
         self, session: Session, claimed: Claimed, outcomes: list[Outcome], group: Sequence[Recipient]
-    ) -> bool:
+    ) -> list[Recipient] | None:
+        """Who of a group is to be called now; None when the batch is no longer in these hands."""
         record_outcomes(session, claimed.run_id, outcomes)
-        return bool(begin(session, self.worker, [claimed], now=self._clock(), up_to=group[-1].customer_id))
+        if not begin(session, self.worker, [claimed], now=self._clock(), up_to=group[-1].customer_id):
+            return None
+        return still_willing(session, claimed, group)
 
     def _record_and_let_go(
         self, session: Session, claimed: Claimed, outcomes: list[Outcome], not_before: datetime | None
@@ -452,7 +459,7 @@ class Dispatch:
 
     def _wait(self, attempt: int) -> timedelta:
         """Exponential back-off with jitter, half to all of it ("Retrying an API request")."""
-        longest: float = min(LONGEST_WAIT_SECONDS, self._first_wait * 2**attempt)
+        longest: float = min(LONGEST_WAIT_SECONDS, self._first_wait * 2 ** min(attempt, MOST_DOUBLINGS))
         return timedelta(seconds=longest * random.uniform(0.5, 1.0))
 
 

@@ -24,7 +24,7 @@ from campaigns.content.versions import Versions
 from campaigns.links.making import LinkMaker
 from campaigns.planning import schedule
 from campaigns.sending.claims import KEY_LIFE
-from campaigns.sending.dispatch import Answer
+from campaigns.sending.dispatch import MOST_DOUBLINGS, Answer
 from campaigns.sending.narrowcast_claims import (
     ENDED,
     OVER,
@@ -329,7 +329,7 @@ def _move_on(ground: Ground, taken: Taken, **values: Any) -> None:
 
 def _wait(ground: Ground, taken: Taken, **values: Any) -> None:
     """The same step again, later each time."""
-    longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**taken.row.attempts)
+    longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(taken.row.attempts, MOST_DOUBLINGS))
     due_at = ground.clock() + timedelta(seconds=longest * random.uniform(0.5, 1.0))
     with transaction(ground.engine) as session:
         table = table_of(Narrowcast)

@@ -92,6 +92,17 @@ def pushes_of(session: Session, claimed: Claimed) -> list[Recipient]:
     ]
 
 
+def still_willing(session: Session, claimed: Claimed, people: Sequence[Recipient]) -> list[Recipient]:
+    """Those of a claimed batch's `people` who have not refused since they were read, which may be minutes ago where the
+    rate is slow or LINE is; who has is skipped. One in doubt stays: LINE may have sent it already."""
+    customer = table_of(Customer)
+    asked = [person.customer_id for person in people if person.doubt_since is None]
+    refusing = customer.c.id.in_(asked), customer.c.marketing_refused_at.is_not(None)
+    gone = set(session.scalars(select(customer.c.id).where(*refusing)))
+    _skip(session, [claimed], dict.fromkeys(gone, "refused"))
+    return [person for person in people if person.customer_id not in gone]
+
+
 def multicasts_of(session: Session, batches: Sequence[Claimed]) -> list[list[str]]:
     """For each of some claimed multicasts of one run the LINE ids of those in it. A refusal since the freeze is obeyed,
     unless the call may have been made: the same retry key must name the same people again, and LINE may have sent it

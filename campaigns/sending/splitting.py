@@ -20,9 +20,12 @@ def split_batch(session: Session, claimed: Claimed, worker: str, keys: Sequence[
         select(table_of(CampaignRun).c.id).where(table_of(CampaignRun).c.id == claimed.run_id).with_for_update()
     )
     held = session.execute(
-        update(batch).where(*held_by(claimed, worker)).values(state="split", claimed_by=None, is_tallied=False)
-    )
-    if held.rowcount == 0:  # type: ignore[attr-defined]
+        update(batch)
+        .where(*held_by(claimed, worker))
+        .values(state="split", claimed_by=None, is_tallied=False)
+        .returning(batch.c.wave)
+    ).first()
+    if held is None:
         return  # the lease was lost and another worker decides
     people = list(
         session.scalars(
@@ -45,7 +48,7 @@ def split_batch(session: Session, claimed: Claimed, worker: str, keys: Sequence[
                 recipient_count=len(half),
                 variant_id=claimed.variant_id,
                 language=claimed.language,
-                wave=0,
+                wave=held.wave,  # whose shares gave its people their variant
                 state="due",
                 attempts=0,
                 retry_key=key,

@@ -58,6 +58,9 @@ CREATE MACRO utc_time(x, zone) AS
     CASE WHEN time_parts(x).shift = '' THEN timezone('UTC', timezone(zone, local_time(time_parts(x))))
          ELSE local_time(time_parts(x)) - to_minutes(shift_minutes(time_parts(x).shift)) END;
 CREATE MACRO day(x) AS CASE WHEN regexp_matches(x, '{DAY_PATTERN}') THEN try_cast(dashed(x) AS DATE) END;
+CREATE MACRO yes_or_no(x) AS
+    CASE WHEN lower(x) IN ('1', 'true', 'yes', 'y', 't', '是', '有') THEN true
+         WHEN lower(x) IN ('0', 'false', 'no', 'n', 'f', '否', '無') THEN false END;
 CREATE MACRO id_problem(x, name) AS
     CASE WHEN x IS NULL THEN name || ' is empty'
          WHEN length(x) > {MAX_ID} THEN name || ' is longer than {MAX_ID} characters' END;

@@ -1,7 +1,8 @@
 """Customers from a file.
 
 Columns: `customer_id` (kept as the member id, exactly as written); optional `line_user_id`, `name`, `gender`,
-`birthday`, `city`, `language`, `tags` ("a;b": put on, never taken off). Every other column becomes an attribute.
+`birthday`, `city`, `language`, `tags` ("a;b": put on, never taken off), `refuses_marketing` (yes or no: a yes is
+obeyed at once, a no takes no refusal back, since the file may be older). Every other column becomes an attribute.
 An empty cell leaves what is stored. A row that repeats another exactly counts once; rows of one customer that
 disagree are refused together.
 
@@ -29,16 +30,18 @@ from store.imports.files import Layout, Progress, add_refused, half_of
 from store.imports.merging import merge_customers
 from store.imports.report import ImportReport
 from store.imports.staging import CHUNK
-from store.models import AuditEntry, Customer, CustomerTag, LineAccount, Tag
+from store.models import AuditEntry, ConsentChange, Customer, CustomerTag, Enrolment, LineAccount, Tag
 from store.searchable import make_searchable
 
 PLAIN = ("name", "gender", "city", "language")
-LAYOUT = Layout(required=("customer_id",), optional=("line_user_id", "birthday", "tags", *PLAIN), keeps_others=True)
+OPTIONAL = ("line_user_id", "birthday", "tags", "refuses_marketing", *PLAIN)
+LAYOUT = Layout(required=("customer_id",), optional=OPTIONAL, keeps_others=True)
 OTHER_ACCOUNT = "this customer already has another LINE account on the channel"
 MAX_ATTRIBUTES = 20_000  # characters of one customer's attributes
 
 customer, account = table_of(Customer), table_of(LineAccount)
 tag, customer_tag = table_of(Tag), table_of(CustomerTag)
+consent_change, enrolment = table_of(ConsentChange), table_of(Enrolment)
 
 
 @dataclass
@@ -51,6 +54,7 @@ class Given:
     values: dict[str, Any]
     tags: list[str]
     extra: dict[str, Any]
+    refuses: bool
     customer_id: int | None = None
     holder_id: int | None = None  # a customer without member id who has the account
     has_account: bool = False
@@ -77,7 +81,7 @@ def import_customers(
         if "line_user_id" in columns and channel_id is None:
             raise BadInput(f"{path.name} has a column 'line_user_id': say which channel it belongs to")
         _check(duck, today(clock, zone))
-        _write(engine, duck, channel_id, clock, report, half_of(progress, 1))
+        _write(engine, duck, channel_id, clock, actor, report, half_of(progress, 1))
         fill_refusals(duck, report, refused_path)
     with transaction(engine) as session:
         session.add(AuditEntry(at=clock(), actor=actor, action="import customers", detail=report.counts()))
@@ -90,7 +94,7 @@ def _check(duck: duckdb.DuckDBPyConnection, last_birthday: date) -> None:
     duck.execute(f"""
         CREATE TABLE checked AS
         SELECT row, customer_id AS member_id, line_user_id, {", ".join(PLAIN)}, day(birthday) AS birthday,
-               words(tags) AS tags, extra,
+               words(tags) AS tags, extra, yes_or_no(refuses_marketing) AS refuses,
                coalesce(
                    id_problem(customer_id, 'customer_id'),
                    CASE WHEN line_user_id IS NOT NULL THEN id_problem(line_user_id, 'line_user_id') END,
@@ -100,6 +104,8 @@ def _check(duck: duckdb.DuckDBPyConnection, last_birthday: date) -> None:
                         THEN 'birthday is not a day such as 1990-01-31, from 1900 up to today'
                         WHEN list_max(list_transform(words(raw.tags), lambda w: length(w))) > 100
                         THEN 'a tag is longer than 100 characters'
+                        WHEN raw.refuses_marketing IS NOT NULL AND yes_or_no(raw.refuses_marketing) IS NULL
+                        THEN 'refuses_marketing is neither yes nor no'
                         WHEN length(extra) > {MAX_ATTRIBUTES} THEN 'the other columns are too long together' END
                ) AS problem
         FROM raw""")  # noqa: S608
@@ -116,18 +122,19 @@ def _write(
     duck: duckdb.DuckDBPyConnection,
     channel_id: int | None,
     clock: Clock,
+    actor: str,
     report: ImportReport,
     progress: Progress | None,
 ) -> None:
     """One short transaction per chunk."""
-    names = ("row", "member_id", "line_user_id", "tags", "extra", "birthday", *PLAIN)
+    names = ("row", "member_id", "line_user_id", "tags", "extra", "refuses", "birthday", *PLAIN)
     cursor = duck.cursor()  # rows are refused over the other one meanwhile
     cursor.execute(f"SELECT count(*) OVER (), {', '.join(names)} FROM ready ORDER BY row")  # noqa: S608
     done = 0
     while rows := cursor.fetchmany(CHUNK):
         given = [_given(*row[1:]) for row in rows]
         with engine.begin() as connection:
-            refused = _write_chunk(connection, given, channel_id, clock(), report)
+            refused = _write_chunk(connection, given, channel_id, clock(), actor, report)
         add_refused(duck, refused)
         done += len(rows)
         if progress:
@@ -135,15 +142,22 @@ def _write(
 
 
 def _given(
-    row: int, member_id: str, line_user_id: str | None, tags: list[str] | None, extra: str | None, *values: Any
+    row: int,
+    member_id: str,
+    line_user_id: str | None,
+    tags: list[str] | None,
+    extra: str | None,
+    refuses: bool | None,
+    *values: Any,
 ) -> Given:
     named = zip(("birthday", *PLAIN), values, strict=True)
     filled = {name: value for name, value in named if value is not None}
-    return Given(row, member_id, line_user_id, filled, tags or [], json.loads(extra) if extra else {})
+    attributes = json.loads(extra) if extra else {}
+    return Given(row, member_id, line_user_id, filled, tags or [], attributes, bool(refuses))
 
 
 def _write_chunk(
-    connection: Connection, given: list[Given], channel_id: int | None, now: datetime, report: ImportReport
+    connection: Connection, given: list[Given], channel_id: int | None, now: datetime, actor: str, report: ImportReport
 ) -> list[tuple[int, str]]:
     """Write one chunk, count it in `report`, and return the (row number, reason) of those refused."""
     refused = _look_up(connection, given, channel_id) | _computed_tags(connection, given)
@@ -157,6 +171,7 @@ def _write_chunk(
     changed |= _update(connection, [one for one in good if one.stored])
     changed |= _bind_accounts(connection, good, channel_id)
     changed |= _put_tags(connection, good, now)
+    changed |= _obey_refusals(connection, good, now, actor)
     renewed = changed | {one.member_id for one in new}
     theirs = [g.customer_id for g in good if g.customer_id and g.member_id in renewed]
     make_searchable(connection, theirs)
@@ -315,3 +330,18 @@ def _put_tags(connection: Connection, good: list[Given], now: datetime) -> set[s
         rows = [{"tag_id": t, "customer_id": one.customer_id, **put_on} for one, t in missing]
         connection.execute(insert(customer_tag), rows)
     return {one.member_id for one, _ in missing}
+
+
+def _obey_refusals(connection: Connection, good: list[Given], now: datetime, actor: str) -> set[str]:
+    """Let those who refuse get no more marketing, and leave the campaigns that they are on the way through, as if they
+    had said so in chat; the member ids of those who were not known to refuse."""
+    asked = {one.customer_id: one.member_id for one in good if one.refuses}
+    willing = select(customer.c.id).where(customer.c.id.in_(asked), customer.c.marketing_refused_at.is_(None))
+    ids = sorted(connection.execute(willing).scalars()) if asked else []
+    if ids:
+        connection.execute(update(customer).where(customer.c.id.in_(ids)).values(marketing_refused_at=now))
+        change = {"at": now, "refuses": True, "actor": actor}
+        connection.execute(insert(consent_change), [{"customer_id": one, **change} for one in ids])
+        on_the_way = (enrolment.c.customer_id.in_(ids), enrolment.c.state.in_(("waiting", "taken")))
+        connection.execute(update(enrolment).where(*on_the_way).values(state="left", reason="refused"))
+    return {asked[one] for one in ids}

@@ -29,8 +29,6 @@ SORTS = ("categories", "labels")  # what rules and preferences know a product by
 MOST_BUYERS = 20_001  # noted of one chunk: so many waiting make a whole renewal, and that is of everybody
 
 LAYOUT = Layout(required=("sku", "name"), optional=("description", "categories", "labels", "price", "in_stock", "url"))
-YES = ("1", "true", "yes", "y", "t", "是", "有")
-NO = ("0", "false", "no", "n", "f", "否", "無")
 
 product, order, line = table_of(Product), table_of(SalesOrder), table_of(OrderLine)
 product_label = table_of(ProductLabel)
@@ -62,23 +60,20 @@ def import_products(
 
 def _check(duck: duckdb.DuckDBPyConnection) -> None:
     """Table `ready`: one row per good product, in the order of the file."""
-    duck.execute(
-        """
+    duck.execute("""
         CREATE TABLE checked AS
         SELECT row, sku, name, description, words(categories) AS categories, words(labels) AS labels,
                ten_thousandths(price) AS price, url,
-               CASE WHEN lower(in_stock) IN $yes THEN true WHEN lower(in_stock) IN $no THEN false END AS in_stock,
+               yes_or_no(in_stock) AS in_stock,
                coalesce(
                    id_problem(sku, 'sku'), CASE WHEN name IS NULL THEN 'name is empty' END, words_problem(name, 'name'),
                    number_problem(raw.price, 'price'),
-                   CASE WHEN raw.in_stock IS NOT NULL AND lower(raw.in_stock) NOT IN $either
+                   CASE WHEN raw.in_stock IS NOT NULL AND yes_or_no(raw.in_stock) IS NULL
                         THEN 'in_stock is neither yes nor no'
                         WHEN url IS NOT NULL AND NOT regexp_matches(url, '^https?://[^\\s]+$')
                         THEN 'url is not a web address' END
                ) AS problem
-        FROM raw""",
-        {"yes": list(YES), "no": list(NO), "either": [*YES, *NO]},
-    )
+        FROM raw""")
     refuse_repeats(duck, key="sku", called="sku")
 
 

@@ -79,7 +79,7 @@ def test_secrets_are_not_shown_when_settings_are_printed() -> None:
         ("TIMEZONE", ""),
         ("PORT", "0"),
         ("PORT", "many"),
-        ("LEASE_SECONDS", "16"),
+        ("LEASE_SECONDS", "14"),
         ("RETARGET_ENV", "prod"),
         ("PUBLIC_BASE_URL", "brand.example"),
         ("LINE_API_BASE", "api.line.me"),

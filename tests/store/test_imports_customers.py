@@ -18,9 +18,11 @@ from store.models import (
     BehaviourEvent,
     CampaignRun,
     Channel,
+    ConsentChange,
     Customer,
     CustomerTag,
     Delivery,
+    Enrolment,
     LineAccount,
     Product,
     ProductLabel,
@@ -82,6 +84,28 @@ def test_columns_attributes_account_and_tags_arrive_and_twice_is_once(engine: En
     before = everything(engine)
     assert importer(text).unchanged == 2
     assert everything(engine) == before
+
+
+def test_a_refusal_in_a_file_is_obeyed_at_once_and_never_taken_back_by_one(
+    engine: Engine, importer: Importer, clock: StillClock
+) -> None:
+    with transaction(engine) as session:
+        campaign = make_campaign(session, make_channel(session))
+        known = make_customer(session, member_id="1")
+        entered: dict[str, Any] = {"entry_key": "k", "entered_at": clock(), "due_at": clock()}
+        session.add(Enrolment(campaign_id=campaign.id or 0, customer_id=known.id or 0, **entered))
+    report = importer("customer_id,refuses_marketing\n1,是\n2,yes\n3,no\n4,\n5,maybe\n")
+    assert (report.added, report.changed) == (3, 1)
+    assert report.refused == [(6, "refuses_marketing is neither yes nor no")]
+    importer("customer_id,refuses_marketing\n1,no\n2,yes\n", "later.csv")  # an older file takes nothing back
+    with reading(engine) as session:
+        refused = {n: one(session, n).marketing_refused_at for n in "1234"}
+        assert refused == {"1": clock(), "2": clock(), "3": None, "4": None}
+        assert one(session, "1").attributes == {}
+        changes = session.exec(select(ConsentChange.customer_id, ConsentChange.refuses, ConsentChange.actor)).all()
+        assert sorted(changes) == sorted((one(session, n).id, True, "command line") for n in "12")
+        enrolment = session.exec(select(Enrolment)).one()
+        assert (enrolment.state, enrolment.reason) == ("left", "refused")
 
 
 def test_an_empty_cell_leaves_what_is_stored(engine: Engine, importer: Importer) -> None:

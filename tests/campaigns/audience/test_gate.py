@@ -232,7 +232,7 @@ def test_a_refusal_holds_for_service_messages_too(brand: Brand) -> None:
     assert brand.outcome(run_id) == [GOES, ("skipped", "refused")]
 
 
-def test_the_global_holdout_gets_no_campaign_at_all(engine: Engine, clock: StillClock) -> None:
+def test_the_global_holdout_gets_no_campaign_but_service_messages(engine: Engine, clock: StillClock) -> None:
     brand = Brand(engine, clock, people=60)
     brand.choose(global_holdout_percent=Decimal(50))
     outcomes = []
@@ -242,6 +242,9 @@ def test_the_global_holdout_gets_no_campaign_at_all(engine: Engine, clock: Still
         outcomes.append(brand.outcome(run_id))
     assert outcomes[0] == outcomes[1]
     assert set(outcomes[0]) == {GOES, ("skipped", "global_holdout")}
+    service = brand.plan(is_capped=False)
+    brand.freeze(service)
+    assert set(brand.outcome(service)) == {GOES}  # a parcel's notice is no marketing
 
 
 def test_a_cap_holds_when_two_runs_are_frozen_at_the_same_time(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, insert, select, update
 
 from campaigns.planning.hours import SEGMENTS, allowed_hours, hour_of, moments_of_hours, renew_hours
 from campaigns.planning.quiet import QuietHours
@@ -53,6 +53,17 @@ def hours(engine: Engine) -> list[int | None]:
             customer, segment, segment.c.customer_id == customer.c.id
         )
         return list(session.scalars(query.order_by(customer.c.id)))
+
+
+def test_a_tap_that_names_its_person_teaches_though_the_link_is_everybodys(engine: Engine, clock: StillClock) -> None:
+    ids = people(engine, "important_value", "important_value")
+    for place, who in enumerate(ids):
+        tap(engine, who, clock() + timedelta(hours=4 * place - 1), 30)
+    proven = {"tapped_by_id": table_of(Click).c.customer_id, "customer_id": None}  # by a button, or LIFF
+    with transaction(engine) as session:
+        session.execute(update(table_of(Click)).where(table_of(Click).c.customer_id == ids[1]).values(**proven))
+    assert renew_hours(engine, zone=TAIPEI, clock=clock) == 2
+    assert hours(engine) == [11, 15]
 
 
 def test_people_with_taps_have_their_own_hour_and_others_that_of_those_like_them(

@@ -467,6 +467,30 @@ def test_a_cart_left_without_an_order(open_shop: Opener) -> None:
     assert len(on_the_way(shop, campaign)) == 2
 
 
+def test_who_buys_in_the_night_is_not_reminded_of_the_cart_in_the_morning(open_shop: Opener) -> None:
+    shop = open_shop(2)
+    with transaction(shop.engine) as session:
+        change_settings(session, {"quiet_hours": "22:00-08:00"}, actor="ann", now=shop.clock())
+    shop.clock.now = datetime(2026, 11, 2, 20, tzinfo=ZONE)
+    campaign = shop.plan(steps=says("still there?"), trigger="購物車放置 4 小時")
+    for number in (1, 2):
+        event(shop, number, "add_to_cart", shop.clock())
+    step_on(shop, minutes=4 * 60)  # midnight: both are due, and put off
+    order(shop, 2, shop.clock() + timedelta(hours=6))
+    shop.clock.now = datetime(2026, 11, 3, 8, tzinfo=ZONE)
+    step_on(shop)
+    assert told(shop) == [(1, "still there?")]
+    assert on_the_way(shop, campaign)[1][1:3] == ("left", "goal")
+
+
+def test_the_goal_of_a_cart_is_the_one_that_is_given(open_shop: Opener) -> None:
+    shop = open_shop(1)
+    carts = {"steps": says("a"), "trigger": "購物車放置 4 小時"}
+    goals = [shop.campaign(shop.plan(**carts, **more)).goal for more in ({}, {"goal": "clicked"})]
+    assert goals == [{"did": "buy", "is": True}, {"did": "click", "is": True}]
+    assert shop.campaign(shop.plan(steps=says("a"), trigger="生日")).goal is None
+
+
 def test_days_after_a_purchase_several_of_one_day_count_once(open_shop: Opener) -> None:
     shop = open_shop(3)
     start = shop.clock()
@@ -549,9 +573,14 @@ def test_a_moment_that_was_missed_for_a_day_enrols_nobody(open_shop: Opener) -> 
     shop = open_shop(1)
     with transaction(shop.engine) as session:
         session.execute(update(table_of(Customer)).values(birthday=date(1990, 11, 3)))
-    campaign = shop.plan(steps=says("happy"), trigger="生日 10:00")
+        session.add(Tag(name="VIP", created_at=shop.clock()))
+    birthday = shop.plan(steps=says("happy"), trigger="生日 10:00")
+    tagged, entered = shop.plan(steps=says("vip"), trigger="tag:VIP"), shop.plan(steps=says("e"), trigger="nesl:→E")
+    with transaction(shop.engine) as session:
+        put_on(session, "VIP", shop.ids, actor="ann", now=shop.clock(), today=shop.clock().date())
+    moved(shop, 1, "N", "E")
     step_on(shop, minutes=48 * 60)  # the worker was down
-    assert on_the_way(shop, campaign) == []
+    assert [on_the_way(shop, campaign) for campaign in (birthday, tagged, entered)] == [[], [], []]
 
 
 def test_who_is_not_in_the_audience_leaves_at_once(open_shop: Opener) -> None:

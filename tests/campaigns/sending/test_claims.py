@@ -179,12 +179,13 @@ def test_a_split_batch_gives_each_half_a_key_and_leaves_nobody_out(open_shop: Op
     (claimed,) = claim(shop, "w")
     delivery = table_of(Delivery)
     with transaction(shop.engine) as session:
+        session.execute(update(table_of(SendBatch)).values(wave=3))
         session.execute(update(delivery).where(delivery.c.customer_id == shop.ids[1]).values(state="skipped"))
         split_batch(session, claimed, "w", ["k1", "k2"])
         split_batch(session, claimed, "w", ["k3", "k4"])  # twice is once
-    assert [(b.state, b.recipient_count, b.retry_key) for b in batches(shop)[1:]] == [
-        ("due", 2, "k1"),
-        ("due", 2, "k2"),
+    assert [(b.state, b.recipient_count, b.retry_key, b.wave) for b in batches(shop)[1:]] == [
+        ("due", 2, "k1", 3),
+        ("due", 2, "k2", 3),
     ]
     with reading(shop.engine) as session:
         numbers = list(session.scalars(select(delivery.c.batch_number).order_by(delivery.c.customer_id)))

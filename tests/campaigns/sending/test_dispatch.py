@@ -8,13 +8,15 @@ from typing import NoReturn
 import pytest
 from sqlalchemy import select, update
 
+from bot.line import BulkDoor
+from bot.line.answers import Answer
 from campaigns.planning import schedule
 from campaigns.sending.claims import claim_batches
 from simulator.channels import Friend
 from simulator.faults import FaultKind
 from store.engine import reading, table_of, transaction
 from store.models import Channel, Customer, Delivery, LineAccount, SendBatch
-from tests.campaigns.conftest import PLAIN, ZONE, Shop, user_id
+from tests.campaigns.conftest import PLAIN, TOKEN, ZONE, Shop, user_id
 
 OpenShop = Callable[[int], Shop]
 
@@ -77,6 +79,22 @@ def test_a_long_outage_leaves_people_chosen_and_a_later_try_reaches_them_once(op
     assert shop.everyone_once([1, 2, 3, 4])
     assert shop.results(campaign_id).deliveries["accepted"] == 4
     assert shop.campaign(campaign_id).state == "sent"
+
+
+@pytest.mark.parametrize("way", ["push", "multicast"])
+def test_after_days_of_tries_the_next_is_still_within_minutes(open_shop: OpenShop, way: str) -> None:
+    shop = open_shop(1)
+    shop.plan(way=way, messages=PLAIN)
+    shop.tick()
+    batch = table_of(SendBatch)
+    with transaction(shop.engine) as session:
+        session.execute(update(batch).values(attempts=5_000))
+    shop.fault(FaultKind.ERROR_429)
+    shop.send()
+    with reading(shop.engine) as session:
+        row = session.execute(select(batch)).one()
+    assert (row.state, row.attempts) == ("due", 5_001)
+    assert shop.clock() < row.not_before <= shop.clock() + timedelta(minutes=5)
 
 
 @pytest.mark.parametrize("way", ["push", "multicast"])
@@ -223,6 +241,43 @@ def test_a_refusal_after_the_audience_was_frozen_is_obeyed(open_shop: OpenShop, 
     shop.send()
     assert shop.everyone_once([1, 3])
     assert shop.results(campaign_id).skipped == {"refused": 1}
+
+
+def test_a_refusal_while_a_batch_is_being_pushed_is_obeyed_at_once(open_shop: OpenShop) -> None:
+    shop = open_shop(4)
+    campaign_id = shop.plan(messages=PLAIN)
+    shop.tick()
+
+    async def drain() -> None:
+        async with BulkDoor(api_base=shop.line.url, access_token=TOKEN, timeout_seconds=5, connections=4) as door:
+            senders = {shop.channel_id: RefusedMeanwhile(door, shop, shop.ids[2])}
+            await shop.dispatch(senders, push_per_second=20).drain()  # slow: two people are noted at a time
+
+    asyncio.run(drain())
+    assert shop.everyone_once([1, 2, 4])
+    assert shop.results(campaign_id).skipped == {"refused": 1}
+    assert shop.results(campaign_id).deliveries["accepted"] == 3
+    shop.tick()
+    assert shop.campaign(campaign_id).state == "sent"
+
+
+class RefusedMeanwhile:
+    """LINE's door, while the first push of which somebody says 取消."""
+
+    def __init__(self, door: BulkDoor, shop: Shop, customer_id: int) -> None:
+        self.door, self.shop, self.customer_id = door, shop, customer_id
+
+    async def push(self, line_user_id: str, messages: bytes, retry_key: str, unit: str | None) -> Answer:
+        customer = table_of(Customer)
+        with transaction(self.shop.engine) as session:
+            theirs = customer.c.id == self.customer_id
+            session.execute(update(customer).where(theirs).values(marketing_refused_at=self.shop.clock()))
+        return await self.door.push(line_user_id, messages, retry_key, unit)
+
+    async def multicast(
+        self, line_user_ids: Sequence[str], messages: bytes, retry_key: str, unit: str | None
+    ) -> Answer:
+        return await self.door.multicast(line_user_ids, messages, retry_key, unit)
 
 
 def test_paused_runs_are_left_alone_and_cancelled_ones_skipped(open_shop: OpenShop) -> None:

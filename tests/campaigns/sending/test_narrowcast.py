@@ -109,6 +109,21 @@ def test_it_is_not_accepted_before_line_says_so(open_shop: OpenShop) -> None:
     assert shop.results(campaign_id).deliveries["accepted"] == 3
 
 
+def test_what_line_takes_days_for_is_still_asked_about_each_minute(open_shop: OpenShop) -> None:
+    shop = open_shop(2)
+    campaign_id = planned(shop)
+    shop.tick()
+    step_narrowcasts(ground(shop))
+    shop.clock.advance(seconds=3)
+    step_narrowcasts(ground(shop))  # the request is out
+    with transaction(shop.engine) as session:
+        session.execute(update(table_of(Narrowcast)).values(attempts=5_000, due_at=shop.clock()))
+    step_narrowcasts(ground(shop))
+    assert shop.clock() < rows(shop)[0].due_at <= shop.clock() + timedelta(minutes=1)
+    work(shop, 120)
+    assert shop.results(campaign_id).deliveries["accepted"] == 2
+
+
 def test_only_the_chosen_are_uploaded(open_shop: OpenShop) -> None:
     shop = open_shop(60)
     keep_audiences(shop)

@@ -23,13 +23,14 @@ from campaigns.planning import schedule
 from campaigns.planning.plan import StepPlan, VariantPlan
 from campaigns.sending.claims import BatchOutcome, claim_batches, record_batches
 from campaigns.sending.rides import Rides
+from campaigns.settings import change_settings
 from simulator.faults import FaultKind
 from simulator.webhooks import body_of, text
 from store.bodies import changing_bodies, open_bodies
 from store.clock import system_clock
 from store.engine import reading, table_of, transaction
 from store.models import Customer, Delivery, Reply, SendBatch, WebhookBody
-from tests.campaigns.conftest import LINKED, PLAIN, TOKEN, Shop, user_id
+from tests.campaigns.conftest import LINKED, PLAIN, TOKEN, ZONE, Shop, user_id
 
 OpenShop = Callable[[int], Shop]
 TEXTS = ReplyTexts(welcome="歡迎", refused="不再傳", resumed="恢復了")
@@ -98,6 +99,37 @@ def test_who_writes_gets_it_with_the_reply_and_the_rest_is_pushed_in_the_end(ope
     assert [n for n, row in deliveries(shop).items() if row.by_reply] == [2]
     assert shop.results(campaign_id).deliveries["accepted"] == 4
     assert shop.campaign(campaign_id).state == "sent"
+
+
+def test_a_deadline_in_quiet_hours_takes_nobodys_free_reply(open_shop: OpenShop) -> None:
+    shop = open_shop(3)
+    with transaction(shop.engine) as session:
+        change_settings(session, {"quiet_hours": "22:00-08:00"}, actor="ann", now=shop.clock())
+    shop.clock.now = datetime(2026, 11, 2, 20, tzinfo=ZONE)
+    campaign_id = shop.plan(messages=PLAIN, reply_first_minutes=4 * 60)  # until midnight
+    shop.tick()
+    shop.send()
+    shop.clock.advance(hours=1)
+    writes(shop, 2)
+    read_inbox(shop)
+    answer(shop)
+    assert shop.got() == {user_id(2): 1}
+    shop.clock.advance(hours=2)  # 23:00: whoever writes now is awake
+    shop.tick()
+    writes(shop, 3)
+    read_inbox(shop)
+    answer(shop)
+    assert shop.got() == {user_id(2): 1, user_id(3): 1}
+    shop.clock.now = datetime(2026, 11, 3, 7, 59, tzinfo=ZONE)
+    shop.tick()
+    shop.send()
+    assert user_id(1) not in shop.got()
+    shop.clock.advance(minutes=1)
+    shop.tick()
+    shop.send()
+    shop.tick()
+    assert shop.everyone_once([1, 2, 3])
+    assert (shop.results(campaign_id).total.by_reply, shop.campaign(campaign_id).state) == (2, "sent")
 
 
 def test_refusal_block_and_a_full_reply_leave_the_campaign_out(open_shop: OpenShop) -> None:
