@@ -30,8 +30,8 @@ from console.keywords import brand_words, writing
 from console.keywords import pages as keywords
 from console.page_words import words_of_pages
 from console.predictions import pages as predictions
+from console.results import ads, taking
 from console.results import pages as results
-from console.results import taking
 from console.rules import pages as rules
 from console.segments import computing
 from console.segments import pages as segments
@@ -72,6 +72,7 @@ ROOMS = (
     automations,
     results,
     taking,
+    ads,
     keywords,
     writing,
     brand_words,

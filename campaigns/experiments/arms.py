@@ -15,6 +15,7 @@ from sqlmodel import Session
 from campaigns.experiments.assignment import BUCKETS, bucket_of, salt_of
 from campaigns.money.gain import SCALE, Cut
 from campaigns.results.lift import Arm, Lift, conversion_lift, difference_of, revenue_lift
+from campaigns.results.sides import HELD_OUT, SENT_TO, side_of
 from campaigns.results.tally import SAME_BATCH, effective_state
 from store.engine import table_of
 from store.models import CampaignRun, Delivery, RunResponse, SendBatch
@@ -40,7 +41,7 @@ def armed(run: CampaignRun, customer_id: Any, *, rule: Any, exclusion: Any) -> A
 
 @dataclass(frozen=True)
 class ArmResult:
-    """One arm: those reached against its own holdout; None where they are too few to tell."""
+    """One arm: those meant to be sent to against its own holdout; None where they are too few to tell."""
 
     sent: Arm
     held_out: Arm
@@ -51,7 +52,8 @@ class ArmResult:
 @dataclass(frozen=True)
 class Comparison:
     """The arms side by side. `conversion` and `revenue`: how much more a message by expected gain adds per person than
-    one by the hand rule, with the interval. `by_both`: reached people of arm A whom expected gain would choose too."""
+    one by the hand rule, with the interval. `by_both`: those of arm A meant to be sent to whom expected gain would
+    choose too."""
 
     rule: ArmResult
     gain: ArmResult
@@ -80,13 +82,14 @@ def compare_arms(session: Session, run_id: int) -> Comparison | None:
     same_person = and_(response.c.run_id == delivery.c.run_id, response.c.customer_id == delivery.c.customer_id)
     joined = delivery.outerjoin(batch, SAME_BATCH).outerjoin(response, same_person)
     arm = case((is_in_rule_arm(delivery.c.customer_id, run.campaign_id), RULE), else_=GAIN)
-    state, keeps = effective_state(), Cut.from_json(run_id, run.arms).keeps(delivery.c.customer_id)
+    side = side_of(effective_state(), delivery.c.variant_id.is_not(None))
+    keeps = Cut.from_json(run_id, run.arms).keeps(delivery.c.customer_id)
     raw = type_coerce(response.c.revenue, BigInteger)
     paid = cast(raw, Float) / SCALE
     rows = session.execute(
         select(
             arm.label("arm"),
-            state.label("now"),
+            side.label("side"),
             func.count().label("people"),
             func.count(case((response.c.orders > 0, 1))).label("buyers"),
             func.coalesce(func.sum(response.c.orders), 0).label("orders"),
@@ -95,17 +98,17 @@ def compare_arms(session: Session, run_id: int) -> Comparison | None:
             func.count(case((keeps, 1))).label("by_gain"),
         )
         .select_from(joined)
-        .where(delivery.c.run_id == run_id, state.in_(("accepted", "held_out")))
-        .group_by(arm, state)
+        .where(delivery.c.run_id == run_id, side.is_not(None))
+        .group_by(arm, side)
     ).all()
     sides = {
-        (row.arm, row.now): Arm(
+        (row.arm, row.side): Arm(
             row.people, row.buyers, int(row.orders), from_ten_thousandths(int(row.revenue)), float(row.squares)
         )
         for row in rows
     }
     rule, gain = (_result(sides, name) for name in (RULE, GAIN))
-    by_both = sum(row.by_gain for row in rows if (row.arm, row.now) == (RULE, "accepted"))
+    by_both = sum(row.by_gain for row in rows if (row.arm, row.side) == (RULE, SENT_TO))
     return Comparison(
         rule,
         gain,
@@ -122,7 +125,7 @@ def newest_comparison(session: Session, runs: Sequence[CampaignRun]) -> Comparis
 
 
 def _result(sides: dict[tuple[str, str], Arm], name: str) -> ArmResult:
-    sent, held_out = sides.get((name, "accepted"), Arm()), sides.get((name, "held_out"), Arm())
+    sent, held_out = sides.get((name, SENT_TO), Arm()), sides.get((name, HELD_OUT), Arm())
     return ArmResult(sent, held_out, conversion_lift(sent, held_out), revenue_lift(sent, held_out))
 
 

@@ -15,6 +15,7 @@ from sqlmodel import Session
 
 from campaigns.experiments.assignment import bucket_of, salt_of
 from campaigns.money.hierarchy import Array, Past, predict
+from campaigns.results.sides import HELD_OUT, SENT_TO, side_of
 from store.engine import table_of
 from store.models import CampaignRun, Customer, CustomerPrediction, CustomerSegment, RunResponse, RunTally
 from store.types import DECIMAL_PLACES
@@ -109,37 +110,39 @@ def gains_of(session: Session, rng: np.random.Generator) -> Gains:
 
 
 def past_lift(session: Session) -> PastLift:
-    """Past runs with somebody held out, by segment at the time, oldest first."""
+    """Past runs with somebody held out, by segment at the time, oldest first; none of those that were broken off, whose
+    people are no fair sample. The sides are those of a run's own lift (campaigns/results/sides.py)."""
     run, tally, response = table_of(CampaignRun), table_of(RunTally), table_of(RunResponse)
-    over = select(run.c.id).where(run.c.tallied_at.is_not(None))
-    kept = (tally.c.run_id.in_(over), tally.c.state.in_(("accepted", "held_out")))
+    over = select(run.c.id).where(run.c.tallied_at.is_not(None), run.c.state == "sent")
+    side = side_of(tally.c.state, tally.c.variant_id > 0)
     sizes = session.execute(
-        select(tally.c.run_id, tally.c.segment, tally.c.state, func.sum(tally.c.people))
-        .where(*kept)
-        .group_by(tally.c.run_id, tally.c.segment, tally.c.state)
+        select(tally.c.run_id, tally.c.segment, side, func.sum(tally.c.people))
+        .where(tally.c.run_id.in_(over), side.is_not(None))
+        .group_by(tally.c.run_id, tally.c.segment, side)
     ).all()
     paid = cast(type_coerce(response.c.revenue, BigInteger), Float) / SCALE
+    side = side_of(response.c.state, response.c.variant_id.is_not(None))
     sums = session.execute(
-        select(response.c.run_id, response.c.segment, response.c.state, func.sum(paid), func.sum(paid * paid))
-        .where(response.c.run_id.in_(over), response.c.state.in_(("accepted", "held_out")))
-        .group_by(response.c.run_id, response.c.segment, response.c.state)
+        select(response.c.run_id, response.c.segment, side, func.sum(paid), func.sum(paid * paid))
+        .where(response.c.run_id.in_(over), side.is_not(None))
+        .group_by(response.c.run_id, response.c.segment, side)
     ).all()
-    people = {(run_id, name, state): float(n) for run_id, name, state, n in sizes}
-    total = {(run_id, name, state): float(x or 0) for run_id, name, state, x, _ in sums}
-    squares = {(run_id, name, state): float(x or 0) for run_id, name, state, _, x in sums}
-    keys = sorted({(run_id, name) for run_id, name, state in people if state == "held_out"})
+    people = {(run_id, name, of): float(n) for run_id, name, of, n in sizes}
+    total = {(run_id, name, of): float(x or 0) for run_id, name, of, x, _ in sums}
+    squares = {(run_id, name, of): float(x or 0) for run_id, name, of, _, x in sums}
+    keys = sorted({(run_id, name) for run_id, name, of in people if of == HELD_OUT})
 
-    def column(found: dict[tuple[int, str, str], float], state: str) -> Array:
-        return np.array([found.get((*key, state), 0.0) for key in keys])
+    def column(found: dict[tuple[int, str, str], float], of: str) -> Array:
+        return np.array([found.get((*key, of), 0.0) for key in keys])
 
     return PastLift(
         run=[run_id for run_id, _ in keys],
         segment=[name for _, name in keys],
-        sent=column(people, "accepted"),
-        sent_sum=column(total, "accepted"),
-        held=column(people, "held_out"),
-        held_sum=column(total, "held_out"),
-        squares=column(squares, "accepted") + column(squares, "held_out"),
+        sent=column(people, SENT_TO),
+        sent_sum=column(total, SENT_TO),
+        held=column(people, HELD_OUT),
+        held_sum=column(total, HELD_OUT),
+        squares=column(squares, SENT_TO) + column(squares, HELD_OUT),
     )
 
 

@@ -28,12 +28,17 @@ class Comparison:
         return self.apart.low > 0
 
 
-def compare(inside: tuple[Arm, Arm], outside: tuple[Arm, Arm]) -> Comparison | None:
-    """Compare (sent, held out) of a rule's people with those of others; None unless all four have people."""
-    z = z_of(CONFIDENCE)
-    gain_inside, gain_outside = conversion_lift(*inside, z), conversion_lift(*outside, z)
+def compare(
+    inside: tuple[Arm, Arm], outside: tuple[Arm, Arm], *, times: tuple[float, float] = (1.0, 1.0)
+) -> Comparison | None:
+    """Compare (sent, held out) of a rule's people with those of others; None unless all four have people. `times`: how
+    often each person stands in either (campaigns/results/together.py)."""
+    z, (often_inside, often_outside) = z_of(CONFIDENCE), times
+    gain_inside = conversion_lift(*inside, z, times=often_inside)
+    gain_outside = conversion_lift(*outside, z, times=often_outside)
     if gain_inside is None or gain_outside is None:
         return None
-    paid_inside, paid_outside = revenue_lift(*inside, z), revenue_lift(*outside, z)
+    paid_inside = revenue_lift(*inside, z, times=often_inside)
+    paid_outside = revenue_lift(*outside, z, times=often_outside)
     revenue_apart = difference_of(paid_outside, paid_inside) if paid_inside and paid_outside else None
     return Comparison(gain_inside, gain_outside, difference_of(gain_outside, gain_inside), revenue_apart)

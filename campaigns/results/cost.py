@@ -13,6 +13,7 @@ from sqlmodel import Session
 
 from campaigns.money.line_plan import cost_of, read_plan
 from campaigns.planning.quiet import moment_at
+from campaigns.results.lift import Lift
 from campaigns.results.runs import RunResults
 from campaigns.results.tally import tallies
 from store.engine import table_of
@@ -24,22 +25,42 @@ run, campaign = table_of(CampaignRun), table_of(Campaign)
 @dataclass(frozen=True)
 class RunCost:
     """`messages` count in LINE's quota, `replies` are free. `money` is what those beyond the plan cost, by the brand's
-    table of prices; the plan's fee, paid anyhow, is not in it."""
+    table of prices; `of_fee` the part of the plan's fee, paid anyhow, that the others are of what it includes."""
 
     messages: int
     replies: int
     money: Decimal
+    of_fee: Decimal
     currency: str
+
+    @property
+    def worth(self) -> Decimal:
+        """What the messages are worth at the plan's prices, within it and beyond."""
+        return self.money + self.of_fee
 
     def __add__(self, other: "RunCost") -> "RunCost":
         return RunCost(
-            self.messages + other.messages, self.replies + other.replies, self.money + other.money, self.currency
+            self.messages + other.messages,
+            self.replies + other.replies,
+            self.money + other.money,
+            self.of_fee + other.of_fee,
+            self.currency,
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; money as a string."""
-        money = {"money": str(self.money), "currency": self.currency}
+        """Plain values; money as strings."""
+        money = {"money": str(self.money), "of_fee": f"{self.of_fee:.2f}", "currency": self.currency}
         return {"messages": self.messages, "replies": self.replies, **money}
+
+
+def added_per_money(cost: RunCost | None, results: RunResults) -> Lift | None:
+    """Revenue that sending added for each unit of money that its messages are worth; None where they are free (the plan
+    has no fee), or it can't be told."""
+    added = results.added_revenue
+    if cost is None or added is None or not cost.worth:
+        return None
+    paid = float(cost.worth)
+    return Lift(added.difference / paid, added.low / paid, added.high / paid)
 
 
 def sum_of(costs: Iterable[RunCost]) -> RunCost | None:
@@ -59,8 +80,9 @@ def costs_of(
         of_month[one.fired_at.astimezone(zone).date().replace(day=1)].append(one)
     for first, some in of_month.items():
         for row in _counted(session, moment_at(first, time(0), zone), some, results):
-            money = cost_of(plan.offer, row.before, row.messages).money
-            costs[row.run_id] = RunCost(row.messages, row.replies, money, plan.currency)
+            cost = cost_of(plan.offer, row.before, row.messages)
+            of_fee = plan.offer.monthly_fee * cost.included / plan.offer.messages if cost.included else Decimal(0)
+            costs[row.run_id] = RunCost(row.messages, row.replies, cost.money, of_fee, plan.currency)
     return costs
 
 

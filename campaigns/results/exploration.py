@@ -14,7 +14,8 @@ from campaigns.experiments.assignment import BUCKETS, bucket_of
 from campaigns.planning.plan import Plan, StepPlan, VariantPlan, create_campaign
 from campaigns.planning.schedule import campaign_by_id, variants_of
 from campaigns.results.comparison import Comparison, compare
-from campaigns.results.runs import campaign_results
+from campaigns.results.runs import runs_of
+from campaigns.results.together import campaign_results, times_each
 from store.clock import Clock
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput
@@ -76,6 +77,10 @@ def explore(
             holdout_percent=holdout_percent,
             theme=campaign.theme,
             conversion_days=campaign.conversion_days,
+            priority=campaign.priority,
+            is_capped=campaign.is_capped,
+            keeps_quiet_hours=campaign.keeps_quiet_hours,
+            utm=campaign.utm,
             topics=_topics(session, campaign_id),
         )
         explorer = create_campaign(session, plan, channel_id=campaign.channel_id, zone=zone, now=now)
@@ -97,7 +102,14 @@ def explored(session: Session, campaign_id: int) -> Comparison | None:
     sent, held = others[0].total.sent, others[0].total.held_out
     for other in others[1:]:
         sent, held = sent + other.total.sent, held + other.total.held_out
-    return compare((own.total.sent, own.total.held_out), (sent, held))
+    times = _times(session, [campaign_id]), _times(session, explorers)
+    return compare((own.total.sent, own.total.held_out), (sent, held), times=times)
+
+
+def _times(session: Session, campaign_ids: list[int]) -> float:
+    """How often each person is in the runs of these campaigns: of several, as if it were the same people."""
+    run_ids = [run.id or 0 for one in campaign_ids for run in runs_of(session, one)]
+    return max(1.0, sum(times_each(session, run_ids).values()))
 
 
 def _explorers(session: Session, campaign_id: int) -> list[int]:

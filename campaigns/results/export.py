@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine, and_, select
 
 from campaigns.planning.schedule import campaign_by_id
+from campaigns.results.cost import RunCost, added_per_money, costs_of
+from campaigns.results.lift import Lift
 from campaigns.results.runs import RunResults, results_by_run, runs_of
 from campaigns.results.table_file import write_table
 from campaigns.results.tally import effective_state, with_batch
@@ -25,6 +27,9 @@ SUMMARY = (
     *("chosen", "held_out", "skipped", "accepted", "failed", "unknown", "messages", "clicked"),
     *("tap_buyers", "tap_orders", "tap_revenue", "delivery_buyers", "delivery_orders", "delivery_revenue", "blocked"),
     *("lift_buyers", "lift_buyers_low", "lift_buyers_high", "lift_revenue", "lift_revenue_low", "lift_revenue_high"),
+    # of a whole run alone
+    *("replies", "cost_beyond_plan", "cost_of_fee", "currency"),
+    *("added_per_money", "added_per_money_low", "added_per_money_high"),
 )
 PEOPLE = (
     *("run_id", "customer_id", "member_id", "variant", "segment", "state", "reason", "by_reply", "sent_at"),
@@ -59,11 +64,22 @@ def export_campaign(
 def _summary(engine: Engine, runs: list[CampaignRun], zone: ZoneInfo) -> Iterable[Sequence[Any]]:
     with reading(engine) as session:
         results = results_by_run(session, [run.id or 0 for run in runs])
+        costs = costs_of(session, runs, zone, results)
     for run in runs:
         found = results[run.id or 0]
         head = (run.id, run.step_number, run.scheduled_for.astimezone(zone))
         for part, name, row in _parts(run, found):
-            yield (*head, part, name, *row)
+            cost = costs[run.id or 0] if part == "all" else None
+            yield (*head, part, name, *row, *_cost(cost, found))
+
+
+def _cost(cost: RunCost | None, found: RunResults) -> Sequence[Any]:
+    money = (cost.replies, cost.money, round(cost.of_fee, 2), cost.currency) if cost else (None,) * 4
+    return *money, *_interval(added_per_money(cost, found))
+
+
+def _interval(lift: Lift | None) -> Sequence[float | None]:
+    return (lift.difference, lift.low, lift.high) if lift else (None, None, None)
 
 
 def _parts(run: CampaignRun, found: RunResults) -> Iterator[tuple[str, str, list[Any]]]:
@@ -80,7 +96,7 @@ def _parts(run: CampaignRun, found: RunResults) -> Iterator[tuple[str, str, list
             row += [credited.buyers, credited.orders, credited.revenue]
         row.append(part.blocked)
         for lift in (lifts.buyers, lifts.revenue) if lifts else (None, None):
-            row += [lift.difference, lift.low, lift.high] if lift else [None, None, None]
+            row += _interval(lift)
         yield kind, name, row
 
 

@@ -67,18 +67,20 @@ def z_of(confidence: float = CONFIDENCE, comparisons: int = 1) -> float:
     return float(norm.ppf(1 - (1 - confidence) / (2 * max(1, comparisons))))
 
 
-def conversion_lift(sent: Arm, held_out: Arm, z: float | None = None) -> Lift | None:
+def conversion_lift(sent: Arm, held_out: Arm, z: float | None = None, *, times: float = 1.0) -> Lift | None:
     """Buyers per person, sent minus held out (Newcombe 1998, Statistics in Medicine 17, 873-890, method 10: built from
-    Wilson's interval of each); None for an empty arm. `z` as from `z_of`; 95 % without it."""
+    Wilson's interval of each); None for an empty arm. `z` as from `z_of`; 95 % without it. `times`: how often each
+    person stands in the arms; so many times fewer tell something of their own."""
     if not sent.people or not held_out.people:
         return None
     z = z or z_of()
-    apart = [Lift(arm.rate, *wilson(arm.buyers, arm.people, z)) for arm in (sent, held_out)]
+    apart = [Lift(arm.rate, *wilson(arm.buyers / times, arm.people / times, z)) for arm in (sent, held_out)]
     return difference_of(*apart)
 
 
-def revenue_lift(sent: Arm, held_out: Arm, z: float | None = None) -> Lift | None:
-    """Revenue per person, sent minus held out; None where the buyers are too few to tell how it spreads.
+def revenue_lift(sent: Arm, held_out: Arm, z: float | None = None, *, times: float = 1.0) -> Lift | None:
+    """Revenue per person, sent minus held out; None where the buyers are too few to tell how it spreads. `times` as in
+    `conversion_lift`.
 
     Most people spend nothing and few spend much, and a holdout is small: Welch's interval, which takes the spread of
     each arm from that arm alone, then claims a gain up to eight times too often, since a holdout that misses the big
@@ -91,16 +93,16 @@ def revenue_lift(sent: Arm, held_out: Arm, z: float | None = None) -> Lift | Non
     """
     buyers, people = sent.buyers + held_out.buyers, sent.people + held_out.people
     smaller = min(sent.people, held_out.people)
-    if not smaller or buyers / people * smaller < FEW_BUYERS:
+    if not smaller or buyers / people * smaller / times < FEW_BUYERS:
         return None
     mean = float(sent.revenue + held_out.revenue) / buyers
     square = (sent.squares + held_out.squares) / buyers
     error = 0.0
     for arm in (sent, held_out):
-        share = (arm.buyers + buyers / people * _PRIOR_PEOPLE) / (arm.people + _PRIOR_PEOPLE)
-        own = (float(arm.revenue) + mean * _PRIOR_BUYERS) / (arm.buyers + _PRIOR_BUYERS)
+        share = (arm.buyers / times + buyers / people * _PRIOR_PEOPLE) / (arm.people / times + _PRIOR_PEOPLE)
+        own = (float(arm.revenue) / times + mean * _PRIOR_BUYERS) / (arm.buyers / times + _PRIOR_BUYERS)
         scale = max(1.0, own / mean) if mean > 0 else 1.0
-        error += scale**2 * (share * square - (share * mean) ** 2) / arm.people
+        error += scale**2 * (share * square - (share * mean) ** 2) / (arm.people / times)
     difference, reach = sent.per_person - held_out.per_person, (z or z_of()) * sqrt(error)
     return Lift(difference, difference - reach, difference + reach)
 
@@ -116,20 +118,7 @@ def difference_of(first: Lift, second: Lift) -> Lift:
     )
 
 
-def mean_of(lifts: list[tuple[int, Lift]]) -> Lift | None:
-    """The mean of several lifts, each counted by its people; None without any. As wide as if all of them erred
-    together, since one person may be in many runs: it holds the truth at least as often as each does."""
-    people = sum(n for n, _ in lifts)
-    if not people:
-        return None
-    return Lift(
-        sum(n * lift.difference for n, lift in lifts) / people,
-        sum(n * lift.low for n, lift in lifts) / people,
-        sum(n * lift.high for n, lift in lifts) / people,
-    )
-
-
-def wilson(count: int, people: int, z: float) -> tuple[float, float]:
+def wilson(count: float, people: float, z: float) -> tuple[float, float]:
     """Wilson's interval of a share, 0..1."""
     share = count / people
     middle = (share + z**2 / (2 * people)) / (1 + z**2 / people)

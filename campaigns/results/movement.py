@@ -9,7 +9,8 @@ from sqlalchemy import and_, func, select
 from sqlmodel import Session
 
 from campaigns.results.lift import Arm, Lift, conversion_lift, z_of
-from campaigns.results.runs import MEANT, run_results
+from campaigns.results.runs import run_results
+from campaigns.results.sides import is_meant
 from campaigns.results.tally import effective_state, with_batch
 from segmentation.models import segments_of
 from store.engine import table_of
@@ -47,8 +48,8 @@ def movement_after(session: Session, run_id: int, model: str, *, until: datetime
     total = run_results(session, run_id).total
     fired_at = session.get_one(CampaignRun, run_id).fired_at
     counts: dict[tuple[str | None, str | None], list[int]] = {}
-    for before, after, state, people in session.execute(_moves(run_id, model, fired_at, until)):
-        if before != after and (state in MEANT or state == "held_out"):
+    for before, after, state, variant_id, people in session.execute(_moves(run_id, model, fired_at, until)):
+        if before != after and (is_meant(state, variant_id) or state == "held_out"):
             counts.setdefault((before, after), [0, 0])[state == "held_out"] += people
     z = z_of(comparisons=len(counts))
     moves = [
@@ -60,8 +61,8 @@ def movement_after(session: Session, run_id: int, model: str, *, until: datetime
 
 
 def _moves(run_id: int, model: str, since: datetime, until: datetime) -> Any:
-    """Segment before, segment after, state of the delivery, people: of those whose segments were computed otherwise
-    in between. The first change tells where they were, the last where they are."""
+    """Segment before, segment after, state of the delivery, variant, people: of those whose segments were computed
+    otherwise in between. The first change tells where they were, the last where they are."""
     of_run = delivery.alias("of_run")
     ends = (
         select(change.c.customer_id, func.min(change.c.id).label("first_id"), func.max(change.c.id).label("last_id"))
@@ -76,10 +77,11 @@ def _moves(run_id: int, model: str, since: datetime, until: datetime) -> Any:
         first.c[f"old_{model}"].label("before"),
         last.c[model].label("after"),
         effective_state().label("now"),
+        delivery.c.variant_id,
     )
     return (
         with_batch(select(*columns, func.count()))
-        .join(ends, and_(ends.c.customer_id == delivery.c.customer_id))
+        .join(ends, ends.c.customer_id == delivery.c.customer_id)
         .join(first, first.c.id == ends.c.first_id)
         .join(last, last.c.id == ends.c.last_id)
         .where(delivery.c.run_id == run_id)

@@ -4,7 +4,7 @@ Read from kept sums (`tally`, `responses`) and as fresh as they are: deliveries 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import and_, case, func, select
 from sqlmodel import Session
 
-from campaigns.results.lift import Arm, Lift, conversion_lift, mean_of, revenue_lift, z_of
+from campaigns.results.lift import Arm, Lift, conversion_lift, revenue_lift, z_of
 from campaigns.results.line_figures import LineFigures, line_figures
+from campaigns.results.sides import CALLED, is_meant
 from campaigns.results.sums import Sums, response_sums
 from campaigns.results.tally import tallies
 from store.engine import table_of
@@ -22,11 +23,7 @@ from store.models import CampaignRun, Click
 from store.types import from_ten_thousandths
 
 STATES = ("chosen", "held_out", "skipped", "accepted", "failed", "unknown")
-CALLED = ("accepted", "failed", "unknown")  # a call to LINE was made for them
-# On the side of those sent to, by chance: whatever became of the call, or nothing has yet. Held out against only those
-# whom LINE took, one would compare people with an account that works with people of whom that isn't known.
-MEANT = (*CALLED, "chosen")
-NOT_BY_CHANCE = ("cancelled",)  # skipped for these reasons after chance had spoken: who was sent to is no fair sample
+NOT_BY_CHANCE = ("cancelled",)  # a person broke it off, seeing how it went: what a lift would tell is no run's
 
 
 @dataclass(frozen=True)
@@ -67,6 +64,11 @@ class Part:
         """What LINE counts in the quota: one per recipient accepted, replies free ("Messaging API pricing")."""
         return self.deliveries["accepted"] - self.by_reply
 
+    @property
+    def is_by_chance(self) -> bool:
+        """Whether chance alone says who was sent to."""
+        return not any(self.skipped.get(reason) for reason in NOT_BY_CHANCE)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for programs; money as strings."""
         plain = asdict(self)
@@ -76,9 +78,9 @@ class Part:
 
     def __add__(self, other: "Part") -> "Part":
         return Part(
-            deliveries=_added(self.deliveries, other.deliveries),
-            skipped=_added(self.skipped, other.skipped),
-            failed=_added(self.failed, other.failed),
+            deliveries=added(self.deliveries, other.deliveries),
+            skipped=added(self.skipped, other.skipped),
+            failed=added(self.failed, other.failed),
             by_reply=self.by_reply + other.by_reply,
             clicked=self.clicked + other.clicked,
             after_tap=self.after_tap + other.after_tap,
@@ -90,7 +92,7 @@ class Part:
         )
 
 
-def _added(mine: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+def added(mine: dict[str, int], other: dict[str, int]) -> dict[str, int]:
     return {key: mine.get(key, 0) + other.get(key, 0) for key in {**mine, **other}}
 
 
@@ -98,7 +100,7 @@ def _added(mine: dict[str, int], other: dict[str, int]) -> dict[str, int]:
 class Lifts:
     """What sending added per person: buyers, and revenue (None where too few bought to tell)."""
 
-    people: int  # those sent to
+    people: int  # those meant to be sent to
     buyers: Lift
     revenue: Lift | None
 
@@ -195,16 +197,6 @@ def run_results(session: Session, run_id: int) -> RunResults:
     return results_by_run(session, [run_id])[run_id]
 
 
-def campaign_results(session: Session, campaign_id: int) -> RunResults:
-    """Results of all runs of a campaign together; all zeros before the first."""
-    return results_of(session, [r.id for r in runs_of(session, campaign_id) if r.id is not None])
-
-
-def results_of(session: Session, run_ids: Sequence[int]) -> RunResults:
-    """Results of several runs added up: people are counted once in each run, orders once in all."""
-    return together(list(results_by_run(session, run_ids).values()))
-
-
 def results_by_run(session: Session, run_ids: Sequence[int]) -> dict[int, RunResults]:
     """Run id -> its results, for each of `run_ids`. A few queries for all of them."""
     cells = _cells(session, run_ids)
@@ -219,7 +211,7 @@ def results_by_run(session: Session, run_ids: Sequence[int]) -> dict[int, RunRes
         variants = _summed(mine, lambda key: key[0])
         segments = _summed(mine, lambda key: key[1])
         total = sum(mine.values(), Part())
-        by_chance = not any(total.skipped.get(reason) for reason in NOT_BY_CHANCE)
+        by_chance = total.is_by_chance
         pairs = {key: (part.sent, total.held_out) for key, part in variants.items() if key is not None}
         made[run_id] = RunResults(
             total=total,
@@ -228,30 +220,11 @@ def results_by_run(session: Session, run_ids: Sequence[int]) -> dict[int, RunRes
             fetches=fetches.get(run_id, {}),
             unnamed_taps=unnamed.get(run_id, 0),
             line=figures.get(run_id, []),
-            lift=_lifts({"all": (total.sent, total.held_out)}).get("all") if by_chance else None,
-            variant_lifts=_lifts(pairs) if by_chance else {},
-            segment_lifts=_lifts({key: (p.sent, p.held_out) for key, p in segments.items()}) if by_chance else {},
+            lift=lifts_of({"all": (total.sent, total.held_out)}).get("all") if by_chance else None,
+            variant_lifts=lifts_of(pairs) if by_chance else {},
+            segment_lifts=lifts_of({key: (p.sent, p.held_out) for key, p in segments.items()}) if by_chance else {},
         )
     return made
-
-
-def together(results: Sequence[RunResults]) -> RunResults:
-    """Results of several runs added up; a lift is the mean of theirs."""
-    fetches: dict[str, int] = {}
-    for one in results:
-        fetches = _added(fetches, one.fetches)
-    lifts = _mean_of(({"all": one.lift} if one.lift else {}) for one in results)
-    return RunResults(
-        total=sum((one.total for one in results), Part()),
-        variants=_merged(one.variants for one in results),
-        segments=_merged(one.segments for one in results),
-        fetches=fetches,
-        unnamed_taps=sum(one.unnamed_taps for one in results),
-        line=[figures for one in results for figures in one.line],
-        lift=lifts.get("all"),
-        variant_lifts=_mean_of(one.variant_lifts for one in results),
-        segment_lifts=_mean_of(one.segment_lifts for one in results),
-    )
 
 
 _Cell = tuple[int, int | None, str]  # run, variant, segment
@@ -267,8 +240,8 @@ def _cells(session: Session, run_ids: Sequence[int]) -> dict[_Cell, Part]:
             reasons[one.reason] = reasons.get(one.reason, 0) + one.people
         if one.state == "accepted" and one.by_reply:
             part.by_reply += one.people
-    for part in cells.values():
-        part.sent = Arm(sum(part.deliveries[state] for state in MEANT))
+    for (_, variant_id, _), part in cells.items():
+        part.sent = Arm(sum(people for state, people in part.deliveries.items() if is_meant(state, variant_id)))
         part.held_out = Arm(part.deliveries["held_out"])
     for row in response_sums(session, run_ids):
         _add_responses(cells[row.run_id, row.variant_id, row.segment], row)
@@ -284,7 +257,7 @@ def _add_responses(part: Part, row: Sums) -> None:
     part.after_tap += Credited(row.tap_buyers, row.tap_orders, _money(row.tap_revenue))
     part.after_delivery += Credited(row.delivery_buyers, row.delivery_orders, _money(row.delivery_revenue))
     bought = Arm(0, row.buyers, row.orders, _money(row.revenue), row.squares / 1e8)
-    if row.state in MEANT:
+    if is_meant(row.state, row.variant_id):
         part.sent += bought
     if row.state == "accepted":
         part.blocked += row.blocked
@@ -319,36 +292,13 @@ def _summed(cells: dict[tuple[int | None, str], Part], key_of: Callable[[tuple[i
     return summed
 
 
-def _merged(many: Iterable[dict[Any, Part]]) -> dict[Any, Part]:
-    merged: dict[Any, Part] = {}
-    for parts in many:
-        for key, part in parts.items():
-            merged[key] = merged.get(key, Part()) + part
-    return merged
-
-
-def _lifts(pairs: dict[Any, tuple[Arm, Arm]]) -> dict[Any, Lifts]:
+def lifts_of(pairs: Mapping[Any, tuple[Arm, Arm]], *, times: float = 1.0) -> dict[Any, Lifts]:
     """The lift of each pair (sent, held out) that has both; with several, each interval is widened so that all of them
-    together are right at 95 %."""
+    together are right at 95 %. `times`: how often each person stands in the arms."""
     pairs = {key: (sent, held) for key, (sent, held) in pairs.items() if sent.people and held.people}
     z = z_of(comparisons=len(pairs))
     made = {}
     for key, (sent, held) in pairs.items():
-        if (buyers := conversion_lift(sent, held, z)) is not None:
-            made[key] = Lifts(sent.people, buyers, revenue_lift(sent, held, z))
+        if (buyers := conversion_lift(sent, held, z, times=times)) is not None:
+            made[key] = Lifts(sent.people, buyers, revenue_lift(sent, held, z, times=times))
     return made
-
-
-def _mean_of(many: Iterable[dict[Any, Lifts]]) -> dict[Any, Lifts]:
-    """The mean lift of each key over runs; of revenue, over those that have one."""
-    of_key: dict[Any, list[Lifts]] = defaultdict(list)
-    for lifts in many:
-        for key, lift in lifts.items():
-            of_key[key].append(lift)
-    means = {}
-    for key, found in of_key.items():
-        buyers = mean_of([(one.people, one.buyers) for one in found])
-        revenue = mean_of([(one.people, one.revenue) for one in found if one.revenue is not None])
-        if buyers is not None:
-            means[key] = Lifts(sum(one.people for one in found), buyers, revenue)
-    return means

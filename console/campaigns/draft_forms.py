@@ -35,8 +35,9 @@ def read_policy(values: dict[str, Any], form: Form) -> None:
     """How it is sent, and whom it leaves out to measure by."""
     way = form.get("way", AUTO)
     values["way"] = way if way in (AUTO, *WAYS) else AUTO
-    for name in ("holdout", "priority", "reply_first_hours"):
+    for name in ("holdout", "priority", "reply_first_hours", "conversion_days"):
         values[name] = form.get(name, "").strip()
+    values["uncapped"] = "uncapped" in form
     values["experiment"] = read_experiment(form)
 
 

@@ -75,13 +75,14 @@ def _when_facts(session: Session, _site: Site, one: CampaignDraft, _place: int) 
     }
 
 
-def _policy_facts(_session: Session, _site: Site, one: CampaignDraft, _place: int) -> dict[str, Any]:
+def _policy_facts(_session: Session, site: Site, one: CampaignDraft, _place: int) -> dict[str, Any]:
     return {
         "ways": (AUTO, *WAYS),
         "experiment": experiment_values(one.values),
         "choices": CHOICES,
         "outcomes": OUTCOMES,
         "versions": len(one.values["variants"]),
+        "conversion_days": site.conversion_days,
     }
 
 

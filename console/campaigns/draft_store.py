@@ -158,6 +158,7 @@ PLACES: Mapping[str, tuple[str, str | None]] = {
     "way": ("policy", "way"),
     "holdout": ("policy", "holdout"),
     "replies": ("policy", "reply_first_hours"),
+    "window": ("policy", "conversion_days"),
     "experiment": ("policy", "choice"),
     "name": ("who", None),
 }

@@ -47,7 +47,9 @@ NEW: dict[str, Any] = {
     "holdout": "5",
     "experiment": NEW_EXPERIMENT,
     "priority": "0",
+    "uncapped": False,
     "reply_first_hours": "",
+    "conversion_days": "",  # "": as all campaigns
     "topics": {},
 }
 
@@ -73,11 +75,12 @@ def plan_of(name: str, values: Mapping[str, Any], *, zone: ZoneInfo, now: dateti
         way=values["way"],
         holdout_percent=_number(values["holdout"], "policy", "對照組要是 0 到 99 的數字。", "holdout"),
         theme=values["theme"].strip() or None,
-        conversion_days=conversion_days,
+        conversion_days=_days(values.get("conversion_days", "")) or conversion_days,
         priority=int(_number(values["priority"] or "0", "policy", "優先順序要是整數。", "priority")),
         reply_first_minutes=_reply_first(values["reply_first_hours"]),
         trigger=trigger,
         is_draft=True,
+        is_capped=not values.get("uncapped"),
         keeps_quiet_hours=not values["ignore_quiet_hours"],
         at_best_hour=bool(values["at_best_hour"]),
         goal=values.get("goal") or None,
@@ -136,6 +139,15 @@ def _reply_first(hours: str) -> int | None:
     return (
         int(_number(hours, "policy", "等待回覆的時數要是數字。", "reply_first_hours") * 60) if hours.strip() else None
     )
+
+
+def _days(words: str) -> int | None:
+    if not words:
+        return None
+    found = _number(words, "policy", "天數要是 1 以上的整數。", "conversion_days")
+    if found != int(found) or found < 1:
+        raise WrongStep("policy", "天數要是 1 以上的整數。", "conversion_days")
+    return int(found)
 
 
 def _number(text: str, step: str, why: str, field: str | None = None) -> Decimal:

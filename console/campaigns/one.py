@@ -14,7 +14,8 @@ from campaigns.planning.schedule import cancel, pause, resume, variants_of
 from campaigns.results.cost import costs_of, sum_of
 from campaigns.results.learning import TEACHES_AFTER, teaches_from
 from campaigns.results.newest import page_of_runs
-from campaigns.results.runs import STATES, results_by_run, together
+from campaigns.results.runs import STATES, results_by_run
+from campaigns.results.together import times_each, together
 from campaigns.results.whole import Whole, all_runs
 from console.access.roles import Role, needs
 from console.frame.site import Site
@@ -80,7 +81,8 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
             one = find_campaign(session, campaign_id)
             added, earlier = page_of_runs(session, campaign_id, limit=MOST_RUNS)
             found = results_by_run(session, [r.id or 0 for r in added])
-            results, newest = together(list(found.values())), added[:RUNS_SHOWN]
+            results = together(list(found.values()), times=times_each(session, list(found)).get(campaign_id))
+            newest = added[:RUNS_SHOWN]
             shown, more = page_of_runs(session, campaign_id, before=before, limit=RUNS_SHOWN)
             listed = results_by_run(session, [r.id or 0 for r in shown]) if before else found
             return render_template(

@@ -1,6 +1,6 @@
 """成果: campaigns compared side by side, and what one campaign (or one run of it) brought, in detail."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from flask import Blueprint, g, render_template, request
@@ -9,12 +9,13 @@ from sqlmodel import Session
 
 from campaigns.experiments.arms import newest_comparison
 from campaigns.results.audiences import WHO
-from campaigns.results.cost import costs_of, sum_of
+from campaigns.results.cost import added_per_money, costs_of, sum_of
 from campaigns.results.exploration import explored
 from campaigns.results.hours import taps_by_hour
 from campaigns.results.movement import Movement, movement_after
 from campaigns.results.newest import newest_runs, page_of_runs, run_of
-from campaigns.results.runs import STATES, RunResults, results_by_run, together
+from campaigns.results.runs import STATES, RunResults, results_by_run
+from campaigns.results.together import by_step, times_each, together
 from campaigns.results.whole import all_runs
 from console.campaigns.one import find_campaign
 from console.frame.site import Site
@@ -68,9 +69,11 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
             runs, earlier = page_of_runs(session, campaign_id, before=before, limit=MOST_RUNS)
             asked = [run_of(session, campaign_id, wanted)] if wanted is not None else runs
             found = results_by_run(session, [r.id or 0 for r in asked])
-            results = together(list(found.values()))
+            results = together(list(found.values()), times=times_each(session, list(found)).get(campaign_id))
+            cost = sum_of(costs_of(session, asked, site.zone, found).values())
             taps = taps_by_hour(session, [r.id or 0 for r in asked])
-            names = {v["variant_id"]: v["name"] for r in asked for v in r.variants}
+            steps = by_step(session, asked, found)
+            names = {v["variant_id"]: _named_by_step(r, v["name"], steps) for r in asked for v in r.variants}
             line = list(dict.fromkeys(results.line))  # of people who enter one by one, all runs of a month have one
             return render_template(
                 "console/results/one.html",
@@ -83,7 +86,8 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
                 all_of_them=all_runs(session, campaign_id) if earlier or before else None,
                 results=results,
                 states=STATES,
-                cost=sum_of(costs_of(session, asked, site.zone, found).values()),
+                cost=cost,
+                per_money=added_per_money(cost, results),
                 funnel=charts.funnel(results, _t),
                 by_hour=charts.by_hour(taps, _t),
                 hours_shown=charts.HOURS_SHOWN,
@@ -91,7 +95,10 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
                 lift_charts={
                     name: charts.lifts(rows, _t)
                     for name, rows in charts.named_lifts(results, names, segment_words, _t).items()
-                },
+                }
+                | {"steps": charts.lifts([], _t)},  # they are few, and stand in their table
+                step_rows=[(n, _t("第 {n} 步", n=n), one.total) for n, one in steps.items()],
+                step_lifts={n: one.lift for n, one in steps.items() if one.lift},
                 variant_rows=[(key, names.get(key, "–"), part) for key, part in results.variants.items() if key],
                 segment_rows=[(key, segment_words(key), part) for key, part in results.segments.items()],
                 explored=explored(session, campaign_id),
@@ -122,6 +129,11 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
             )
 
 
+def _named_by_step(one: CampaignRun, name: str, steps: Collection[int]) -> str:
+    """Versions of several steps may have the same name."""
+    return f"{_t('第 {n} 步', n=one.step_number)} {name}" if steps else name
+
+
 def _t(text: str, **values: object) -> str:
     return translate(text, g.language, **values)
 
@@ -142,8 +154,12 @@ def _wholes(session: Session, campaign_ids: Sequence[int]) -> tuple[dict[int, Ru
     """Campaign id -> the results of its runs, in a few queries for all of them; and how many of each were added up at
     most (None: all)."""
     of_campaign, each = newest_runs(session, campaign_ids, MOST_RUNS)
-    found = results_by_run(session, [run_id for ids in of_campaign.values() for run_id in ids])
-    return {key: together([found[run_id] for run_id in ids]) for key, ids in of_campaign.items()}, each
+    run_ids = [run_id for ids in of_campaign.values() for run_id in ids]
+    found, times = results_by_run(session, run_ids), times_each(session, run_ids)
+    wholes = {
+        key: together([found[run_id] for run_id in ids], times=times.get(key)) for key, ids in of_campaign.items()
+    }
+    return wholes, each
 
 
 def _named(found: Movement) -> list[dict[str, Any]]:

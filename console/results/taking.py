@@ -1,4 +1,4 @@
-"""Results to take away: files, audiences of those who did or didn't, and files for ads. Each is audited."""
+"""Results to take away: files, and audiences of those who did or didn't. Each is audited."""
 
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -7,26 +7,21 @@ from typing import Any
 from flask import Blueprint, flash, g, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from campaigns.audience.target import Audience
-from campaigns.results.ads import export_ads
 from campaigns.results.audiences import list_of_result
 from campaigns.results.export import export_campaign
 from console.access.roles import Role, needs
-from console.campaigns.one import find_campaign
 from console.frame.download import download
 from console.frame.site import Site
 from console.words.catalog import translate
 from console.words.refusals import told
-from store.engine import reading
 from store.errors import BadInput, ExpectedError
 
 KINDS = (".csv", ".xlsx", ".json")
 WHATS = ("summary", "people", "orders")
-PLATFORMS = ("meta", "google", "line")
 
 
 def add_pages(blueprint: Blueprint, site: Site) -> None:
-    """POST /console/campaigns/<id>/results/export, …/audience and …/ads."""
+    """POST /console/campaigns/<id>/results/export and …/audience."""
 
     @blueprint.post("/campaigns/<int:campaign_id>/results/export")
     @needs(Role.ANALYST)
@@ -52,28 +47,9 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
         except ExpectedError as error:
             return _refused(campaign_id, error)
         flash(translate("名單「{name}」已建立，共 {n} 人。", g.language, name=asked["name"], n=f"{people:,}"))
+        if request.form.get("then") == "ads":
+            return redirect(url_for("console.show_ads", to=f"list:{asked['name']}"), 303)
         return _back(campaign_id)
-
-    @blueprint.post("/campaigns/<int:campaign_id>/results/ads")
-    @needs(Role.MARKETER)
-    def export_for_ads(campaign_id: int) -> AnyResponse:
-        platform, name = _one_of("platform", PLATFORMS), request.form.get("list", "").strip()
-        with reading(site.engine) as session:
-            channel_id = find_campaign(session, campaign_id).channel_id
-
-        def write(path: Path) -> None:
-            export_ads(
-                site.engine,
-                Audience((f"list:{name}",), ()),
-                path,
-                platform=platform,
-                channel_id=channel_id,
-                actor=g.user.email,
-                zone=site.zone,
-                clock=site.clock,
-            )
-
-        return _file(f"ads-{platform}.csv", write, campaign_id)
 
 
 def _one_of(field: str, allowed: Collection[str]) -> str:

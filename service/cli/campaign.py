@@ -22,7 +22,8 @@ from campaigns.planning.coming import when_words
 from campaigns.planning.plan import Plan, StepPlan, VariantPlan, create_campaign, one_step
 from campaigns.planning.schedule import campaign_by_id
 from campaigns.results.catch_up import catch_up
-from campaigns.results.runs import campaign_results, runs_of
+from campaigns.results.runs import runs_of
+from campaigns.results.together import campaign_results
 from console.words.names import REASONS
 from service.channels import channel_ids, channel_named
 from service.cli.campaign_content import register as register_content
@@ -106,7 +107,14 @@ def create(
     ignore_quiet_hours: Annotated[
         bool, typer.Option("--ignore-quiet-hours", help="Send in the brand's quiet hours too.")
     ] = False,
+    uncapped: Annotated[
+        bool,
+        typer.Option("--uncapped", help="A service message: neither caps nor priorities hold, refusals do."),
+    ] = False,
     priority: Annotated[int, typer.Option(help="Of several campaigns for one person the highest goes first.")] = 0,
+    conversion_days: Annotated[
+        int | None, typer.Option(help="Days after a tap or a delivery in which an order counts for it.")
+    ] = None,
     theme: Annotated[str | None, typer.Option(help="What it is about, for the keyword report.")] = None,
     channel: Annotated[str | None, typer.Option(help="Which LINE account, if there are several.")] = None,
     topic: Annotated[
@@ -128,6 +136,7 @@ def create(
         is_draft=draft,
         goal=goal,
         at_best_hour=best_hour,
+        is_capped=not uncapped,
         keeps_quiet_hours=not ignore_quiet_hours,
         priority=priority,
         experiment=None if experiment is None else _read_json(experiment),
@@ -137,7 +146,7 @@ def create(
         holdout_percent=_percent(holdout),
         recurs=_recurs(cron, calendar),
         theme=theme,
-        conversion_days=settings.conversion_days,
+        conversion_days=settings.conversion_days if conversion_days is None else conversion_days,
         topics=_topics(topic or []),
         utm=_utm(utm or []),
     )

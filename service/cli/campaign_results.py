@@ -1,12 +1,13 @@
 """`retarget campaign results` and what else asks what campaigns brought."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from math import exp
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
@@ -20,13 +21,14 @@ from campaigns.results.ads import export_ads
 from campaigns.results.audiences import WHO, list_of_result
 from campaigns.results.catch_up import catch_up
 from campaigns.results.comparison import Comparison
-from campaigns.results.cost import RunCost, costs_of, sum_of
+from campaigns.results.cost import RunCost, added_per_money, costs_of, sum_of
 from campaigns.results.exploration import explore as make_explorer
 from campaigns.results.exploration import explored
 from campaigns.results.export import export_campaign
 from campaigns.results.lift import Lift
 from campaigns.results.movement import movement_after
-from campaigns.results.runs import Lifts, Part, RunResults, results_by_run, runs_of, together
+from campaigns.results.runs import Lifts, Part, RunResults, results_by_run, runs_of
+from campaigns.results.together import by_step, times_each, together
 from keywords.effects.lessons import Estimate, Lesson, lessons_of
 from keywords.effects.stored import stored_learning
 from service.channels import channel_ids, channel_named
@@ -34,6 +36,7 @@ from service.cli.context import opened_database, print_json, settings_for_comman
 from store.clock import system_clock
 from store.engine import reading
 from store.errors import BadInput
+from store.models import CampaignRun
 
 LESSONS_SHOWN, RUNS_TAUGHT = 12, 50
 CampaignId = Annotated[int, typer.Argument(help="The campaign's number, as `list` shows it.")]
@@ -60,11 +63,13 @@ def results(campaign_id: CampaignId, as_json: AsJson = False) -> None:
             runs = runs_of(session, campaign_id)
             found = results_by_run(session, [run.id or 0 for run in runs])
             comparison = explored(session, campaign_id)
+            times = times_each(session, list(found)).get(campaign_id)
+            steps = by_step(session, runs, found)
             costs = costs_of(session, runs, settings.zone, found)
             arms = newest_comparison(session, runs)
             stored = stored_learning(session)
     taught = {} if stored is None else {run.id: lessons_of(stored.learning, run.id or 0) for run in runs[:RUNS_TAUGHT]}
-    total = together(list(found.values()))
+    total = together(list(found.values()), times=times)
     cost = sum_of(costs.values())
     if as_json:
         told = [
@@ -82,7 +87,8 @@ def results(campaign_id: CampaignId, as_json: AsJson = False) -> None:
         compared = None if comparison is None else {**asdict(comparison), "is_warning": comparison.is_warning}
         head = {"id": campaign.id, "state": campaign.state, "problem": campaign.problem}
         both = {"explored": compared, "arms": None if arms is None else arms.to_json()}
-        print_json({**head, **total.to_json(), "cost": _cost_json(cost, total), **both, "runs": told})
+        parts = {"steps": [{"step": n, **one.to_json()} for n, one in steps.items()], "runs": told}
+        print_json({**head, **total.to_json(), "cost": _cost_json(cost, total), **both, **parts})
         return
     console = Console()
     console.print(totals_table(total, f"{campaign.name}: {len(runs)} runs"))
@@ -92,18 +98,33 @@ def results(campaign_id: CampaignId, as_json: AsJson = False) -> None:
         console.print(warning_words(comparison))
     if arms is not None:
         console.print(arms_table(arms))
-    names = {v["variant_id"]: v["name"] for run in runs for v in run.variants}
+    names = {v["variant_id"]: _of_step(run, v["name"], steps) for run in runs for v in run.variants}
+    if steps:
+        of_steps = {f"step {number}": one for number, one in steps.items()}
+        lifts = {key: one.lift for key, one in of_steps.items() if one.lift}
+        console.print(_parts_table("steps", {key: one.total for key, one in of_steps.items()}, lifts))
     variants = {names.get(key, "none"): part for key, part in total.variants.items()}
     console.print(_parts_table("variants", variants, {names.get(k, "none"): v for k, v in total.variant_lifts.items()}))
     console.print(_parts_table("segments", total.segments, total.segment_lifts))
     if len(runs) > 1:
-        of_run = {f"{run.scheduled_for.astimezone(settings.zone):%Y-%m-%d %H:%M}": found[run.id or 0] for run in runs}
+        of_run = {_run_words(run, settings.zone, steps): found[run.id or 0] for run in runs}
         lifts = {key: one.lift for key, one in of_run.items() if one.lift}
         console.print(_parts_table("runs", {key: one.total for key, one in of_run.items()}, lifts))
     newest = next((run for run in runs if taught.get(run.id)), None)
     if newest is not None:
         at = newest.scheduled_for.astimezone(settings.zone)
         console.print(_lessons_table(f"what the run of {at:%Y-%m-%d %H:%M} taught", taught[newest.id]))
+
+
+def _of_step(run: CampaignRun, name: str, steps: Collection[int]) -> str:
+    """Names of variants are told apart by step, where a campaign has several."""
+    return f"step {run.step_number}: {name}" if steps else name
+
+
+def _run_words(run: CampaignRun, zone: ZoneInfo, steps: Collection[int]) -> str:
+    """When it was scheduled for; of runs that people enter one by one several may be of one minute."""
+    at = f"{run.scheduled_for.astimezone(zone):%Y-%m-%d %H:%M}"
+    return f"{at} (run {run.id}{f', step {run.step_number}' if steps else ''})" if run.by_enrolment else at
 
 
 def _lessons_table(title: str, lessons: Sequence[Lesson]) -> Table:
@@ -324,26 +345,17 @@ def movement(
     Console().print(table)
 
 
-def _per_money(cost: RunCost, results: RunResults) -> Lift | None:
-    """Revenue added per unit of money; None where the messages cost nothing beyond the plan, or it can't be told."""
-    added = results.added_revenue
-    if added is None or not cost.money:
-        return None
-    paid = float(cost.money)
-    return Lift(added.difference / paid, added.low / paid, added.high / paid)
-
-
 def _cost_json(cost: RunCost | None, results: RunResults) -> dict[str, Any] | None:
     if cost is None:
         return None
-    per_money = _per_money(cost, results)
+    per_money = added_per_money(cost, results)
     return {**cost.to_json(), "added_revenue_per_money": asdict(per_money) if per_money else None}
 
 
 def _cost_words(cost: RunCost, results: RunResults) -> str:
-    beyond = f"{cost.money:,} {cost.currency} beyond the plan"
-    words = f"cost: {cost.messages:,} messages, {cost.replies:,} free replies, {beyond}"
-    per_money = _per_money(cost, results)
+    money = f"{cost.of_fee:,.2f} {cost.currency} of the plan's fee, {cost.money:,} beyond the plan"
+    words = f"cost: {cost.messages:,} messages, {cost.replies:,} free replies, {money}"
+    per_money = added_per_money(cost, results)
     if per_money is None:
         return words
     return f"{words}; revenue added per {cost.currency}: {interval_words(per_money, '{:+,.1f}')}"

@@ -18,7 +18,8 @@ import numpy as np
 from campaigns.audience.target import Audience
 from campaigns.planning.plan import Plan, create_campaign, one_step
 from campaigns.planning.schedule import campaign_by_id
-from campaigns.results.runs import RunResults, campaign_results
+from campaigns.results.runs import RunResults
+from campaigns.results.together import campaign_results
 from keywords.copy.suggestion import suggest
 from keywords.effects.stored import renew_learning, require_learning
 from keywords.text.tokenizer import Tokenizer

@@ -13,7 +13,8 @@ from scipy.stats import spearmanr
 from sqlalchemy import func, select
 from sqlmodel import Session
 
-from campaigns.results.runs import RunResults, campaign_results, results_of
+from campaigns.results.runs import RunResults, results_by_run
+from campaigns.results.together import campaign_results, together
 from keywords.effects.stored import renew_learning
 from keywords.report import TermRow, make_report
 from keywords.text.tokenizer import Tokenizer
@@ -36,7 +37,7 @@ def figures(stage: Stage, live_campaign_id: int) -> dict[str, Any]:
     renew_learning(stage.engine, Tokenizer(), zone=stage.settings.zone, clock=system_clock)
     with reading(stage.engine) as session:
         run_ids = list(session.scalars(select(table_of(CampaignRun).c.id)))
-        everything = results_of(session, run_ids)
+        everything = together(list(results_by_run(session, run_ids).values()))  # for its sums alone
         report = make_report(session)
         live = campaign_results(session, live_campaign_id)
         known = [row for row in report.terms if row.term in truth()]

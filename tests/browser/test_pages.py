@@ -30,6 +30,7 @@ PAGES = (
         "/campaigns/new",
     ),
     *("/campaigns/together", "/campaigns/calendar", "/campaigns/1/results", "/results", "/results?id=1&id=2"),
+    "/ads",
     *("/keywords", "/keywords/write", "/keywords/words"),
     *("/settings", "/settings/campaigns", "/settings/segments", "/settings/plan", "/settings/copy"),
     *("/settings/report", "/settings/keys", "/settings/audit"),

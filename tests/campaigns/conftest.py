@@ -21,7 +21,8 @@ from campaigns.links.making import LinkMaker
 from campaigns.links.tokens import TokenSigner
 from campaigns.planning import schedule
 from campaigns.planning.plan import Plan, create_campaign, one_step
-from campaigns.results.runs import RunResults, campaign_results
+from campaigns.results.runs import RunResults
+from campaigns.results.together import campaign_results
 from campaigns.sending.dispatch import Dispatch, Rates
 from simulator.channels import ChannelOptions, Friend
 from simulator.faults import Fault, FaultKind

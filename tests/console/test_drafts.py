@@ -87,6 +87,18 @@ def test_beginning_a_draft_and_each_save_that_changes_it_are_noted(
     assert noted[-1].actor == "owner@example.com"
 
 
+def test_a_service_message_is_marked_as_one(client: FlaskClient, engine: Engine, people: None) -> None:
+    draft = begin(client)
+    write(client, draft)
+    marked = re.compile(r'name="uncapped"( checked)?>')
+    assert marked.findall(page(client, f"{draft}/policy")) == [""]
+    step(client, draft, "policy", way="auto", holdout="0", priority="0", reply_first_hours="", uncapped="on")
+    assert marked.findall(page(client, f"{draft}/policy")) == [" checked"]
+    page(client, f"{draft}/check")
+    with reading(engine) as session:
+        assert not session.scalars(select(Campaign)).one().is_capped
+
+
 def test_a_campaign_is_written_step_by_step_checked_and_scheduled(
     client: FlaskClient, engine: Engine, people: None
 ) -> None:
@@ -135,6 +147,8 @@ def test_a_change_after_the_check_is_checked_again_and_leaves_no_campaign_behind
         ("when", {"kind": "trigger", "trigger": ""}, "時間", "請寫出什麼事"),
         ("policy", {"way": "push", "holdout": "many"}, "發送規則", "對照組要是"),
         ("policy", {"way": "push", "holdout": "100"}, "發送規則", "holdout"),
+        ("policy", {"way": "push", "holdout": "5", "conversion_days": "0.5"}, "發送規則", "天數要是"),
+        ("policy", {"way": "push", "holdout": "5", "conversion_days": "91"}, "發送規則", "1 到 90 天"),
     ],
 )
 def test_what_is_wrong_is_told_in_its_step_and_nothing_is_lost(

@@ -1,6 +1,7 @@
 """成果: what a campaign brought, compared, taken away; and what may be done with a campaign on its page."""
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -12,9 +13,10 @@ from sqlalchemy import insert, select
 
 from campaigns.audience.lists import list_sizes
 from campaigns.results.hours import taps_by_hour
+from campaigns.settings import change_settings
 from console.results.pages import MOST_RUNS
 from store.engine import reading, table_of, transaction
-from store.models import AuditEntry, Campaign, CampaignRun
+from store.models import AuditEntry, Campaign, CampaignRun, Customer
 from tests.campaigns.results.conftest import DAY, Story, story
 from tests.conftest import StillClock
 from tests.console.conftest import page, send
@@ -140,6 +142,53 @@ def test_results_are_taken_away_and_noted(client: FlaskClient, story: Story) -> 
         audit = table_of(AuditEntry)
         noted = session.scalars(select(audit.c.action).order_by(audit.c.id)).all()
     assert [action for action in noted if action.startswith("export")] == ["export results"] * 2
+
+
+def test_those_of_a_result_become_an_audience_for_ads_if_they_consented(client: FlaskClient, story: Story) -> None:
+    run_id = story.run()
+    who = [story.person(run_id) for _ in range(3)]
+    for one in who:
+        story.tap(run_id, one)
+    story.catch_up()
+    with transaction(story.engine) as session:
+        for place, one in enumerate(who):
+            consent = {"ads": "yes"} if place else {}
+            session.get_one(Customer, one).attributes = {"email": f"p{place}@example.com", **consent}
+    address = f"/console/campaigns/{story.campaign_id}/results"
+    text = page(client, address)
+    assert 'name="then" value="ads"' in text
+    assert 'href="/console/ads"' in text
+    answer = send(client, f"{address}/audience", who="clicked", name="點過 的人", then="ads")
+    assert answer.status_code == 303
+    text = page(client, answer.location)
+    assert '<option value="list:點過 的人" selected>' in text
+    assert "還沒有說哪個屬性記著" in text
+    asked = {"to": "list:點過 的人", "platform": "meta", "channel": story.channel_id}
+    refused = send(client, "/console/ads", **asked)
+    assert refused.status_code == 303
+    assert "請先在設定裡填哪個屬性記著" in page(client, refused.location)
+    with transaction(story.engine) as session:
+        change_settings(session, {"ads_consent": "ads"}, actor="test", now=story.clock())
+    answer = send(client, "/console/ads", **asked)
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="ads-meta.csv"'
+    rows = list(csv.DictReader(io.StringIO(answer.data.decode("utf-8"))))
+    hashes = [hashlib.sha256(f"p{place}@example.com".encode()).hexdigest() for place in (1, 2)]
+    assert [row["email"] for row in rows] == hashes
+    assert send(client, "/console/ads", **{**asked, "platform": "myspace"}).status_code == 400
+    assert send(client, "/console/ads", **{**asked, "to": "list:nobody"}).status_code == 303
+
+
+def test_the_revenue_added_for_each_dollar_stands_beside_the_lift(client: FlaskClient, story: Story) -> None:
+    run_id = story.run()
+    for place in range(40):
+        sent, held = story.person(run_id), story.person(run_id, "held_out")
+        for one in [sent] if place >= 10 else [sent, held]:
+            story.order(one, story.at)
+    story.catch_up()
+    text = page(client, f"/console/campaigns/{story.campaign_id}/results")
+    assert "訊息每花 1 TWD 增加的營收" in text
+    price = 40 * 800 / 3000  # of the plan's 3,000 messages for 800
+    assert f"{40 * 75 / price:+,.2f} (" in text
 
 
 @pytest.mark.parametrize("state", ["scheduled", "sending"])

@@ -60,6 +60,14 @@ def test_created_listed_shown_paused_resumed_and_cancelled(retarget: Retarget) -
     )
 
 
+def test_a_service_message_is_planned_without_caps(retarget: Retarget, database: Engine) -> None:
+    create(retarget)
+    create(retarget, "--uncapped", "--conversion-days", "14")
+    with reading(database) as session:
+        made = session.scalars(select(Campaign).order_by(table_of(Campaign).c.id)).all()
+    assert [(one.is_capped, one.conversion_days) for one in made] == [(True, 7), (False, 14)]
+
+
 def test_for_people_there_are_words_and_tables(retarget: Retarget) -> None:
     create(retarget, "--at", "2099-01-01T10:00")
     assert "週年慶" in retarget("list")
@@ -168,6 +176,7 @@ def test_a_later_step_may_have_variants(retarget: Retarget, tmp_path: Path, data
         ["create", "--name", "n", "--to", "all", "--text", "a", "--goal", "fame"],
         ["create", "--name", "n", "--to", "all", "--text", "a", "--channel", "other"],
         ["create", "--name", "n", "--to", "all", "--text", "a", "--way", "pigeon"],
+        ["create", "--name", "n", "--to", "all", "--text", "a", "--conversion-days", "91"],
     ],
 )
 def test_what_is_wrong_is_one_sentence_and_nothing_is_made(retarget: Retarget, words: list[str]) -> None:

@@ -9,7 +9,8 @@ from sqlalchemy import Engine, update
 
 from campaigns.planning.schedule import variants_of
 from campaigns.results.catch_up import catch_up
-from campaigns.results.runs import RunResults, campaign_results
+from campaigns.results.runs import RunResults
+from campaigns.results.together import campaign_results
 from store.changes import note_responses
 from store.engine import reading, table_of, transaction
 from store.models import BehaviourEvent, Campaign, Click, Customer, Delivery, SalesOrder, SendBatch, TrackedLink

@@ -74,6 +74,7 @@ def test_a_campaign_is_explored_among_those_whom_it_leaves_out(story: Story) -> 
         session.add_all(CustomerListMember(list_id=rule.id or 0, customer_id=who) for who in everyone[:20])
         campaign = session.get_one(Campaign, story.campaign_id)
         campaign.audience = {"any_of": ["list:看過花蓮"], "none_of": []}
+        campaign.utm, campaign.priority, campaign.keeps_quiet_hours = {"source": "line"}, 3, False
         session.add(campaign)
     given = {"holdout_percent": Decimal(50), "at": None, "zone": ZONE, "actor": "test", "clock": story.clock}
     explorer = explore(engine, story.campaign_id, percent=100, **given)  # type: ignore[arg-type]
@@ -83,6 +84,7 @@ def test_a_campaign_is_explored_among_those_whom_it_leaves_out(story: Story) -> 
         assert explored(session, story.campaign_id) is None  # nothing has been sent yet
     assert drawn_ids == set(everyone[20:])
     assert (made.state, made.holdout_percent, made.theme, made.way) == ("draft", Decimal(50), "冬季", "push")
+    assert (made.utm, made.priority, made.keeps_quiet_hours) == ({"source": "line"}, 3, False)
     with pytest.raises(BadInput, match="explored already"):
         explore(engine, story.campaign_id, percent=5, **given)  # type: ignore[arg-type]
     fill(story, story.run(), sent=(40, 8), held_out=(20, 4))

@@ -3,8 +3,10 @@
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from campaigns.money.line_plan import change_plan
-from campaigns.results.cost import RunCost, costs_of
+from campaigns.results.cost import RunCost, added_per_money, costs_of
 from campaigns.results.runs import results_by_run, runs_of
 from store.engine import reading, transaction
 from store.models import CampaignRun
@@ -36,8 +38,34 @@ def test_what_is_beyond_the_plan_costs_by_tiers_and_replies_are_free(story: Stor
         only_second = costs_of(session, [session.get_one(CampaignRun, second)], ZONE, {})
         at_hand = results_by_run(session, [second])
         assert costs_of(session, [session.get_one(CampaignRun, second)], ZONE, at_hand) == only_second
-    assert costs[first] == RunCost(2, 1, Decimal(0), "TWD")
-    assert costs[second] == RunCost(4, 1, Decimal("0.5"), "TWD")  # one is in the plan, two at 0.2, one at 0.1
-    assert costs[next_month] == RunCost(3, 1, Decimal(0), "TWD")
+    assert costs[first] == RunCost(2, 1, Decimal(0), Decimal(800), "TWD")  # two of the three for 1,200
+    # One is in the plan, two at 0.2, one at 0.1.
+    assert costs[second] == RunCost(4, 1, Decimal("0.5"), Decimal(400), "TWD")
+    assert costs[next_month] == RunCost(3, 1, Decimal(0), Decimal(1200), "TWD")
     assert only_second == {second: costs[second]}
     assert (costs[first] + costs[second]).messages == 6
+
+
+def test_what_is_added_is_told_for_each_unit_of_money_within_the_plan_too(story: Story) -> None:
+    offer = {"name": "small", "monthly_fee": "100", "messages": 1000}
+    with transaction(story.engine) as session:
+        change_plan(session, {"plan": "small", "plans": {"small": offer}}, actor="test", now=story.at)
+    run = story.run()
+    for place in range(40):
+        sent, held = story.person(run), story.person(run, "held_out")
+        if place < 30:
+            story.order(sent, story.at)
+        if place < 10:
+            story.order(held, story.at)
+    results = story.results()
+    with reading(story.engine) as session:
+        cost = costs_of(session, runs_of(session, story.campaign_id), ZONE, {})[run]
+    assert (cost.money, cost.worth) == (Decimal(0), Decimal(4))  # 40 of the 1,000 messages for 100
+    found = added_per_money(cost, results)
+    assert found is not None
+    assert results.added_revenue is not None
+    assert found.difference == pytest.approx(40 * 50 / 4)  # 50 a person more, of 40 people, for 4
+    assert (found.low, found.high) == pytest.approx((results.added_revenue.low / 4, results.added_revenue.high / 4))
+    free = RunCost(40, 0, Decimal(0), Decimal(0), "TWD")
+    assert added_per_money(free, results) is None
+    assert added_per_money(None, results) is None

@@ -112,6 +112,9 @@ def test_sums_people_and_orders_say_the_same(story: Story, tmp_path: Path, monke
         ("all", "", 5, "12.50"), ("variant", "A", 5, "12.50"), ("segment", "important_value", 5, "12.50"),
     ]  # fmt: skip
     assert sums[0]["lift_buyers"] == pytest.approx(0.4)
+    money = ("replies", "cost_beyond_plan", "cost_of_fee", "currency", "added_per_money")
+    assert [sums[0][name] for name in money] == [0, "0", "1.33", "TWD", None]  # 5 of 3,000 messages for 800
+    assert sums[1]["currency"] is None
     audit = table_of(AuditEntry)
     with reading(story.engine) as session:
         assert [d["what"] for d in session.scalars(select(audit.c.detail))] == ["people", "people", "orders", "summary"]

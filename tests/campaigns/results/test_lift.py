@@ -6,7 +6,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from campaigns.results.lift import Arm, Lift, conversion_lift, difference_of, mean_of, revenue_lift, z_of
+from campaigns.results.lift import Arm, Lift, conversion_lift, difference_of, revenue_lift, z_of
 
 
 def buyers(count: int, people: int) -> Arm:
@@ -119,8 +119,17 @@ def test_the_difference_of_two_lifts_holds_the_truth() -> None:
     assert 0.935 < held / 1_500 < 0.98
 
 
-def test_the_mean_of_lifts_weighs_people_and_never_narrows() -> None:
-    assert mean_of([]) is None
-    mean = mean_of([(300, Lift(0.02, 0.01, 0.03)), (100, Lift(0.06, 0.0, 0.12))])
-    assert mean is not None
-    assert [mean.difference, mean.low, mean.high] == pytest.approx([0.03, 0.0075, 0.0525])
+def test_people_who_stand_in_the_arms_many_times_tell_no_more_than_once() -> None:
+    rng = np.random.default_rng(7)
+    spent = rng.exponential(100, 60)
+    once = Arm(1_000, 40, 40, Decimal(str(spent[:40].sum())), float((spent[:40] ** 2).sum()))
+    held = Arm(500, 20, 20, Decimal(str(spent[40:].sum())), float((spent[40:] ** 2).sum()))
+    twelve, held_twelve = sum([once] * 11, once), sum([held] * 11, held)
+    for lift in (conversion_lift, revenue_lift):
+        single, many = lift(once, held), lift(twelve, held_twelve, times=12)
+        assert single is not None
+        assert many is not None
+        assert many.difference == pytest.approx(single.difference)
+        assert (many.low, many.high) == pytest.approx((single.low, single.high))
+    few = Arm(1_000, 2, 2, Decimal(200), 20_000.0)
+    assert revenue_lift(sum([few] * 11, few), sum([few] * 11, few), times=12) is None

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Engine
 
+from campaigns.money.gain import past_lift
 from campaigns.results.lift import Arm
 from campaigns.results.runs import Credited, run_results
 from store.engine import reading, transaction
@@ -163,6 +164,38 @@ def test_a_multicasts_people_follow_their_batch(engine: Engine, clock: StillCloc
     assert (results.clicks, results.unnamed_taps, results.total.clicked) == (3, 2, 1)
     assert results.total.after_delivery == Credited(1, 1, Decimal(100))
     assert results.total.after_tap.orders == 1
+
+
+def test_who_was_skipped_after_chance_had_spoken_stays_on_the_side_of_those_sent_to(story: Story) -> None:
+    """Everybody buys by themselves; half of those meant to be sent to do so before their message comes, and then don't
+    get it: no message did anything, and the lift says so."""
+    run = story.run()
+    sent = [story.person(run) for _ in range(10)]
+    gone = [story.person(run, "skipped", reason="goal", variant_id=story.variant_id) for _ in range(10)]
+    held = [story.person(run, "held_out", variant_id=None) for _ in range(20)]
+    story.person(run, "skipped", reason="cap_day")  # by the gate, before chance spoke
+    for who in (*sent[:5], *gone, *held[:15]):
+        story.order(who, story.at + DAY)
+    total = story.results().total
+    assert (total.sent.people, total.sent.buyers) == (20, 15)
+    assert (total.held_out.people, total.held_out.buyers) == (20, 15)
+    assert (total.deliveries["skipped"], total.skipped) == (11, {"goal": 10, "cap_day": 1})
+    lift = story.results().lift
+    assert lift is not None
+    assert lift.buyers.difference == pytest.approx(0.0)
+    with reading(story.engine) as session:
+        past = past_lift(session)
+    assert (past.sent.tolist(), past.held.tolist()) == ([20.0], [20.0])
+    assert past.sent_sum.tolist() == past.held_sum.tolist() == [1500.0]
+
+
+def test_nothing_is_learned_of_gains_from_a_run_that_was_broken_off(story: Story) -> None:
+    run = story.run(state="cancelled")
+    story.person(run)
+    story.person(run, "held_out")
+    story.catch_up()
+    with reading(story.engine) as session:
+        assert past_lift(session).run == []
 
 
 def test_there_is_no_lift_of_a_run_that_was_cancelled_midway(story: Story) -> None:
