@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import select
 
 from campaigns.results import sums
-from campaigns.results.runs import campaign_results
 from campaigns.results.tally import forget_tally
+from campaigns.results.together import campaign_results
 from campaigns.results.whole import Whole, all_runs
 from store.engine import reading, table_of, transaction
 from store.models import CampaignRun
