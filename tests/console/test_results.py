@@ -163,7 +163,7 @@ def test_those_of_a_result_become_an_audience_for_ads_if_they_consented(client: 
     text = page(client, answer.location)
     assert '<option value="list:點過 的人" selected>' in text
     assert "還沒有說哪個屬性記著" in text
-    asked = {"to": "list:點過 的人", "platform": "meta", "channel": story.channel_id}
+    asked = {"to": "list:點過 的人", "platform": "meta", "channel": str(story.channel_id)}
     refused = send(client, "/console/ads", **asked)
     assert refused.status_code == 303
     assert "請先在設定裡填哪個屬性記著" in page(client, refused.location)
