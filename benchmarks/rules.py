@@ -21,6 +21,7 @@ from segmentation.facts import Facts, facts_of
 from segmentation.rules.preview import count_each, count_matching
 from segmentation.rules.reading import read_rule
 from segmentation.rules.types import Rule
+from segmentation.snapshot import FORMAT
 
 SCALES = {"quick": (100_000, 2_000_000), "full": (1_000_000, 20_000_000)}  # customers, events
 FOLDER = Path("bench-data")
@@ -107,7 +108,7 @@ def make_facts(scale: str) -> Path:
     with duckdb.connect(config={"preserve_insertion_order": False}) as connection:
         connection.execute(f"SET TimeZone = '{ZONE.key}'")
         for name, query in _tables(customers, events).items():
-            connection.execute(f"COPY ({query}) TO '{unfinished / name}.parquet' (COMPRESSION zstd)")
+            connection.execute(f"COPY ({query}) TO '{unfinished / name}.parquet' ({FORMAT})")
     return unfinished.rename(folder)
 
 

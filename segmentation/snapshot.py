@@ -21,7 +21,7 @@ from store.errors import NotFound
 POINTER = "newest"
 UNFINISHED = ".unfinished"  # of a folder's name while it is being written
 KEPT = 2  # generations: a reader may still be at the one before
-ROW_GROUP_ROWS = 122_880
+FORMAT = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, ROW_GROUP_SIZE 122880"
 NOT_KEPT = ("words",)  # said in confidence, needed by no count
 
 # Rows lie as they are asked for: by kind and time, so that a window reads few row groups; the rest by customer.
@@ -47,8 +47,7 @@ def write_snapshot(connection: Any, facts: Facts, folder: Path, *, now: datetime
             continue
         query = getattr(facts, field.name).order_by(_ORDER.get(field.name, "customer_id").split(", "))
         path = str(unfinished / f"{field.name}.parquet").replace("'", "''")
-        options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}"
-        connection.raw_sql(f"COPY ({connection.compile(query)}) TO '{path}' ({options})").fetchall()
+        connection.raw_sql(f"COPY ({connection.compile(query)}) TO '{path}' ({FORMAT})").fetchall()
     generation = unfinished.rename(folder / name)
     pointer = folder / f"{POINTER}-{uuid4().hex[:8]}"
     pointer.write_text(name)
