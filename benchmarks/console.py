@@ -152,9 +152,9 @@ def _median_ms(client: FlaskClient, address: str) -> float:
 def _fill_people(engine: Engine, customers: int, events: int, now: datetime) -> None:
     """Customers with a Chinese name and an account; two orders and ten events on average, those of low numbers more."""
     name = (
-        f"substr('{SURNAMES}', 1 + i % {len(SURNAMES)}, 1)"
-        f" || substr('{GIVEN}', 1 + ((i * 7919) % 1000003) % {len(GIVEN)}, 1)"
-        f" || substr('{GIVEN}', 1 + ((i * 104729) % 1000033) % {len(GIVEN)}, 1)"
+        f"substr('{SURNAMES}', CAST(1 + i % {len(SURNAMES)} AS INTEGER), 1)"
+        f" || substr('{GIVEN}', CAST(1 + ((i * 7919) % 1000003) % {len(GIVEN)} AS INTEGER), 1)"
+        f" || substr('{GIVEN}', CAST(1 + ((i * 104729) % 1000033) % {len(GIVEN)} AS INTEGER), 1)"
     )
     who = (
         f"1 + CAST(({customers} - 1) * ((i * 7919) % 1000003) / 1000003.0 * ((i * 104729) % 1000) / 1000.0 AS INTEGER)"

@@ -78,7 +78,7 @@ def lines(
     option = {
         "tooltip": {"trigger": "axis"},
         "legend": {"show": len(series) > 1, "type": "scroll", "bottom": 0},
-        "grid": {"left": 8, "right": 16, "top": 16, "bottom": 36 if len(series) > 1 else 8, "containLabel": True},
+        "grid": {"left": 8, "right": 44, "top": 16, "bottom": 36 if len(series) > 1 else 8, "containLabel": True},
         "xAxis": {"type": "category", "data": list(steps), "boundaryGap": False},
         "yAxis": {"type": "value", "min": 0},
         "series": drawn,

@@ -86,9 +86,9 @@ WHOLE: dict[str, Words] = {
     "days": {"zh": "天後", "en": "days ahead"},
     "tag": {"zh": "有標籤「{}」", "en": "has the tag {!r}"},
     "rule": {"zh": "符合規則「{}」", "en": "fits the rule {!r}"},
-    "segment": {"zh": "在 {}為 {}", "en": "is {1} in {0}"},
-    "segment ago": {"zh": "{2} 天前在 {0}為 {1}", "en": "was {1} in {0} {2} days ago"},
-    "segment on": {"zh": "{2} 開始時在 {0}為 {1}", "en": "was {1} in {0} at the start of {2}"},
+    "segment": {"zh": "屬於 {} 的{}", "en": "is {1} in {0}"},
+    "segment ago": {"zh": "{2} 天前屬於 {0} 的{1}", "en": "was {1} in {0} {2} days ago"},
+    "segment on": {"zh": "{2} 開始時屬於 {0} 的{1}", "en": "was {1} in {0} at the start of {2}"},
     "moved": {"zh": "在 {} 由 {} 變為 {}", "en": "moved in {} from {} to {}"},
 }
 BOUNDS: dict[str, Words] = {

@@ -21,7 +21,7 @@ TAIPEI = ZoneInfo("Asia/Taipei")
 def test_what_all_campaigns_bring_has_a_page_that_their_list_leads_to(
     client: FlaskClient, engine: Engine, clock: StillClock
 ) -> None:
-    assert "沒有資料" in page(client, "/console/campaigns/together")
+    assert "要先設定全域對照組" in page(client, "/console/campaigns/together")
     assert "所有活動一起帶來的" not in page(client, "/console/campaigns")
     with transaction(engine) as session:
         channel = make_channel(session)

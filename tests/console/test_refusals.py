@@ -82,6 +82,13 @@ def test_a_rules_mistake_stands_with_its_place() -> None:
     with pytest.raises(RuleError) as caught:
         read_rule({"type": "events", "kinds": ["click"]})
     assert told(caught.value, "zh") == "$：要有一個界限：至少、至多、多於或少於"
+    events = {"type": "events", "kinds": ["click"]}
+    with pytest.raises(RuleError) as caught:
+        read_rule(
+            {"type": "all", "of": [{**events, "at_least": 1}, {"type": "not", "of": {"type": "any", "of": [events]}}]}
+        )
+    assert told(caught.value, "zh") == "條件 2.1：要有一個界限：至少、至多、多於或少於"
+    assert told(caught.value, "en").startswith("condition 2.1: ")
 
 
 def test_what_nobody_has_translated_stays_as_it_is_and_what_a_page_says_is_translated() -> None:

@@ -212,7 +212,7 @@ WORDED: list[tuple[dict[str, Any], str, str]] = [
                 {"type": "segment", "model": "rfm3", "in": ["new_high_value"]},
             ],
         },
-        "住在台中市，且為女性，且年齡 35–50 歲，且在 RFM 三群為 新貴客",
+        "住在台中市，且為女性，且年齡 35–50 歲，且屬於 RFM 三群 的新貴客",
         "lives in 台中市, and is a woman, and aged 35–50, and is new_high_value in RFM (3)",
     ),
     (
