@@ -8,15 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from threading import Event, Thread
 from uuid import uuid4
 
+import structlog
 from sqlalchemy import Engine, delete, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from store.clock import Clock
 from store.engine import insert_for, reading, table_of, transaction
 from store.errors import ExpectedError
 from store.models import Lease
+
+log = structlog.get_logger()
 
 lease = table_of(Lease)
 
@@ -60,6 +65,31 @@ def leased(engine: Engine, name: str, length: timedelta, clock: Clock) -> Iterat
     finally:
         with transaction(engine) as session:
             session.execute(delete(lease).where(lease.c.name == name, lease.c.holder == held.holder))
+
+
+@contextmanager
+def lengthened(engine: Engine, held: Held) -> Iterator[None]:
+    """Keep a short lease for the length of the block, which may ask one question for long: a thread lengthens it. So a
+    process that is killed in the middle is taken over soon all the same. Once the lease is lost it stays lost: whoever
+    then writes is told by `hold`."""
+    is_over = Event()
+
+    def lengthen() -> None:
+        while not is_over.wait(held.length.total_seconds() / 3):
+            try:
+                with transaction(engine) as session:
+                    held.hold(session)
+            except (LeaseLost, SQLAlchemyError) as error:  # the database went away: others may be quicker
+                log.warning("lease_not_kept", lease=held.name, error=type(error).__name__)
+                return
+
+    beat = Thread(target=lengthen, name=f"lease {held.name}", daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        beat.join()
 
 
 def _took(engine: Engine, name: str, row: dict[str, object], now: datetime) -> bool:

@@ -16,7 +16,7 @@ from sqlmodel import Session
 from campaigns.audience.target import Audience, Targets, read_targets
 from campaigns.planning.schedule import campaign_by_id
 from segmentation.engine import kept, open_duckdb
-from segmentation.leases import Held, leased
+from segmentation.leases import Held, leased, lengthened
 from segmentation.reading import read_facts
 from segmentation.rules.compile import compile_rules
 from segmentation.rules.references import References
@@ -26,7 +26,7 @@ from store.clock import Clock, tomorrow
 from store.engine import insert_for, is_sqlite, reading, transaction
 from store.models import CampaignRun, RunMember
 
-LEASE = timedelta(minutes=2)
+LEASE = timedelta(seconds=12)  # kept while the rules are asked, which may take longer: who dies is taken over
 SLICE = 5_000  # members written in one transaction
 
 
@@ -45,7 +45,9 @@ def find_members(engine: Engine, run_id: int, *, zone: ZoneInfo, clock: Clock) -
     with leased(engine, f"members of run {run_id}", LEASE, clock) as held:
         if held is None:
             return False
-        for target, people in ask(engine, rules, references, zone=zone, clock=clock).items():
+        with lengthened(engine, held):
+            found = ask(engine, rules, references, zone=zone, clock=clock)
+        for target, people in found.items():
             for start in range(0, len(people), SLICE):
                 if not _keep(engine, held, run_id, target, people[start : start + SLICE]):
                     return True

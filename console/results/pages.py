@@ -99,7 +99,9 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
                 | {"steps": charts.lifts([], _t)},  # they are few, and stand in their table
                 step_rows=[(n, _t("第 {n} 步", n=n), one.total) for n, one in steps.items()],
                 step_lifts={n: one.lift for n, one in steps.items() if one.lift},
-                variant_rows=[(key, names.get(key, "–"), part) for key, part in results.variants.items() if key],
+                variant_rows=[
+                    (key, names.get(key, "–"), results.variants[key]) for key in sorted(filter(None, results.variants))
+                ],
                 segment_rows=[(key, segment_words(key), part) for key, part in results.segments.items()],
                 explored=explored(session, campaign_id),
                 arms=newest_comparison(session, runs),

@@ -17,7 +17,7 @@ from segmentation import reading as reading_module
 from segmentation.backlog import backlog, forget_seen, seen_changes
 from segmentation.engine import DEFAULT_CYCLE_DAYS
 from segmentation.history import history_of, last_computed, latest_run
-from segmentation.leases import LeaseLost, leased
+from segmentation.leases import LeaseLost, leased, lengthened
 from segmentation.renew import LEASE, LEASE_NAME, Ground, renew_changed, renew_everyone
 from segmentation.results import differences
 from segmentation.settings import SegmentSettings
@@ -283,6 +283,23 @@ def test_one_lease_at_a_time_and_a_dead_holder_is_taken_over(engine: Engine, wal
             with transaction(engine) as session:
                 third.hold(session)
     assert count(engine, Lease) == 0
+
+
+def test_a_short_lease_is_kept_through_a_long_question_and_over_soon_after_a_death(engine: Engine) -> None:
+    length = timedelta(seconds=1)
+    with leased(engine, "x", length, system_clock) as first:
+        assert first is not None
+        with lengthened(engine, first):
+            time.sleep(2.5)
+            with leased(engine, "x", length, system_clock) as second:
+                assert second is None
+        time.sleep(1.2)  # as if it had died then
+        with leased(engine, "x", length, system_clock) as third:
+            assert third is not None
+            with lengthened(engine, first):
+                time.sleep(0.5)  # once lost it is not taken back
+            with pytest.raises(LeaseLost), transaction(engine) as session:
+                first.hold(session)
 
 
 def test_a_renewal_that_was_taken_over_writes_nothing(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
