@@ -273,8 +273,11 @@ def test_who_gets_the_report_when_is_chosen_on_a_page(client: FlaskClient, engin
         ids: dict[str, Any] = {"user_id": anna.id or 0, "channel_id": channel.id or 0, "line_account_id": account.id}
         session.add(ConsoleLine(**ids, code="", after_event_id=0, asked_at=AT))
     text = page(client, "/console/settings/report")
-    assert '<input type="checkbox" name="marketers" value="anna@example.com"> ann anna@example.com' in text
-    assert 'value="ben@example.com" disabled> ben ben@example.com <small>還沒有綁定自己的 LINE</small>' in text
+    assert '<input type="checkbox" name="marketers" value="anna@example.com"> <span>ann anna@example.com</span>' in text
+    assert (
+        'value="ben@example.com" disabled> <span>ben ben@example.com <small>還沒有綁定自己的 LINE</small></span>'
+        in text
+    )
     address = "/console/settings/report"
     assert send(client, address, every="week", weekday="1", marketers=["", "anna@example.com"]).status_code == 303
     text = page(client, address)
