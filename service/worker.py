@@ -41,7 +41,8 @@ from segmentation.demand.run import find_demand, keep_demand, newest_demand
 from segmentation.history import latest_run
 from segmentation.labelling import renew_proposals
 from segmentation.predict.checks import check_tags
-from segmentation.predict.run import latest_prediction_run, run_predictions
+from segmentation.predict.latest import latest_prediction_run
+from segmentation.predict.run import run_predictions
 from segmentation.renew import Ground, renew_changed, renew_everyone
 from segmentation.settings import SegmentSettings, changed_at, read_settings
 from segmentation.snapshot import take_snapshot

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from console.frame.site import Site
 from segmentation.predict.horizons import BUY, CHURN, SPEND_90, SPEND_365
-from segmentation.predict.run import latest_prediction_run
+from segmentation.predict.latest import latest_prediction_run
 from store.engine import reading, table_of
 from store.models import PredictionRun
 

@@ -1,5 +1,5 @@
 """分群: every model with its settings and sizes, when it was computed and whether that is stuck; and one model with who
-moved between two days."""
+moved between two days, what its segments are worth, and their people and value day by day."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, g, render_template, request
 from sqlmodel import Session
 
-from console.frame.charts import Chart, lines, sankey
+from console.frame.charts import Chart, Format, lines, sankey
 from console.frame.site import Site
 from console.frame.spark import spark
 from console.segments.computing import computing
@@ -21,9 +21,13 @@ from console.segments.sizes import Size, Sizes, read_sizes
 from console.words.catalog import translate
 from segmentation.history import SegmentSize, last_computed
 from segmentation.models import GROUPS, MODELS, RF11_CELLS, Segment, segments_of
+from segmentation.predict.horizons import SPEND_365
+from segmentation.predict.latest import latest_prediction_run
+from segmentation.predict.ltv import kept_values
 from segmentation.results import CELLS
 from segmentation.tags.definitions import GROUP_TAGS
 from store.engine import reading
+from store.models import PredictionRun
 
 SCORES = (5, 4, 3, 2, 1)
 LOYALTY_PERCENTS = (25, 50, 75, 90)
@@ -58,6 +62,7 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
             sizes = read_sizes(session, model)
             computed = last_computed(session, site.clock())
             found = _movement(session, model, sizes)
+            prediction = latest_prediction_run(session)
             return render_template(
                 "console/segments/model.html",
                 model=model,
@@ -70,7 +75,11 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
                 flow=_flow(model, found),
                 drawing=nesl_flow(model, sizes.newest, found),
                 names=segment_named,
-                history=_history(model, sizes),
+                history=_history(model, sizes, "customers", "whole"),
+                spent=_history(model, sizes, "value", "money"),
+                prediction=prediction,
+                values=kept_values(prediction, model),
+                value_problem=_value_problem(prediction),
             )
 
 
@@ -121,16 +130,25 @@ def _flow(model: str, moves: Movement | None) -> Chart:
     return sankey(sorted(flows, key=lambda flow: -flow[2]), source=words[0], target=words[1], people=words[2])
 
 
-def _history(model: str, sizes: Sizes) -> Chart:
-    """The people of each segment, day by day."""
+def _value_problem(prediction: PredictionRun | None) -> str | None:
+    """Why nothing is expected of the next 365 days; None when something is, or nothing was ever predicted."""
+    if prediction is None:
+        return None
+    problem: str | None = prediction.quality.get(SPEND_365, {}).get("problem") or prediction.problem
+    return problem
+
+
+def _history(model: str, sizes: Sizes, what: str, shown: Format) -> Chart:
+    """The `what` (a field of Size) of each segment, day by day."""
     parts: dict[str, list[float | None]] = {
         name_of(segment, g.language): [
-            sizes.on[day][segment.name].customers if segment.name in sizes.on[day] else 0 for day in sizes.days
+            float(getattr(sizes.on[day][segment.name], what)) if segment.name in sizes.on[day] else 0
+            for day in sizes.days
         ]
         for segment in segments_of(model)
     }
     days = [str(day) for day in sizes.days]
-    return lines(days, parts, step_name=translate("資料截至", g.language), is_stacked=True)
+    return lines(days, parts, step_name=translate("資料截至", g.language), format=shown, is_stacked=True)
 
 
 def _day(text: str | None) -> date | None:

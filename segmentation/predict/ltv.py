@@ -18,9 +18,9 @@ from typing import Any
 from sqlalchemy import BigInteger, case, func, select, type_coerce
 from sqlmodel import Session
 
-from segmentation.models import Segment, segments_of
+from segmentation.models import MODELS, Segment, segments_of
 from segmentation.predict.horizons import SPEND_365
-from segmentation.predict.run import latest_prediction_run
+from segmentation.predict.latest import latest_prediction_run
 from store.engine import table_of
 from store.errors import NotFound
 from store.models import Customer, CustomerPrediction, CustomerSegment, PredictionRun
@@ -78,10 +78,38 @@ class CustomerValue:
 
 
 def ltv_by_segment(session: Session, model: str) -> list[SegmentValue]:
-    """Every segment of `model` in the order marketers read them, empty ones too. Raises NotFound for an unknown
-    model."""
+    """Every segment of `model` in the order marketers read them, empty ones too, out of everybody's rows as they are
+    now: seconds for a million customers, so pages read `kept_values`. Raises NotFound for an unknown model."""
+    return _by_segment(session, model, _report(latest_prediction_run(session)))
+
+
+def values_to_keep(session: Session, quality: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of every model as JSON holds it, for the run whose predictions of this `quality` are stored already."""
+    report = _usable(quality)
+    return {model: [_plain(value) for value in _by_segment(session, model, report)] for model in MODELS}
+
+
+def kept_values(run: PredictionRun | None, model: str) -> list[SegmentValue]:
+    """What `run` found of the segments of `model` when it ended; empty without a run, and for one that kept nothing.
+    Raises NotFound for an unknown model."""
+    segments = {segment.name: segment for segment in segments_of(model)}
+    kept = run.segment_values.get(model, []) if run else []
+    return [_read(segments[row["segment"]], row) for row in kept if row["segment"] in segments]
+
+
+def _plain(value: SegmentValue) -> dict[str, Any]:
+    coming = value.coming and [str(value.coming.expected), str(value.coming.low), str(value.coming.high)]
+    counts = {"customers": value.customers, "predicted": value.predicted}
+    return {"segment": value.segment.name, **counts, "past": str(value.past), "coming": coming}
+
+
+def _read(segment: Segment, row: Mapping[str, Any]) -> SegmentValue:
+    coming = Range(*map(Decimal, row["coming"])) if row["coming"] else None
+    return SegmentValue(segment, row["customers"], Decimal(row["past"]), row["predicted"], coming)
+
+
+def _by_segment(session: Session, model: str, report: dict[str, Any] | None) -> list[SegmentValue]:
     segments = segments_of(model)
-    report = _report(latest_prediction_run(session))
     tenth, spend = _tenth(report), type_coerce(prediction.c.spend_365, BigInteger)
     rows = session.execute(
         select(now.c[model], tenth, func.count(), func.sum(now.c.paid_total), func.sum(spend))
@@ -138,7 +166,11 @@ def _scale(band: Mapping[str, Any], expected: float) -> float:
 
 def _report(run: PredictionRun | None) -> dict[str, Any] | None:
     """The newest run's words on its 365 days; None where there are none."""
-    report = run.quality.get(SPEND_365) if run else None
+    return _usable(run.quality) if run else None
+
+
+def _usable(quality: Mapping[str, Any]) -> dict[str, Any] | None:
+    report = quality.get(SPEND_365)
     return report if report and report["problem"] is None else None
 
 

@@ -3,7 +3,8 @@
 As with segments (segmentation/run.py), the run's row is made first and holds a lease, a unique index lets only one be
 `running`, a later run takes over from one whose lease is over, and before each write a run makes sure that it still
 owns its row. Where the data is too little for every horizon the run ends as `off` with the reason, and what an earlier
-run said is removed: nothing stale is shown.
+run said is removed: nothing stale is shown. At its end it keeps the lifetime value of every segment (ltv.py), which
+takes a look at everybody, so that no page has to.
 """
 
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from sqlmodel import Session
 from segmentation.engine import open_duckdb
 from segmentation.facts import keep
 from segmentation.predict.forecast import Forecast, forecast
+from segmentation.predict.latest import latest_prediction_run
+from segmentation.predict.ltv import values_to_keep
 from segmentation.predict.paid import paid_before
 from segmentation.predict.writing import VALUES, write_predictions
 from segmentation.reading import read_facts, read_orders
@@ -32,7 +35,6 @@ from store.models import PredictionRun
 
 LEASE = timedelta(minutes=10)
 CHUNK_CUSTOMERS = 3_000  # below 0.1 s of writing on SQLite
-DONE = ("finished", "off")
 LONGEST_CYCLE_DAYS = 3660
 
 run_table = table_of(PredictionRun)
@@ -83,26 +85,19 @@ def run_predictions(
         problem, people = found.problem, found.rows.num_rows
         said = ("finished" if problem is None else "off", problem, cycle_days, people)
         former = latest_prediction_run(engine)
-        if differences.num_rows == 0 and former and _says(former) == (as_of, *said, found.quality):
+        _write(engine, run_id, differences, clock)
+        with reading(engine) as session:
+            values = values_to_keep(session, found.quality)
+        if differences.num_rows == 0 and former and _says(former) == (as_of, *said, found.quality, values):
             _forget(engine, run_id)
             assert former.id is not None
             return PredictionRunResult(former.id, *said, 0, unchanged=True, quality=found.quality)
-        _write(engine, run_id, differences, clock)
-        _finish(engine, run_id, clock, said, found.quality)
+        _finish(engine, run_id, clock, said, {"quality": found.quality, "segment_values": values})
     return PredictionRunResult(run_id, *said, differences.num_rows, unchanged=False, quality=found.quality)
 
 
-def latest_prediction_run(engine_or_session: Engine | Session) -> PredictionRun | None:
-    """The newest run that came to an end, finished or off; None before the first."""
-    if isinstance(engine_or_session, Engine):
-        with reading(engine_or_session) as session:
-            return latest_prediction_run(session)
-    ended = select(PredictionRun).where(run_table.c.state.in_(DONE)).order_by(run_table.c.id.desc()).limit(1)
-    return engine_or_session.scalars(ended).first()
-
-
 def _says(run: PredictionRun) -> tuple[Any, ...]:
-    return (run.as_of, run.state, run.problem, run.cycle_days, run.customer_count, run.quality)
+    return (run.as_of, run.state, run.problem, run.cycle_days, run.customer_count, run.quality, run.segment_values)
 
 
 @contextmanager
@@ -159,11 +154,11 @@ def _hold(session: Session, run_id: int, clock: Clock, **values: Any) -> None:
         raise PredictionRunBusy("another prediction run took over because this one was too slow; its results stand")
 
 
-def _finish(engine: Engine, run_id: int, clock: Clock, said: tuple[Any, ...], quality: dict[str, Any]) -> None:
+def _finish(engine: Engine, run_id: int, clock: Clock, said: tuple[Any, ...], found: dict[str, Any]) -> None:
     state, problem, _, people = said
     with transaction(engine) as session:
         ended = {"state": state, "problem": problem, "finished_at": clock()}
-        _hold(session, run_id, clock, **ended, quality=quality, customer_count=people)
+        _hold(session, run_id, clock, **ended, **found, customer_count=people)
 
 
 def _forget(engine: Engine, run_id: int) -> None:

@@ -13,9 +13,10 @@ from segmentation.predict.checks import TagQuality, check_tags, checks_of
 from segmentation.predict.files import Predicted, predict_file
 from segmentation.predict.history import day_of
 from segmentation.predict.horizons import HORIZONS
+from segmentation.predict.latest import latest_prediction_run
 from segmentation.predict.ltv import CustomerValue, SegmentValue, ltv_by_segment, ltv_of
 from segmentation.predict.quality import Quality
-from segmentation.predict.run import latest_prediction_run, run_predictions
+from segmentation.predict.run import run_predictions
 from service.cli.context import open_database, print_json, settings_for_command
 from service.cli.segment import day_option, zone_option
 from service.settings import Settings

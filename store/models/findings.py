@@ -206,6 +206,7 @@ class PredictionRun(Row, table=True):
     problem: str | None = Field(default=None, sa_type=Text)  # why off; null otherwise
     cycle_days: int  # the horizon of "the next cycle"
     quality: dict[str, Any] = json_of(dict)  # per horizon: measured on held-back days, or why it is left out
+    segment_values: dict[str, Any] = json_of(dict)  # per model: see predict/ltv.py; empty until the run is over
     customer_count: int = 0
     started_at: datetime = Field(sa_type=UTCDateTime)
     lease_until: datetime = Field(sa_type=UTCDateTime)

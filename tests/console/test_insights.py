@@ -358,6 +358,30 @@ def test_predictions_show_their_quality_beside_others_or_why_there_are_none(
     assert "is stuck" in page(client, "/console/predictions")
 
 
+def test_a_model_shows_what_its_segments_are_worth_and_how_sure_that_is(
+    client: FlaskClient, engine: Engine, clock: StillClock, shop: dict[str, int]
+) -> None:
+    assert "還沒有終身價值" in page(client, "/console/segments/nes")
+    kept = [
+        {"segment": "N", "customers": 3, "past": "300", "predicted": 2, "coming": ["240", "100.50", "400"]},
+        {"segment": "E", "customers": 0, "past": "0", "predicted": 0, "coming": ["0", "0", "0"]},
+    ]
+    times: dict[str, Any] = {"started_at": clock(), "lease_until": clock(), "finished_at": clock()}
+    known: dict[str, Any] = {"as_of": LAST, "cycle_days": 30, "segment_values": {"nes": kept}, **times}
+    with transaction(engine) as session:
+        session.add(PredictionRun(state="finished", quality={"spend_365": {"problem": None}}, **known))
+    part = page(client, "/console/segments/nes")
+    part = part[part.index('id="value"') :]
+    assert cells(part, "新客") == ["新客", "3", "300", "100", "2", "240", "120", "100.50 – 400"]
+    assert cells(part, "主力客")[-4:] == ["0", "–", "–", "–"]
+    with transaction(engine) as session:
+        session.add(PredictionRun(state="off", problem="only 3 customers", quality={}, **known))
+    part = page(client, "/console/segments/nes?lang=en")
+    assert "Nothing is expected" in part
+    assert "only 3 customers" in part
+    assert "May well lie between" not in part
+
+
 def test_demand_shows_what_is_short_and_which_words_no_product_answers(
     client: FlaskClient, engine: Engine, clock: StillClock
 ) -> None:

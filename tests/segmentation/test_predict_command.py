@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, insert, select
 from typer.testing import CliRunner
 
-from segmentation.predict.run import latest_prediction_run
+from segmentation.predict.latest import latest_prediction_run
 from service.cli import app
 from service.settings import Settings
 from service.worker import renew_predictions

@@ -1,5 +1,6 @@
 """Lifetime value per segment and customer: the sums of the rows, and a range that holds what it says."""
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from segmentation.predict.ltv import ltv_by_segment, ltv_of, value_range
+from segmentation.models import MODELS
+from segmentation.predict.latest import latest_prediction_run
+from segmentation.predict.ltv import kept_values, ltv_by_segment, ltv_of, value_range, values_to_keep
 from segmentation.predict.quality import spend_bands
 from store.engine import reading, transaction
 from store.errors import NotFound
@@ -82,6 +85,25 @@ def test_nothing_is_expected_where_the_horizon_or_everything_is_off(engine: Engi
             person = ltv_of(session, one)
         assert (value.past, value.predicted, value.coming, value.coming_mean) == (Decimal("120.5"), 0, None, None)
         assert (person.past, person.spend_365, person.deviation) == (Decimal("120.5"), None, None)
+
+
+@pytest.mark.parametrize("problem", [None, "too short"])
+def test_what_a_run_keeps_is_read_back_as_the_rows_say_it(
+    engine: Engine, clock: StillClock, problem: str | None
+) -> None:
+    said = {"problem": problem} if problem else report()
+    store_customers(engine, clock, ("N", "120.5", "100"), ("N", "0", None), ("E", "7", "950"))
+    with reading(engine) as session:
+        assert kept_values(latest_prediction_run(session), "nes") == []
+        kept = json.loads(json.dumps(values_to_keep(session, {"spend_365": said})))
+    store_run(engine, clock, said, segment_values=kept)
+    with reading(engine) as session:
+        run = latest_prediction_run(session)
+        for model in MODELS:
+            assert kept_values(run, model) == ltv_by_segment(session, model)
+        assert kept_values(run, "nes")[1].past == Decimal("120.5")
+        with pytest.raises(NotFound, match="no model"):
+            kept_values(run, "rfm9")
 
 
 def test_a_customer_has_the_deviation_of_the_tenth_in_proportion(engine: Engine, clock: StillClock) -> None:

@@ -1,6 +1,7 @@
 """Predictions of the operational database, on SQLite and on PostgreSQL."""
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -9,17 +10,13 @@ import pytest
 from sqlalchemy import Engine, delete, func, insert, select, update
 
 from segmentation.predict.history import EPOCH, History
+from segmentation.predict.latest import latest_prediction_run
+from segmentation.predict.ltv import kept_values
 from segmentation.predict.model import predict
-from segmentation.predict.run import (
-    LEASE,
-    PredictionRunBusy,
-    PredictionRunResult,
-    latest_prediction_run,
-    run_predictions,
-)
+from segmentation.predict.run import LEASE, PredictionRunBusy, PredictionRunResult, run_predictions
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput
-from store.models import Customer, CustomerPrediction, PredictionRun, SalesOrder
+from store.models import Customer, CustomerPrediction, CustomerSegment, PredictionRun, SalesOrder
 from tests.conftest import StillClock
 from tests.factories import LONG_AGO, make_customer, make_order
 from tests.segmentation.cdnow import OCTOBER, cdnow_sample
@@ -108,6 +105,23 @@ def test_longer_horizons_promise_no_less_and_all_are_there_after_a_year(stocked:
     assert cuts == sorted(cuts)
     below = sum((row.spend_365 or 0) * 10_000 <= cuts[4] for row in rows)
     assert below == pytest.approx(len(rows) / 2, abs=2)
+
+
+def test_the_value_of_every_segment_is_kept_as_the_rows_are_when_the_run_ends(
+    stocked: Engine, clock: StillClock
+) -> None:
+    with transaction(stocked) as session:
+        states: dict[str, Any] = {"nesl": "S1", "nes": "S", "paid_total": Decimal(10), "computed_at": clock()}
+        session.add_all([CustomerSegment(customer_id=who, **states) for who in (4, 18)])
+    run(stocked, clock, as_of=START + timedelta(days=500))
+    rows = stored(stocked)
+    with reading(stocked) as session:
+        kept = {one.segment.name: one for one in kept_values(latest_prediction_run(session), "nes")}
+    sleeping = kept["S"]
+    assert (sleeping.customers, sleeping.predicted, sleeping.past) == (2, 2, Decimal(20))
+    assert sleeping.coming is not None
+    assert sleeping.coming.expected == sum(rows[who].spend_365 or 0 for who in (4, 18))
+    assert sleeping.coming.low < sleeping.coming.expected < sleeping.coming.high
 
 
 def test_the_same_run_again_changes_nothing_and_returns_the_former(stocked: Engine, clock: StillClock) -> None:
