@@ -11,6 +11,7 @@ from store.engine import let_others_write, reading, table_of, transaction
 from store.models import CustomerChange, SegmentRun
 
 DELETED_AT_ONCE = 5_000
+LEASE_NAME = "changes"  # whoever computes what waits holds it (leases.py)
 
 log, run = table_of(CustomerChange), table_of(SegmentRun)
 

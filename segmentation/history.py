@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, RowMapping, Select, Subquery, case, func, literal, select
 from sqlmodel import Session
 
-from segmentation.backlog import Backlog, backlog
+from segmentation.backlog import LEASE_NAME, Backlog, backlog
 from segmentation.models import MODELS, Segment, segments_of
 from store.engine import table_of
 from store.models import CustomerSegment, Lease, SegmentChange, SegmentRun, SegmentSizeOnDay
@@ -75,14 +75,18 @@ def running_run(session: Session, at: datetime) -> SegmentRun | None:
 def last_computed(session: Session, at: datetime) -> Computation:
     """When everything was last computed, as seen `at` (aware UTC)."""
     running = session.execute(select(run).where(run.c.state == "running")).first()
-    dead = select(func.count()).select_from(lease).where(lease.c.lease_until < at)
+    # Other work that is leased, such as finding a run's members, is none of ours; and who died with nothing left to do
+    # holds nobody up.
+    dead = select(func.count()).select_from(lease).where(lease.c.name == LEASE_NAME, lease.c.lease_until < at)
+    waiting = backlog(session, at)
+    is_held_up = waiting.customers > 0 and bool(session.scalar(dead))
     newest = select(change.c.changed_at).order_by(change.c.id.desc()).limit(1)
     return Computation(
         run=latest_run(session),
         running_since=running.started_at if running else None,
         last_change_at=session.scalar(newest),
-        waiting=backlog(session, at),
-        is_stuck=bool(session.scalar(dead)) or (running is not None and running.lease_until < at),
+        waiting=waiting,
+        is_stuck=is_held_up or (running is not None and running.lease_until < at),
     )
 
 

@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy import Engine, select
 from sqlmodel import Session
 
-from segmentation.backlog import backlog, forget_changes, log, may_be_done
+from segmentation.backlog import LEASE_NAME, backlog, forget_changes, log, may_be_done
 from segmentation.engine import Segmented, compute, kept, open_duckdb
 from segmentation.facts import Facts
 from segmentation.history import latest_run
@@ -39,7 +39,6 @@ from store.clock import Clock, tomorrow
 from store.engine import reading, transaction
 from store.models import SegmentRun
 
-LEASE_NAME = "changes"
 LEASE = timedelta(seconds=15)  # a slice takes about one; a dead process's work waits that long
 SLICE_CUSTOMERS = 500  # computed together: few enough to be done in about a second
 SLICE_ROWS = 20_000  # of the log, looked at together

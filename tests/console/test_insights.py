@@ -31,6 +31,7 @@ from segmentation.settings import SegmentSettings
 from segmentation.tags.catalogue import create_tag
 from segmentation.tags.hand import put_on, take_off
 from segmentation.tags.measures import MEASURES
+from store.changes import note_changes
 from store.engine import reading, table_of, transaction
 from store.models import (
     Customer,
@@ -188,6 +189,7 @@ def test_a_computation_that_has_died_is_told(client: FlaskClient, engine: Engine
     }
     with transaction(engine) as session:
         session.add(Lease(name="changes", **lease))
+        note_changes(session, [make_customer(session).id or 0], clock())
     assert "計算卡住了" in page(client, "/console/segments")
     assert "is stuck" in page(client, "/console/?lang=en")
     with transaction(engine) as session:

@@ -11,14 +11,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, delete, func, select, update
 
 from segmentation import reading as reading_module
-from segmentation.backlog import backlog, forget_seen, seen_changes
+from segmentation.backlog import LEASE_NAME, backlog, forget_seen, seen_changes
 from segmentation.engine import DEFAULT_CYCLE_DAYS
 from segmentation.history import history_of, last_computed, latest_run
 from segmentation.leases import LeaseLost, leased, lengthened
-from segmentation.renew import LEASE, LEASE_NAME, Ground, renew_changed, renew_everyone
+from segmentation.renew import LEASE, Ground, renew_changed, renew_everyone
 from segmentation.results import differences
 from segmentation.settings import SegmentSettings
 from store.changes import note_changes
@@ -413,6 +413,16 @@ def test_what_is_computed_what_waits_and_what_is_stuck_is_visible(ground: Ground
         assert computed.run is not None
         assert (computed.run.id, computed.waiting.customers, computed.is_stuck) == (newest.id, 1, False)
         assert computed.last_change_at == newest.started_at
-        assert last_computed(session, now + LEASE + timedelta(seconds=1)).is_stuck
+        later = now + LEASE + timedelta(seconds=1)
+        assert last_computed(session, later).is_stuck
+    with transaction(ground.engine) as session:
+        session.execute(update(table_of(Lease)).values(name="members of run 9"))
+    with reading(ground.engine) as session:
+        assert not last_computed(session, later).is_stuck, "other work's lease"
+    with transaction(ground.engine) as session:
+        session.execute(update(table_of(Lease)).values(name=LEASE_NAME))
+        session.execute(delete(table_of(CustomerChange)))
+    with reading(ground.engine) as session:
+        assert not last_computed(session, later).is_stuck, "nothing is left to do"
     assert newest.settings["cycle_days"] == DEFAULT_CYCLE_DAYS
     assert count(ground.engine, SegmentChange) == 1
