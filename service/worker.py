@@ -150,9 +150,16 @@ def renew_segments(engine: Engine, settings: Settings, clock: Clock) -> None:
     now = clock().astimezone(settings.zone)
     with reading(engine) as session:
         newest, chosen_at = latest_run(session), changed_at(session)
+        wanted = read_settings(session, settings.segment_defaults).as_dict()
     is_there = newest is not None and newest.as_of > now.date() and "population" in newest.settings
     is_early = newest is not None and "population" in newest.settings and now.hour < settings.segment_at_hour
-    is_outdated = newest is not None and chosen_at is not None and chosen_at > newest.started_at
+    # What was chosen again, or there and back, makes no run of its own: it would be asked for each minute.
+    is_outdated = (
+        newest is not None
+        and chosen_at is not None
+        and chosen_at > newest.started_at
+        and newest.settings.get("chosen") != wanted
+    )
     if (is_there or is_early) and not is_outdated:
         return
     compute_everyone(engine, settings, clock)

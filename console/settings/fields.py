@@ -16,6 +16,7 @@ from keywords.copy import settings as copywriting
 from keywords.sharing import schedule
 from keywords.sharing.marketers import marketers
 from segmentation import settings as segments
+from segmentation.preference import choices as preferences
 from store import choices
 from store.errors import BadInput
 
@@ -73,6 +74,13 @@ GROUPS = {
         _without_defaults(campaigns.change_settings),
     ),
     "segments": Group("分群", segments.SegmentSettings, segments.read_settings, segments.chosen, _change_segments),
+    "preferences": Group(
+        "偏好標籤",
+        preferences.PreferenceChoices,
+        lambda session, _: preferences.read_choices(session),
+        lambda session: choices.chosen(session, preferences.NAME),
+        _without_defaults(preferences.change_choices),
+    ),
     "plan": Group(
         "LINE 方案與費用",
         line_plan.LinePlan,

@@ -8,6 +8,7 @@ from sqlmodel import Session
 from console.tags.rule_words import conditions_of, rule_sentence
 from console.words.catalog import translate
 from console.words.names import DIMENSIONS
+from segmentation.preference.choices import preference_settings
 from segmentation.rules.types import Rule
 from segmentation.tags.definitions import GroupTag, MeasureTag, PreferenceTag, RuleTag, read_definition
 from segmentation.tags.measures import MEASURES
@@ -21,6 +22,9 @@ GROUP_WORDS = {
     "at_risk_spender": "M 高，最近兩個週期的訂單不到前兩個週期的一半",
     "repeat_buyer": "三張以上訂單，最後一次在一個購買週期內",
 }
+_PREFERENCE_LINES = (
+    "分數到 {on} 且佔比到 {share_on} 時貼上，分數低於 {off} 或佔比低於 {share_off} 時取下；分數每 {days} 天減半"
+)
 
 
 class Wording:
@@ -55,13 +59,22 @@ class Wording:
             case MeasureTag():
                 return self._measure(definition, tag.cut)
             case PreferenceTag():
-                dimension = DIMENSIONS.get(definition.dimension)
-                return (
-                    f"{self._t('偏好')} {self._t(dimension) if dimension else definition.dimension} {definition.value}"
-                )
+                return self._preference(definition)
             case RuleTag():
                 return rule_sentence(self._session, definition, self._language)
         return self._t("由人加上：手動、匯入，或點了同名主題的連結。")
+
+    def _preference(self, definition: PreferenceTag) -> str:
+        """What is preferred, and the brand's lines for it."""
+        dimension = DIMENSIONS.get(definition.dimension, definition.dimension)
+        what = f"{self._t('偏好')} {self._t(dimension)} {definition.value}"
+        lines = preference_settings(self._session).lines
+        line = lines.get(f"{definition.dimension}={definition.value}") or lines.get(definition.dimension)
+        if line is None:
+            return what
+        shares = {"share_on": f"{line.share_on:.0%}", "share_off": f"{line.share_off:.0%}"}
+        numbers = {"on": f"{line.on:g}", "off": f"{line.off:g}", "days": f"{line.half_life_days:g}"}
+        return f"{what}（{translate(_PREFERENCE_LINES, self._language, **numbers, **shares)}）"
 
     def _measure(self, definition: MeasureTag, cut: float | None) -> str:
         name = self._t(MEASURES[definition.measure].chinese)
@@ -78,4 +91,4 @@ class Wording:
         return f"{name} {line}" + (f"（{sign} {cut:,.4g}）" if cut is not None else "")
 
     def _t(self, words: str) -> str:
-        return translate(words, self._language)
+        return translate(_PREFERENCE_LINES, self._language)

@@ -1,4 +1,4 @@
-"""The newest predictions that came to an end: whose numbers stand in the store, and how good they were measured to be."""
+"""The newest predictions that came to an end: whose numbers stand in the store."""
 
 from sqlalchemy import Engine, select
 from sqlmodel import Session

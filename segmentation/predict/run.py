@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import ibis
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
-from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy import Engine, delete, insert, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 

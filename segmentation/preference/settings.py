@@ -1,21 +1,12 @@
-"""What the brand may set for preferences, and what holds where it has said nothing.
+"""What preferences are judged by: lines and weights, and what holds where the brand has said nothing (its own choice:
+choices.py).
 
 The scale of a score: one order for a value, today, is 1; so a score of 1.5 reads "as if it had been bought one and a
 half times just now".
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
-
-import msgspec
-from sqlmodel import Session
-
-from store.errors import BadInput
-from store.models import BrandSetting
-
-SETTING = "preferences"  # its row of BrandSetting
 
 LABEL, CATEGORY, PROMOTION, PRICE, TOPIC, WORD = "label", "category", "promotion", "price", "topic", "word"
 DIMENSIONS = (LABEL, CATEGORY, PROMOTION, PRICE, TOPIC, WORD)
@@ -77,82 +68,3 @@ class PreferenceSettings:
     coupon_styles: Mapping[str, str] = field(default_factory=dict)
     least_people: int = 20
     most_share: float = 0.8
-
-
-_HalfLife = Annotated[float, msgspec.Meta(ge=1, le=MOST_HALF_LIFE_DAYS)]
-_Positive = Annotated[float, msgspec.Meta(gt=0, le=1000)]
-_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-_Weight = Annotated[float, msgspec.Meta(ge=0, le=100)]
-
-
-class _Scores(msgspec.Struct, forbid_unknown_fields=True):
-    half_life_days: _HalfLife | None = None
-    on: _Positive | None = None
-    off: _Positive | None = None
-
-
-class _GivenLine(_Scores):
-    share_on: _Share | None = None
-    share_off: _Share | None = None
-
-
-class _Given(_Scores):
-    lines: dict[str, _GivenLine] = {}
-    event_weights: dict[str, _Weight] = {}
-    topic_weight: _Weight = TOPIC_WEIGHT
-    word_weight: _Weight = WORD_WEIGHT
-    coupon_styles: dict[str, str] = {}
-    least_people: Annotated[int, msgspec.Meta(ge=1)] = PreferenceSettings.least_people
-    most_share: _Share = PreferenceSettings.most_share
-
-
-def settings_of(value: Mapping[str, Any]) -> PreferenceSettings:
-    """The settings that a JSON object gives, over the defaults: `half_life_days`, `on` and `off` for all lines;
-    `lines`, by dimension or "dimension=value", which may set the shares too; the others by name. Raises BadInput
-    naming the field."""
-    try:
-        given = msgspec.convert(dict(value), _Given)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"the preferences' settings can't be used: {error}") from error
-    for code, style in given.coupon_styles.items():
-        if style not in PROMOTIONS:
-            raise BadInput(f"coupon_styles: {code}: {style!r} is none of {', '.join(PROMOTIONS)}")
-    return PreferenceSettings(
-        lines=_lines_of(given),
-        event_weights={**EVENT_WEIGHTS, **given.event_weights},
-        topic_weight=given.topic_weight,
-        word_weight=given.word_weight,
-        coupon_styles=given.coupon_styles,
-        least_people=given.least_people,
-        most_share=given.most_share,
-    )
-
-
-def _lines_of(given: _Given) -> dict[str, Line]:
-    """Ours, changed by what is given for all, then for dimensions, then for single values."""
-    lines = {key: _over(given, line) for key, line in LINES.items()}
-    for key in sorted(given.lines, key=lambda key: "=" in key):
-        dimension, is_value, _ = key.partition("=")
-        if dimension not in DIMENSIONS:
-            raise BadInput(f"lines: {key!r} is neither a dimension ({', '.join(DIMENSIONS)}) nor one with =value")
-        change = given.lines[key]
-        lines[key] = _over(change, lines.get(key, lines[dimension]))
-        if not is_value:  # its values that have lines of their own keep their shares, which mean other things
-            scores = msgspec.convert(change, _Scores, from_attributes=True)
-            lines |= {k: _over(scores, line) for k, line in lines.items() if k.startswith(f"{key}=")}
-    for key, line in lines.items():
-        if line.off > line.on or line.share_off > line.share_on:
-            raise BadInput(f"lines: {key}: the threshold to take off lies above the one to put on")
-    return lines
-
-
-def _over(change: _Scores, line: Line) -> Line:
-    """`line` with the fields that `change` sets."""
-    fields = {f.name: getattr(change, f.name, None) for f in dataclasses.fields(Line)}
-    return dataclasses.replace(line, **{name: value for name, value in fields.items() if value is not None})
-
-
-def preference_settings(session: Session) -> PreferenceSettings:
-    """The brand's settings as stored; the defaults where it has set none. Raises BadInput."""
-    row = session.get(BrandSetting, SETTING)
-    return settings_of(row.value if row else {})

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import exists, select
 from sqlmodel import Session
 
-from segmentation.preference.settings import PreferenceSettings, preference_settings
+from segmentation.preference.choices import preference_settings
+from segmentation.preference.settings import PreferenceSettings
 from segmentation.rules.reading import read_rule
 from segmentation.rules.types import Rule
 from segmentation.tags.definitions import COMPUTED, Definition, read_definition

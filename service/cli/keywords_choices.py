@@ -1,4 +1,4 @@
-"""What `retarget keywords settings` and `schedule` have in common: NAME=VALUE in, a table of what holds out."""
+"""What `retarget keywords settings`, `schedule` and `retarget tag preferences` share: NAME=VALUE in, what holds out."""
 
 import json
 import sys

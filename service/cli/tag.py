@@ -25,6 +25,7 @@ from segmentation.tags.history import (
     tags_of,
 )
 from segmentation.tags.measures import MEASURES
+from service.cli import tag_preferences
 from service.cli.context import opened_database, print_json, settings_for_command
 from service.cli.segment import day_option
 from store.clock import system_clock, today
@@ -33,6 +34,7 @@ from store.errors import BadInput, NotFound
 from store.models import Customer, Tag
 
 app = typer.Typer(help="Tags: make, put on, take off, and why.", no_args_is_help=True, add_completion=False)
+tag_preferences.register(app)
 
 ACTOR = "command line"
 DAYS_SHOWN = 14

@@ -14,6 +14,7 @@ from console.access.roles import Role
 from console.frame.site import Site
 from console.pages import create_console
 from console.settings.fields import GROUPS
+from segmentation.preference.choices import preference_settings
 from store.engine import reading, transaction
 from store.errors import ExpectedError
 from store.models import AuditEntry
@@ -46,9 +47,13 @@ def test_settings_are_changed_checked_and_noted(client: FlaskClient, engine: Eng
     assert change("plan", plan="high").status_code == 303
     assert change("segments", cycle="auto").status_code == 303
     assert change("segments", cycle="0").status_code == 422
+    assert change("preferences", half_life_days="120", lines='{"topic": {"on": 3}}').status_code == 303
+    assert change("preferences", off="9").status_code == 422
     assert change("nothing").status_code == 404
     with reading(engine) as session:
         assert (read_settings(session).cap_day, read_plan(session).plan) == (None, "high")
+        topic = preference_settings(session).lines["topic"]
+        assert (topic.half_life_days, topic.on, topic.off) == (120, 3, 0.75)
     noted = page(client, "/console/settings/audit")
     assert "修改活動設定" in noted
     assert "修改 LINE 方案" in noted

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from sqlalchemy import Engine, func, insert, select
 from campaigns.audience.target import Audience
 from campaigns.planning.plan import Plan, create_campaign, one_step
 from segmentation.history import latest_run
+from segmentation.settings import change_settings
 from segmentation.snapshot import newest_snapshot
 from service.channels import channel_ids
 from service.settings import Settings
@@ -117,6 +118,20 @@ def test_segments_are_computed_at_once_then_daily_from_their_hour(
     assert newest is not None
     assert newest.as_of == clock().astimezone(settings.zone).date() + timedelta(days=1)
     assert newest_snapshot(settings.snapshot_folder) is not None
+
+
+def test_settings_chosen_anew_with_the_same_values_compute_nobody_again(
+    engine: Engine, clock: StillClock, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renew_segments(engine, settings, clock)
+    computed: list[datetime] = []
+    monkeypatch.setattr("service.worker.compute_everyone", lambda *_: computed.append(clock()))
+    for cycle, times in ((30, 0), (40, 1), (30, 1)):
+        clock.advance(minutes=1)
+        with transaction(engine) as session:
+            change_settings(session, {"cycle": cycle}, defaults=settings.segment_defaults, actor="me", now=clock())
+        renew_segments(engine, settings, clock)
+        assert len(computed) == times
 
 
 def test_demand_is_looked_at_once_a_day_when_there_is_a_catalogue_and_the_segments_are_done(

@@ -11,10 +11,11 @@ import pytest
 
 from segmentation.engine import open_duckdb
 from segmentation.facts import SCHEMAS, Facts, facts_of
+from segmentation.preference.choices import settings_of
 from segmentation.preference.compute import preferences
 from segmentation.preference.promotions import price_signals, promotion_signals
 from segmentation.preference.scores import CURRENT
-from segmentation.preference.settings import PreferenceSettings, settings_of
+from segmentation.preference.settings import PreferenceSettings
 from segmentation.preference.signals import bought, looked_at, product_values, topics
 from segmentation.preference.tags import wanted_values
 from segmentation.preference.words import said_words
