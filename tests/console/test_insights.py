@@ -160,7 +160,13 @@ def test_every_model_is_shown_with_its_settings_sizes_and_advice(
         assert run is not None
     points = " · ".join(str(point) for point in run.settings["scores"]["r"]["cut_points"])
     assert f"R 切點 {points} 天（分位數）" in text
-    assert "購買週期 30 天 · 自訂" in text
+    proposed = run.settings["proposed_cycle_days"]
+    assert proposed != 30
+    assert f"購買週期 30 天 · 自訂（訂單提議 {proposed} 天）" in text
+    assert f"R 算高 ≥ {run.settings['scores']['r']['high_from']} 分（高於平均）" in text
+    assert f"全體平常間隔 {run.settings['population']['usual_gap_days']} 天" in text
+    assert "全體間隔的權重 3 個間隔" in text
+    assert f"資料截至 {LAST} 零時" in text
     assert "百分位 50" in text
     assert cells(text, "回頭客")[1] == str(len(holders(engine, "回頭客")))
     grid = re.findall(r"<b>([\d,]+)</b>", text)
@@ -277,8 +283,8 @@ def test_how_often_a_predictive_tag_was_right_is_shown(
         session.add(TagCheck(tag_id=shop["會買"], people=200, tagged=40, happened=50, hits=30, **days))
         session.add(TagCheck(tag_id=shop["會買"], people=200, tagged=0, happened=0, hits=0, **none))
     text = page(client, address)
-    assert cells(text, "2026-09-01 –")[1:] == ["200", "40", "50", "30", "75.0%", "60.0%"]
-    assert cells(text, "2026-08-01 –")[-2:] == ["–", "–"]
+    assert cells(text, "2026-09-01 –")[1:] == ["200", "40", "50", "30", "75.0%", "60.0%", "25.0%"]
+    assert cells(text, "2026-08-01 –")[-3:] == ["–", "–", "0.0%"]
     assert "說中了多少" not in page(client, f"/console/tags/{shop['老客戶']}")
 
 
