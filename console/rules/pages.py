@@ -30,7 +30,7 @@ from segmentation.rules.wording import found_words, sentence
 from store.clock import today
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput, ExpectedError
-from store.models import AuditEntry, Channel, Customer, Tag
+from store.models import AuditEntry, Channel, Customer, LineAccount, Tag
 
 NEW = Row("all", rows=(new_row("segment"),))
 
@@ -156,19 +156,31 @@ def _any_channel(site: Site) -> int:
         return session.scalar(select(table_of(Channel).c.id).limit(1)) or 0
 
 
-def _why(site: Site, rule: Rule, member_id: str) -> list[tuple[int, bool, str, str]]:
+def _why(site: Site, rule: Rule, who: str) -> list[tuple[int, bool, str, str]]:
     """(depth, whether it holds, what is asked, what was found) of every part of the rule, for one person."""
-    customer = table_of(Customer)
     with reading(site.engine) as session:
-        customer_id = session.scalar(select(customer.c.id).where(customer.c.member_id == member_id))
+        customer_id = _customer_id(session, who)
         rules = References(load_rules(session))
     if customer_id is None:
-        raise BadInput(translate("找不到會員「{who}」。", g.language, who=member_id))
+        raise BadInput(translate("找不到「{who}」這個人。", g.language, who=who))
     day = today(site.clock, site.zone) + timedelta(days=1)
     needed = [name for name in SCHEMAS if name != "words"]
     with open_duckdb(site.zone) as connection:
         facts = read_facts(connection, site.engine, *needed, customer_ids=[customer_id])
         return _lines(why(connection, facts, rule, customer_id, day, site.zone, rules), 0)
+
+
+def _customer_id(session: Session, who: str) -> int | None:
+    """Whom `who` names: a member id, else a LINE user id, else our number of a customer, for most have no other."""
+    customer, account = table_of(Customer), table_of(LineAccount)
+    any_channel = account.c.channel_id.in_(select(table_of(Channel).c.id))  # named for its index
+    ways = [
+        select(customer.c.id).where(customer.c.member_id == who),
+        select(account.c.customer_id).where(any_channel, account.c.line_user_id == who),
+    ]
+    if who.isdecimal() and int(who) < 2**63:
+        ways.append(select(customer.c.id).where(customer.c.id == int(who)))
+    return next((found for way in ways if (found := session.scalar(way.limit(1))) is not None), None)
 
 
 def _lines(found: Explained, depth: int) -> list[tuple[int, bool, str, str]]:

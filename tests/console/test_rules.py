@@ -13,7 +13,7 @@ from segmentation.rules.saved import load_rules, rule_named
 from segmentation.rules.types import to_builtins
 from store.engine import reading, transaction
 from tests.console.conftest import page, send
-from tests.factories import make_customer
+from tests.factories import make_account, make_channel, make_customer
 
 ROWS = {"r0-type": "attribute", "r0-name": "city", "r0-value": "臺中", "join": "all"}
 
@@ -31,7 +31,7 @@ def test_a_rule_is_told_counted_and_saved(client: FlaskClient, engine: Engine, p
     said = send(client, "/console/rules/said", **ROWS, who="M2").get_data(as_text=True)
     assert "2 人" in said
     assert "臺北" in said  # what was found of the person asked for
-    assert "找不到會員" in send(client, "/console/rules/said", **ROWS, who="X").get_data(as_text=True)
+    assert "找不到「X」" in send(client, "/console/rules/said", **ROWS, who="X").get_data(as_text=True)
     assert send(client, "/console/rules/edit", name="臺中人", **ROWS).status_code == 303
     assert "臺中人" in page(client, "/console/rules")
     assert 'value="臺中"' in page(client, "/console/rules/edit?name=臺中人")
@@ -44,6 +44,19 @@ def test_a_rule_is_told_counted_and_saved(client: FlaskClient, engine: Engine, p
     assert send(client, "/console/rules/delete", name="臺中人").status_code == 303
     with reading(engine) as session:
         assert load_rules(session) == {}
+
+
+def test_why_is_asked_of_a_member_a_line_account_or_a_customers_number(client: FlaskClient, engine: Engine) -> None:
+    with transaction(engine) as session:
+        friend = make_customer(session, city="花蓮")
+        account = make_account(session, make_channel(session), friend)
+        make_customer(session, city="臺東", member_id=str(friend.id))  # a member id goes before a number
+        other = make_customer(session, city="屏東")
+        named = {"花蓮": account.line_user_id, "臺東": str(friend.id), "屏東": str(other.id)}
+    for city, who in named.items():
+        assert f": {city}" in send(client, "/console/rules/said", **ROWS, who=who).get_data(as_text=True)
+    for nobody in ("999", "9" * 30, "²"):
+        assert "找不到" in send(client, "/console/rules/said", **ROWS, who=nobody).get_data(as_text=True)
 
 
 def test_the_wrong_part_is_marked_and_what_was_typed_is_kept(client: FlaskClient, people: None) -> None:
