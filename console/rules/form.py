@@ -1,11 +1,12 @@
 """A rule as rows of a form: groups of all or any, as deep as one likes, in which each row is a condition, or a group of
-its own, and may be turned round. What rows can't say (a count of several campaigns, say) is written as JSON.
+its own, and may be turned round. What rows can't say (limits that don't belong to the number, say) is written as JSON.
 
 A form names what stands at a place by the places on the way there: r0-type is the first row's kind, r0.2-value a field
 of the third row in it. Knows no database.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,8 +23,8 @@ ROWS: dict[str, tuple[str, ...]] = {
     "moved": ("value", "to", *DAYS),
     "tag": ("value", "for_days"),
     "orders": ("measure", *LIMITS, *DAYS, *PRODUCTS),
-    "events": ("value", *LIMITS, *DAYS, *PRODUCTS),
-    "clicks": ("value", *LIMITS, *DAYS),
+    "events": ("value", *LIMITS, *DAYS, *PRODUCTS, "campaign"),
+    "clicks": ("value", *LIMITS, *DAYS, "campaign"),
     "attribute": ("name", "value", "contains", "exists", *LIMITS),
     "age": LIMITS,
     "birthday": ("value",),
@@ -31,11 +32,12 @@ ROWS: dict[str, tuple[str, ...]] = {
     "rule": ("value",),
 }
 # Fields that stand folded away until one of them is filled in.
-RARE = {"days_ago", "for_days", "from", "until", "contains", "exists", "label", "sku"}
+RARE = {"days_ago", "for_days", "from", "until", "contains", "exists", "label", "sku", "campaign"}
 ORDER_MEASURES = ("count", "sum", "average", "quantity", "days", "first", "last")
 YES = ("yes", "no")
 MOST_ROWS = 20  # in one group
 DEEPEST = 6
+_COMMAS = re.compile("[,，、]")
 
 
 @dataclass(frozen=True)
@@ -145,11 +147,13 @@ def rule_of(row: Row) -> dict[str, Any]:
 def _condition(row: Row) -> dict[str, Any]:
     given = {name: text for name, text in row.fields.items() if text}
     made: dict[str, Any] = {"type": row.kind}
-    made.update({name: given[name] for name in (*LIMITS, "measure", "name", "contains") if name in given})
+    made.update({name: given[name] for name in ("measure", "name", "contains") if name in given})
+    made.update({name: given[name].replace(",", "") for name in LIMITS if name in given})
     window = {name: _number(given[name]) for name in DAYS if name in given}
     products = {key: _names(given[name]) for name, key in PRODUCTS.items() if name in given}
     made |= {"window": window} if window else {}
     made |= {"products": products} if products else {}
+    made |= {"campaigns": [_number(one) for one in _names(given["campaign"])]} if "campaign" in given else {}
     made |= {"exists": given["exists"] == "yes"} if "exists" in given else {}
     made |= {"days_ago": _number(given["days_ago"])} if "days_ago" in given else {}
     made |= {"days": {"at_least": given["for_days"]}} if "for_days" in given else {}
@@ -182,7 +186,7 @@ def _valued(kind: str, made: Mapping[str, Any], value: str, to: str) -> dict[str
 
 
 def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    return [name.strip() for name in _COMMAS.split(text) if name.strip()]
 
 
 def _number(text: str) -> Any:
@@ -228,6 +232,7 @@ def _fields(part: Mapping[str, Any]) -> dict[str, str]:
     found |= {name: str(text) for name, text in (part.get("window") or {}).items() if name in DAYS}
     products = part.get("products") or {}
     found |= {name: ", ".join(products[key]) for name, key in PRODUCTS.items() if key in products}
+    found |= {"campaign": ", ".join(map(str, part["campaigns"]))} if "campaigns" in part else {}
     found |= {"exists": "yes" if part["exists"] else "no"} if "exists" in part else {}
     match part["type"]:
         case "segment":

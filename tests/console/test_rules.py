@@ -141,6 +141,7 @@ RULES: list[dict[str, Any]] = [
                 "products": {"categories": ["美白"], "labels": ["去屑", "抗油"]},
             },
             {"type": "not", "of": {"type": "clicks", "topics": ["C"], "at_least": "1"}},
+            {"type": "clicks", "campaigns": [3, 12], "at_least": "1"},
             {"type": "birthday", "within_days": 7},
             {"type": "measure", "name": "r", "at_least": "4"},
             {"type": "attribute", "name": "is_following", "is": True},
@@ -182,6 +183,13 @@ def test_rules_that_rows_can_hold_come_back_the_same(rule: dict[str, Any]) -> No
     assert to_builtins(read_rule(json.dumps(rule_of(found)))) == given
 
 
+def test_names_are_parted_by_any_comma_and_numbers_may_have_them() -> None:
+    fields = {"measure": "sum", "at_least": "10,000", "category": "洗髮，潤髮、護髮,染髮"}
+    made = rule_of(Row("orders", fields))
+    assert made["at_least"] == "10000"
+    assert made["products"] == {"categories": ["洗髮", "潤髮", "護髮", "染髮"]}
+
+
 def test_several_segments_become_a_group_of_any() -> None:
     two = {"type": "segment", "model": "nesl", "in": ["E", "N"]}
     found = as_rows({"type": "all", "of": [two, {"type": "tag", "name": "a"}]})
@@ -194,7 +202,7 @@ def test_several_segments_become_a_group_of_any() -> None:
     "rule",
     [
         {"type": "not", "of": {"type": "not", "of": {"type": "tag", "name": "a"}}},
-        {"type": "clicks", "campaigns": [3], "at_least": 1},
+        {"type": "clicks", "topics": ["維他命、礦物質"], "at_least": 1},
         {"type": "orders", "measure": "count", "more_than": 2},
         {"type": "moved", "model": "nesl", "from": ["E", "N"]},
     ],
