@@ -212,7 +212,7 @@ def _segment(rule: InSegment, language: Language) -> str:
 
 def _segment_name(model: str, name: str, language: Language) -> str:
     if language == "en":
-        return name
+        return name.replace("_", " ")
     return next((segment.chinese for segment in MODELS[model] if segment.name == name), name)
 
 

@@ -213,7 +213,7 @@ WORDED: list[tuple[dict[str, Any], str, str]] = [
             ],
         },
         "住在台中市，且為女性，且年齡 35–50 歲，且屬於 RFM 三群 的新貴客",
-        "lives in 台中市, and is a woman, and aged 35–50, and is new_high_value in RFM (3)",
+        "lives in 台中市, and is a woman, and aged 35–50, and is new high value in RFM (3)",
     ),
     (
         {**EVENTS, "kinds": ["product_view"], "at_least": 0, "at_most": 0, "window": {"last_days": 30}},
