@@ -80,6 +80,7 @@ class Segmented:
     proposed_cycle_days: int | None  # None: not asked for, or nobody ordered twice
     cuts: rfm.Cuts | None  # None: nobody to score
     population: Population | None = None  # with all models
+    by_cycles: Table | None = None  # with all models: customer_id, recent_orders and former_orders (see `measures`)
 
 
 @contextmanager
@@ -149,7 +150,9 @@ def _all(
     count, cuts = _cuts(connection, scored, request, known)
     points = known.loyalty_points if known else loyalty.percentile_points(counts(connection, people.loyalty_product))
     population = Population(cuts, cycle_days, usual_gap_days, points)
-    return Segmented(_with_all(people, request, population), count, cycle_days, proposed, cuts, population)
+    by_cycles = people.select("customer_id", "recent_orders", "former_orders")
+    table = _with_all(people, request, population)
+    return Segmented(table, count, cycle_days, proposed, cuts, population, by_cycles)
 
 
 @dataclass(frozen=True)

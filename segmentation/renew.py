@@ -166,11 +166,12 @@ def _computed(connection: Any, facts: Facts, newest: SegmentRun, zone: ZoneInfo,
 def _renew_tags(
     ground: Ground, connection: Any, facts: Facts, done: Computed, hold: Hold, customer_ids: Sequence[int] | None = None
 ) -> None:
+    by_cycles = done.segmented.by_cycles
     renew_tags(
         connection,
         ground.engine,
         facts,
-        done.groups,
+        done.groups if by_cycles is None else done.groups.left_join(by_cycles, "customer_id"),
         as_of=done.stamp.as_of,
         zone=ground.zone,
         now=ground.clock(),

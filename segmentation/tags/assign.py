@@ -65,9 +65,10 @@ def renew_tags(
     """Put on and take off every active computed tag, as of the start of `as_of` in `zone` (the session's zone).
 
     `facts` are of the whole population, or of `customer_ids` alone; their segments are those just computed. `groups`
-    has `customer_id` and the five columns of segmentation/groups.py. `cycle_days` is the brand's purchase cycle; None
-    when a look-back window lets orders vanish, so that nobody can say when a recency is passed. Without `tokenize`,
-    words said in chat are no preferences.
+    has `customer_id` and the five columns of segmentation/groups.py, and may have the orders by cycles that evidence
+    tells of (`Segmented.by_cycles`). `cycle_days` is the brand's purchase cycle; None when a look-back window lets
+    orders vanish, so that nobody can say when a recency is passed. Without `tokenize`, words said in chat are no
+    preferences.
 
     Whole renewals also draw the dynamic lines, make tags of preferences that enough people have, end what people put
     on until a day that has come, and store sizes. Writes in short transactions of its own, in each of which `hold` is

@@ -26,6 +26,14 @@ Expression = Any
 # A strength is renewed when it has moved by so much, or by a tenth: it follows scores that fade a little every day.
 STRENGTH_STEP = 0.05
 STRENGTH_SHARE = 0.1
+# What evidence of a group tells beside R, F and M: the brand's cycle where it is judged by it, and orders by cycles.
+_FACTS: dict[str, tuple[str, ...]] = {
+    "champion": (),
+    "potential_loyalist": (),
+    "win_back": ("cycle",),
+    "at_risk_spender": ("cycle", "recent_orders", "former_orders"),
+    "repeat_buyer": ("cycle",),
+}
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,8 @@ def of_group(facts: Facts, groups: Table, tag: LiveTag, as_of: date, cycle_days:
         segment_id="customer_id", **{n: n for n in ("last_ordered_on", "frequency", "monetary", "r", "f", "m")}
     )
     people = _people(facts, tag)
-    members = groups.select(group_id="customer_id", member=groups[definition.group])
+    counted = [name for name in _FACTS[definition.group] if name in groups.columns]
+    members = groups.select(group_id="customer_id", member=groups[definition.group], **{n: groups[n] for n in counted})
     rows = people.left_join(members, people.customer_id == members.group_id)
     rows = rows.left_join(known, rows.customer_id == known.segment_id)
     rows = rows.mutate(member=rows.member.fill_null(False))
@@ -103,7 +112,10 @@ def of_group(facts: Facts, groups: Table, tag: LiveTag, as_of: date, cycle_days:
         money = found.monetary / MEASURES["monetary"].units
         of = {"group": ibis.literal(definition.group), "last_ordered_on": found.last_ordered_on.cast("string")}
         scores = {name: found[name] for name in ("r", "f", "m")}
-        return told(as_of, {**of, "frequency": found.frequency, "monetary": money, **scores})
+        by_cycles = {name: found[name] for name in counted}
+        if cycle_days is not None and "cycle" in _FACTS[definition.group]:
+            by_cycles["cycle"] = ibis.literal(cycle_days)
+        return told(as_of, {**of, "frequency": found.frequency, "monetary": money, **scores, **by_cycles})
 
     def falls_off_on(found: Table) -> Expression:
         if definition.group != "repeat_buyer" or cycle_days is None:

@@ -49,7 +49,7 @@ def renew(engine: Engine, as_of: date = AS_OF, customer_ids: Sequence[int] | Non
             connection,
             engine,
             facts,
-            found.table.select("customer_id", *GROUP_COLUMNS),
+            found.table.select("customer_id", *GROUP_COLUMNS).left_join(found.by_cycles, "customer_id"),
             **{"as_of": as_of, "zone": TAIPEI, "now": evening_before(as_of), "cycle_days": CYCLE_DAYS, **options},
             customer_ids=customer_ids,
         )

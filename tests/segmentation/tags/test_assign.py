@@ -75,6 +75,16 @@ def test_the_five_groups_are_tags_from_the_start_and_made_once(engine: Engine) -
     assert set(tags_on(engine, gone)) == {"贏回"}
 
 
+def test_a_groups_evidence_tells_the_orders_and_the_cycle_that_it_is_judged_by(engine: Engine) -> None:
+    with transaction(engine) as session:
+        create_group_tags(session, on(5))
+    fading, _ = customers(engine, [(10, "90"), (70, "90"), (80, "90"), (120, "90")], [(200, "1")])
+    renew(engine)
+    evidence = tags_on(engine, fading)["風險人群"].evidence
+    assert (evidence["recent_orders"], evidence["former_orders"], evidence["cycle"]) == (1, 3, 30)
+    assert {"recent_orders", "cycle"}.isdisjoint(tags_on(engine, fading)["冠軍"].evidence)
+
+
 def test_top_percent_lets_all_in_who_equal_the_last(engine: Engine) -> None:
     ids = customers(engine, *([(5, total)] for total in ["50", "50", "50", *["10"] * 18]))
     make_tag(engine, "大戶", "measure", {"measure": "paid_total", "top_percent": 5})
