@@ -1,6 +1,7 @@
 """What may be done with one customer: tags by hand, a refusal noted, their data taken away or erased."""
 
 import json
+from datetime import date
 from typing import Any
 
 from flask import Blueprint, Response, flash, g, redirect, request, url_for
@@ -13,10 +14,18 @@ from segmentation.tags.hand import put_on, take_off
 from store.clock import today
 from store.engine import transaction
 from store.erasure import erase_person
-from store.errors import ExpectedError
+from store.errors import BadInput, ExpectedError
 from store.persons import export_person, note_refusal
 
 SURE = "ERASE"  # what must be typed before somebody is erased
+
+
+def _day(text: str | None) -> date | None:
+    """The day of a field; None for an empty one. Raises BadInput."""
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise BadInput(f"{text!r} is not a day such as 2026-11-02") from error
 
 
 def add_pages(blueprint: Blueprint, site: Site) -> None:
@@ -30,14 +39,14 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
     @needs(Role.MARKETER)
     def tag_customer(customer_id: int) -> Any:
         name, takes_off = request.form.get("tag", "").strip(), request.form.get("press") == "off"
-        now = site.clock()
+        why: dict[str, Any] = {"actor": g.user.email, "now": site.clock(), "note": request.form.get("note") or None}
         try:
             with transaction(site.engine) as session:
                 if takes_off:
-                    take_off(session, name, [customer_id], actor=g.user.email, now=now)
+                    take_off(session, name, [customer_id], **why)
                 else:
                     day = today(site.clock, site.zone)
-                    put_on(session, name, [customer_id], actor=g.user.email, now=now, today=day)
+                    put_on(session, name, [customer_id], until=_day(request.form.get("until")), today=day, **why)
         except ExpectedError as error:
             return back(customer_id, "沒有做：{why}", "error", why=told(error, g.language))
         return back(customer_id, "標籤已取下。" if takes_off else "標籤已貼上。")

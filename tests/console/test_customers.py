@@ -1,11 +1,14 @@
 """What may be done with a customer on their page."""
 
 from collections.abc import Callable
+from datetime import date
 
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
 from console.access.roles import Role
+from segmentation.tags.catalogue import create_tag
+from segmentation.tags.history import tags_of
 from store.engine import reading, transaction
 from store.models import Customer
 from tests.conftest import StillClock
@@ -41,3 +44,23 @@ def test_a_customer_is_refused_exported_and_erased(
     send(client, f"{address}/tag", tag="沒有的", press="on")
     assert "沒有做" in page(client, address)
     assert send(client, "/console/customers/999/export").status_code == 404
+
+
+def test_a_tag_put_on_by_hand_has_a_note_and_a_last_day(client: FlaskClient, engine: Engine, clock: StillClock) -> None:
+    with transaction(engine) as session:
+        one = make_customer(session).id or 0
+        create_tag(session, "講座", now=clock())
+    address = f"/console/customers/{one}"
+    for wrong in ("soon", "2026-11-02"):  # no day, and today
+        send(client, f"{address}/tag", tag="講座", press="on", until=wrong)
+        assert "沒有做" in page(client, address)
+    send(client, f"{address}/tag", tag="講座", press="on", note="五月場", until="2026-12-01")
+    with reading(engine) as session:
+        (held,) = tags_of(session, one)
+    assert (held.evidence["note"], held.falls_off_on) == ("五月場", date(2026, 12, 1))
+    text = page(client, address)
+    assert "五月場" in text
+    assert "2026-12-01" in text
+    send(client, f"{address}/tag", tag="講座", press="off", note="誤加")
+    with reading(engine) as session:
+        assert [one.off_evidence and one.off_evidence["note"] for one in tags_of(session, one)] == ["誤加"]
