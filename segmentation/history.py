@@ -179,6 +179,28 @@ def newest_change_id(session: Session) -> int:
     return session.scalar(select(func.max(change.c.id))) or 0
 
 
+def relabelling_runs(session: Session, after_id: int) -> list[int]:
+    """The runs with changes above the id `after_id` whose moves say nothing of what customers did: the first run there
+    was, one by other settings than the run before, one for an earlier day, and the one that comes back from there."""
+    finished = run.c.state == "finished"
+    base = session.scalar(select(func.max(run.c.id)).where(finished, run.c.last_change_id <= after_id)) or 0
+    newest: date | None = session.scalar(select(func.max(run.c.as_of)).where(finished, run.c.id <= base))
+    columns = (run.c.id, run.c.state, run.c.as_of, run.c.settings)
+    found, former = [], None
+    for row in session.execute(select(*columns).where(run.c.id >= base).order_by(run.c.id)):
+        if row.id != base and not _goes_on_from(former, row, newest):
+            found.append(row.id)
+        if row.state == "finished":
+            former, newest = row, max(newest or row.as_of, row.as_of)
+    return found
+
+
+def _goes_on_from(former: Row[Any] | None, row: Row[Any], newest: date | None) -> bool:
+    if former is None or newest is None or not former.as_of == newest <= row.as_of:
+        return False
+    return bool(former.settings.get("chosen") == row.settings.get("chosen"))
+
+
 def history_of(session: Session, customer_id: int) -> dict[str, list[Movement]]:
     """Model -> the customer's movements in it, the oldest first. Empty lists for a customer without results."""
     rows = session.execute(select(change).where(change.c.customer_id == customer_id).order_by(change.c.id)).all()

@@ -103,7 +103,7 @@ def run_segments(
     """
     settings = settings or SegmentSettings()
     seen = seen_changes(engine)
-    with _claimed(engine, as_of, clock) as stamp, open_duckdb(zone) as connection:
+    with _claimed(engine, as_of, settings, clock) as stamp, open_duckdb(zone) as connection:
         current = read_current(connection, engine)  # before the facts: see results.differences
         request = settings.request(as_of, zone)
         done = _computed(connection, engine, request, stamp, spark)
@@ -160,11 +160,12 @@ def _shown(measure: str, point: int) -> int | str:
 
 
 @contextmanager
-def _claimed(engine: Engine, as_of: date, clock: Clock) -> Iterator[RunStamp]:
+def _claimed(engine: Engine, as_of: date, settings: SegmentSettings, clock: Clock) -> Iterator[RunStamp]:
     """The stamp of a new run that is ours alone. Left by an error, the run is marked failed, so that the next may start
     at once; left by a dying process, its lease runs out."""
     now = clock()
-    row = {"as_of": as_of, "state": "running", "settings": {}, "started_at": now, "lease_until": now + LEASE}
+    chosen = {"chosen": settings.as_dict()}  # its moves are read before it is over: see history.relabelling_runs
+    row = {"as_of": as_of, "state": "running", "settings": chosen, "started_at": now, "lease_until": now + LEASE}
     try:
         with transaction(engine) as session:
             stale = (run_table.c.state == "running") & (run_table.c.lease_until < now)

@@ -3,17 +3,18 @@
 import itertools
 import random
 from collections import Counter
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from segmentation.history import (
     history_of,
     movements,
     newest_change_id,
+    relabelling_runs,
     segment_at,
     sizes_over_time,
     transitions,
@@ -161,3 +162,32 @@ def test_sizes_over_time_are_of_each_days_newest_whole_run(engine: Engine, clock
         assert sum(count for count, _ in sizes_over_time(session, "nesl_personal")[second].values()) == 2
         with pytest.raises(NotFound):
             sizes_over_time(session, "nothing")
+
+
+def test_runs_that_move_people_who_did_nothing_are_told_apart(engine: Engine) -> None:
+    clock = WalkingClock(datetime(2026, 11, 2, 4, tzinfo=UTC))
+    ground, settings, run_table = Ground(engine, TAIPEI, clock), SegmentSettings(), table_of(SegmentRun)
+    with transaction(engine) as session:
+        for days in (5, 40, 70, 100):
+            make_order(session, make_customer(session), ordered_at=clock() - timedelta(days=days))
+    day = date(2026, 11, 3)
+    first = renew_everyone(ground, settings, as_of=day).run_id
+    next_day = renew_everyone(ground, settings, as_of=day + timedelta(days=25)).run_id
+    other = SegmentSettings(cycle=60)
+    redrawn = renew_everyone(ground, other, as_of=day + timedelta(days=25)).run_id
+    after = renew_everyone(ground, other, as_of=day + timedelta(days=40)).run_id
+    earlier = renew_everyone(ground, other, as_of=day).run_id
+    back = renew_everyone(ground, other, as_of=day + timedelta(days=41)).run_id
+    last = renew_everyone(ground, other, as_of=day + timedelta(days=90)).run_id
+    runs = [first, next_day, redrawn, after, earlier, back, last]
+    assert sorted(set(runs)) == runs
+    moving = (first, redrawn, earlier, back)
+    with transaction(engine) as session:
+        assert relabelling_runs(session, 0) == list(moving)
+        ends = dict(session.execute(select(run_table.c.id, run_table.c.last_change_id)).tuples())
+        for number, one in enumerate(runs):  # wherever one reads on from
+            assert relabelling_runs(session, ends[one]) == [run for run in moving if run in runs[number + 1 :]]
+        session.execute(update(run_table).where(run_table.c.id == last).values(state="running"))
+        assert relabelling_runs(session, ends[back]) == []
+        session.execute(update(run_table).where(run_table.c.id == last).values(settings={"chosen": settings.as_dict()}))
+        assert relabelling_runs(session, ends[back]) == [last]
