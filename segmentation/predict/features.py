@@ -101,7 +101,7 @@ def features(view: View, days: int) -> Floats:
     expected = np.maximum(expected_orders(view, days), SMALLEST)
     chance = np.clip(chance_to_buy(view, days), SMALLEST, 1 - SMALLEST)
     once = (known.purchase_days == 1).astype(np.float64)
-    scale = abs(view.habits.money.mean) or 1.0  # money as multiples of the brand's mean order
+    scale = money_scale(view)
     spend = np.maximum(known.spend, 0) / scale
     return np.column_stack(
         [
@@ -118,3 +118,14 @@ def features(view: View, days: int) -> Floats:
             np.log(known.spend_lately / scale + SMALLEST_SPEND_LATELY),
         ]
     )
+
+
+def spend_features(view: View, days: int) -> Floats:
+    """The same, and the worth of the customer's mean order, in the brand's."""
+    worth = np.maximum(view.habits.money.mean_order(view.known) / money_scale(view), SMALLEST)
+    return np.column_stack([features(view, days), np.log(worth)])
+
+
+def money_scale(view: View) -> float:
+    """The brand's mean order, by which money is divided; 1 where that is nothing."""
+    return abs(view.habits.money.mean) or 1.0

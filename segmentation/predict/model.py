@@ -6,14 +6,24 @@ came before, and the answer is what came after, up to the day of the prediction.
 seeded or has no chance in it: the same orders, the same numbers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy.special import expit, logit
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
 
-from segmentation.predict.features import SMALLEST, Habits, View, expected_orders, features, view_at, view_of
+from segmentation.predict.features import (
+    SMALLEST,
+    Habits,
+    View,
+    expected_orders,
+    features,
+    money_scale,
+    spend_features,
+    view_at,
+    view_of,
+)
 from segmentation.predict.history import Floats, History, Ints, Outcome, known_at, outcome_of
 from store.errors import ExpectedError
 
@@ -25,6 +35,7 @@ MOST_CUTS = 4
 ONE_CUT_TIMES = 3.0  # BG/NBD's orders, at the most, where one cut alone was learned from
 TREES_SHARE = 0.3  # of the log-odds; the rest is the logistic regression's, which carries better to a later cut
 SHRINKAGE = 0.1  # of the orders' regression, which a few customers who order daily would steer without it
+SPEND_SHRINKAGE = 2.0  # of the spend's, which one large order would steer
 
 
 class TooLittleData(ExpectedError):
@@ -46,7 +57,8 @@ class Plan:
 class Model:
     """What was learned for a plan's horizon: chances (`line` and `trees`) and orders (`rates`), as scikit-learn's
     estimators, the brand's habits on the day, `most`, the orders that the busiest customer made in a window, and
-    `level`, by which all orders are multiplied to reach the total."""
+    `level`, by which all orders are multiplied to reach the total. Of spend, in mean orders, the same: `spends`,
+    `most_spent` and `spend_level`."""
 
     plan: Plan
     line: Any
@@ -55,6 +67,9 @@ class Model:
     habits: Habits
     most: int
     level: float
+    spends: Any
+    most_spent: float
+    spend_level: float
 
 
 @dataclass(frozen=True)
@@ -72,7 +87,9 @@ class Lesson:
     """What is learned from: the features of customers at cuts, and what they did in the window after; one row each."""
 
     features: Floats
+    spend_features: Floats
     orders: Ints  # in the window after
+    spend: Floats  # in it too, in mean orders of the brand; refunds beyond it left out
 
 
 def plan(history: History, as_of: int, horizon_days: int) -> Plan:
@@ -112,10 +129,15 @@ def fit(history: History, as_of: int, horizon_days: int) -> Model:
         lesson = lesson_of(past, learned)
         near = view_at(past, as_of, learned.window_days // 2)
         line, trees = _classifiers(lesson)
-        rates = _regression(lesson)
+        rates = _regression(lesson.features, lesson.orders, SHRINKAGE)
         most = int(lesson.orders.max())
         level = _total(lesson, near, learned) / _believed(rates, most, near, learned).sum()
-        return Model(learned, line, trees, rates, near.habits, most, float(level))
+        spends = _regression(lesson.spend_features, lesson.spend, SPEND_SHRINKAGE)
+        of_spend = (spends, float(lesson.spend.max()), 1.0)
+        model = Model(learned, line, trees, rates, near.habits, most, float(level), *of_spend)
+    said = apply(model, past)  # the total of spend is that of orders, each at the worth of its customer's
+    by_orders = float((said.expected_orders * _worth(near)).sum())
+    return replace(model, spend_level=by_orders / max(float(said.expected_spend.sum()), SMALLEST))
 
 
 def apply(model: Model, history: History) -> Prediction:
@@ -130,23 +152,42 @@ def apply(model: Model, history: History) -> Prediction:
         p_buy = _chances(model, features(far, learned.horizon_days))
     rates = _believed(model.rates, model.most, near, learned) * model.level
     orders = np.maximum(rates, p_buy)  # whoever buys orders at least once
-    worth = np.maximum(model.habits.money.mean_order(near.known), 0)
-    return Prediction(near.known.customer, p_buy, orders, orders * worth)
+    return Prediction(near.known.customer, p_buy, orders, _spend(model, near, orders))
+
+
+def _spend(model: Model, view: View, orders: Floats) -> Floats:
+    """Per customer the geometric mean of two ways to say it: orders at the worth of the customer's mean order, which
+    takes large orders for a habit, and a regression of what was spent, which knows better what becomes of them."""
+    learned = model.plan
+    with threadpool_limits(limits=1):
+        by_itself = model.spends.predict(spend_features(view, learned.window_days))
+    by_itself = np.minimum(by_itself, model.most_spent) * _stretch(view, learned) * money_scale(view)
+    spend: Floats = np.sqrt(orders * _worth(view) * by_itself) * model.spend_level
+    return spend
+
+
+def _worth(view: View) -> Floats:
+    """Of each customer's next order."""
+    return np.maximum(view.habits.money.mean_order(view.known), 0)
 
 
 def lesson_of(history: History, learned: Plan) -> Lesson:
     """The customers at every cut of the plan, one below the other. Raises TooLittleData where there are too few of
     them, or too few who bought or did not in the latest window."""
     rows: list[Floats] = []
+    spend_rows: list[Floats] = []
     orders: list[Ints] = []
+    spend: list[Floats] = []
     for cut in learned.cuts:
         view = _checked_view(history, cut, learned.window_days)
         outcome = outcome_of(history, view.known, learned.window_days)
         if not rows:
             _check_outcome(outcome, learned)
         rows.append(features(view, learned.window_days))
+        spend_rows.append(spend_features(view, learned.window_days))
         orders.append(outcome.orders)
-    return Lesson(np.vstack(rows), np.concatenate(orders))
+        spend.append(np.maximum(outcome.spend, 0) / money_scale(view))
+    return Lesson(np.vstack(rows), np.vstack(spend_rows), np.concatenate(orders), np.concatenate(spend))
 
 
 def _checked_view(history: History, cut: int, window_days: int) -> View:
@@ -203,13 +244,13 @@ def _chances(model: Model, rows: Floats) -> Floats:
     return chances
 
 
-def _regression(lesson: Lesson) -> Any:
+def _regression(rows: Floats, outcome: Any, shrinkage: float) -> Any:
     from sklearn.linear_model import PoissonRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    learner = make_pipeline(StandardScaler(), PoissonRegressor(alpha=SHRINKAGE, max_iter=1000))
-    return learner.fit(lesson.features, lesson.orders)
+    learner = make_pipeline(StandardScaler(), PoissonRegressor(alpha=shrinkage, max_iter=1000))
+    return learner.fit(rows, outcome)
 
 
 def _believed(learner: Any, most: int, view: View, learned: Plan) -> Floats:
@@ -220,12 +261,17 @@ def _believed(learner: Any, most: int, view: View, learned: Plan) -> Floats:
     BG/NBD expects either: what was true of its season and its few busiest customers can't be told from what is true of
     all.
     """
-    window = np.maximum(expected_orders(view, learned.window_days), SMALLEST)
-    horizon = np.maximum(expected_orders(view, learned.horizon_days), SMALLEST)
-    rates: Floats = np.minimum(learner.predict(features(view, learned.window_days)), most) * horizon / window
+    rates: Floats = np.minimum(learner.predict(features(view, learned.window_days)), most) * _stretch(view, learned)
     if len(learned.cuts) > 1:
         return rates
-    return np.minimum(rates, ONE_CUT_TIMES * horizon)
+    return np.minimum(rates, ONE_CUT_TIMES * np.maximum(expected_orders(view, learned.horizon_days), SMALLEST))
+
+
+def _stretch(view: View, learned: Plan) -> Floats:
+    """How many times more BG/NBD expects of the horizon than of the window."""
+    window = np.maximum(expected_orders(view, learned.window_days), SMALLEST)
+    stretch: Floats = np.maximum(expected_orders(view, learned.horizon_days), SMALLEST) / window
+    return stretch
 
 
 def _total(lesson: Lesson, view: View, learned: Plan) -> float:

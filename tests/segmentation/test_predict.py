@@ -226,7 +226,7 @@ def test_quality_on_cdnow_is_above_bgnbd_and_the_plain_score() -> None:
     assert found.bgnbd.auc == pytest.approx(0.763, abs=0.001)
     assert found.learned.auc > 0.7715
     assert found.learned.rmse_orders < found.bgnbd.rmse_orders
-    assert found.learned.rmse_spend < 1.01 * found.bgnbd.rmse_spend
+    assert found.learned.rmse_spend <= found.bgnbd.rmse_spend
     assert 0.9 < (found.learned.orders_ratio or 0) < 1.1
     assert 0.9 < (found.learned.spend_ratio or 0) < 1.1
     low, *_, high = found.learned.calibration

@@ -92,11 +92,14 @@ def test_what_a_run_keeps_is_read_back_as_the_rows_say_it(
     engine: Engine, clock: StillClock, problem: str | None
 ) -> None:
     said = {"problem": problem} if problem else report()
+    store_run(engine, clock, said)
     store_customers(engine, clock, ("N", "120.5", "100"), ("N", "0", None), ("E", "7", "950"))
-    with reading(engine) as session:
-        assert kept_values(latest_prediction_run(session), "nes") == []
-        kept = json.loads(json.dumps(values_to_keep(session, {"spend_365": said})))
-    store_run(engine, clock, said, segment_values=kept)
+    with transaction(engine) as session:
+        run = latest_prediction_run(session)
+        assert run is not None
+        assert kept_values(run, "nes") == kept_values(None, "nes") == []
+        run.segment_values = json.loads(json.dumps(values_to_keep(session, run.quality)))
+        session.add(run)
     with reading(engine) as session:
         run = latest_prediction_run(session)
         for model in MODELS:
