@@ -184,7 +184,8 @@ def test_runs_that_move_people_who_did_nothing_are_told_apart(engine: Engine) ->
     moving = (first, redrawn, earlier, back)
     with transaction(engine) as session:
         assert relabelling_runs(session, 0) == list(moving)
-        ends = dict(session.execute(select(run_table.c.id, run_table.c.last_change_id)).tuples())
+        rows = session.execute(select(run_table.c.id, run_table.c.last_change_id))
+        ends = {row.id: row.last_change_id for row in rows}
         for number, one in enumerate(runs):  # wherever one reads on from
             assert relabelling_runs(session, ends[one]) == [run for run in moving if run in runs[number + 1 :]]
         session.execute(update(run_table).where(run_table.c.id == last).values(state="running"))

@@ -377,7 +377,7 @@ def test_lines_drawn_anew_move_nobody_into_a_campaign(open_shop: Opener) -> None
     for number, cycle in enumerate((30, 30, 60), start=1):  # the first run, one like it, and one by another cycle
         with transaction(shop.engine) as session:
             chosen = {"chosen": {"cycle": cycle}}
-            times = {"started_at": shop.clock(), "lease_until": shop.clock(), "finished_at": shop.clock()}
+            times: dict[str, Any] = dict.fromkeys(("started_at", "lease_until", "finished_at"), shop.clock())
             run = SegmentRun(as_of=shop.clock().date(), state="finished", settings=chosen, **times)
             session.add(run)
             session.flush()
