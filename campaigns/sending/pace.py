@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from math import ceil
+from typing import NamedTuple
 
 from sqlalchemy import Engine, update
 
@@ -143,6 +144,15 @@ class Pacer:
         )
 
 
+class _Lease(NamedTuple):
+    """Permits one after another, each good for the time up to the next; all in microseconds since 1970."""
+
+    begins_us: int
+    ends_us: int
+    permits: int
+    step_us: int
+
+
 class _Arrivals:
     """What LINE may count of this worker's calls in the second that ends now: those under way or answered since.
 
@@ -156,7 +166,8 @@ class _Arrivals:
     """
 
     def __init__(self) -> None:
-        self._leases: deque[tuple[int, int, int]] = deque()  # first permit, permits, step
+        self._leases: deque[_Lease] = deque()
+        self._leased = 0  # permits of all of them
         self._answers: deque[int] = deque()
         self._under_way = 0
         self._gap_at = -SECOND_US  # when others last had permits between this worker's
@@ -164,9 +175,10 @@ class _Arrivals:
 
     def lease(self, first_us: int, count: int, step_us: int) -> None:
         """Permits that this worker may use."""
-        if self._leases and first_us > self._leases[-1][0] + (self._leases[-1][1] + 1) * self._leases[-1][2]:
+        if self._leases and first_us > self._leases[-1].ends_us + step_us:
             self._gap_at = first_us
-        self._leases.append((first_us, count, step_us))
+        self._leases.append(_Lease(first_us, first_us + count * step_us, count, step_us))
+        self._leased += count
 
     def has_room(self, now_us: int) -> bool:
         """Whether one more call is sure to be within the permits of a second."""
@@ -194,10 +206,14 @@ class _Arrivals:
     def _allowed(self, now_us: int) -> int:
         """Permits of the last second, used or not; alone, the part on top that voiding late ones leaves; at least 1."""
         since = now_us - SECOND_US
-        while self._leases and self._leases[0][0] + self._leases[0][1] * self._leases[0][2] <= since:
-            self._leases.popleft()
-        permits = 0.0
-        for first, count, step in self._leases:
-            permits += max(0, min(first + count * step, now_us) - max(first, since)) / step
+        while self._leases and self._leases[0].ends_us <= since:
+            self._leased -= self._leases.popleft().permits
+        permits = float(self._leased)
+        if self._leases:  # of the oldest, what was before the second; of the newest, what is to come
+            permits -= max(0, since - self._leases[0].begins_us) / self._leases[0].step_us
+        for newest in reversed(self._leases):
+            if newest.ends_us <= now_us:
+                break
+            permits -= (newest.ends_us - max(now_us, newest.begins_us)) / newest.step_us
         on_top = 0 if self._gap_at > since else STALE_US / SECOND_US
         return max(1, ceil(permits * (1 + on_top)))
