@@ -7,7 +7,7 @@ bodies where they were, and twice is once by the unique event key. It never call
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
@@ -23,6 +23,7 @@ from store.clock import Clock
 from store.engine import insert_for, is_sqlite, reading, table_of, transaction
 from store.models import BehaviourEvent, Channel, Reply, WebhookBody
 
+LAST_EVENT_WITHIN = timedelta(minutes=1)  # a channel's row isn't written with every batch: other processors would wait
 MAX_EVENTS = 500  # in one transaction, about 30 ms: SQLite's other writers, clicks among them, wait that long
 UNSEND_LOCK = 0x11E_0001  # PostgreSQL advisory lock: see _lock_out_unsends
 
@@ -160,7 +161,7 @@ def _store(session: Session, claimed: Sequence[_Claimed], now: datetime, owing: 
     """Store the events of these bodies and what follows from them."""
     if not claimed:
         return
-    _note_destinations(session, claimed)
+    _note_channels(session, claimed)
     events = [event for body in claimed for event in body.events]
     _lock_out_unsends(session, events)
     keys: set[AccountKey] = {(e.channel_id, e.line_user_id) for e in events if e.line_user_id is not None}
@@ -178,17 +179,24 @@ def _store(session: Session, claimed: Sequence[_Claimed], now: datetime, owing: 
     note_responses(session, {known[e.channel_id, e.line_user_id or ""].customer_id for e in left})
 
 
-def _note_destinations(session: Session, claimed: Sequence[_Claimed]) -> None:
-    """Keep the name of the account that bodies are for: for the marketer, the signature has said whose they are."""
-    destinations = {row.id: row.destination for row in session.execute(select(_channel.c.id, _channel.c.destination))}
-    for body in claimed:
-        if body.destination in (None, destinations[body.channel_id]):
-            continue
-        if destinations[body.channel_id] is not None:
-            log.warning("channel_destination_changed", channel_id=body.channel_id)
-        destinations[body.channel_id] = body.destination
-        named = update(_channel).where(_channel.c.id == body.channel_id).values(destination=body.destination)
-        session.execute(named)
+def _note_channels(session: Session, claimed: Sequence[_Claimed]) -> None:
+    """Keep when each channel had its newest event, and the name of the account that its bodies are for: for the
+    marketer, the signature has said whose they are."""
+    columns = (_channel.c.id, _channel.c.destination, _channel.c.last_event_at)
+    known = {row.id: row for row in session.execute(select(*columns))}
+    for channel_id in sorted({body.channel_id for body in claimed}):  # two processors wait in one direction only
+        mine, row = [body for body in claimed if body.channel_id == channel_id], known[channel_id]
+        changes: dict[str, Any] = {}
+        destination = next((body.destination for body in reversed(mine) if body.destination), row.destination)
+        if destination != row.destination:
+            if row.destination is not None:
+                log.warning("channel_destination_changed", channel_id=channel_id)
+            changes["destination"] = destination
+        newest = max((event.received_at for body in mine for event in body.events), default=None)
+        if newest and (row.last_event_at is None or newest - row.last_event_at >= LAST_EVENT_WITHIN):
+            changes["last_event_at"] = newest
+        if changes:
+            session.execute(update(_channel).where(_channel.c.id == channel_id).values(changes))
 
 
 def _lock_out_unsends(session: Session, events: Sequence[LineEvent]) -> None:

@@ -35,7 +35,7 @@ from console.results import pages as results
 from console.rules import pages as rules
 from console.segments import computing
 from console.segments import pages as segments
-from console.settings import keys
+from console.settings import channels, keys
 from console.settings import pages as settings
 from console.start import pages as start
 from console.tags import editing as tag_editing
@@ -77,6 +77,7 @@ ROOMS = (
     writing,
     brand_words,
     imports,
+    channels,
     keys,
     settings,
     guide,

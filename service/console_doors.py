@@ -2,16 +2,18 @@
 
 import asyncio
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
+from console.frame.line_doors import Coupon, Webhook, WebhookTest
 from service.channels import channel_named
 from service.settings import Settings
 from store.errors import BadInput, ExpectedError
 
 
 class ConsoleDoors:
-    """The LineDoors of console/frame/site.py. Opens a door for each call: marketers ask seldom."""
+    """The LineDoors of console/frame/line_doors.py. Opens a door for each call: marketers ask seldom."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -19,6 +21,22 @@ class ConsoleDoors:
     def who_is(self, channel: str) -> str:
         """The name of the account that the channel's token is for. Raises BadInput, LineError."""
         return str(self._door(channel).bot_info().display_name)
+
+    def webhook(self, channel: str) -> Webhook:
+        """Where LINE sends the channel's webhooks. Raises BadInput, LineError."""
+        found = self._door(channel).webhook_endpoint()
+        if found is None:
+            return Webhook(url=None)
+        return Webhook(found.url, found.is_active, is_ours=_same_place(found.url) in self._own_places(channel))
+
+    def test_webhook(self, channel: str) -> WebhookTest:
+        """Let LINE send a request without events to the URL it has. Raises BadInput, LineError."""
+        found = self._door(channel).test_webhook()
+        return WebhookTest(found.is_success, found.status_code, found.reason, found.detail)
+
+    def coupons(self, channel: str, *, most: int) -> list[Coupon]:
+        """The account's coupons that messages may show now, `most` at most. Raises BadInput, LineError."""
+        return [Coupon(one.coupon_id, one.title) for one in self._door(channel).coupons(most=most)]
 
     def validate(self, channel: str, messages: list[dict[str, Any]]) -> None:
         """Let LINE check messages. Raises BadInput, LineError."""
@@ -37,6 +55,12 @@ class ConsoleDoors:
         async with bulk_door(channel_named(self._settings, channel), self._settings) as door:
             return await door.push(to, messages, retry_key)
 
+    def _own_places(self, channel: str) -> set[tuple[str, ...]]:
+        """Where bot/webhook.py takes webhooks of the channel."""
+        base = f"{self._settings.public_base_url}/webhook"
+        is_only = len(self._settings.channels) == 1
+        return {_same_place(url) for url in ([base] if is_only else []) + [f"{base}/{channel}"]}
+
     def _door(self, channel: str) -> Any:
         from service.doors import line_door  # here, not above: it takes a second to import
 
@@ -44,3 +68,9 @@ class ConsoleDoors:
         if not found.access_token.get_secret_value():
             raise BadInput(f"channel {channel!r} has no access token: set LINE_CHANNEL_ACCESS_TOKEN")
         return line_door(found, self._settings)
+
+
+def _same_place(url: str) -> tuple[str, ...]:
+    """What two spellings of one address have in common: scheme and host are the same in any letters (RFC 3986, 6.2)."""
+    parts = urlsplit(url)
+    return parts.scheme.lower(), parts.netloc.lower(), parts.path, parts.query

@@ -13,6 +13,7 @@ from simulator.interactions import Interactions
 from simulator.ledger import Accepted, Ledger
 from simulator.narrowcasts import Narrowcast
 from simulator.rates import EVERYTHING_ELSE, LINE_RATES, Meter, Rate
+from simulator.webhooks import Endpoint
 
 RETRY_KEY_KEPT = timedelta(hours=24)  # "Retrying an API request"
 REPLY_TOKEN_KEPT = timedelta(minutes=1)  # "Send reply message", Reply token
@@ -75,6 +76,7 @@ class Channel:
         self.narrowcasts: dict[str, Narrowcast] = {}  # request id -> narrowcast
         self.interactions = Interactions()
         self.coupons = Coupons()
+        self.webhook = Endpoint()
         self._monotonic = monotonic
         self._rates = LINE_RATES | options.rates
         self._meters: dict[str, Meter] = {}

@@ -24,11 +24,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Control:
-    """The handlers of the control API. `sender` says where webhooks go now, None for nowhere."""
+    """The handlers of the control API. `sender` sends the first channel's webhooks."""
 
-    def __init__(
-        self, platform: Platform, faults: FaultPlan, life: Life, sender: Callable[[], WebhookSender | None]
-    ) -> None:
+    def __init__(self, platform: Platform, faults: FaultPlan, life: Life, sender: WebhookSender) -> None:
         self._platform = platform
         self._fault_plan = faults
         self._life = life
@@ -61,11 +59,10 @@ class Control:
         with self._platform.lock:
             now = self._platform.clock()
             channels = [channel.as_json(now) for channel in self._platform.channels]
-        sender = self._sender()
         return {
             "channels": channels,
             "faults_happened": self._fault_plan.happened,
-            "webhooks": asdict(sender.counts) if sender else None,
+            "webhooks": asdict(self._sender.counts),
             "life": self._life.as_json(),
         }
 
@@ -137,10 +134,9 @@ class Control:
         return await self._tell(self._life.unfollow(who, self._platform.clock()))
 
     async def _tell(self, events: list[Event]) -> Any:
-        sender = self._sender()
-        if sender is None:
+        if not self._sender.endpoint.takes_events:
             raise Refusal(409, "The simulator has no webhook URL to tell: start it with one")
-        return {"webhooks": len(events), "is_answered": await sender.send(events) if events else None}
+        return {"webhooks": len(events), "is_answered": await self._sender.send(events) if events else None}
 
     async def _orders(self, request: web.Request) -> Any:
         """Purchases made after the first N of them; ask next time with N + as many as came."""

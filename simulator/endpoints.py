@@ -15,6 +15,7 @@ from simulator.ledger import Accepted
 from simulator.managing import audience_routes, coupon_routes
 from simulator.platform import UNITS_A_PAGE, Platform, page
 from simulator.refusals import RATE_EXCEEDED, Refusal, invalid_body
+from simulator.webhook_settings import webhook_routes
 
 IS_TO_FAIL = web.RequestKey("is_to_fail", bool)
 SENDING = ("push", "multicast", "narrowcast", "broadcast", "reply")
@@ -44,6 +45,7 @@ class Endpoints:
             *audience_routes(self.platform),
             *coupon_routes(self.platform),
             *insight_routes(self.platform),
+            *webhook_routes(self.platform),
         ]
         return [web.route(method, path, self._wrap(name, call)) for method, path, name, call in routes]
 

@@ -29,6 +29,8 @@ LINE_RATES = {
     "broadcast": Rate(60, PER_HOUR),
     "insight_request": Rate(60, PER_HOUR),
     "insight_unit": Rate(60, PER_HOUR),
+    "webhook_test": Rate(60, PER_HOUR),
+    **dict.fromkeys(("webhook_get", "webhook_set"), Rate(1000, PER_MINUTE)),
     **dict.fromkeys(
         ("audience_create", "audience_add", "audience_get", "audience_list", "audience_delete", "audience_rename"),
         Rate(60, PER_MINUTE),

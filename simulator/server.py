@@ -54,7 +54,8 @@ class Simulator:
         self.platform.on_delivered = self.life.notice
         self.faults = FaultPlan(seed)
         self.login = Login(clock)
-        self.sender: WebhookSender | None = None
+        first = self.platform.channels[0]
+        self.sender = WebhookSender(first.webhook, first.options.secret, first.options.bot_user_id)
         self.is_live = is_live
         self._has_ordinary_life = has_ordinary_life
         if webhook_url:
@@ -62,12 +63,11 @@ class Simulator:
 
     def connect(self, webhook_url: str) -> None:
         """From now on send the first channel's webhooks there."""
-        options = self.platform.channels[0].options
-        self.sender = WebhookSender(webhook_url, options.secret, options.bot_user_id)
+        self.platform.channels[0].webhook.url = webhook_url
 
     def tell(self, events: list[Event]) -> None:
         """Send events in the background of the server's loop; dropped when there is nowhere to send them."""
-        if self.sender is not None:
+        if self.sender.endpoint.takes_events:
             self.sender.start(events)
 
     def create_app(self) -> web.Application:
@@ -75,7 +75,7 @@ class Simulator:
         app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[line_errors])
         app.add_routes(Endpoints(self.platform, self.faults).routes())
         app.add_routes(self.login.routes())
-        app.add_routes(Control(self.platform, self.faults, self.life, lambda: self.sender).routes())
+        app.add_routes(Control(self.platform, self.faults, self.life, self.sender).routes())
         app.cleanup_ctx.append(self._live)
         return app
 
@@ -88,8 +88,7 @@ class Simulator:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self.sender is not None:
-            await self.sender.close()
+        await self.sender.close()
 
     async def _send_narrowcasts(self) -> None:
         while True:

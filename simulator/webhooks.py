@@ -41,6 +41,15 @@ def body_of(bot_user_id: str, events: Sequence[Event]) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+def headers_of(secret: str, body: bytes) -> dict[str, str]:
+    """The headers of one request with this raw body."""
+    return {
+        "content-type": "application/json; charset=utf-8",
+        "user-agent": "LineBotWebhook/2.0",
+        "x-line-signature": sign(secret, body),
+    }
+
+
 def redelivered(event: Event) -> Event:
     """The same event sent again: id, time and reply token stay, only `isRedelivery` says so."""
     return event | {"deliveryContext": {"isRedelivery": True}}
@@ -126,6 +135,20 @@ def account_link(line_user_id: str | None, at: datetime, reply_token: str | None
 
 
 @dataclass(slots=True)
+class Endpoint:
+    """Where a channel's webhooks go, as set at LINE: no `url`, nowhere; not `is_active` ("Use webhook" is off), only
+    tests do."""
+
+    url: str | None = None
+    is_active: bool = True
+
+    @property
+    def takes_events(self) -> bool:
+        """Whether events are sent."""
+        return self.url is not None and self.is_active
+
+
+@dataclass(slots=True)
 class WebhookCounts:
     """What became of the requests: sent at all, answered 2xx, given up after the last redelivery."""
 
@@ -136,18 +159,18 @@ class WebhookCounts:
 
 
 class WebhookSender:
-    """Sends signed bodies to the service's webhook URL, again after a failure. Lives in one event loop."""
+    """Sends signed bodies to where `endpoint` says at that moment, again after a failure. Lives in one event loop."""
 
     def __init__(
         self,
-        url: str,
+        endpoint: Endpoint,
         secret: str,
         bot_user_id: str,
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
         redelivery_after_seconds: Sequence[float] = REDELIVERY_AFTER_SECONDS,
     ) -> None:
-        self.url = url
+        self.endpoint = endpoint
         self.counts = WebhookCounts()
         self._secret = secret
         self._bot_user_id = bot_user_id
@@ -177,18 +200,19 @@ class WebhookSender:
         task.add_done_callback(self._pending.discard)
 
     async def _post(self, events: Sequence[Event]) -> bool:
+        if self.endpoint.url is None:
+            return False  # taken away at LINE meanwhile
         body = body_of(self._bot_user_id, events)
-        headers = {
-            "content-type": "application/json; charset=utf-8",
-            "user-agent": "LineBotWebhook/2.0",
-            "x-line-signature": sign(self._secret, body),
-        }
         timeout = aiohttp.ClientTimeout(total=self.timeout_seconds)
         if self._session is None:
             self._session = aiohttp.ClientSession()
         try:
             async with self._session.post(
-                self.url, data=body, headers=headers, allow_redirects=False, timeout=timeout
+                self.endpoint.url,
+                data=body,
+                headers=headers_of(self._secret, body),
+                allow_redirects=False,
+                timeout=timeout,
             ) as answer:
                 is_ok = 200 <= answer.status < 300
         except (aiohttp.ClientError, TimeoutError, ConnectionError):
@@ -197,10 +221,11 @@ class WebhookSender:
         return is_ok
 
     async def close(self) -> None:
-        """Give up what is under way and close the connections."""
+        """Give up what is under way and close the connections; it may be used again, in another loop."""
         tasks = list(self._pending)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
+            self._session = None

@@ -7,16 +7,19 @@ Sources: LINE Messaging API reference, "Retrying an API request", "Status codes"
 
 from bot.line.answers import Answer, LineError, Outcome, answer_of_status
 from bot.line.bulk import BulkDoor
-from bot.line.single import BotInfo, LineDoor, Profile, Quota
+from bot.line.single import BotInfo, Coupon, LineDoor, Profile, Quota, WebhookEndpoint, WebhookTest
 
 __all__ = [
     "Answer",
     "BotInfo",
     "BulkDoor",
+    "Coupon",
     "LineDoor",
     "LineError",
     "Outcome",
     "Profile",
     "Quota",
+    "WebhookEndpoint",
+    "WebhookTest",
     "answer_of_status",
 ]

@@ -3,28 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import g
 from sqlalchemy import Engine
 from werkzeug.local import LocalProxy
 
+from console.frame.line_doors import LineDoors
 from keywords.copy.writer import Writer
 from store.clock import Clock
-
-
-class LineDoors(Protocol):
-    """What the console asks of LINE, by the channel's name. Each raises ExpectedError with LINE's words."""
-
-    def who_is(self, channel: str) -> str:
-        """The name of the account that the channel's token is for."""
-
-    def validate(self, channel: str, messages: list[dict[str, Any]]) -> None:
-        """Let LINE check messages; nothing is sent."""
-
-    def send_test(self, channel: str, to: str, messages: list[dict[str, Any]], retry_key: str) -> None:
-        """Send messages to one person now; it counts in the quota. Twice with one `retry_key` (UUID) is once."""
 
 
 @dataclass(frozen=True)

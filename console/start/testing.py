@@ -1,4 +1,5 @@
-"""What LINE itself says of messages, and how they look on one's own phone: asked over the channel's door."""
+"""What LINE itself says of messages, how they look on one's own phone, and the coupons that they may show: asked over
+the channel's door."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from sqlmodel import Session
 
 from campaigns.content.message import compile_content
 from campaigns.sending.recipients import fields_of
+from console.frame.line_doors import Coupon, LineDoors
 from console.frame.once import retry_key
-from console.frame.site import LineDoors, Site
+from console.frame.site import Site
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput
 from store.models import AuditEntry, Channel, ConsoleLine, Customer, LineAccount
@@ -38,6 +40,11 @@ class ChannelValidator:
 def validator_of(site: Site, channel_id: int) -> ChannelValidator:
     """Who lets LINE check messages; nothing is sent. Raises BadInput without a door to LINE."""
     return ChannelValidator(_door(site), _name_of(site, channel_id))
+
+
+def coupons_of(site: Site, channel_id: int, *, most: int) -> list[Coupon]:
+    """The channel's coupons on LINE that messages may show now. Raises BadInput, and ExpectedError as LINE says it."""
+    return _door(site).coupons(_name_of(site, channel_id), most=most)
 
 
 def send_to_oneself(

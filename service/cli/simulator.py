@@ -94,9 +94,8 @@ async def _serve(simulator: Simulator, options: ChannelOptions, host: str, port:
         loop.add_signal_handler(number, stop.set)
 
     def say_where(actual: int) -> None:
-        webhook = simulator.sender.url if simulator.sender else ""
         click.echo(f"模擬 LINE 平台 · simulated LINE platform: http://{host}:{actual}")
-        click.echo(f"事件送往 · webhooks go to: {webhook}")
+        click.echo(f"事件送往 · webhooks go to: {simulator.platform.channels[0].webhook.url}")
         click.echo("請放入 .env · put into .env:")
         click.echo(f"  LINE_API_BASE=http://{host}:{actual}")
         click.echo(f"  LINE_CHANNEL_SECRET={options.secret}")

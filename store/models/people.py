@@ -17,6 +17,7 @@ class Channel(Row, table=True):
     id: int | None = key()
     name: str = Field(unique=True)  # the <channel> of /webhook/<channel>
     destination: str | None = None  # the bot's user id; null until LINE has told us
+    last_event_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # receipt of the newest, to a minute
     quota_limit: int | None = None  # LINE's messages a month; null: unlimited, or not read yet
     quota_used: int | None = None  # LINE's own approximate figure; null: not read yet, like the next
     quota_read_at: datetime | None = Field(default=None, sa_type=UTCDateTime)

@@ -226,6 +226,25 @@ def test_a_signed_body_is_stored_whatever_destination_it_names(chat: Chat) -> No
     assert chat.rows(Channel)[0].destination == OTHER
 
 
+def test_a_channel_keeps_when_its_newest_event_came_in_to_a_minute(chat: Chat) -> None:
+    def told() -> Any:
+        return chat.rows(Channel)[0].last_event_at
+
+    chat.take("no event")
+    assert told() is None
+    first = chat.clock()
+    chat.take(chat.text("hi"))
+    assert told() == first
+    chat.clock.advance(seconds=59)
+    chat.take(chat.text("hi"))
+    assert told() == first
+    second = chat.clock.advance(seconds=1)
+    chat.arrive(chat.text("hi"))
+    chat.clock.advance(hours=1)  # the worker comes late
+    assert chat.process() == 1
+    assert told() == second
+
+
 def test_crash_before_the_commit_loses_nothing_and_doubles_nothing(chat: Chat, engine: Engine) -> None:
     follow = chat.event("follow")
     chat.arrive(follow, chat.text("hi"), chat.text("取消"))

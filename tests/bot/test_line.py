@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bot.line import Answer, BulkDoor, LineDoor, LineError, answer_of_status
+from bot.line import Answer, BulkDoor, LineDoor, LineError, WebhookEndpoint, answer_of_status
 from simulator.channels import ChannelOptions, Friend
 from simulator.faults import Fault, FaultKind
 from simulator.server import Simulator, SimulatorThread
@@ -234,6 +234,44 @@ def test_single_calls_work_over_http(line: SimulatorThread) -> None:
     push(line.url)
     assert (one.quota().limit, one.quota().used, one.quota().left) == (3, 1, 2)
     one.validate([{"type": "text", "text": "好"}])
+
+
+def test_the_webhook_that_line_has_is_told_and_tested(line: SimulatorThread) -> None:
+    one, endpoint = door(line.url), line.platform.channels[0].webhook
+    assert one.webhook_endpoint() is None
+    with pytest.raises(LineError, match="404"):
+        one.test_webhook()
+    endpoint.url, endpoint.is_active = "http://127.0.0.1:1/webhook", False
+    assert one.webhook_endpoint() == WebhookEndpoint("http://127.0.0.1:1/webhook", is_active=False)
+    tried = one.test_webhook()
+    assert (tried.is_success, tried.status_code, tried.reason, tried.detail) == (
+        *(False, 0),
+        *("COULD_NOT_CONNECT", "Connection failed"),
+    )
+    assert tried.at == line.platform.clock()
+    with pytest.raises(LineError, match="401"):
+        door(line.url, token="wrong").webhook_endpoint()
+
+
+@pytest.mark.parametrize(("body", "is_success"), [(b'"reason":"OK"', True), (b'"reason":"UNCLASSIFIED"', False)])
+def test_a_test_that_does_not_say_whether_it_went_well_is_read_by_its_reason(
+    answering: Answering, body: bytes, is_success: bool
+) -> None:
+    said = b'{"timestamp":"2026-11-02T04:00:00.000Z","statusCode":200,"detail":"200",' + body + b"}"
+    assert door(answering(http("200 OK", said)).url).test_webhook().is_success is is_success
+
+
+def test_coupons_are_listed_page_by_page_as_many_as_asked_for(line: SimulatorThread, clock: StillClock) -> None:
+    now = int(clock().timestamp())
+    fields = {"acquisitionCondition": {"type": "normal"}, "startTimestamp": now, "endTimestamp": now + 60}
+    fields |= {"maxUseCountPerTicket": 1, "visibility": "UNLISTED", "timezone": "ASIA_TAIPEI"}
+    coupons = line.platform.channels[0].coupons
+    made = [coupons.create({"title": f"第 {n} 張", **fields}, clock())["couponId"] for n in range(103)]
+    coupons.close(made[-1])
+    found = door(line.url).coupons(most=200)
+    assert [one.coupon_id for one in found] == made[-2::-1]  # the newest first, and no closed one
+    assert found[0].title == "第 101 張"
+    assert door(line.url).coupons(most=101) == found[:101]
 
 
 def test_a_refused_single_call_is_final_and_says_lines_words(line: SimulatorThread) -> None:

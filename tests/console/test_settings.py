@@ -11,6 +11,7 @@ from sqlalchemy import Engine, select
 from campaigns.money.line_plan import read_plan
 from campaigns.settings import read_settings
 from console.access.roles import Role
+from console.frame.line_doors import Coupon, Webhook, WebhookTest
 from console.frame.site import Site
 from console.pages import create_console
 from console.settings.fields import GROUPS
@@ -74,6 +75,15 @@ class Doors:
         if channel != "main":
             raise ExpectedError("LINE answered 401")
         return "品牌官方帳號"
+
+    def webhook(self, channel: str) -> Webhook:
+        raise NotImplementedError
+
+    def test_webhook(self, channel: str) -> WebhookTest:
+        raise NotImplementedError
+
+    def coupons(self, channel: str, *, most: int) -> list[Coupon]:
+        raise NotImplementedError
 
     def validate(self, channel: str, messages: list[dict[str, Any]]) -> None:
         raise NotImplementedError

@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine, select
 
 from console.access.roles import Role
+from console.frame.line_doors import Coupon, Webhook, WebhookTest
 from console.frame.once import new_key
 from console.frame.site import Site
 from console.pages import create_console
@@ -44,6 +45,15 @@ class Doors:
 
     def who_is(self, channel: str) -> str:
         return f"account of {channel}"
+
+    def webhook(self, channel: str) -> Webhook:
+        raise NotImplementedError
+
+    def test_webhook(self, channel: str) -> WebhookTest:
+        raise NotImplementedError
+
+    def coupons(self, channel: str, *, most: int) -> list[Coupon]:
+        raise NotImplementedError
 
     def validate(self, channel: str, messages: list[dict[str, Any]]) -> None:
         if self.refuses:

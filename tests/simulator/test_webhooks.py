@@ -146,7 +146,6 @@ def test_one_who_blocked_the_account_can_not_write_to_it(serve: MakeServer, list
 def test_a_failed_webhook_is_redelivered_with_the_same_id(serve: MakeServer, listener: Listener) -> None:
     server = serve(simulator={"webhook_url": listener.url})
     sender = server.simulator.sender
-    assert sender is not None
     sender.redelivery_after_seconds = (0.01, 0.01)
     listener.statuses = [500, 404]
     assert act(server, "say", line_user_id=AMY, text="哈囉").json()["is_answered"] is True
@@ -158,7 +157,6 @@ def test_a_failed_webhook_is_redelivered_with_the_same_id(serve: MakeServer, lis
 def test_a_webhook_that_is_never_answered_is_given_up(serve: MakeServer, listener: Listener) -> None:
     server = serve(simulator={"webhook_url": listener.url})
     sender = server.simulator.sender
-    assert sender is not None
     sender.redelivery_after_seconds = (0.01,)
     sender.timeout_seconds = 0.2
     listener.wait_seconds = 0.5
