@@ -6,7 +6,7 @@ A list gets its name when it is whole: one that a killed import left says so in 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -73,6 +73,14 @@ def make_list(
         detail = {**origin, "list_id": list_id, "people": people}
         session.add(AuditEntry(at=clock(), actor=actor, action="make list", detail=detail))
     return people
+
+
+def free_name(session: Session, wanted: str) -> str:
+    """`wanted`, shortened to what a list's name may have, with a number behind it if it is taken."""
+    words = " ".join(wanted.split())
+    behind = chain([""], (f" {number}" for number in count(2)))
+    names = (words[: MAX_NAME - len(one)].strip() + one for one in behind)
+    return next(name for name in names if not _is_taken(session, name))
 
 
 def import_list(
@@ -162,8 +170,12 @@ def _known(engine: Engine, member_ids: Sequence[str]) -> dict[str, int]:
 
 
 def _require_free(session: Session, name: str) -> None:
-    if session.execute(select(lists.c.id).where(lists.c.name == name)).first() is not None:
+    if _is_taken(session, name):
         raise BadInput(f"there is a list {name!r} already")
+
+
+def _is_taken(session: Session, name: str) -> bool:
+    return session.execute(select(lists.c.id).where(lists.c.name == name)).first() is not None
 
 
 def _id_of(session: Session, name: str) -> int:

@@ -1,20 +1,23 @@
 """From a result to an audience: those who tapped, who didn't, who bought … as a list that campaigns can be sent to."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, and_, exists, not_, or_, select
+from sqlalchemy import Engine, and_, exists, func, not_, or_, select
 from sqlmodel import Session
 
 from campaigns.audience.lists import make_list
 from campaigns.results.newest import run_of
 from campaigns.results.tally import effective_state, with_batch
+from segmentation.models import MODELS
 from store.clock import Clock
 from store.engine import reading, table_of
-from store.errors import BadInput
-from store.models import CampaignRun, Delivery, RunResponse
+from store.errors import BadInput, NotFound
+from store.models import CampaignRun, Delivery, RunResponse, Variant
 
 SLICE = 4_000  # people read at once
+NO_SEGMENT = "none"  # as tally.py sums those who were in none
 
 delivery, response, run = table_of(Delivery), table_of(RunResponse), table_of(CampaignRun)
 
@@ -35,39 +38,61 @@ WHO: dict[str, tuple[str, Any, Any]] = {
 }
 
 
-def list_of_result(
-    engine: Engine, campaign_id: int, *, who: str, name: str, actor: str, clock: Clock, run_id: int | None = None
-) -> int:
-    """Make a list `name` of those whom `who` means, in all runs of a campaign or in one of them; returns how many. Who
-    did something in any of the runs did it; the list doesn't move afterwards.
+@dataclass(frozen=True)
+class Asked:
+    """Whom a list is to hold: those of one run (None: of all), who were given one variant, who were in one segment of
+    `rfm8` when the audience was frozen ("none": in none)."""
 
-    Raises BadInput for an unknown `who` and as make_list does, NotFound.
+    who: str
+    run_id: int | None = None
+    variant_id: int | None = None
+    segment: str | None = None
+
+
+def list_of_result(engine: Engine, campaign_id: int, asked: Asked, *, name: str, actor: str, clock: Clock) -> int:
+    """Make a list `name` of those in a campaign's runs who are asked for; returns how many. Who did something in any of
+    the runs did it; the list doesn't move afterwards.
+
+    Raises BadInput for a `who` or segment that there isn't and as make_list does, NotFound.
     """
-    if who not in WHO:
-        raise BadInput(f"{who!r} is none of {', '.join(WHO)}")
+    if asked.who not in WHO:
+        raise BadInput(f"{asked.who!r} is none of {', '.join(WHO)}")
+    segments = [*(segment.name for segment in MODELS["rfm8"]), NO_SEGMENT]
+    if asked.segment not in (None, *segments):
+        raise BadInput(f"{asked.segment!r} is none of {', '.join(segments)}")
     with reading(engine) as session:
-        run_ids = _runs(session, campaign_id, run_id)
+        run_ids = _runs(session, campaign_id, asked)
     # asked of the database: of many runs the ids are more than a statement takes
-    among = select(run.c.id).where(run.c.campaign_id == campaign_id) if run_id is None else [run_id]
-    origin = {"campaign_id": campaign_id, "run_ids": run_ids, "who": who}
-    people = (found for one in run_ids for found in _people(engine, one, among, who))
+    among = select(run.c.id).where(run.c.campaign_id == campaign_id) if asked.run_id is None else [asked.run_id]
+    origin = {"campaign_id": campaign_id, "run_ids": run_ids, "who": asked.who}
+    origin |= {key: value for key in ("variant_id", "segment") if (value := getattr(asked, key)) is not None}
+    people = (found for one in run_ids for found in _people(engine, one, among, asked))
     return make_list(engine, name, people, origin=origin, actor=actor, clock=clock)
 
 
-def _runs(session: Session, campaign_id: int, run_id: int | None) -> list[int]:
-    if run_id is not None:
-        return [run_of(session, campaign_id, run_id).id or 0]
+def _runs(session: Session, campaign_id: int, asked: Asked) -> list[int]:
+    if asked.variant_id is not None:
+        variant = session.get(Variant, asked.variant_id)
+        if variant is None or variant.campaign_id != campaign_id:
+            raise NotFound(f"campaign {campaign_id} has no variant {asked.variant_id}")
+    if asked.run_id is not None:
+        return [run_of(session, campaign_id, asked.run_id).id or 0]
     found = session.scalars(select(run.c.id).where(run.c.campaign_id == campaign_id).order_by(run.c.id.desc())).all()
     if not found:
         raise BadInput(f"campaign {campaign_id} has had no run yet")
     return list(found)
 
 
-def _people(engine: Engine, run_id: int, among: Any, who: str) -> Iterator[int]:
-    """The ids of those in one run whom `who` means by all the runs `among` (ids, or SQL for them), ascending."""
-    state, did, did_not = WHO[who]
+def _people(engine: Engine, run_id: int, among: Any, asked: Asked) -> Iterator[int]:
+    """The ids of those in one run who are asked for, with what they did in all the runs `among` (ids, or SQL for them),
+    ascending."""
+    state, did, did_not = WHO[asked.who]
     theirs = and_(response.c.customer_id == delivery.c.customer_id, response.c.run_id.in_(among))
     wanted = [delivery.c.run_id == run_id, effective_state() == state]
+    if asked.variant_id is not None:
+        wanted.append(delivery.c.variant_id == asked.variant_id)
+    if asked.segment is not None:
+        wanted.append(func.coalesce(delivery.c.segment, NO_SEGMENT) == asked.segment)
     if did is not None:
         wanted.append(exists().where(theirs, did))
     if did_not is not None:

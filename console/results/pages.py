@@ -18,7 +18,8 @@ from campaigns.results.runs import STATES, RunResults, results_by_run
 from campaigns.results.together import by_step, times_each, together
 from campaigns.results.whole import all_runs
 from console.campaigns.one import find_campaign
-from console.frame.site import Site
+from console.frame.routes import add_routes, get
+from console.frame.site import Site, site
 from console.results import charts
 from console.segments.segment_words import TITLES, name_of, segment_words
 from console.words.catalog import translate
@@ -37,98 +38,100 @@ MOVEMENT_MODELS = ("nesl", "rf11", "rfm8")
 campaign, run = table_of(Campaign), table_of(CampaignRun)
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
-    """GET /console/results, /console/campaigns/<id>/results and its part on movement."""
+def list_results() -> str:
+    before = request.args.get("before", type=int)
+    asked = [key for key in dict.fromkeys(request.args.getlist("id", type=int)) if 0 < key < 2**63]
+    chosen = asked[:COMPARED_AT_MOST]
+    with reading(site.engine) as session:
+        listed, more = _with_runs(session, before)
+        found, each = _wholes(session, [*(one.id or 0 for one in listed), *chosen])
+        compared = [(one, found[one.id or 0]) for one in _chosen(session, chosen)]
+        return render_template(
+            "console/results/all.html",
+            rows=[(one, found[one.id or 0]) for one in listed],
+            compared=compared,
+            lift_chart=charts.lifts([(one.name, whole.lift) for one, whole in compared if whole.lift], _t),
+            chosen=chosen,
+            at_most=COMPARED_AT_MOST,
+            each=each,
+            before=before,
+            more=more,
+        )
 
-    @blueprint.get("/results")
-    def list_results() -> str:
-        before = request.args.get("before", type=int)
-        asked = [key for key in dict.fromkeys(request.args.getlist("id", type=int)) if 0 < key < 2**63]
-        chosen = asked[:COMPARED_AT_MOST]
-        with reading(site.engine) as session:
-            listed, more = _with_runs(session, before)
-            found, each = _wholes(session, [*(one.id or 0 for one in listed), *chosen])
-            compared = [(one, found[one.id or 0]) for one in _chosen(session, chosen)]
-            return render_template(
-                "console/results/all.html",
-                rows=[(one, found[one.id or 0]) for one in listed],
-                compared=compared,
-                lift_chart=charts.lifts([(one.name, whole.lift) for one, whole in compared if whole.lift], _t),
-                chosen=chosen,
-                at_most=COMPARED_AT_MOST,
-                each=each,
-                before=before,
-                more=more,
-            )
 
-    @blueprint.get("/campaigns/<int:campaign_id>/results")
-    def show_results(campaign_id: int) -> str:
-        before, wanted = request.args.get("before", type=int), request.args.get("run", type=int)
-        with reading(site.engine) as session:
-            one = find_campaign(session, campaign_id)
-            runs, earlier = page_of_runs(session, campaign_id, before=before, limit=MOST_RUNS)
-            asked = [run_of(session, campaign_id, wanted)] if wanted is not None else runs
-            found = results_by_run(session, [r.id or 0 for r in asked])
-            results = together(list(found.values()), times=times_each(session, list(found)).get(campaign_id))
-            cost = sum_of(costs_of(session, asked, site.zone, found).values())
-            taps = taps_by_hour(session, [r.id or 0 for r in asked])
-            steps = by_step(session, asked, found)
-            names = {v["variant_id"]: _named_by_step(r, v["name"], steps) for r in asked for v in r.variants}
-            line = list(dict.fromkeys(results.line))  # of people who enter one by one, all runs of a month have one
-            return render_template(
-                "console/results/one.html",
-                campaign=one,
-                runs=runs,
-                asked=asked,
-                run=asked[0] if wanted is not None and (len(runs) > 1 or before) else None,
-                before=before,
-                earlier=earlier,
-                all_of_them=all_runs(session, campaign_id) if earlier or before else None,
-                results=results,
-                states=STATES,
-                cost=cost,
-                per_money=added_per_money(cost, results),
-                funnel=charts.funnel(results, _t),
-                by_hour=charts.by_hour(taps, _t),
-                hours_shown=charts.HOURS_SHOWN,
-                late_taps=charts.late_taps(taps),
-                lift_charts={
-                    name: charts.lifts(rows, _t)
-                    for name, rows in charts.named_lifts(results, names, segment_words, _t).items()
-                }
-                | {"steps": charts.lifts([], _t)},  # they are few, and stand in their table
-                step_rows=[(n, _t("第 {n} 步", n=n), one.total) for n, one in steps.items()],
-                step_lifts={n: one.lift for n, one in steps.items() if one.lift},
-                variant_rows=[
-                    (key, names.get(key, "–"), results.variants[key]) for key in sorted(filter(None, results.variants))
-                ],
-                segment_rows=[(key, segment_words(key), part) for key, part in results.segments.items()],
-                explored=explored(session, campaign_id),
-                arms=newest_comparison(session, runs),
-                line=line[:LINE_SHOWN],
-                more_line=len(line) > LINE_SHOWN,
-                who=WHO,
-                movement_models=[(model, TITLES[model]) for model in MOVEMENT_MODELS],
-            )
+def show_results(campaign_id: int) -> str:
+    before, wanted = request.args.get("before", type=int), request.args.get("run", type=int)
+    with reading(site.engine) as session:
+        one = find_campaign(session, campaign_id)
+        runs, earlier = page_of_runs(session, campaign_id, before=before, limit=MOST_RUNS)
+        asked = [run_of(session, campaign_id, wanted)] if wanted is not None else runs
+        return render_template(
+            "console/results/one.html",
+            campaign=one,
+            runs=runs,
+            asked=asked,
+            run=asked[0] if wanted is not None and (len(runs) > 1 or before) else None,
+            before=before,
+            earlier=earlier,
+            all_of_them=all_runs(session, campaign_id) if earlier or before else None,
+            **_told(session, asked),
+            explored=explored(session, campaign_id),
+            arms=newest_comparison(session, runs),
+            states=STATES,
+            who=WHO,
+            movement_models=[(model, TITLES[model]) for model in MOVEMENT_MODELS],
+        )
 
-    @blueprint.get("/campaigns/<int:campaign_id>/results/movement")
-    def show_moves(campaign_id: int) -> str:  # a part of its own: it reads the changes of everybody since the run
-        model = request.args.get("model", MOVEMENT_MODELS[0])
-        with reading(site.engine) as session:
-            find_campaign(session, campaign_id)
-            wanted = request.args.get("run", type=int)
-            newest, _ = page_of_runs(session, campaign_id, limit=1)
-            asked = run_of(session, campaign_id, wanted) if wanted is not None else next(iter(newest), None)
-            if asked is None:
-                raise NotFound(f"campaign {campaign_id} has had no run yet")
-            found = movement_after(session, asked.id or 0, model, until=site.clock())
-            return render_template(
-                "console/results/_movement.html",
-                moves=_named(found),
-                run=asked,
-                sent=found.sent,
-                held=found.held_out,
-            )
+
+def show_moves(campaign_id: int) -> str:
+    """A part of its own: it reads the changes of everybody since the run."""
+    model = request.args.get("model", MOVEMENT_MODELS[0])
+    with reading(site.engine) as session:
+        find_campaign(session, campaign_id)
+        wanted = request.args.get("run", type=int)
+        newest, _ = page_of_runs(session, campaign_id, limit=1)
+        asked = run_of(session, campaign_id, wanted) if wanted is not None else next(iter(newest), None)
+        if asked is None:
+            raise NotFound(f"campaign {campaign_id} has had no run yet")
+        found = movement_after(session, asked.id or 0, model, until=site.clock())
+        return render_template(
+            "console/results/_movement.html",
+            moves=_named(found),
+            run=asked,
+            sent=found.sent,
+            held=found.held_out,
+        )
+
+
+def _told(session: Session, asked: list[CampaignRun]) -> dict[str, Any]:
+    """What one.html tells of these runs together."""
+    run_ids = [one.id or 0 for one in asked]
+    found = results_by_run(session, run_ids)
+    times = times_each(session, run_ids).get(asked[0].campaign_id) if asked else None
+    results, taps = together(list(found.values()), times=times), taps_by_hour(session, run_ids)
+    cost, steps = sum_of(costs_of(session, asked, site.zone, found).values()), by_step(session, asked, found)
+    names = {v["variant_id"]: _named_by_step(one, v["name"], steps) for one in asked for v in one.variants}
+    lifts = charts.named_lifts(results, names, segment_words, _t)
+    line = list(dict.fromkeys(results.line))  # of people who enter one by one, all runs of a month have one
+    return {
+        "results": results,
+        "cost": cost,
+        "per_money": added_per_money(cost, results),
+        "funnel": charts.funnel(results, _t),
+        "by_hour": charts.by_hour(taps, _t),
+        "hours_shown": charts.HOURS_SHOWN,
+        "late_taps": charts.late_taps(taps),
+        # Steps are few, and stand in their table.
+        "lift_charts": {name: charts.lifts(rows, _t) for name, rows in lifts.items()} | {"steps": charts.lifts([], _t)},
+        "step_rows": [(n, _t("第 {n} 步", n=n), one.total) for n, one in steps.items()],
+        "step_lifts": {n: one.lift for n, one in steps.items() if one.lift},
+        "variant_rows": [
+            (key, names.get(key, "–"), results.variants[key]) for key in sorted(filter(None, results.variants))
+        ],
+        "segment_rows": [(key, segment_words(key), part) for key, part in results.segments.items()],
+        "line": line[:LINE_SHOWN],
+        "more_line": len(line) > LINE_SHOWN,
+    }
 
 
 def _named_by_step(one: CampaignRun, name: str, steps: Collection[int]) -> str:
@@ -176,3 +179,15 @@ def _named(found: Movement) -> list[dict[str, Any]]:
         }
         for move in found.moves[:MOVES_SHOWN]
     ]
+
+
+ROUTES = (
+    get("/results", list_results),
+    get("/campaigns/<int:campaign_id>/results", show_results),
+    get("/campaigns/<int:campaign_id>/results/movement", show_moves),
+)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
+    """/console/results, /console/campaigns/<id>/results and its part on movement."""
+    add_routes(blueprint, ROUTES)

@@ -18,7 +18,7 @@ from campaigns.experiments.arms import Comparison as ArmsComparison
 from campaigns.experiments.arms import newest_comparison
 from campaigns.planning.schedule import campaign_by_id
 from campaigns.results.ads import export_ads
-from campaigns.results.audiences import WHO, list_of_result
+from campaigns.results.audiences import WHO, Asked, list_of_result
 from campaigns.results.catch_up import catch_up
 from campaigns.results.comparison import Comparison
 from campaigns.results.cost import RunCost, added_per_money, costs_of, sum_of
@@ -253,15 +253,16 @@ def audience(
     who: Annotated[str, typer.Option(help=f"One of {', '.join(WHO)}.")],
     name: Annotated[str, typer.Option(help="Of the list: campaigns are sent to it as list:NAME.")],
     run: Annotated[int | None, typer.Option(help="Only of this run; otherwise of all.")] = None,
+    variant: Annotated[int | None, typer.Option(help="Only who got this variant: variant_id in `results`.")] = None,
+    segment: Annotated[str | None, typer.Option(help="Only who was in this segment of rfm8, or none.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a list of those who tapped, did not, bought, blocked … to send to or to leave out."""
     settings = settings_for_command()
     with opened_database(settings) as engine:
         catch_up(engine, system_clock)
-        people = list_of_result(
-            engine, campaign_id, who=who, name=name, actor="command line", clock=system_clock, run_id=run
-        )
+        asked = Asked(who, run_id=run, variant_id=variant, segment=segment)
+        people = list_of_result(engine, campaign_id, asked, name=name, actor="command line", clock=system_clock)
     if as_json:
         print_json({"target": f"list:{name}", "people": people})
         return

@@ -191,6 +191,33 @@ def test_the_revenue_added_for_each_dollar_stands_beside_the_lift(client: FlaskC
     assert f"{40 * 75 / price:+,.2f} (" in text
 
 
+def test_a_row_of_the_results_becomes_a_list_named_after_it(client: FlaskClient, story: Story) -> None:
+    run_id = _sent(story)
+    story.person(story.run(story.at + DAY, campaign_id=story.campaign_id), segment="important_value")
+    story.catch_up()
+    address = f"/console/campaigns/{story.campaign_id}/results"
+    text = page(client, address)
+    parts = (f"variant-{story.variant_id}", "segment-none", "segment-important_value")
+    for part in parts:
+        assert f'name="part" value="{part}"' in text
+        assert f'<option value="{part}">' in text
+    for part, who in zip(parts, ("clicked", "not_clicked", "sent"), strict=True):
+        assert send(client, f"{address}/audience", part=part, who=who).status_code == 303
+    send(client, f"{address}/audience", part=parts[0], who="clicked", run=run_id)  # pressed once more
+    for wrong in ("variant-x", "variant-99", "segment-nobody", "all-1"):
+        send(client, f"{address}/audience", part=wrong, who="sent")
+        assert "沒有做" in page(client, address), wrong
+    with reading(story.engine) as session:
+        name = session.get_one(Campaign, story.campaign_id).name
+        found = {one.name.removeprefix(f"{name}・"): one.people for one in list_sizes(session)}
+    assert found == {
+        "版本 A・點擊的人": 12,
+        "版本 A・點擊的人 2": 12,
+        "–・沒點擊的人": 28,
+        "重要價值・收到的人": 1,
+    }
+
+
 @pytest.mark.parametrize("state", ["scheduled", "sending"])
 def test_a_campaign_is_paused_resumed_and_cancelled_on_its_page(client: FlaskClient, story: Story, state: str) -> None:
     with story.engine.begin() as connection:

@@ -84,6 +84,8 @@ def test_all_that_it_brought_is_worked_out_and_told(retarget: Retarget, sent: in
 def test_results_become_lists_and_files(retarget: Retarget, sent: int, database: Engine, tmp_path: Path) -> None:
     made = retarget("audience", "1", "--who", "not_clicked", "--name", "沒點的人", "--json")
     assert made == {"target": "list:沒點的人", "people": sent - 1}
+    of_variant = ("audience", "1", "--who", "sent", "--name", "A 版", "--variant", "1", "--segment", "none", "--json")
+    assert retarget(*of_variant) == {"target": "list:A 版", "people": sent}
     people = tmp_path / "people.json"
     assert "12 rows" in retarget("export", "1", "--what", "people", "--out", str(people))
     assert len(json.loads(people.read_text())) == 12
