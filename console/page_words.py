@@ -9,7 +9,6 @@ from console.campaigns.audience_words import audience_words
 from console.frame import formats, once
 from console.frame.menu import menu_for, room_of
 from console.frame.site import site
-from console.guide.linking import term_in
 from console.guide.terms import segment_term, terms
 from console.imports.reasons import reason_in
 from console.segments.model_settings import model_settings
@@ -89,7 +88,6 @@ def _told() -> dict[str, Any]:
         "why_refused": lambda reason: reason_in(reason, g.language),
         "audience_words": lambda audience: audience_words(audience, g.language),
         "term_of": lambda slug: terms()[slug],
-        "term_in": lambda text: term_in(text, g.language),
         "segment_meaning": lambda model, name: segment_term(model, name).meaning(g.language),
         "segment_name": lambda segment: name_of(segment, g.language),
         "model_settings": lambda model, settings: model_settings(model, settings, g.language),

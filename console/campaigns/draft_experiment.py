@@ -1,6 +1,8 @@
-"""How a draft's versions compete: the form, and the experiment that it makes."""
+"""How a draft's versions compete, and whether expected gain chooses half of the people: the form, and the experiment
+that it makes."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from werkzeug.datastructures import MultiDict
@@ -19,6 +21,7 @@ NEW_EXPERIMENT: dict[str, Any] = {
     "waves": str(_NEW.waves),
     "wait_hours": str(_NEW.wait_minutes // 60),
     "deadline_hours": str(_NEW.deadline_minutes // 60),
+    "learned": "",
 }
 MOST_HOURS = 30 * 24
 
@@ -39,11 +42,15 @@ def read_experiment(form: MultiDict[str, str]) -> dict[str, Any]:
     return {**found, **known}
 
 
-def experiment_of_draft(values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The experiment as a campaign stores it; None: a fixed split. Raises WrongStep at the field."""
+def experiment_of_draft(values: Mapping[str, Any], holdout: Decimal) -> dict[str, Any] | None:
+    """The experiment as a campaign stores it, beside a holdout of so many percent; None: a fixed split for those whom
+    the target means. Raises WrongStep at the field."""
     given = experiment_values(values)
+    if given["learned"] and holdout <= 0:
+        raise WrongStep("policy", "沒有對照組就比不出哪一種選法好：請填大於 0 的對照組。", "holdout")
+    learned = {"learned_targeting": True} if given["learned"] else {}
     if given["choice"] == "fixed":
-        return None
+        return learned or None
     wait, deadline = (_whole(given, name, 1, MOST_HOURS) for name in ("wait_hours", "deadline_hours"))
     if deadline < wait:
         raise WrongStep("policy", "期限要晚於等待結果的時間。", "deadline_hours")
@@ -52,7 +59,7 @@ def experiment_of_draft(values: Mapping[str, Any]) -> dict[str, Any] | None:
         part = {"waves": _whole(given, "waves", 2, 20)}
     else:
         part = {"test_percent": _whole(given, "test_percent", 1, 90)}
-    return {**made, **part, "wait_minutes": wait * 60, "deadline_minutes": deadline * 60}
+    return {**made, **part, **learned, "wait_minutes": wait * 60, "deadline_minutes": deadline * 60}
 
 
 def _whole(given: Mapping[str, Any], field: str, least: int, most: int) -> int:

@@ -66,6 +66,7 @@ def plan_of(name: str, values: Mapping[str, Any], *, zone: ZoneInfo, now: dateti
         raise WrongStep("policy", "名單廣播一次發給所有人，不能分成幾步。", "way")
     steps = _steps(values, has_trigger=trigger is not None)
     contents = (content for one in steps for v in one.variants for content in (v.messages, *v.languages.values()))
+    holdout = _number(values["holdout"], "policy", "對照組要是 0 到 99 的數字。", "holdout")
     links = {link for messages in contents for link in links_in(list(messages))}
     return Plan(
         name=name,
@@ -73,7 +74,7 @@ def plan_of(name: str, values: Mapping[str, Any], *, zone: ZoneInfo, now: dateti
         steps=steps,
         at=None,
         way=values["way"],
-        holdout_percent=_number(values["holdout"], "policy", "對照組要是 0 到 99 的數字。", "holdout"),
+        holdout_percent=holdout,
         theme=values["theme"].strip() or None,
         conversion_days=_days(values.get("conversion_days", "")) or conversion_days,
         priority=int(_number(values["priority"] or "0", "policy", "優先順序要是整數。", "priority")),
@@ -84,7 +85,7 @@ def plan_of(name: str, values: Mapping[str, Any], *, zone: ZoneInfo, now: dateti
         keeps_quiet_hours=not values["ignore_quiet_hours"],
         at_best_hour=bool(values["at_best_hour"]),
         goal=values.get("goal") or None,
-        experiment=experiment_of_draft(values),
+        experiment=experiment_of_draft(values, holdout),
         topics={url: topic for url, topic in values["topics"].items() if topic.strip() and url in links},
     )
 

@@ -21,7 +21,8 @@ Count = Callable[[str], int]
 @dataclass(frozen=True)
 class Field:
     """A field of a form: what it is called (in Chinese), how long it may be (by the values beside it, where it depends
-    on them) and how that is counted. `lines` above 1: words of several lines. `options`: one of a few."""
+    on them) and how that is counted. `lines` above 1: words of several lines. `options`: one of a few.
+    `offers_coupons`: it is one of the channel's coupons on LINE."""
 
     name: str
     words: str
@@ -29,6 +30,7 @@ class Field:
     count: Count = utf16_length
     lines: int = 1
     options: tuple[str, ...] = ()
+    offers_coupons: bool = False
 
     def limit(self, values: Mapping[str, Any]) -> int | None:
         """How long it may be beside these values; None: as long as one likes."""
@@ -223,7 +225,10 @@ KINDS: dict[str, Kind] = {
         rows=Repeated("圖片", MAX_COLUMNS, (Field("image", "圖片網址（https）", MAX_ADDRESS), *_action_fields(12))),
     ),
     "coupon": Kind(
-        (Field("coupon", "優惠券 ID", 100), Field("tag", "統計用的代號（可留空）", 30)),
+        (
+            Field("coupon", "優惠券 ID（點一下就列出）", 100, offers_coupons=True),
+            Field("tag", "統計用的代號（可留空）", 30),
+        ),
         {"type": "coupon", "couponId": Text("coupon"), "deliveryTag": Text("tag", may_lack=True)},
         note="在 LINE 官方帳號後台建立的優惠券；每個人拿到的是同一張。",
     ),

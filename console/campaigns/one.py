@@ -18,7 +18,8 @@ from campaigns.results.runs import STATES, results_by_run
 from campaigns.results.together import times_each, together
 from campaigns.results.whole import Whole, all_runs
 from console.access.roles import Role, needs
-from console.frame.site import Site
+from console.frame.routes import add_routes, get, post
+from console.frame.site import Site, site
 from console.words.catalog import translate
 from keywords.effects.lessons import Lesson, lessons_of
 from keywords.effects.stored import stored_learning
@@ -71,91 +72,87 @@ class Progress:
         return self.done / self.due if self.due else 0.0
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
-    """GET /console/campaigns/<id>, its live part, and POST …/pause, …/resume, …/cancel."""
-
-    @blueprint.get("/campaigns/<int:campaign_id>")
-    def show_campaign(campaign_id: int) -> str:
-        before = request.args.get("before", type=int)
-        with reading(site.engine) as session:
-            one = find_campaign(session, campaign_id)
-            added, earlier = page_of_runs(session, campaign_id, limit=MOST_RUNS)
-            found = results_by_run(session, [r.id or 0 for r in added])
-            results = together(list(found.values()), times=times_each(session, list(found)).get(campaign_id))
-            newest = added[:RUNS_SHOWN]
-            shown, more = page_of_runs(session, campaign_id, before=before, limit=RUNS_SHOWN)
-            listed = results_by_run(session, [r.id or 0 for r in shown]) if before else found
-            return render_template(
-                "console/campaigns/one.html",
-                campaign=one,
-                variants=variants_of(session, campaign_id),
-                starts=when_words(one, "en" if g.language == "en" else "zh"),
-                sums=all_runs(session, campaign_id) if earlier else Whole.of(results, len(added)),
-                added=len(added) if earlier else None,
-                results=results,
-                cost=sum_of(costs_of(session, added, site.zone, found).values()),
-                runs=[(r, listed[r.id or 0]) for r in shown],
-                before=before,
-                more=more,
-                **_live(session, one, newest, site.clock()),
-                states=STATES,
-                taught=_taught(session, newest),
-                yet_to_teach=_yet_to_teach(newest, site.clock()),
-                may_pause=one.state in ("scheduled", "sending"),
-                may_resume=one.state == "paused",
-                may_cancel=one.state not in (*ENDED, "draft"),
-            )
-
-    @blueprint.get("/campaigns/<int:campaign_id>/progress")
-    def show_progress(campaign_id: int) -> Any:
-        """The live part; where the state is another than when the page was made, the page renews itself whole."""
-        with reading(site.engine) as session:
-            one = find_campaign(session, campaign_id)
-            newest, _ = page_of_runs(session, campaign_id, limit=RUNS_SHOWN)
-            live = _live(session, one, newest, site.clock())
-            page = render_template("console/campaigns/_progress.html", campaign=one, **live)
-        return page, 200, {} if request.args.get("seen", live["seen"]) == live["seen"] else {"HX-Refresh": "true"}
-
-    def back(campaign_id: int) -> Response:
-        """To the page whose button was pressed."""
-        if request.form.get("from") == "automations":
-            return redirect(url_for("console.list_automations"), 303)
-        return redirect(url_for("console.show_campaign", campaign_id=campaign_id), 303)
-
-    def act(campaign_id: int, action: str, said: str, change: Callable[[Session], Any]) -> Response:
-        try:
-            with transaction(site.engine) as session:
-                find_campaign(session, campaign_id)
-                change(session)
-                detail = {"campaign_id": campaign_id}
-                session.add(AuditEntry(at=site.clock(), actor=g.user.email, action=action, detail=detail))
-            flash(translate(said, g.language))
-        except NotFound:
-            raise
-        except ExpectedError:
-            flash(translate("活動的狀態已經變了，沒有做任何更動。", g.language), "error")
-        return back(campaign_id)
-
-    @blueprint.post("/campaigns/<int:campaign_id>/pause")
-    @needs(Role.MARKETER)
-    def pause_campaign(campaign_id: int) -> Response:
-        return act(campaign_id, "pause campaign", "已暫停，不會再發出任何訊息。", lambda s: pause(s, campaign_id))
-
-    @blueprint.post("/campaigns/<int:campaign_id>/resume")
-    @needs(Role.MARKETER)
-    def resume_campaign(campaign_id: int) -> Response:
-        now = site.clock()
-        return act(
-            campaign_id, "resume campaign", "已繼續。", lambda s: resume(s, campaign_id, zone=site.zone, now=now)
+def show_campaign(campaign_id: int) -> str:
+    before = request.args.get("before", type=int)
+    with reading(site.engine) as session:
+        one = find_campaign(session, campaign_id)
+        added, earlier = page_of_runs(session, campaign_id, limit=MOST_RUNS)
+        found = results_by_run(session, [r.id or 0 for r in added])
+        results = together(list(found.values()), times=times_each(session, list(found)).get(campaign_id))
+        newest = added[:RUNS_SHOWN]
+        shown, more = page_of_runs(session, campaign_id, before=before, limit=RUNS_SHOWN)
+        listed = results_by_run(session, [r.id or 0 for r in shown]) if before else found
+        return render_template(
+            "console/campaigns/one.html",
+            campaign=one,
+            variants=variants_of(session, campaign_id),
+            starts=when_words(one, "en" if g.language == "en" else "zh"),
+            sums=all_runs(session, campaign_id) if earlier else Whole.of(results, len(added)),
+            added=len(added) if earlier else None,
+            results=results,
+            cost=sum_of(costs_of(session, added, site.zone, found).values()),
+            runs=[(r, listed[r.id or 0]) for r in shown],
+            before=before,
+            more=more,
+            **_live(session, one, newest, site.clock()),
+            states=STATES,
+            taught=_taught(session, newest),
+            yet_to_teach=_yet_to_teach(newest, site.clock()),
+            may_pause=one.state in ("scheduled", "sending"),
+            may_resume=one.state == "paused",
+            may_cancel=one.state not in (*ENDED, "draft"),
         )
 
-    @blueprint.post("/campaigns/<int:campaign_id>/cancel")
-    @needs(Role.MARKETER)
-    def cancel_campaign(campaign_id: int) -> Response:
-        if request.form.get("sure") != "yes":
-            flash(translate("請先勾選確認，再結束活動。", g.language), "error")
-            return back(campaign_id)
-        return act(campaign_id, "cancel campaign", "已取消，還沒發送的人都不會收到。", lambda s: cancel(s, campaign_id))
+
+def show_progress(campaign_id: int) -> Any:
+    """The live part; where the state is another than when the page was made, the page renews itself whole."""
+    with reading(site.engine) as session:
+        one = find_campaign(session, campaign_id)
+        newest, _ = page_of_runs(session, campaign_id, limit=RUNS_SHOWN)
+        live = _live(session, one, newest, site.clock())
+        page = render_template("console/campaigns/_progress.html", campaign=one, **live)
+    return page, 200, {} if request.args.get("seen", live["seen"]) == live["seen"] else {"HX-Refresh": "true"}
+
+
+@needs(Role.MARKETER)
+def pause_campaign(campaign_id: int) -> Response:
+    return _act(campaign_id, "pause campaign", "已暫停，不會再發出任何訊息。", lambda s: pause(s, campaign_id))
+
+
+@needs(Role.MARKETER)
+def resume_campaign(campaign_id: int) -> Response:
+    now = site.clock()
+    return _act(campaign_id, "resume campaign", "已繼續。", lambda s: resume(s, campaign_id, zone=site.zone, now=now))
+
+
+@needs(Role.MARKETER)
+def cancel_campaign(campaign_id: int) -> Response:
+    if request.form.get("sure") != "yes":
+        flash(translate("請先勾選確認，再結束活動。", g.language), "error")
+        return _back(campaign_id)
+    return _act(campaign_id, "cancel campaign", "已取消，還沒發送的人都不會收到。", lambda s: cancel(s, campaign_id))
+
+
+def _act(campaign_id: int, action: str, said: str, change: Callable[[Session], Any]) -> Response:
+    try:
+        with transaction(site.engine) as session:
+            find_campaign(session, campaign_id)
+            change(session)
+            detail = {"campaign_id": campaign_id}
+            session.add(AuditEntry(at=site.clock(), actor=g.user.email, action=action, detail=detail))
+        flash(translate(said, g.language))
+    except NotFound:
+        raise
+    except ExpectedError:
+        flash(translate("活動的狀態已經變了，沒有做任何更動。", g.language), "error")
+    return _back(campaign_id)
+
+
+def _back(campaign_id: int) -> Response:
+    """To the page whose button was pressed."""
+    if request.form.get("from") == "automations":
+        return redirect(url_for("console.list_automations"), 303)
+    return redirect(url_for("console.show_campaign", campaign_id=campaign_id), 303)
 
 
 def find_campaign(session: Session, campaign_id: int) -> Campaign:
@@ -214,3 +211,17 @@ def _yet_to_teach(newest: list[CampaignRun], now: datetime) -> YetToTeach | None
         if run.way == "push" and run.link_ids and (run.state == "sending" or (at is not None and at > now)):
             return YetToTeach(run, at)
     return None
+
+
+ROUTES = (
+    get("/campaigns/<int:campaign_id>", show_campaign),
+    get("/campaigns/<int:campaign_id>/progress", show_progress),
+    post("/campaigns/<int:campaign_id>/pause", pause_campaign),
+    post("/campaigns/<int:campaign_id>/resume", resume_campaign),
+    post("/campaigns/<int:campaign_id>/cancel", cancel_campaign),
+)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
+    """/console/campaigns/<id>, its live part, and what its buttons do."""
+    add_routes(blueprint, ROUTES)

@@ -1,5 +1,5 @@
-"""Words of the house become links where a page names them: in a heading, or as the name of a figure or a column. So no
-page can forget it, and templates stay plain."""
+"""Words of the house lead to their definition where a page names them: in a heading, or as the name of a figure, a
+column or a field. So no page can forget it, and templates stay plain. Running text stays as it is."""
 
 import re
 from html import unescape
@@ -8,9 +8,13 @@ from flask import url_for
 from markupsafe import Markup, escape
 
 from console.guide.terms import Term, named_by, terms
+from console.words.catalog import translate
 
-# A whole text between an opening tag and the next. Those of forms' fields stay plain: a click there is for the field.
+# A whole text between an opening tag and the next.
 NAMING = re.compile(r"(<(?:h[123]|dt|dd|th|legend|caption)\b[^>]*>)(\s*)([^<>]+?)(?=\s*<)")
+# A field's label that is seen, its whole text after or before the field. A click on it is for the field, so the link
+# stands beside it.
+LABEL = re.compile(r"<label\b(?![^>]*\bunseen\b)[^>]*>\s*(?:<input\b[^>]*>\s*)?([^<>]+?)\s*(?=<).*?</label>", re.DOTALL)
 QUALIFIED = re.compile(r"^(.+?)(\s*[（(].*)$")  # 提升（百分點，95% 區間）
 INTERVAL = {"zh": re.compile(r"\d+% 區間"), "en": re.compile(r"\d+% interval")}
 
@@ -21,6 +25,13 @@ def link(one: Term, words: str, language: str) -> str:
     return f'<a class="word" href="{address}" title="{escape(one.meaning(language))}">{words}</a>'
 
 
+def question(one: Term, language: str) -> str:
+    """HTML of a question mark that leads to the definition."""
+    address, meaning = escape(url_for("console.show_term", slug=one.slug)), escape(one.meaning(language))
+    asked = escape(translate("{word}是什麼", language, word=one.word(language)))
+    return f'<a class="term" href="{address}" title="{meaning}" aria-label="{asked}">?</a>'
+
+
 def term_in(text: str, language: str) -> Term | None:
     """The word that a whole text of a page in "zh" or "en" names, whatever stands in brackets behind it; None without
     one."""
@@ -29,7 +40,8 @@ def term_in(text: str, language: str) -> Term | None:
 
 
 def linked(html: str, language: str) -> Markup:
-    """The HTML of a page in "zh" or "en", with the words that it names linked."""
+    """The HTML of a page in "zh" or "en", with the words that it names linked, and a question mark beside each field
+    named by one."""
 
     def named(match: re.Match[str]) -> str:
         tag, space, escaped = match.groups()
@@ -40,4 +52,8 @@ def linked(html: str, language: str) -> Markup:
         rest = INTERVAL[language].sub(lambda found: link(terms()["interval"], found[0], language), rest)
         return f"{tag}{space}{words}{rest}"
 
-    return Markup(NAMING.sub(named, html))  # noqa: S704  # what came in was HTML, and what is put in is escaped
+    def asked(match: re.Match[str]) -> str:
+        one = term_in(unescape(match[1]), language)
+        return f'<span class="asked">{match[0]}{question(one, language)}</span>' if one else match[0]
+
+    return Markup(LABEL.sub(asked, NAMING.sub(named, html)))  # noqa: S704  # what came in was HTML, and what is put in is escaped

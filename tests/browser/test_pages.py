@@ -33,7 +33,7 @@ PAGES = (
     "/ads",
     *("/keywords", "/keywords/write", "/keywords/words"),
     *("/settings", "/settings/campaigns", "/settings/segments", "/settings/plan", "/settings/copy"),
-    *("/settings/report", "/settings/keys", "/settings/audit"),
+    *("/settings/report", "/settings/keys", "/settings/audit", "/settings/channels/1/webhook"),
     *("/automations", "/import", "/start", "/people", "/account", "/guide", "/guide/lift"),
 )
 NOT_PAGES = {
@@ -44,7 +44,7 @@ NOT_PAGES = {
     *("console.show_computing", "console.show_waiting", "console.show_sample_waiting"),
     "console.show_nothing",  # of every wrong address
     "console.edit_draft",  # test_day.py and test_editor.py go through its steps
-    "console.show_experiment",  # a part of its last step
+    *("console.show_experiment", "console.show_coupons"),  # parts of its steps
 }
 # Lists of the product's own Chinese words, which are what these pages are about.
 IN_CHINESE = {"/keywords/words", "/keywords/write", "/settings/copy"}

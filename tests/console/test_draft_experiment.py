@@ -48,6 +48,32 @@ def test_a_fixed_split_is_no_experiment_and_a_winners_rule_is_stored(
     assert re.search(r'name="choice" value="test_then_winner" checked', page(client, f"{draft}/policy"))
 
 
+def test_expected_gain_chooses_half_of_the_people_if_asked_for(
+    client: FlaskClient, engine: Engine, people: None
+) -> None:
+    draft = begin(client)
+    write(client, draft, **TWO)
+    half = {**POLICY, "holdout": "10", "learned": "on"}
+    for rule, wanted in (({"choice": "fixed"}, {}), (THOMPSON, {"choice": "thompson", "waves": 4})):
+        step(client, draft, "policy", **half, **rule)
+        assert re.search(r'name="learned" value="on" checked', page(client, f"{draft}/policy"))
+        assert "一半的人改由預期增益來選" in page(client, f"{draft}/check")
+        with reading(engine) as session:
+            made = session.scalars(select(Campaign)).one().experiment
+        assert {key: (made or {}).get(key) for key in (*wanted, "learned_targeting")} == {
+            **wanted,
+            "learned_targeting": True,
+        }
+    step(client, draft, "policy", **{**half, "holdout": "0"})
+    answer = client.get(f"{draft}/check")
+    assert answer.status_code == 422
+    text = answer.get_data(as_text=True)
+    assert "沒有對照組就比不出" in text
+    assert re.search(r'name="holdout"[^>]*aria-invalid', text)
+    step(client, draft, "policy", **{**half, "learned": ""})
+    assert "一半的人改由預期增益來選" not in page(client, f"{draft}/check")
+
+
 @pytest.mark.parametrize(
     ("rule", "field", "words"),
     [
@@ -119,5 +145,7 @@ def test_what_an_experiment_is_refused_for_is_told_in_chinese() -> None:
         "no run of the past: say the rate you expect (--baseline)",
         "a push's links tell not who tapped: let orders decide, or send by push",
         "a winner is learned inside one run of an audience: in a campaign of one step",
+        "learned targeting chooses among an audience: a campaign that people enter one by one has none",
+        "learned targeting runs against an audience: in a campaign of one step",
     ):
         assert told(BadInput(words), "zh") != words

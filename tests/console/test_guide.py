@@ -92,13 +92,30 @@ def test_a_word_that_is_named_is_a_link_with_its_meaning(app: Flask, html: str, 
 @pytest.mark.parametrize(
     "html",
     [
+        "<label>提升<input></label>",
+        '<label class="check"><input type="checkbox" name="x"> 提升（%）</label>',
+        "<label>\n提升 <small>自訂</small><select><option>甲</option></select></label>",
+    ],
+)
+def test_a_field_that_a_word_names_has_a_question_mark_beside_its_label(app: Flask, html: str) -> None:
+    with app.test_request_context():
+        found = linked(f"<p>{html}</p>{html.replace('提升', '別的')}", "zh")
+    assert found.startswith(f'<p><span class="asked">{html}<a class="term" {LIFT}')
+    assert 'aria-label="提升（增益）是什麼">?</a></span></p>' in found
+    assert found.count("<a ") == 1
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
         "<p>提升</p>",
         "<span class='pill'>提升</span>",
-        "<label>提升<input></label>",
+        "<label>提升吧<input></label>",
+        '<label class="unseen" for="x">提升</label>',
         "<dt>提升吧</dt>",
         "<h2><a>提升</a></h2>",
     ],
 )
-def test_running_text_fields_and_links_stay_plain(app: Flask, html: str) -> None:
+def test_running_text_other_fields_and_links_stay_plain(app: Flask, html: str) -> None:
     with app.test_request_context():
         assert linked(html, "zh") == html

@@ -5,8 +5,8 @@ from alembic import op
 
 from store.types import UTCDateTime
 
-revision = "0019"
-down_revision = "0018"
+revision = "0024"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 
