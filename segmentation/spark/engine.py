@@ -25,24 +25,32 @@ RESULT = "from_spark"
 
 def compute_parquet(duck: Any, master: str, orders: str, request: Request) -> Segmented:
     """As `engine.compute`, of the Parquet files at `orders`, on the cluster at `master`; the result's table is one of
-    the DuckDB connection `duck`. Raises BadInput for files that can't be used, SparkFailed."""
+    the DuckDB connection `duck`, without the orders by cycles. Raises BadInput for files that can't be used,
+    SparkFailed."""
     with open_spark(master) as spark, read_orders(spark, orders, request.zone) as paid:
-        return _brought(duck, spark, engine.compute(spark, paid, request, lines="order_id" in paid.columns))
+        found = engine.compute(spark, paid, request, lines="order_id" in paid.columns)
+        return replace(found, table=_brought(duck, spark, RESULT, found.table), by_cycles=None)
 
 
 def compute_database(duck: Any, master: str, url: URL, request: Request) -> Segmented:
-    """As `compute_parquet`, of the orders and acts in the operational database at `url`."""
+    """As `compute_parquet`, of the orders and acts in the operational database at `url`, and with the orders by cycles
+    of all models."""
     with open_spark(master) as spark, open_database(spark, url) as database:
         spark.prepare(request.zone, database.count(ORDERS) + database.count(ACTS))
         orders, acts = database.read(ORDERS), database.read(ACTS)
-        return _brought(duck, spark, engine.compute(spark, orders, request, acts=all_acts(orders, acts)))
+        found = engine.compute(spark, orders, request, acts=all_acts(orders, acts))
+        by_cycles = None
+        if found.by_cycles is not None:
+            by_cycles = _brought(duck, spark, f"{RESULT}_by_cycles", found.by_cycles)
+        return replace(found, table=_brought(duck, spark, RESULT, found.table), by_cycles=by_cycles)
 
 
-def _brought(duck: Any, spark: SparkConnection, segmented: Segmented) -> Segmented:
-    schema = segmented.table.schema().to_pyarrow()
-    batches = (pa.Table.from_batches([batch]).cast(schema).to_batches() for batch in spark.batches(segmented.table))
-    rows = pa.RecordBatchReader.from_batches(schema, (part for parts in batches for part in parts))
-    return replace(segmented, table=keep(duck, RESULT, rows))
+def _brought(duck: Any, spark: SparkConnection, name: str, rows: Table) -> Table:
+    """`rows` of the cluster as the table `name` of DuckDB."""
+    schema = rows.schema().to_pyarrow()
+    batches = (pa.Table.from_batches([batch]).cast(schema).to_batches() for batch in spark.batches(rows))
+    incoming = pa.RecordBatchReader.from_batches(schema, (part for parts in batches for part in parts))
+    return keep(duck, name, incoming)
 
 
 @engine.kept.register

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 import segmentation.spark.database as database
-from segmentation.run import run_segments
+from segmentation.run import Computed, Hold, run_segments
 from store.clock import system_clock
 from store.engine import open_engine, reading, transaction
 from store.models import BehaviourEvent
@@ -54,11 +54,18 @@ def _stored(engine: Engine) -> list[dict[str, object]]:
 def test_a_run_on_the_cluster_stores_what_a_run_here_does(engine: Engine, cluster: Cluster, small_tasks: None) -> None:
     _fill(engine)
     day = {"as_of": date(2026, 6, 1), "zone": TAIPEI, "clock": system_clock}
-    here = run_segments(engine, **day)  # type: ignore[arg-type]
+    by_cycles: list[Any] = []
+
+    def look(done: Computed, _hold: Hold) -> None:
+        assert done.segmented.by_cycles is not None
+        by_cycles.append(done.connection.to_pyarrow(done.segmented.by_cycles).sort_by("customer_id").to_pylist())
+
+    here = run_segments(engine, **day, also=look)  # type: ignore[arg-type]
     stored = _stored(engine)
     assert len(stored) == 30
     assert len({row["activity"] for row in stored}) > 2
-    there = run_segments(engine, **day, spark=cluster.master)  # type: ignore[arg-type]
+    there = run_segments(engine, **day, also=look, spark=cluster.master)  # type: ignore[arg-type]
+    assert by_cycles[0] == by_cycles[1] != []
     assert there.unchanged
     assert there.settings == here.settings
     assert _stored(engine) == stored
