@@ -103,7 +103,7 @@ def open_everyone(connection: Any, orders: Table, acts: Table | None, look_back_
         return
     limited.clear()
     with tempfile.TemporaryDirectory(prefix="segments-") as folder:
-        laid = _lay_out(connection, queries, Path(folder))
+        laid = _lay_out(connection, queries, Path(folder), by_range=orders.customer_id.type().is_integer())
         yield Everyone(lambda: (_part([_read(connection, q) for q in part], look_back_days) for part in laid))
 
 
@@ -111,13 +111,21 @@ def _read(connection: Any, query: str) -> pa.Table:
     return connection.con.sql(query).to_arrow_table()
 
 
-def _lay_out(connection: Any, queries: list[str], folder: Path) -> list[list[str]]:
+def _lay_out(connection: Any, queries: list[str], folder: Path, *, by_range: bool) -> list[list[str]]:
     """The rows of `queries` as Parquet files in `folder`; for each part of the customers the queries of its rows."""
-    count = max(connection.con.sql(f"FROM ({query})").count("*").fetchall()[0][0] for query in queries)
-    parts = range(count // ROWS_AT_ONCE + 2)  # one more than would do, since they are not quite equal
+    counts = [connection.con.sql(f"FROM ({query})").count("*").fetchall()[0][0] for query in queries]
+    most = max(counts)
+    parts = range(most // ROWS_AT_ONCE + 2)  # one more than would do, since they are not quite equal
+    part = f"hash(customer_id) % {len(parts)}"
+    if by_range:  # so that ids of a part lie as close together as those of all
+        wanted = [number / len(parts) for number in parts[1:]]
+        query = f"SELECT reservoir_quantile(customer_id, {wanted}, {SAMPLE}) FROM ({queries[counts.index(most)]})"  # noqa: S608
+        bounds = connection.con.sql(query).fetchall()[0][0]
+        part = " + ".join(f"coalesce(customer_id >= {bound}, false)::INTEGER" for bound in bounds)
     for number, query in enumerate(queries):
-        divided = f"SELECT *, (hash(customer_id) % {len(parts)})::INTEGER AS part FROM ({query})"  # noqa: S608 - our own
-        connection.con.execute(f"COPY ({divided}) TO '{folder / str(number)}' (FORMAT parquet, PARTITION_BY (part))")
+        divided = f"SELECT *, ({part})::INTEGER AS part FROM ({query})"  # noqa: S608 - our own
+        options = "FORMAT parquet, COMPRESSION uncompressed, PARTITION_BY (part)"
+        connection.con.execute(f"COPY ({divided}) TO '{folder / str(number)}' ({options})")
     return [[_laid(folder / str(number) / f"part={part}", q) for number, q in enumerate(queries)] for part in parts]
 
 

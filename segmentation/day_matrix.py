@@ -108,7 +108,7 @@ class DayMatrix:
     @property
     def total(self) -> Ints:
         """What each customer paid."""
-        return _of_each(np.add, self.paid, self.ends)
+        return _of_each(np.add, self.paid, self.ends).astype(np.int64, copy=False)  # of nobody's, too
 
     @property
     def same_day(self) -> Ints:
