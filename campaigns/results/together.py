@@ -68,18 +68,17 @@ def times_each(session: Session, run_ids: Sequence[int]) -> dict[int, float]:
     deliveries, so that whoever is in many counts more. Of runs for a whole audience as if everybody were in all of
     them: they may have millions of people, and mostly the same ones. Reads only."""
     run, delivery = table_of(CampaignRun), table_of(Delivery)
-    times = Counter[int]()
-    whole = select(run.c.campaign_id, func.count()).where(run.c.id.in_(run_ids), run.c.by_enrolment.is_(False))
-    for campaign_id, runs in session.execute(whole.group_by(run.c.campaign_id)):
-        times[campaign_id] += runs
+    runs = session.execute(select(run.c.id, run.c.campaign_id, run.c.by_enrolment).where(run.c.id.in_(run_ids))).all()
+    times = Counter[int](one.campaign_id for one in runs if not one.by_enrolment)
+    found = {campaign_id: float(count) for campaign_id, count in times.items()}
+    entered = [one.id for one in runs if one.by_enrolment]
+    if not entered:  # then no look at deliveries, which may be millions
+        return found
     side = or_(delivery.c.state != "skipped", delivery.c.variant_id.is_not(None))
-    each = select(run.c.campaign_id, func.count().label("runs")).select_from(
-        run.join(delivery, delivery.c.run_id == run.c.id)
-    )
-    each = each.where(run.c.id.in_(run_ids), run.c.by_enrolment, side)
-    people = each.group_by(run.c.campaign_id, delivery.c.customer_id).subquery()
+    each = select(run.c.campaign_id, func.count().label("runs")).join_from(delivery, run, run.c.id == delivery.c.run_id)
+    each = each.where(delivery.c.run_id.in_(entered), side).group_by(run.c.campaign_id, delivery.c.customer_id)
+    people = each.subquery()
     sums = select(people.c.campaign_id, func.sum(people.c.runs * people.c.runs), func.sum(people.c.runs))
-    found = {campaign_id: float(runs) for campaign_id, runs in times.items()}
     for campaign_id, squares, count in session.execute(sums.group_by(people.c.campaign_id)):
         found[campaign_id] = found.get(campaign_id, 0.0) + float(squares) / float(count)
     return found
