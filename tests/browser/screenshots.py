@@ -77,7 +77,9 @@ def test_pages(tab: Page, served: Served, path: str) -> None:
 
 @pytest.mark.parametrize("name", IN_DOCS)
 def test_pictures_of_the_docs(tab: Page, served: Served, name: str) -> None:
-    tab.goto(in_language(f"{served.url}/console{IN_DOCS[name]}", "zh"), wait_until="networkidle")
+    answer = tab.goto(in_language(f"{served.url}/console{IN_DOCS[name]}", "zh"), wait_until="networkidle")
+    assert answer is not None
+    assert answer.ok
     picture_for_docs(tab, name)
 
 
@@ -98,6 +100,7 @@ def test_steps_of_the_editor(tab: Page, served: Served) -> None:
         tab.fill(f"[name='v0-m1-a{number}-label']", words)
         tab.fill(f"[name='v0-m1-a{number}-value']", "https://shop.example/winter")
     expect(tab.locator("#chat .said-by-brand")).to_contain_text("發熱衣")
+    tab.evaluate("document.querySelector('#written').scrollIntoView()")
     picture_for_docs(tab, "editor")
     tab.click("button:has-text('儲存並繼續')")
     tomorrow = system_clock() + timedelta(days=1)
