@@ -28,7 +28,7 @@ IN_DOCS = {
     "console": "/segments",
     "calendar": "/campaigns/calendar",
     "keywords": "/keywords",
-    "results": "/campaigns/1/results",
+    "results": "/campaigns/5/results",
 }
 # A form of the page's own, to another address, with another token where one is given.
 SEND = """([path, token]) => {
