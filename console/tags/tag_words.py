@@ -91,4 +91,4 @@ class Wording:
         return f"{name} {line}" + (f"（{sign} {cut:,.4g}）" if cut is not None else "")
 
     def _t(self, words: str) -> str:
-        return translate(_PREFERENCE_LINES, self._language)
+        return translate(words, self._language)

@@ -498,6 +498,19 @@ def test_a_preference_is_told_by_its_score_line_and_signals() -> None:
     assert told("hand", None, {}, "zh") == []
 
 
+def test_the_sentences_of_tags_say_what_puts_them_on(client: FlaskClient, engine: Engine, clock: StillClock) -> None:
+    with transaction(engine) as session:
+        dyed = {"dimension": "label", "value": "染護"}
+        prefers = create_tag(session, "染護", source="preference", definition=dyed, now=clock()).id
+        rich = create_tag(
+            session, "大戶", source="measure", definition={"measure": "paid_total", "at_least": "500"}, now=clock()
+        ).id
+    text = page(client, f"/console/tags/{prefers}")
+    assert "偏好 標籤（商品） 染護（分數到 1.5 且佔比到 20% 時貼上，分數低於 0.75 或佔比低於 10% 時取下" in text
+    assert "累計消費額 ≥ 500" in page(client, f"/console/tags/{rich}")
+    assert "halved every 90 days" in page(client, f"/console/tags/{prefers}?lang=en")
+
+
 def test_every_word_of_tags_and_evidence_has_english() -> None:
     for words in (TAG_WORDS, DIMENSIONS, EVIDENCE):
         assert set(words.values()) <= set(english())
