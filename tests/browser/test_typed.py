@@ -21,7 +21,7 @@ def test_what_is_written_while_a_message_is_added_is_kept(tab: Page, served: Ser
     far_away(tab)
     tab.click("#press-add-v0")
     tab.fill("#v0-m0-text", "第一則，還沒寫完")
-    expect(tab.locator("[name='v0-m1-text']")).to_be_visible(timeout=10_000)
+    expect(tab.locator("[name='v0-m1-text']")).to_be_visible(timeout=60_000)
     expect(tab.locator("#v0-m0-text")).to_have_value("第一則，還沒寫完")
     expect(tab.locator("[name='v0-m2-text']")).to_have_count(0)  # pressed anew, not twice
     tab.reload()
@@ -38,7 +38,7 @@ def test_a_row_of_a_rule_written_in_while_another_is_added_is_kept(tab: Page, se
     far_away(tab)
     tab.click("#press-add")
     tab.fill("input[name=r1-at_least]", "3")
-    expect(tab.locator("input[name=r2-at_least]")).to_be_visible(timeout=10_000)
+    expect(tab.locator("input[name=r2-at_least]")).to_be_visible(timeout=60_000)
     expect(tab.locator("input[name=r1-at_least]")).to_have_value("3")
     expect(tab.locator("input[name=r3-at_least]")).to_have_count(0)  # pressed anew, not twice
 
