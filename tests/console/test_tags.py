@@ -28,7 +28,10 @@ TAGS = [
     ("measure", {"measure": "p_buy", "above_mean": True}),
     ("rule", {"rule": "常客", "foretells": "buys"}),
     ("rule", {"when": {"type": "all", "of": [{"type": "age", "at_least": 30}]}, "until_rule": "常客"}),
-    ("rule", {"when": {"type": "clicks", "campaigns": [3], "at_least": 1}, "until": {"type": "age", "at_least": 30}}),
+    (
+        "rule",
+        {"when": {"type": "orders", "measure": "count", "more_than": 1}, "until": {"type": "age", "at_least": 30}},
+    ),
 ]
 
 
