@@ -95,17 +95,17 @@ def claim_batches(
     only_lapsed: bool = False,
 ) -> list[Claimed]:
     """Take batches of one run being sent on `channels`: up to `limit` multicasts, or the pushes of one batch. First
-    those of a worker that died, then, unless `only_lapsed`, the due ones in order."""
+    those of a worker that died, then, unless `only_lapsed`, the due ones of the run that goes first."""
     batch = table_of(SendBatch)
     rows: Sequence[Any] = []
     for is_free in _free(now)[: 1 if only_lapsed else 2]:
-        rows = session.execute(
-            _sendable(channels, is_free, now).limit(limit).with_for_update(of=batch, skip_locked=True)
-        ).all()
+        run_id = session.scalar(_next_run(channels, is_free, now))
+        if run_id is not None:
+            batches = _sendable(run_id, is_free).limit(limit).with_for_update(of=batch, skip_locked=True)
+            rows = session.execute(batches).all()
         if rows:
             break
-    first_run = [row for row in rows if row.run_id == rows[0].run_id]
-    taken = first_run if first_run and first_run[0].way == "multicast" else first_run[:1]
+    taken = rows if rows and rows[0].way == "multicast" else rows[:1]
     if taken:
         keys = [(row.run_id, row.batch_number) for row in taken]
         # A push's deliveries now change one by one; what becomes of a multicast stands on its batch.
@@ -127,7 +127,7 @@ def claim_batches(
 
 def is_anything_free(session: Session, *, now: datetime, channels: Sequence[int]) -> bool:
     """Whether a claim would find something now. Reads only: on SQLite a look must not wait for a writer."""
-    looks = (_sendable(channels, is_free, now).limit(1) for is_free in _free(now))
+    looks = (_next_run(channels, is_free, now) for is_free in _free(now))
     return any(session.execute(look).first() is not None for look in looks)
 
 
@@ -139,9 +139,26 @@ def _free(now: datetime) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     return lapsed, due
 
 
-def _sendable(channels: Sequence[int], is_free: Sequence[Any], now: datetime) -> Any:
+def _next_run(channels: Sequence[int], is_free: Sequence[Any], now: datetime) -> Any:
+    """SELECT of the run that goes first among those with a free batch: the highest priority; then those that people
+    entered one by one, as a message to everybody would keep them waiting for minutes; then the oldest."""
     batch, run, campaign = table_of(SendBatch), table_of(CampaignRun), table_of(Campaign)
     channel = table_of(Channel)
+    return (
+        select(run.c.id)
+        .join(campaign, campaign.c.id == run.c.campaign_id)
+        .join(channel, channel.c.id == campaign.c.channel_id)
+        .where(run.c.state.in_(BEING_SENT), run.c.way != "narrowcast", may_send(now))
+        .where(channel.c.id.in_(channels), channel.c.stopped_reason.is_(None))
+        .where(exists().where(batch.c.run_id == run.c.id, *is_free, _none_riding()))
+        .order_by(campaign.c.priority.desc(), run.c.by_enrolment.desc(), run.c.id)
+        .limit(1)
+    )
+
+
+def _sendable(run_id: int, is_free: Sequence[Any]) -> Any:
+    """SELECT of the free batches of a run, in order."""
+    batch, run, campaign = table_of(SendBatch), table_of(CampaignRun), table_of(Campaign)
     return (
         select(
             batch.c.run_id,
@@ -157,11 +174,8 @@ def _sendable(channels: Sequence[int], is_free: Sequence[Any], now: datetime) ->
         )
         .join(run, run.c.id == batch.c.run_id)
         .join(campaign, campaign.c.id == run.c.campaign_id)
-        .join(channel, channel.c.id == campaign.c.channel_id)
-        .where(*is_free, run.c.state.in_(BEING_SENT), run.c.way != "narrowcast")
-        .where(channel.c.id.in_(channels), channel.c.stopped_reason.is_(None))
-        .where(_none_riding(), may_send(now))
-        .order_by(batch.c.run_id, batch.c.batch_number)
+        .where(batch.c.run_id == run_id, *is_free, _none_riding())
+        .order_by(batch.c.batch_number)
     )
 
 

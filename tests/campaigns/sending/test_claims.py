@@ -23,7 +23,7 @@ from campaigns.sending.claims import (
 from campaigns.sending.recipients import multicasts_of, pushes_of
 from campaigns.sending.splitting import split_batch
 from store.engine import is_sqlite, reading, table_of, transaction
-from store.models import Delivery, SendBatch
+from store.models import Campaign, CampaignRun, Delivery, SendBatch
 from tests.campaigns.conftest import PLAIN, ZONE, Shop
 
 OpenShop = Callable[[int], Shop]
@@ -209,3 +209,16 @@ def test_nothing_is_claimed_of_a_paused_run_and_all_of_it_again_right_after_resu
         schedule.resume(session, campaign_id, zone=ZONE, now=shop.clock())
     (again,) = claim(shop, "other")
     assert again.doubt_since is None  # everything that was begun was recorded before it was let go
+
+
+def test_the_highest_priority_is_sent_first_then_who_entered_one_by_one_then_the_oldest(open_shop: OpenShop) -> None:
+    shop = open_shop(1)
+    campaigns = [shop.plan(name=name) for name in ("oldest", "later", "entered", "important")]
+    shop.tick()
+    run, campaign = table_of(CampaignRun), table_of(Campaign)
+    with transaction(shop.engine) as session:
+        session.execute(update(run).where(run.c.campaign_id == campaigns[2]).values(by_enrolment=True))
+        session.execute(update(campaign).where(campaign.c.id == campaigns[3]).values(priority=1))
+        campaign_of = {row.id: row.campaign_id for row in session.execute(select(run.c.id, run.c.campaign_id))}
+    claimed = [campaign_of[claim(shop, "one")[0].run_id] for _ in campaigns]
+    assert claimed == [campaigns[3], campaigns[2], campaigns[0], campaigns[1]]
