@@ -37,6 +37,7 @@ def begin(tab: Page, served: Served, name: str) -> None:
     tab.fill("input[name=name]", name)
     tab.click("main button:has-text('開始')")
     tab.click("button:has-text('儲存並繼續')")
+    tab.wait_for_load_state("load")  # htmx works from then on
     expect(tab.locator("#written")).to_be_visible()
 
 
@@ -51,6 +52,8 @@ def write(tab: Page, prefix: str, kind: str) -> None:
         tab.click(f"[id='press-more-{prefix[:-1]}']")
         first = f"[name='{prefix}r{number}-{next(iter(row))}']"
         expect(tab.locator(first)).to_be_visible()
+        # htmx gives the row its focus a little later: what is typed before would go there
+        expect(tab.locator(f"[name^='{prefix}r{number}-']:focus")).to_have_count(1)
     values = fields | {f"r{n}-{key}": value for n, row in enumerate(rows) for key, value in row.items()}
     for key, value in values.items():
         field = tab.locator(f"[name='{prefix}{key}']")
