@@ -19,6 +19,7 @@ from store.models import (
     CustomerList,
     CustomerView,
     DemandReport,
+    FileImport,
     KeywordLearning,
     Product,
     Tag,
@@ -30,7 +31,7 @@ from store.models import Rule as RuleRow
 HAN = re.compile(r"[\u3400-\u9fff]+")
 DATA = (
     *(AuditEntry, Campaign, CampaignDraft, Channel, ConsoleUser, Customer, CustomerList, CustomerView, DemandReport),
-    *(KeywordLearning, Product, RuleRow, Tag, TrackedLink, Variant),
+    *(FileImport, KeywordLearning, Product, RuleRow, Tag, TrackedLink, Variant),
 )
 # What axe may judge otherwise in another look; its other rules are asked in light and wide, and in dark and narrow.
 OF_A_LOOK = ["color-contrast", "link-in-text-block", "scrollable-region-focusable"]
