@@ -40,24 +40,30 @@ def both(spark: SparkConnection) -> Both:
             of_acts = {} if acts is None else {"acts": keep(duck, "acts", acts)}
             here = compute(duck, keep(duck, "orders", orders), request, **of_acts, **more)
             wanted = duck.to_pyarrow(here.table)
+            by_cycles = None if here.by_cycles is None else duck.to_pyarrow(here.by_cycles)
         spark.prepare(request.zone, orders.num_rows)
         of_acts = {} if acts is None else {"acts": spark.table("acts", spark.session.createDataFrame(acts))}
         there = compute(spark, _on_spark(spark, orders), request, **of_acts, **more)
-        schema = there.table.schema().to_pyarrow()
-        found = pa.Table.from_batches([b for b in spark.batches(there.table) if b.num_rows], _schema_of(spark, there))
         assert _said(there) == _said(here)
-        by = [("customer_id", "ascending")]
-        return wanted.cast(schema).sort_by(by), found.cast(schema).sort_by(by)
+        assert (there.by_cycles is None) == (by_cycles is None)
+        if by_cycles is not None:
+            of_duck, of_spark = _alike(by_cycles, there.by_cycles, spark)
+            assert of_spark == of_duck
+        return _alike(wanted, there.table, spark)
 
     return compare
 
 
-def _schema_of(spark: SparkConnection, segmented: Segmented) -> pa.Schema:
-    return spark.to_pyarrow(segmented.table.limit(0)).schema
+def _alike(wanted: pa.Table, found: Any, spark: SparkConnection) -> tuple[pa.Table, pa.Table]:
+    """What DuckDB found and what Spark does, of the same types and by customer."""
+    schema, by = found.schema().to_pyarrow(), [("customer_id", "ascending")]
+    of_spark = [batch for batch in spark.batches(found) if batch.num_rows]
+    rows = pa.Table.from_batches(of_spark, spark.to_pyarrow(found.limit(0)).schema)
+    return wanted.cast(schema).sort_by(by), rows.cast(schema).sort_by(by)
 
 
 def _said(segmented: Segmented) -> Any:
-    return replace(segmented, table=None)
+    return replace(segmented, table=None, by_cycles=None)
 
 
 def _on_spark(spark: SparkConnection, orders: pa.Table) -> Any:
