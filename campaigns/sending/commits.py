@@ -1,7 +1,8 @@
-"""Steps of many lanes, committed together: whatever waits for the database while it is busy goes into the next commit.
+"""Steps of many lanes, on SQLite committed together: what waits while another process writes goes into the next commit.
 
 Each step is as if it had a transaction of its own: its caller goes on once it is committed, and a step that fails takes
-no other with it.
+no other with it. PostgreSQL's writers don't wait for each other, and of two that hold the rows of many steps one may be
+refused as a deadlock: there each step is committed alone.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from store.engine import is_sqlite, transaction
 log = structlog.get_logger()
 
 Step = Callable[[Session], Any]
-THREADS = 4  # on PostgreSQL; SQLite has one writer at a time
+THREADS = 8  # on PostgreSQL; SQLite has one writer at a time
 
 
 class Commits:
@@ -28,6 +29,7 @@ class Commits:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._threads = 1 if is_sqlite(engine) else THREADS
+        self._at_once: int | None = None if is_sqlite(engine) else 1  # None: all that wait
         self._pool = ThreadPoolExecutor(self._threads, "commits")
         self._waiting: deque[tuple[Step, asyncio.Future[Any]]] = deque()
         self._busy = 0
@@ -48,8 +50,7 @@ class Commits:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
-                group = list(self._waiting)
-                self._waiting.clear()
+                group = [self._waiting.popleft() for _ in range(self._at_once or len(self._waiting))]
                 results = await loop.run_in_executor(self._pool, self._run, [step for step, _ in group])
                 for (_, done), (result, error) in zip(group, results, strict=True):
                     if done.cancelled():
