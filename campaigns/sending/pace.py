@@ -162,7 +162,7 @@ class _Arrivals:
     fewer than that second's permits with the part on top that `STALE_US` stands for.
 
     Where other workers share the channel its leases have gaps, and the second in which this worker's calls are most may
-    be another than theirs, by a lease's length: then nothing is on top, which leaves room for that.
+    be another than theirs, by a lease's length: then as much as is on top otherwise is left free, for that.
     """
 
     def __init__(self) -> None:
@@ -204,7 +204,8 @@ class _Arrivals:
             self._quickest, self._quickest_of_these, self._looked_at = self._quickest_of_these, 0, 0
 
     def _allowed(self, now_us: int) -> int:
-        """Permits of the last second, used or not; alone, the part on top that voiding late ones leaves; at least 1."""
+        """Permits of the last second, used or not, with the part on top that voiding late ones leaves, or beside others
+        without as much; at least 1."""
         since = now_us - SECOND_US
         while self._leases and self._leases[0].ends_us <= since:
             self._leased -= self._leases.popleft().permits
@@ -215,5 +216,5 @@ class _Arrivals:
             if newest.ends_us <= now_us:
                 break
             permits -= (newest.ends_us - max(now_us, newest.begins_us)) / newest.step_us
-        on_top = 0 if self._gap_at > since else STALE_US / SECOND_US
+        on_top = STALE_US / SECOND_US * (-1 if self._gap_at > since else 1)
         return max(1, ceil(permits * (1 + on_top)))
