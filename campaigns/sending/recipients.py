@@ -21,6 +21,11 @@ from store.engine import is_sqlite, table_of
 from store.models import Customer, Delivery, Enrolment, LineAccount, SendBatch
 
 EVERYBODY = 2**62  # beyond every customer's id
+_customer, _account = table_of(Customer), table_of(LineAccount)
+READER = (  # what `fields_of` reads of a customer and their account
+    *(_customer.c.name, _customer.c.gender, _customer.c.city, _customer.c.language),
+    *(_customer.c.member_id, _customer.c.attributes, _account.c.display_name, _account.c.profile_language),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +64,7 @@ def pushes_of(session: Session, claimed: Claimed) -> list[Recipient]:
             delivery.c.variant_id,
             delivery.c.retry_key,
             delivery.c.first_attempt_at,
-            customer.c.name,
-            customer.c.gender,
-            customer.c.city,
-            customer.c.language,
-            customer.c.member_id,
-            customer.c.attributes,
-            account.c.display_name,
-            account.c.profile_language,
+            *READER,
         )
         .join(customer, customer.c.id == delivery.c.customer_id)
         .outerjoin(

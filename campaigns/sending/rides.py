@@ -21,7 +21,7 @@ from campaigns.content.versions import Versions
 from campaigns.links.making import LinkMaker
 from campaigns.planning.schedule import IN_DOUBT
 from campaigns.results.tally import forget_tally
-from campaigns.sending.recipients import fields_of
+from campaigns.sending.recipients import READER, fields_of
 from store.engine import is_sqlite, table_of
 from store.models import Campaign, CampaignRun, Customer, Delivery, LineAccount, SendBatch
 
@@ -146,14 +146,7 @@ def _waiting(session: Session, run_ids: list[int], customer_ids: set[int]) -> Se
             delivery.c.customer_id,
             delivery.c.variant_id,
             campaign.c.channel_id,
-            customer.c.name,
-            customer.c.gender,
-            customer.c.city,
-            customer.c.language,
-            customer.c.member_id,
-            customer.c.attributes,
-            account.c.display_name,
-            account.c.profile_language,
+            *READER,
         )
         .join(run, run.c.id == delivery.c.run_id)
         .join(campaign, campaign.c.id == run.c.campaign_id)

@@ -1,7 +1,6 @@
 """On SQLite a slice is chosen before the lock is taken: what changes in between is obeyed all the same."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event, select
@@ -9,7 +8,7 @@ from sqlmodel import Session
 
 from campaigns.audience.freezing import choose_ahead, freeze_run, freeze_slice
 from campaigns.audience.slices import Statements
-from campaigns.settings import change_settings
+from campaigns.settings import change_settings, read_settings
 from store.engine import reading, table_of, transaction
 from store.erasure import erase_person
 from store.imports.merging import merge_customers
@@ -123,10 +122,9 @@ def test_a_slice_that_another_worker_froze_meanwhile_is_not_written_twice(town: 
 
 
 def test_nobody_waits_for_the_choosing(town: Town) -> None:
-    def write(*_: Any) -> None:
-        with transaction(town.engine) as session:
+    with reading(town.engine) as choosing:
+        choose_ahead(choosing, town.run_id, zone=ZONE, size=10, kept=Statements(town.clock()))
+        with transaction(town.engine) as session:  # would wait for half a minute, and fail, were the lock held
             change_settings(session, {"collision_minutes": 30}, actor="test", now=town.clock())
-
     with reading(town.engine) as session:
-        choose_ahead(session, town.run_id, zone=ZONE, size=10, kept=Statements(town.clock()))
-        write()  # would wait for half a minute, and fail, were the lock held
+        assert read_settings(session).collision_minutes == 30
