@@ -5,6 +5,7 @@ database: reading.py fills these tables from one.
 """
 
 from dataclasses import dataclass, fields
+from itertools import count
 from typing import Any
 
 import ibis
@@ -14,6 +15,7 @@ Table = Any
 
 MODEL_COLUMNS = ("rf4", "rf11", "rfm3", "rfm8", "nesl", "nes", "nesl_personal", "nes_personal", "activity")
 _MOMENT = "timestamp('UTC', 6)"
+_numbers = count(1)
 
 SCHEMAS = {
     "customers": ibis.schema(
@@ -155,4 +157,11 @@ def keep(connection: Any, name: str, rows: Any, select: str = "FROM incoming", *
         duck.execute(f"{head} {select}").fetchall()
     finally:
         duck.unregister("incoming")
+    return connection.table(name)
+
+
+def lend(connection: Any, name: str, rows: pa.Table) -> Table:
+    """`rows` as a view of a DuckDB connection, `name` and a number: read where they lie, until that is closed."""
+    name = f"{name}_{next(_numbers)}"
+    connection.con.register(name, rows)
     return connection.table(name)

@@ -10,8 +10,11 @@ from datetime import date
 from typing import Any
 
 import ibis
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 
-from segmentation.facts import Facts
+from segmentation.facts import Facts, lend
+from segmentation.rules.counting import counts_by_place, places
 from segmentation.rules.days import ONE_DAY, AsOf, Span, days_before, hull, span_of
 from segmentation.rules.types import Events, InSegment, Moved, Orders, Products, Tagged
 
@@ -23,11 +26,32 @@ _HALF = "decimal(19, 0)"  # any 64-bit number; two of them multiplied are exact 
 _ID_BITS = 2**40  # change ids below it: day and id fit one 64-bit number
 
 
+def event_counts(facts: Facts, measures: Mapping[Events, str], as_of: AsOf) -> Table | None:
+    """How many events each of `facts.customers` has; the events are counted here and now, kind by kind, each by the
+    measures of its kind alone."""
+    ids = places(facts.customers) if measures else None
+    if ids is None:
+        return event_measures(facts, measures, as_of)
+    counts: dict[str, Any] = {"customer_id": np.arange(ids.start, ids.stop)}
+    for kinds in dict.fromkeys(m.kinds for m in measures):
+        asked = {m: name for m, name in measures.items() if m.kinds == kinds}
+        counts |= counts_by_place(*_event_tests(facts, asked, as_of), ids)
+    return lend(facts.customers.get_backend(), "event_counts", pa.table(counts))
+
+
 def event_measures(facts: Facts, measures: Mapping[Events, str], as_of: AsOf) -> Table | None:
-    """How many events."""
-    asked = {name: m for m, name in measures.items()}
-    if not asked:
+    """The same of whoever has any of them, whatever their ids look like; nothing is computed until it is read."""
+    if not measures:
         return None
+    rows, tests = _event_tests(facts, measures, as_of)
+    return rows.group_by("customer_id").aggregate(**{name: rows.count(where=test) for name, test in tests.items()})
+
+
+def _event_tests(
+    facts: Facts, measures: Mapping[Events, str], as_of: AsOf
+) -> tuple[Table, dict[str, Expression | None]]:
+    """The events that some measure may count, and by name which of them each does (None: all)."""
+    asked = {name: m for m, name in measures.items()}
     kinds = sorted({kind for m in asked.values() for kind in m.kinds})
     spans = {name: span_of(m.window, as_of) for name, m in asked.items()}
     rows = facts.events.filter(facts.events.kind.isin(kinds))
@@ -44,8 +68,8 @@ def event_measures(facts: Facts, measures: Mapping[Events, str], as_of: AsOf) ->
             tests.append(rows.campaign_id.isin(m.campaigns))
         if m.products:
             tests.append(of_products[m.products])
-        found[name] = rows.count(where=_all(tests))
-    return rows.group_by("customer_id").aggregate(**found)
+        found[name] = _all(tests)
+    return rows, found
 
 
 def order_measures(facts: Facts, measures: Mapping[Orders, str], as_of: AsOf) -> Table | None:

@@ -16,7 +16,7 @@ import ibis
 from segmentation.facts import Facts
 from segmentation.rules.aggregates import (
     day_of,
-    event_measures,
+    event_counts,
     line_measures,
     move_measures,
     needs_lines,
@@ -65,7 +65,7 @@ class Compiled:
 
     def measured(self, facts: Facts) -> Table:
         """`customer_id` and the columns of every measure, one row for each of `facts.customers`. Keep it (create_table)
-        where several questions are asked of it."""
+        where several questions are asked of it. Events are counted at once, the rest when the table is read."""
         rows = _joined(facts, self.columns, self.as_of)
         found = [value_columns(measure, name, rows, self.as_of) for measure, name in self.columns.items()]
         return rows.select("customer_id", **{name: value for columns in found for name, value in columns.items()})
@@ -118,7 +118,7 @@ def matching(
     with_evidence: bool = False,
 ) -> Table:
     """`customer_id` and for each rule a boolean column named by its key, one row for each of `facts.customers`; with
-    evidence also `KEY_evidence` (see `Compiled.evidence`). Nothing is computed until the table is read.
+    evidence also `KEY_evidence` (see `Compiled.evidence`). See `Compiled.measured` for when what is computed.
 
     As of the start of `as_of` in `zone`, which must be the session's zone. Keys are column names: they must differ in
     more than case and not be customer_id. Raises RuleError for circles and unknown saved rules.
@@ -147,11 +147,7 @@ def _joined(facts: Facts, columns: Mapping[Rule, str], as_of: AsOf) -> Table:
 
     segments, predictions = needed_columns(list(columns), as_of)
     tables = {
-        # Events of one kind in one group-by: each event is counted once, and met by the measures of its kind only.
-        **{
-            f"events_{place}": event_measures(facts, {m: n for m, n in of(Events).items() if m.kinds == kinds}, as_of)
-            for place, kinds in enumerate(dict.fromkeys(m.kinds for m in of(Events)))
-        },
+        "events": event_counts(facts, of(Events), as_of),
         "orders": order_measures(facts, of(Orders), as_of),
         "lines": line_measures(facts, of(Orders), as_of),
         "tags": tag_measures(facts, of(Tagged)),

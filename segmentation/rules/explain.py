@@ -34,7 +34,7 @@ def why(
     zone: ZoneInfo,
     references: References = NOTHING,
 ) -> Explained:
-    """`rule` as of the start of `as_of` for one customer, in one query. Raises RuleError for circles and unknown saved
+    """`rule` as of the start of `as_of` for one customer. Raises RuleError for circles and unknown saved
     rules, NotFound when `facts` know no such customer."""
     expanded(rule, references)  # before anything is followed: no circles, not too large
     asked: list[Rule] = []

@@ -7,7 +7,7 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segmentation.rules import narrowing
+from segmentation.rules import counting, narrowing
 from segmentation.rules.compile import NOTHING, compile_rules, matching
 from segmentation.rules.preview import MatchCount, count_matching
 from segmentation.rules.reading import conditions, read_rule
@@ -23,10 +23,14 @@ MANY = settings(max_examples=60, deadline=None)
 @MANY
 def test_all_rules_in_one_pass_say_what_the_plain_reading_says(tables: plain.Tables, rules: list[Rule]) -> None:
     asked = {f"rule_{place}": rule for place, rule in enumerate(rules)}
-    with facts_with(**tables) as (connection, facts):
-        table = matching(facts, asked, plain.AS_OF, TAIPEI, with_evidence=True)
-        rows = connection.to_pyarrow(table).to_pylist()
-    assert sorted(row["customer_id"] for row in rows) == list(plain.PEOPLE)
+    both = []
+    for apart in (counting.PLACES_A_CUSTOMER, 0):  # 0: no ids lie close enough together to be counted by place
+        with patch.object(counting, "PLACES_A_CUSTOMER", apart), facts_with(**tables) as (connection, facts):
+            table = matching(facts, asked, plain.AS_OF, TAIPEI, with_evidence=True)
+            both.append(connection.to_pyarrow(table.order_by("customer_id")).to_pylist())
+    rows, grouped = both
+    assert grouped == rows
+    assert [row["customer_id"] for row in rows] == list(plain.PEOPLE)
     for row in rows:
         for key, rule in asked.items():
             assert row[key] is plain.holds(rule, row["customer_id"], tables), (row["customer_id"], to_builtins(rule))
@@ -90,6 +94,19 @@ def _rows(connection: Any, table: Any) -> dict[int, dict[str, Any]]:
 def test_a_rule_written_as_json_is_read_back_the_same(rule: Rule) -> None:
     assert read_rule(to_builtins(rule)) == rule
     assert read_rule(json.dumps(to_builtins(rule), ensure_ascii=False)) == rule
+
+
+def test_events_of_nobody_known_and_of_ids_far_apart_are_counted_right() -> None:
+    def who_viewed(ids: list[int]) -> dict[int, bool]:
+        people = [{"customer_id": who} for who in ids]
+        events = [{"customer_id": who, "occurred_at": at(2028, 1, 5)} for who in (-5, 0, *ids[1:], 2**40, 2**62)]
+        with facts_with(customers=people, events=events) as (connection, facts):
+            rows = _rows(connection, matching(facts, {"viewed": read_rule(VIEWS)}, plain.AS_OF, TAIPEI))
+        return {who: row["viewed"] for who, row in rows.items()}
+
+    assert who_viewed([7, 3, 5]) == {7: False, 3: True, 5: True}
+    assert who_viewed([7, 3, 5 * 10**12]) == {7: False, 3: True, 5 * 10**12: True}
+    assert who_viewed([]) == {}
 
 
 def test_equal_measures_share_a_column() -> None:
