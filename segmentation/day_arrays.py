@@ -3,11 +3,10 @@ it: in parts that fit in memory, and each part in shares that fit in a processor
 
 import os
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,18 +14,19 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 
-from segmentation.day_matrix import GapCounts, Happenings, Ints, Measured
-from segmentation.facts import keep
+from segmentation.day_matrix import Happenings, Ints, Measured
+from segmentation.facts import keep, lend
 from segmentation.measures import Spans, UnreadableRows
 
 ROWS_AT_ONCE = 12_000_000  # of orders, and of acts
-ROWS_A_SHARE = 500_000
+ROWS_A_SHARE = 125_000
 MOST_SHARES = 255  # a byte says which
 SAMPLE = 10_000  # rows, to find customers who divide them equally
 PLACES_A_ROW = 4  # at most; ids that lie wider apart are numbered anew
 
 Table = Any
 Result = TypeVar("Result")
+GapCounts = Mapping[int, int]  # days -> how often
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,26 @@ class Part:
     orders: list[list[Happenings]]
     acts: list[list[Happenings]] | None
     look_back_days: int | None
+    _kept: dict[int, Measured] = field(default_factory=dict)
 
-    def each(self, work: Callable[[pa.Array, Measured], Result]) -> list[Result]:
-        """What `work` makes of each share, on all processors. Raises SumTooLarge."""
+    def each(self, work: Callable[[pa.Array, Measured], Result], *, keep: bool = False) -> list[Result]:
+        """What `work` makes of each share, on all processors. With `keep` what is measured is kept for the next time,
+        else each share's goes as soon as it is done with. Raises SumTooLarge."""
 
         def of_share(place: int) -> Result:
             first, end = self.bounds[place]
-            orders = Happenings.together([batch[place] for batch in self.orders], first)
-            acts = None if self.acts is None else Happenings.together([batch[place] for batch in self.acts], first)
-            return work(self.ids.slice(first, end - first), Measured(end - first, orders, acts, self.look_back_days))
+            measured = self._kept.pop(place, None) or self._measured(place)
+            if keep:
+                self._kept[place] = measured
+            return work(self.ids.slice(first, end - first), measured)
 
         return _on_all_processors(of_share, range(len(self.bounds)))
+
+    def _measured(self, place: int) -> Measured:
+        first, end = self.bounds[place]
+        orders = Happenings.together([batch[place] for batch in self.orders], first)
+        acts = None if self.acts is None else Happenings.together([batch[place] for batch in self.acts], first)
+        return Measured(end - first, orders, acts, self.look_back_days)
 
 
 def _on_all_processors(work: Callable[[Any], Result], on: Iterable[Any]) -> list[Result]:
@@ -60,34 +69,39 @@ def _on_all_processors(work: Callable[[Any], Result], on: Iterable[Any]) -> list
 class Everyone:
     """The customers of some orders and acts; see `open_everyone`."""
 
-    def __init__(self, parts: Callable[[], Iterator[Part]]) -> None:
-        self._parts = parts
+    def __init__(self, parts: Callable[[], Iterator[Part]], *, is_one: bool) -> None:
+        self._parts, self._is_one = parts, is_one
 
     def gaps(self) -> GapCounts:
         """The gaps between the orders that count."""
-        found: GapCounts = Counter()
-        for part in self._parts():
-            for gaps in part.each(lambda _, measured: measured.gaps):
-                found.update(gaps)
-        return found
+        return _together([gaps for part in self._parts() for gaps in part.each(lambda _, m: m.gaps, keep=True)])
 
-    def measure(self, connection: Any, name: str, spans: Spans) -> tuple[GapCounts, GapCounts]:
-        """Keep customer_id and the columns of `Measured` as the temporary table `name` of `connection`.
-        Returns the gaps between orders that count, and those between days with an act."""
+    def measure(self, connection: Any, name: str, spans: Spans) -> tuple[Table, GapCounts, GapCounts]:
+        """A table of `connection`, called like `name`, with customer_id and the columns of `Measured`; the gaps between
+        orders that count, and those between days with an act. One part's rows stay where they are; those of several
+        become a temporary table, which can be spilled."""
 
-        def work(ids: pa.Array, measured: Measured) -> tuple[pa.Table, GapCounts, GapCounts]:
+        def work(ids: pa.Array, measured: Measured) -> tuple[pa.Table, Ints, Ints]:
             columns, has_any = measured.columns(spans)
             rows = pa.table({"customer_id": ids, **columns})
             return rows if has_any.all() else rows.filter(pa.array(has_any)), measured.gaps, measured.act_gaps
 
-        found: tuple[GapCounts, GapCounts] = (Counter(), Counter())
+        counts: list[tuple[Ints, Ints]] = []
         for number, part in enumerate(self._parts()):
-            tables, *counts = zip(*part.each(work), strict=True)
-            keep(connection, name, pa.concat_tables(tables), add=number > 0)
-            for total, gaps in zip(found, counts, strict=True):
-                for some in gaps:
-                    total.update(some)
-        return found
+            tables, *found = zip(*part.each(work), strict=True)
+            rows = pa.concat_tables(tables)
+            people = lend(connection, name, rows) if self._is_one else keep(connection, name, rows, add=number > 0)
+            counts += zip(*found, strict=True)
+        return people, _together([gaps for gaps, _ in counts]), _together([gaps for _, gaps in counts])
+
+
+def _together(counts: list[Ints]) -> GapCounts:
+    """How often each gap occurs in all, of those that do."""
+    total = np.zeros(max(map(len, counts), default=0), np.int64)
+    for some in counts:
+        total[: len(some)] += some
+    found = np.flatnonzero(total)
+    return dict(zip(found.tolist(), total[found].tolist(), strict=True))
 
 
 @contextmanager
@@ -99,12 +113,14 @@ def open_everyone(connection: Any, orders: Table, acts: Table | None, look_back_
     if max(map(len, limited)) <= ROWS_AT_ONCE:
         part = _part(limited, look_back_days)
         limited.clear()
-        yield Everyone(lambda: iter([part]))
+        yield Everyone(lambda: iter([part]), is_one=True)
         return
     limited.clear()
     with tempfile.TemporaryDirectory(prefix="segments-") as folder:
         laid = _lay_out(connection, queries, Path(folder), by_range=orders.customer_id.type().is_integer())
-        yield Everyone(lambda: (_part([_read(connection, q) for q in part], look_back_days) for part in laid))
+        yield Everyone(
+            lambda: (_part([_read(connection, q) for q in part], look_back_days) for part in laid), is_one=False
+        )
 
 
 def _read(connection: Any, query: str) -> pa.Table:
@@ -142,45 +158,47 @@ def _part(tables: list[pa.Table], look_back_days: int | None) -> Part:
             raise UnreadableRows
     batches = [table.to_batches() for table in tables]
     kind = tables[0].schema.field("customer_id").type
-    ids, whose = _numbered(kind, [[batch["customer_id"] for batch in some] for some in batches])
-    bounds = _bounds(len(ids), max(whose, key=lambda arrays: sum(map(len, arrays))))
+    ids, first, whose = _numbered(kind, [[batch["customer_id"] for batch in some] for some in batches])
+    bounds = _bounds(len(ids), first, max(whose, key=lambda arrays: sum(map(len, arrays))))
     share = np.repeat(np.arange(len(bounds), dtype=np.uint8), [end - first for first, end in bounds])
 
     def divided(batch: tuple[Ints, pa.RecordBatch]) -> list[Happenings]:
-        return _happenings(*batch).divided(share, len(bounds))
+        return _happenings(*batch, first).divided(share, len(bounds))
 
     found = [_on_all_processors(divided, zip(who, some, strict=True)) for who, some in zip(whose, batches, strict=True)]
     return Part(ids, bounds, found[0], found[1] if len(found) > 1 else None, look_back_days)
 
 
-def _bounds(customers: int, whose: list[Ints]) -> list[tuple[int, int]]:
-    """Customers from … up to …, so that each share has about as many rows."""
+def _bounds(customers: int, number: int, whose: list[Ints]) -> list[tuple[int, int]]:
+    """Customers from … up to …, so that each share has about as many rows; `whose` they are, plus `number`."""
     rows = sum(map(len, whose))
     step, shares = max(1, rows // SAMPLE), min(MOST_SHARES, -(-rows // ROWS_A_SHARE))
-    sample = np.sort(np.concatenate([who[::step] for who in whose])) if rows else np.zeros(0)
+    sample = np.sort(np.concatenate([who[::step] for who in whose])) - number if rows else np.zeros(0)
     inner = {int(sample[len(sample) * number // shares]) for number in range(1, shares)}
     return list(pairwise([0, *sorted(inner - {0}), customers]))
 
 
-def _happenings(who: Ints, batch: pa.RecordBatch) -> Happenings:
+def _happenings(who: Ints, batch: pa.RecordBatch, number: int) -> Happenings:
     amounts = {name: batch[name].fill_null(0).to_numpy() for name in batch.schema.names if name.endswith("amount")}
-    return Happenings(who, batch["ago"].to_numpy(), amounts.get("amount"), amounts.get("counted_amount"))
+    places = np.subtract(who, number, out=np.empty(len(who), np.int32), casting="unsafe")
+    return Happenings(places, batch["ago"].to_numpy(), amounts.get("amount"), amounts.get("counted_amount"))
 
 
-def _numbered(kind: pa.DataType, columns: list[list[pa.Array]]) -> tuple[pa.Array, list[list[Ints]]]:
-    """Ids, among them all that occur; and for each array of the columns whose each row is, as the place among them."""
+def _numbered(kind: pa.DataType, columns: list[list[pa.Array]]) -> tuple[pa.Array, int, list[list[Ints]]]:
+    """Ids, among them all that occur; a number; and for each array of the columns whose each row is, as the place among
+    the ids plus that number."""
     arrays = [array for column in columns for array in column]
     if not arrays:
-        return pa.array([], kind), [[] for _ in columns]
+        return pa.array([], kind), 0, [[] for _ in columns]
     least, most = _ends(arrays)
     if most - least < PLACES_A_ROW * sum(map(len, arrays)):
-        ids = pa.array(np.arange(least, most + 1)).cast(kind)
-        whose = ((array.to_numpy().astype(np.int64, copy=False) - least).astype(np.int32) for array in arrays)
+        ids, number = pa.array(np.arange(least, most + 1)).cast(kind), least
+        whose = (array.to_numpy().astype(np.int64, copy=False) for array in arrays)
     else:
         encoded = pa.chunked_array(arrays).dictionary_encode().unify_dictionaries().chunks
-        ids = encoded[-1].dictionary
+        ids, number = encoded[-1].dictionary, 0
         whose = (chunk.indices.to_numpy() for chunk in encoded)
-    return ids, [[next(whose) for _ in column] for column in columns]
+    return ids, number, [[next(whose) for _ in column] for column in columns]
 
 
 def _ends(arrays: list[pa.Array]) -> tuple[int, int]:

@@ -1,15 +1,16 @@
-"""Customers measured by a matrix: a row per customer, a column per day, and in a cell what was paid on that day.
+"""Customers measured by a matrix: a row per customer, a column per day, and an entry for each order or act.
 
-One machine computes so: the few days of a row are sorted by themselves, which is far cheaper than bringing everybody's
-orders into order, and a row's gaps lie side by side, so that medians and sums are read off. A cluster has expressions
-for the same (spark/measures.py). Arrays in, arrays out; knows no database.
+One machine computes so: the few days of a row lie in order side by side, so that gaps, medians and sums are read off. A
+matrix is brought into order by transposing it: a counting sort, which never compares, and is far cheaper than bringing
+everybody's orders into order otherwise. A cluster has expressions for the same (spark/measures.py). Arrays in, arrays
+out; knows no database.
 
 Days are counted back from the day computed for: 1 is the day before it, and a row begins with its newest day.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -24,7 +25,6 @@ LOW_BITS = 32
 HALF = 2 ** (63 - LOW_BITS)
 
 Ints = NDArray[Any]
-GapCounts = Counter[int]  # days -> how often
 
 
 class SumTooLarge(Exception):
@@ -72,28 +72,22 @@ class Happenings:
         who, ago = np.concatenate([batch.who for batch in batches]), np.concatenate([batch.ago for batch in batches])
         return cls(who - first, ago, column("amount"), column("counted"))
 
-    def count(self, customers: int, newest: int, oldest: int) -> Ints:
-        """How many each customer has from `newest` to `oldest` days ago."""
-        inside = self.ago <= oldest
-        if newest > 1:
-            inside &= self.ago >= newest
-        return np.bincount(self.who[np.flatnonzero(inside)], minlength=customers)
-
 
 class DayMatrix:
-    """The matrix in scipy's compressed rows: customer k has the days `ago[ends[k]:ends[k + 1]]`, each once, the newest
-    first, and paid `paid` on each. Raises SumTooLarge."""
+    """The matrix in scipy's compressed rows: customer k has entries on the days `ago[ends[k]:ends[k + 1]]`, the newest
+    first, and paid `total`. Raises SumTooLarge."""
 
     def __init__(self, customers: int, rows: Happenings) -> None:
         self.customers = customers
-        self.times = np.bincount(rows.who, minlength=customers)  # several on a day each counted
-        self.width = int(rows.ago.max(initial=0)) + 1
-        paid = np.zeros(len(rows.who), np.int8) if rows.amount is None else rows.amount
-        _check_sums(customers, rows.who, paid, self.times)
-        cells = sparse.coo_array((paid, (rows.who, rows.ago)), shape=(customers, self.width)).tocsr()
-        self.ends, self.ago, self.paid = cells.indptr, cells.indices, cells.data
-        self.days = np.diff(self.ends)
-        self.has_any = self.days > 0
+        width = int(rows.ago.max(initial=0)) + 1
+        self.ends, self.ago = _in_order(rows.who, rows.ago, (customers, width))
+        self.times = np.diff(self.ends)
+        self.has_any = self.times > 0
+        self.total = np.zeros(customers, np.int64)
+        if rows.amount is not None:
+            _check_sums(customers, rows.who, rows.amount, self.times)
+            np.add.at(self.total, rows.who, rows.amount)
+        self.gaps = Gaps(self.ago, self.ends, width)
 
     @property
     def newest(self) -> Ints:
@@ -105,31 +99,35 @@ class DayMatrix:
         """Days back to the oldest; 0 for none."""
         return self._at(self.ends[1:] - 1)
 
-    @property
-    def total(self) -> Ints:
-        """What each customer paid."""
-        return _of_each(np.add, self.paid, self.ends).astype(np.int64, copy=False)  # of nobody's, too
+    def count(self, newest: int, oldest: int) -> Ints:
+        """How many entries each customer has from `newest` to `oldest` days ago."""
+        inside = self._within(oldest)
+        return self._count(inside if newest <= 1 else inside[self.ago[inside] >= newest])
 
-    @property
-    def same_day(self) -> Ints:
-        """How many more there are than days: gaps of 0 days."""
-        return self.times - self.days
-
-    def gaps(self) -> "Gaps":
-        """The days between a day and the one before it."""
-        apart, is_own = np.diff(self.ago), np.ones(max(0, len(self.ago) - 1), bool)
-        is_own[self.ends[1:][self.has_any][:-1] - 1] = False  # from one customer's oldest to the next one's newest
-        ends = np.zeros_like(self.ends)
-        np.cumsum(np.maximum(self.days - 1, 0), out=ends[1:])
-        own = np.flatnonzero(is_own)
-        return Gaps(apart[own], self.ago[own], ends, self.width)
+    def longest_gap(self, last_days: int) -> Ints:
+        """The longest that ended in the last `last_days` days; 0 for none."""
+        found, inside = np.zeros(self.customers, self.ago.dtype), self._within(last_days)
+        np.maximum.at(found, self._who[inside], self.gaps.days[inside])
+        return found
 
     def active_periods(self, starts: list[int]) -> Ints:
-        """In how many periods each customer has a day; each begins so many days back, the newest first."""
-        bits = np.zeros(self.width, np.min_scalar_type((1 << len(starts)) - 1))
-        for number, start in reversed(list(enumerate(starts))):
-            bits[: start + 1] = 1 << number
-        return np.bitwise_count(_of_each(np.bitwise_or, bits[self.ago], self.ends))
+        """In how many periods each customer has an entry; each begins so many days back, the newest first."""
+        inside = self._within(starts[-1])
+        period = np.searchsorted(starts, np.arange(starts[-1] + 1)).astype(np.int8)[self.ago[inside]]
+        who, is_new = self._who[inside], np.ones(len(inside), bool)
+        is_new[1:] = (who[1:] != who[:-1]) | (period[1:] != period[:-1])
+        return self._count(inside[is_new])
+
+    @cached_property
+    def _who(self) -> Ints:
+        return np.repeat(np.arange(self.customers, dtype=np.int32), self.times)
+
+    def _within(self, days: int) -> Ints:
+        """The places of entries of the last `days` days."""
+        return np.flatnonzero(self.ago <= days)
+
+    def _count(self, places: Ints) -> Ints:
+        return np.bincount(self._who[places], minlength=self.customers)
 
     def _at(self, places: Ints) -> Ints:
         found = np.zeros(self.customers, self.ago.dtype)
@@ -138,39 +136,35 @@ class DayMatrix:
 
 
 class Gaps:
-    """Of each customer the gaps between days, at least 1: `days[ends[k]:ends[k + 1]]`, in order of time, and in that of
-    length `ascending`; `until` says how many days ago each ended."""
+    """The days between each entry of a matrix and the customer's one before it (0 for the oldest, which has none), in
+    the matrix's order: `days`; and each customer's by length: `ascending`. Both `[ends[k]:ends[k + 1]]`."""
 
-    def __init__(self, days: Ints, until: Ints, ends: Ints, width: int) -> None:
-        self.days, self.until, self.ends = days, until, ends
-        self.count = np.diff(ends)
-        nothing = np.zeros(len(days), np.int8)
-        rows = sparse.csr_array((nothing, days.copy(), ends), shape=(len(self.count), width))
-        rows.sort_indices()
-        self.ascending = rows.indices
+    def __init__(self, ago: Ints, ends: Ints, width: int) -> None:
+        self.ends, customers = ends, len(ends) - 1
+        self._has_any = np.diff(ends) > 0
+        self.days = np.zeros_like(ago)
+        np.subtract(ago[1:], ago[:-1], out=self.days[:-1])
+        self.days[ends[1:][self._has_any] - 1] = 0
+        cells = sparse.csr_array((_nothing(len(ago)), self.days, ends), shape=(customers, width)).tocsc()
+        self.often = np.diff(cells.indptr)
+        self.often[0] -= np.count_nonzero(self._has_any)
+        self.ascending = cells.tocsr().indices
 
-    def often(self, noughts: int = 0) -> GapCounts:
-        """How often each gap occurs, with so many of 0 days."""
-        counts = np.bincount(self.days, minlength=1)
-        counts[0] += noughts
-        found = np.flatnonzero(counts)
-        return Counter(dict(zip(found.tolist(), counts[found].tolist(), strict=True)))
+    @property
+    def apart(self) -> Ints:
+        """How many of at least a day each customer has."""
+        found = np.zeros(len(self.ends) - 1, np.int32)
+        if len(self.days):
+            found[self._has_any] = np.add.reduceat(self.days > 0, self.ends[:-1][self._has_any], dtype=np.int32)
+        return found
 
-    def longest(self, last_days: int) -> Ints:
-        """The longest that ended in the last `last_days` days; 0 for none."""
-        return _of_each(np.maximum, np.where(self.until <= last_days, self.days, 0), self.ends)
-
-    def median(self, noughts: Ints | int = 0) -> NDArray[np.float64]:
-        """The median of each customer's gaps, so many more of 0 days among them; meaningless without one."""
-        count = self.count + noughts
-
-        def at(rank: Ints) -> Ints:
-            places = self.ends[:-1] + rank - noughts
-            if not len(self.days):
-                return np.zeros(len(places), np.int64)
-            return np.where(rank < noughts, 0, self.ascending[places.clip(0, len(self.days) - 1)])
-
-        found: NDArray[np.float64] = (at((count - 1) // 2) + at(count // 2)) / 2
+    def median(self, count: Ints) -> NDArray[np.float64]:
+        """The median of each customer's `count` longest; meaningless without one."""
+        if not len(self.ascending):
+            return np.zeros(len(count))
+        first = self.ends[1:] - count
+        middle = [self.ascending.take(first + rank, mode="clip") for rank in ((count - 1) // 2, count // 2)]
+        found: NDArray[np.float64] = (middle[0] + middle[1]) / 2
         return found
 
 
@@ -178,24 +172,19 @@ class Measured:
     """Some customers, by their orders and acts (None: the orders that count). Raises SumTooLarge."""
 
     def __init__(self, customers: int, orders: Happenings, acts: Happenings | None, look_back_days: int | None) -> None:
-        self.customers = customers
-        counted = orders.within(look_back_days)
-        self._of_counted = DayMatrix(customers, counted)
-        self._of_orders = self._of_counted if look_back_days is None else DayMatrix(customers, orders)
-        self._of_acts = self._of_counted if acts is None else DayMatrix(customers, acts)
-        self._gaps = self._of_counted.gaps()
-        self._act_gaps = self._gaps if acts is None else self._of_acts.gaps()
-        self._orders, self._counted = (Happenings(rows.who, rows.ago) for rows in (orders, counted))
+        self._counted = DayMatrix(customers, orders.within(look_back_days))
+        self._orders = self._counted if look_back_days is None else DayMatrix(customers, orders)
+        self._acts = self._counted if acts is None else DayMatrix(customers, acts)
 
     @property
-    def gaps(self) -> GapCounts:
-        """The gaps between orders that count."""
-        return self._gaps.often(int(self._of_counted.same_day.sum()))
+    def gaps(self) -> Ints:
+        """How often each gap between orders that count occurs: of 0 days, of 1, …"""
+        return self._counted.gaps.often
 
     @property
-    def act_gaps(self) -> GapCounts:
-        """The gaps between days with an act."""
-        return self._act_gaps.often()
+    def act_gaps(self) -> Ints:
+        """The same of the gaps between days with an act, of which there are none of 0 days."""
+        return np.concatenate([[0], self._acts.gaps.often[1:]])
 
     def columns(self, spans: Spans) -> tuple[Mapping[str, pa.Array], NDArray[np.bool_]]:
         """What is known of each customer, and whether that is anything at all.
@@ -209,26 +198,25 @@ class Measured:
 
         `unread` is 0: rows that can't be read don't come here.
         """
-        counted, whole, acted = self._of_counted, self._of_orders, self._of_acts
+        counted, whole, acted = self._counted, self._orders, self._acts
         cycle, starts = spans.cycle_days, spans.period_starts_back
-        gaps, act_gaps = self._gaps, self._act_gaps
-        gap_count = gaps.count + counted.same_day
-        longest = act_gaps.longest(spans.returned_days)
-        product = whole.active_periods(starts) * self._orders.count(self.customers, 1, starts[-1])
+        gap_count, act_gap_count = np.maximum(counted.times - 1, 0), acted.gaps.apart
+        longest = acted.longest_gap(spans.returned_days)
+        product = whole.active_periods(starts) * whole.count(1, starts[-1])
         found = {
             "monetary": _column(counted.total, counted.has_any),
             "paid_total": _column(whole.total, whole.has_any),
             "gap_count": _column(gap_count, whole.has_any),
-            "median_gap": _column(gaps.median(counted.same_day), gap_count > 0),
-            "act_gap_count": _column(act_gaps.count, acted.has_any),
-            "median_act_gap": _column(act_gaps.median(), act_gaps.count > 0),
+            "median_gap": _column(counted.gaps.median(gap_count), gap_count > 0),
+            "act_gap_count": _column(act_gap_count, acted.has_any),
+            "median_act_gap": _column(acted.gaps.median(act_gap_count), act_gap_count > 0),
             "longest_recent": _column(longest, longest > 0),
             "recency_days": _column(counted.newest, counted.has_any),
-            "frequency": _column(counted.times.astype(np.int32), counted.has_any),
-            "recent_orders": _column(self._counted.count(self.customers, 1, 2 * cycle), whole.has_any),
-            "former_orders": _column(self._counted.count(self.customers, 2 * cycle + 1, 4 * cycle), whole.has_any),
+            "frequency": _column(counted.times, counted.has_any),
+            "recent_orders": _column(counted.count(1, 2 * cycle), whole.has_any),
+            "former_orders": _column(counted.count(2 * cycle + 1, 4 * cycle), whole.has_any),
             "loyalty_product": _column(product, whole.has_any),
-            "unread": _column(np.zeros(self.customers, np.int64), whole.has_any),
+            "unread": _column(np.zeros(whole.customers, np.int64), whole.has_any),
             "since_first": _column(acted.oldest, acted.has_any),
             "since_last": _column(acted.newest, acted.has_any),
         }
@@ -239,12 +227,18 @@ def _column(values: Ints, is_known: NDArray[np.bool_]) -> pa.Array:
     return pa.array(values, mask=None if is_known.all() else ~is_known)
 
 
-def _of_each(reduce: np.ufunc, values: Ints, ends: Ints) -> Ints:
-    """`reduce` over each customer's values; 0 for none. (`reduceat` alone takes a neighbour's for none.)"""
-    found, has_any = np.zeros(len(ends) - 1, values.dtype), np.diff(ends) > 0
-    if len(values):
-        found[has_any] = reduce.reduceat(values, ends[:-1][has_any])
-    return found
+def _in_order(who: Ints, ago: Ints, shape: tuple[int, int]) -> tuple[Ints, Ints]:
+    """Of each customer the days in order, and where each customer's end: two counting sorts, by day, then by
+    customer, the second of which keeps the order of the first."""
+    entries = np.arange(len(who) + 1, dtype=np.int32)
+    by_day = sparse.csr_array((who, ago, entries), shape=(len(who), shape[1])).tocsc()
+    rows = sparse.csc_array((_nothing(len(who)), by_day.data, by_day.indptr), shape=shape).tocsr()
+    return rows.indptr, rows.indices
+
+
+def _nothing(entries: int) -> Ints:
+    """What is in the cells of a matrix of which only the places matter."""
+    return np.zeros(entries, np.int8)
 
 
 def _check_sums(customers: int, who: Ints, amounts: Ints, times: Ints) -> None:

@@ -175,8 +175,7 @@ def measured(connection: Any, orders: Table, acts: Table | None, request: Reques
     acts = None if acts is None else measures.acts_back(acts, as_of, zone)
     with open_everyone(connection, orders, acts, look_back) as everyone:
         cycle = cycle_days or usual_gap(everyone.gaps()) or DEFAULT_CYCLE_DAYS
-        gaps, act_gaps = everyone.measure(connection, POPULATION, request.spans(cycle))
-    people = connection.table(POPULATION)
+        people, gaps, act_gaps = everyone.measure(connection, POPULATION, request.spans(cycle))
     people = people.mutate(customer_id=people.customer_id.cast(orders.customer_id.type()))
     return Measured(people, cycle, usual_gap(gaps), usual_gap(act_gaps))
 
@@ -224,27 +223,28 @@ def _require_readable(connection: Any, rows: Table) -> None:
 
 
 @singledispatch
-def cut_points(connection: Any, people: Table) -> dict[str, Any]:
-    """How many people there are, their unread rows, and the four cut points of each measure; see `rfm.cut_points`."""
-    return _row(connection, rfm.cut_points(people))
+def scale(
+    connection: Any, people: Table, fixed: Mapping[str, tuple[int, ...] | None]
+) -> tuple[int, dict[str, tuple[int, ...]], dict[str, int]]:
+    """How many people there are; and, if any, of each measure the four cut points (None in `fixed`: their quantiles)
+    and the sum of the scores that these give. Raises UnreadableRows."""
+    rows = people.select(is_unread=people.unread > 0, **rfm.better(people))
+    found = connection.con.sql(connection.compile(rows)).to_arrow_table()
+    if found["is_unread"].to_numpy().any():
+        raise UnreadableRows
+    values = {name: found[name].to_numpy() for name in rfm.MEASURES if len(found)}
+    points = {name: fixed[name] or rfm.cut_points(column) for name, column in values.items()}
+    return len(found), points, {name: rfm.score_sum(column, points[name]) for name, column in values.items()}
 
 
 def _cuts(connection: Any, people: Table, request: Request, known: Population | None) -> tuple[int, rfm.Cuts | None]:
     """How many people there are, and what to score them by; None for nobody."""
-    found = cut_points(connection, people)
-    if found["unread"]:
-        raise UnreadableRows
-    if known and known.cuts:
-        return found["people"], known.cuts
-    if not found["people"]:
-        return 0, None
-    fixed = request.scoring.fixed_cuts()
-    points = {name: fixed[name] or tuple(found[name]) for name in rfm.MEASURES}
-    sums = _row(connection, rfm.score_sums(people, points))
+    known_cuts = known.cuts if known else None
+    count, points, sums = scale(connection, people, known_cuts.points if known_cuts else request.scoring.fixed_cuts())
+    if known_cuts or not count:
+        return count, known_cuts
     high = request.scoring.high_from
-    return found["people"], rfm.Cuts(
-        points, {n: high or rfm.first_high(sums[n], found["people"]) for n in rfm.MEASURES}
-    )
+    return count, rfm.Cuts(points, {name: high or rfm.first_high(sums[name], count) for name in rfm.MEASURES})
 
 
 def _scored(people: Table, cuts: rfm.Cuts | None) -> tuple[Table, rfm.Cuts]:

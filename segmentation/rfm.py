@@ -4,15 +4,19 @@ A population is scored by cut points (four values per measure), never by NTILE: 
 whatever the row order, and on a cluster four numbers travel instead of a global sort.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import ibis
 import ibis.expr.datatypes as dt
+import numpy as np
+from numpy.typing import NDArray
 
 from segmentation.models import RF11_CELLS
 from store.errors import BadInput
@@ -24,6 +28,7 @@ MEASURES = ("r", "f", "m")
 
 Table = Any  # ibis has no types that mypy can follow
 Expression = Any
+Ints = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -136,25 +141,22 @@ def whole_sum(amount: Expression, where: Expression | None = None) -> Expression
 def better(population: Table) -> dict[str, Expression]:
     """Each measure as an integer where more is better."""
     return {
-        "r": -population.recency_days.cast("int64"),
-        "f": population.frequency.cast("int64"),
+        "r": -population.recency_days,
+        "f": population.frequency,
         "m": population.monetary,
     }
 
 
-@ibis.udf.agg.builtin(signature=((dt.int64, dt.Array(dt.float64)), dt.Array(dt.int64)))
-def quantile_disc(values, quantiles):  # type: ignore[no-untyped-def]
-    """DuckDB's own: for each quantile q the least value with at least q of the rows at or below it."""
+def quantile_ranks(count: int) -> list[int]:
+    """For each of QUANTILES the rank (1, 2, …) of the least of `count` values with at least that share at or below
+    it."""
+    return [math.ceil(Fraction(str(quantile)) * count) for quantile in QUANTILES]
 
 
-def cut_points(population: Table) -> Table:
-    """One row: `people`, `unread` rows, and for each measure its four cut points (null for an empty population)."""
-    wanted = ibis.literal(list(QUANTILES), type=dt.Array(dt.float64))
-    return population.aggregate(
-        people=population.count(),
-        unread=population.unread.sum(),
-        **{name: quantile_disc(value, wanted) for name, value in better(population).items()},
-    )
+def cut_points(values: Ints) -> tuple[int, ...]:
+    """The four cut points of at least one value."""
+    places = [rank - 1 for rank in quantile_ranks(len(values))]
+    return tuple(np.partition(values, places)[places].tolist())
 
 
 def scores(population: Table, points: dict[str, tuple[int, ...]]) -> dict[str, Expression]:
@@ -168,10 +170,9 @@ def _score(value: Expression, points: Sequence[int]) -> Expression:
     return ibis.cases(*[(test, ibis.literal(rank, "int8")) for test, rank in ranks], else_=ibis.literal(5, "int8"))
 
 
-def score_sums(population: Table, points: dict[str, tuple[int, ...]]) -> Table:
-    """One row with the sum of each score over the population: what "above the mean" is decided by."""
-    given = scores(population, points)
-    return population.aggregate(**{name: given[name].cast("int64").sum() for name in MEASURES})
+def score_sum(values: Ints, points: Sequence[int]) -> int:
+    """The sum of the scores of `values`: what "above the mean" is decided by."""
+    return len(values) + sum(int(np.count_nonzero(values > point)) for point in points)
 
 
 def first_high(score_sum: int, people: int) -> int:

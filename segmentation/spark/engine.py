@@ -4,6 +4,7 @@ What comes out, a row for each customer, is brought here into DuckDB, so that wh
 for both engines.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from sqlalchemy import URL
 from segmentation import engine, rfm
 from segmentation.engine import Measured, Request, Segmented
 from segmentation.facts import keep
-from segmentation.measures import all_acts
+from segmentation.measures import UnreadableRows, all_acts
 from segmentation.spark import measures
 from segmentation.spark.database import ACTS, ORDERS, open_database
 from segmentation.spark.parquet import read_orders
@@ -78,15 +79,28 @@ def measured(
     return Measured(people, cycle, proposed, usual)
 
 
-@engine.cut_points.register
-def cut_points(spark: SparkConnection, people: Table) -> dict[str, Any]:
-    """As `rfm.cut_points`, exactly, without bringing a population into order."""
+@engine.scale.register
+def scale(
+    spark: SparkConnection, people: Table, fixed: Mapping[str, tuple[int, ...] | None]
+) -> tuple[int, dict[str, tuple[int, ...]], dict[str, int]]:
+    """As `engine.scale`, without bringing a population into order."""
     values = rfm.better(people)
     ends = {f"{name}_{end}": getattr(values[name], end)() for name in rfm.MEASURES for end in ("min", "max")}
-    found = spark.to_pyarrow(people.aggregate(people=people.count(), unread=people.unread.sum(), **ends)).to_pylist()[0]
+    found = _row(spark, people.aggregate(people=people.count(), unread=people.unread.sum(), **ends))
     count = found["people"]
-    if count and not found["unread"]:
-        for name in rfm.MEASURES:
-            column = people.select(value=values[name])
-            found[name] = quantiles(spark, column, found[f"{name}_min"], found[f"{name}_max"], count)
-    return dict(found)
+    if found["unread"]:
+        raise UnreadableRows
+    if not count:
+        return 0, {}, {}
+    points = {
+        name: fixed[name]
+        or quantiles(spark, people.select(value=values[name]), found[f"{name}_min"], found[f"{name}_max"], count)
+        for name in rfm.MEASURES
+    }
+    scores = rfm.scores(people, points)
+    sums = _row(spark, people.aggregate(**{name: scores[name].cast("int64").sum() for name in rfm.MEASURES}))
+    return count, points, sums
+
+
+def _row(spark: SparkConnection, one_row: Table) -> dict[str, Any]:
+    return dict(spark.to_pyarrow(one_row).to_pylist()[0])

@@ -4,23 +4,21 @@ Values are counted by their leading bits; only the groups that a wanted rank lie
 bits, until single values are left. A few times 2**STEP_BITS counts travel, whatever the size of the population.
 """
 
-import math
 from collections.abc import Sequence
-from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 
-from segmentation.rfm import QUANTILES
+from segmentation.rfm import quantile_ranks
 from segmentation.spark.session import SparkConnection, Table
 
 STEP_BITS = 16
 
 
 def quantiles(spark: SparkConnection, values: Table, least: int, most: int, count: int) -> tuple[int, ...]:
-    """For each of QUANTILES the least value with at least that share of the rows at or below it. `values` has one int64
-    column, `value`, without nulls; `least`, `most` and `count` (at least 1) are of its rows."""
-    ranks = [math.ceil(Fraction(str(quantile)) * count) for quantile in QUANTILES]
+    """For each of QUANTILES the least value with at least that share of the rows at or below it. `values` has one
+    column of whole numbers, `value`, without nulls; `least`, `most` and `count` (at least 1) are of its rows."""
+    ranks = quantile_ranks(count)
     shift = max(0, (most - least).bit_length() - STEP_BITS)
     found = _ranked(_counts(spark, values, shift), ranks)
     while shift > 0:
