@@ -17,6 +17,7 @@ from console.tags.rule_words import known
 from console.words import names
 from console.words.audit import done
 from console.words.catalog import LANGUAGES, translate
+from console.words.marks import COLON, COMMA
 from console.words.refusals import told
 from segmentation.rules.words import KINDS
 
@@ -35,6 +36,8 @@ def _request() -> dict[str, Any]:
     return {
         "user": g.get("user"),  # of the page of an error, that may be before anybody is known
         "session_id": g.get("session_id"),
+        "colon": COLON[g.language],
+        "comma": COMMA[g.language],
         "html_language": LANGUAGES[g.language],
         "language": g.language,
         "menu": menu_for(g.get("user")),
@@ -60,6 +63,8 @@ def _names() -> dict[str, Any]:
         "layout_name": lambda name: t(names.LAYOUT_NAMES[name]),
         "choice_words": lambda name: t(names.CHOICE_WORDS[name]) if name in names.CHOICE_WORDS else name,
         "setting_words": lambda name: t(names.SETTING_WORDS[name]),
+        "source_word": lambda name: t(names.EVENT_SOURCES[name]) if name in names.EVENT_SOURCES else name,
+        "gender_word": lambda name: t(names.GENDERS[name]) if name in names.GENDERS else name,
         "moment_word": lambda name: t(names.MOMENT_WORDS[name]),
         "row_kind": lambda name: t(names.ROW_KINDS[name]),
         "row_field": lambda kind, name: t(names.ROW_FIELDS.get(f"{kind}.{name}", names.ROW_FIELDS[name])),

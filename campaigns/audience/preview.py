@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
-from sqlalchemy import Engine, exists, func, select
+from sqlalchemy import Engine, Select, exists, func, select
 from sqlmodel import Session
 
 from campaigns.audience.gate import best_account, contacts_of, counting_of, limits_of, reason_to_skip
@@ -80,9 +80,9 @@ def preview(
         targets = read_targets(session, audience)
         rules = load_rules(session)
         if not targets.rules():
-            condition = targets.condition(0)
-            people = session.scalar(select(func.count()).select_from(customer).where(condition)) or 0
-            likely, ids = _ids(session, channel_id, condition) if people else ([], [])
+            meant = _meant(targets).subquery()
+            people = session.scalar(select(func.count()).select_from(meant)) or 0
+            likely, ids = _ids(session, channel_id, meant) if people else ([], [])
             counted_at = None
         else:
             listed = {t.name: _listed(session, t) for t in (*targets.wanted, *targets.unwanted) if t.kind == "list"}
@@ -95,17 +95,30 @@ def preview(
         return Preview(people, counted_at, _ten(session, as_if, likely, ids, zone=zone, now=clock()))
 
 
-def _ids(session: Session, channel_id: int, condition: Any) -> tuple[list[int], list[int]]:
-    """Of those whom `condition` means: who can be reached on the channel, as many as the gate may be asked of; and the
+def _meant(targets: Targets) -> Select[Any]:
+    """SQL: the ids of those whom `targets` mean. One target alone is found by its own index, however many customers
+    there are; asked of each customer it would take a third of a second for a million."""
+    if len(targets.wanted) == 1 and not targets.unwanted:
+        (one,) = targets.wanted
+        if one.kind == "segment":
+            return select(segment.c.customer_id.label("id")).where(segment.c[one.name] == one.segment)
+        if one.is_narrow:
+            return members(one, 0, lambda customer_id: customer_id.is_not(None))  # type: ignore[no-any-return]
+    return select(customer.c.id).where(targets.condition(0))
+
+
+def _ids(session: Session, channel_id: int, meant: Any) -> tuple[list[int], list[int]]:
+    """Of those whom `meant` means: who can be reached on the channel, as many as the gate may be asked of; and the
     first ten of all, where those are fewer. Both by id."""
     theirs = (account.c.customer_id == customer.c.id, account.c.channel_id == channel_id)
     reachable = (
         customer.c.marketing_refused_at.is_(None),
         exists().where(*theirs, account.c.is_following.is_not(False)),
     )
-    meant = select(customer.c.id).where(condition).order_by(customer.c.id)
-    likely = list(session.scalars(meant.where(*reachable).limit(sum(LOOKED_AT))))
-    return likely, [] if len(likely) >= SHOWN else list(session.scalars(meant.limit(SHOWN)))
+    by_id = select(meant.c.id).order_by(meant.c.id)
+    reached = by_id.join(customer, customer.c.id == meant.c.id).where(*reachable)
+    likely = list(session.scalars(reached.limit(sum(LOOKED_AT))))
+    return likely, [] if len(likely) >= SHOWN else list(session.scalars(by_id.limit(SHOWN)))
 
 
 def _ten(

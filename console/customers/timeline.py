@@ -133,8 +133,10 @@ def _orders(customer_id: int) -> Select[Any]:
 
 
 def _events(customer_id: int) -> Select[Any]:
-    names = ("kind", "source", "sku", "topic", "campaign_id", "payload")
-    return select(*(event.c[name] for name in names)).where(event.c.customer_id == customer_id)
+    columns = [event.c[name] for name in ("kind", "source", "sku", "topic", "campaign_id", "payload")]
+    found = select(*columns, campaign.c.name.label("campaign_name"))
+    found = found.select_from(event.outerjoin(campaign, campaign.c.id == event.c.campaign_id))
+    return found.where(event.c.customer_id == customer_id)
 
 
 _SENT_AT = func.coalesce(delivery.c.sent_at, batch.c.sent_at, run.c.scheduled_for, type_=run.c.scheduled_for.type)

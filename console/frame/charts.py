@@ -11,7 +11,7 @@ from typing import Any, Literal
 Format = Literal["whole", "money", "percent", "times", "plain"]
 
 ROW_HEIGHT = 26  # px of one row of a lying chart
-AROUND = 64  # px that axes and legend take
+AROUND = 90  # px that axes, their names and the legend take
 MARKED_STEPS = 31  # with more steps a point of its own each would be clutter
 
 
@@ -33,24 +33,22 @@ class Chart:
 
 @dataclass(frozen=True)
 class Bar:
-    """One row of a lying bar chart: its name, length, text beside it, and where a click leads."""
+    """One row of a lying bar chart: its name, length, and text beside it."""
 
     name: str
     value: float
     text: str
-    href: str | None = None
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its interval, in the units of the chart, and where a click leads."""
+    """An estimate with its interval, in the units of the chart."""
 
     name: str
     low: float
     value: float
     high: float
     text: str
-    href: str | None = None
     is_sure: bool = field(default=False)  # whether the interval lies on one side of the line of no effect
 
 
@@ -58,11 +56,14 @@ def lines(
     steps: Sequence[str],
     series: Mapping[str, Sequence[float | None]],
     *,
-    step_name: str,
+    step: str,
+    value: str,
+    right: str | None = None,
     format: Format = "whole",  # noqa: A002 - the word of the option
     is_stacked: bool = False,
 ) -> Chart:
-    """Lines over equal steps (days, hours); None leaves a gap. `is_stacked` fills the parts of a whole."""
+    """Lines over equal steps (days, hours); None leaves a gap. `step` and `value` name the axes; `right` that of the
+    last line, where it counts something else. `is_stacked` fills the parts of a whole."""
     drawn = [
         {
             "name": name,
@@ -75,16 +76,23 @@ def lines(
         }
         for name, values in series.items()
     ]
+    heights: list[dict[str, Any]] = [
+        {"type": "value", "min": 0, "name": value, "nameTextStyle": {"align": "left"}},
+    ]
+    if right is not None:
+        drawn[-1] |= {"yAxisIndex": 1}
+        heights.append({"type": "value", "min": 0, "minInterval": 1, "name": right, "splitLine": {"show": False}})
+    below = 58 if len(series) > 1 else 30  # the legend, and the name of the axis
     option = {
         "tooltip": {"trigger": "axis"},
         "legend": {"show": len(series) > 1, "type": "scroll", "bottom": 0},
-        "grid": {"left": 8, "right": 44, "top": 16, "bottom": 36 if len(series) > 1 else 8, "containLabel": True},
-        "xAxis": {"type": "category", "data": list(steps), "boundaryGap": False},
-        "yAxis": {"type": "value", "min": 0},
+        "grid": {"left": 8, "right": 44, "top": 34, "bottom": below, "containLabel": True},
+        "xAxis": {"type": "category", "data": list(steps), "boundaryGap": False, **_named_below(step)},
+        "yAxis": heights,
         "series": drawn,
     }
-    rows = [[step, *(_shown(values[place], format) for values in series.values())] for place, step in enumerate(steps)]
-    return Chart(option, [step_name, *series], rows, format=format)
+    rows = [[name, *(_shown(values[place], format) for values in series.values())] for place, name in enumerate(steps)]
+    return Chart(option, [step, *series], rows, format=format)
 
 
 def bars(
@@ -97,14 +105,14 @@ def bars(
     """Lying bars, the first on top."""
     option = {
         "tooltip": {"trigger": "item"},
-        "grid": {"left": 8, "right": 72, "top": 8, "bottom": 8, "containLabel": True},
-        "xAxis": {"type": "value", "splitNumber": 4},
+        "grid": {"left": 16, "right": 110, "top": 8, "bottom": 30, "containLabel": True},
+        "xAxis": {"type": "value", "splitNumber": 4, **_named_below(value)},
         "yAxis": {"type": "category", "inverse": True, "data": [bar.name for bar in found]},
         "series": [
             {
                 "type": "bar",
                 "barMaxWidth": 18,
-                "data": [{"value": bar.value, "text": bar.text, "href": bar.href} for bar in found],
+                "data": [{"value": bar.value, "text": bar.text} for bar in found],
                 "label": {"show": True, "position": "right"},
             }
         ],
@@ -122,10 +130,11 @@ def intervals(
     format: Format = "times",  # noqa: A002
 ) -> Chart:
     """Estimates with their intervals, the first on top, and the line of no effect at `none`."""
+    scale = {"type": "log" if format == "times" else "value", "logBase": 2, "scale": True, "splitNumber": 5}
     option = {
         "tooltip": {"trigger": "item"},
-        "grid": {"left": 8, "right": 24, "top": 8, "bottom": 8, "containLabel": True},
-        "xAxis": {"type": "log" if format == "times" else "value", "logBase": 2, "scale": True, "splitNumber": 5},
+        "grid": {"left": 16, "right": 24, "top": 8, "bottom": 30, "containLabel": True},
+        "xAxis": {**scale, **_named_below(value)},
         "yAxis": {"type": "category", "inverse": True, "data": [one.name for one in found]},
         "series": [
             {
@@ -135,7 +144,6 @@ def intervals(
                     {
                         "value": [place, one.low, one.value, one.high],
                         "text": one.text,
-                        "href": one.href,
                         "sign": 0 if not one.is_sure else 1 if one.value > none else -1,
                     }
                     for place, one in enumerate(found)
@@ -160,7 +168,7 @@ def sankey(flows: Sequence[tuple[str, str, int]], *, source: str, target: str, p
                 "right": 120,
                 "top": 8,
                 "bottom": 8,
-                "nodeGap": 10,
+                "nodeGap": 16,
                 "emphasis": {"focus": "adjacency"},
                 "lineStyle": {"color": "gradient", "opacity": 0.35},
                 # ECharts tells nodes by their names: a side's own mark keeps "E" before apart from "E" after
@@ -173,7 +181,12 @@ def sankey(flows: Sequence[tuple[str, str, int]], *, source: str, target: str, p
         ],
     }
     rows = [[a, b, f"{count:,}"] for a, b, count in flows]
-    return Chart(option, [source, target, people], rows, height=max(280, 30 * max(len(left), len(right))))
+    return Chart(option, [source, target, people], rows, height=max(280, 40 * max(len(left), len(right))))
+
+
+def _named_below(name: str) -> dict[str, Any]:
+    """The name of a lying axis, under the middle of its labels."""
+    return {"name": name, "nameLocation": "middle", "nameGap": 26}
 
 
 def _height(rows: int) -> int:

@@ -47,9 +47,8 @@ def by_hour(taps: Sequence[tuple[int, int]], t: Translate) -> Chart:
     counts = dict(taps)
     last = max((hour for hour in counts if hour < HOURS_SHOWN), default=-1)
     steps = [str(hour) for hour in range(last + 1)]
-    return lines(
-        steps, {t("點擊"): [counts.get(hour, 0) for hour in range(last + 1)]} if steps else {}, step_name=t(HOURS)
-    )
+    drawn = {t("點擊"): [counts.get(hour, 0) for hour in range(last + 1)]} if steps else {}
+    return lines(steps, drawn, step=t(HOURS), value=t("點擊"))
 
 
 def late_taps(taps: Sequence[tuple[int, int]]) -> int:

@@ -129,6 +129,7 @@ def _told(session: Session, asked: list[CampaignRun]) -> dict[str, Any]:
             (key, names.get(key, "–"), results.variants[key]) for key in sorted(filter(None, results.variants))
         ],
         "segment_rows": [(key, segment_words(key), part) for key, part in results.segments.items()],
+        "variant_names": names,
         "line": line[:LINE_SHOWN],
         "more_line": len(line) > LINE_SHOWN,
     }

@@ -14,7 +14,7 @@ from console.access.roles import Role, needs
 from console.frame.routes import add_routes, get, post
 from console.frame.site import Site, site
 from console.rules.choices import rule_choices
-from console.rules.form import Row, as_rows, new_row, place_of, read_form, rule_of
+from console.rules.form import Row, as_rows, filled, new_row, place_of, read_form, rule_of
 from console.tags.rule_words import known
 from console.words.catalog import translate
 from console.words.refusals import told
@@ -104,6 +104,8 @@ def delete_rule_form() -> Any:
 def say_rule() -> Any:
     """The rule in words, how many it means and ten of them; and why a named person is in or not."""
     _, group, text = _given()
+    if text is None and not filled(group).rows:  # the form has just been opened: nothing is wrong yet
+        return render_template("console/rules/_said.html", is_empty=True)
     given = text if text is not None else json.dumps(rule_of(group))
     try:
         with reading(site.engine) as session:

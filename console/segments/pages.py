@@ -75,8 +75,8 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
                 flow=_flow(model, found),
                 drawing=nesl_flow(model, sizes.newest, found),
                 names=segment_named,
-                history=_history(model, sizes, "customers", "whole"),
-                spent=_history(model, sizes, "value", "money"),
+                history=_history(model, sizes, "customers", "人數", "whole"),
+                spent=_history(model, sizes, "value", "消費金額", "money"),
                 prediction=prediction,
                 values=kept_values(prediction, model),
                 value_problem=_value_problem(prediction),
@@ -138,8 +138,8 @@ def _value_problem(prediction: PredictionRun | None) -> str | None:
     return problem
 
 
-def _history(model: str, sizes: Sizes, what: str, shown: Format) -> Chart:
-    """The `what` (a field of Size) of each segment, day by day."""
+def _history(model: str, sizes: Sizes, what: str, name: str, shown: Format) -> Chart:
+    """The `what` (a field of Size), called `name`, of each segment, day by day."""
     parts: dict[str, list[float | None]] = {
         name_of(segment, g.language): [
             float(getattr(sizes.on[day][segment.name], what)) if segment.name in sizes.on[day] else 0
@@ -148,7 +148,8 @@ def _history(model: str, sizes: Sizes, what: str, shown: Format) -> Chart:
         for segment in segments_of(model)
     }
     days = [str(day) for day in sizes.days]
-    return lines(days, parts, step_name=translate("資料截至", g.language), format=shown, is_stacked=True)
+    step, value = (translate(words, g.language) for words in ("資料截至", name))
+    return lines(days, parts, step=step, value=value, format=shown, is_stacked=True)
 
 
 def _day(text: str | None) -> date | None:

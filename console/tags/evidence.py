@@ -9,6 +9,7 @@ from typing import Any
 
 from console.tags.rule_words import told_of
 from console.words.catalog import translate
+from console.words.marks import bracketed
 from console.words.names import EVIDENCE
 from segmentation.rules.types import Rule
 
@@ -47,9 +48,8 @@ def _of_rule(evidence: Mapping[str, Any], conditions: Mapping[str, Rule], langua
 
 def _of_preference(evidence: Mapping[str, Any], language: str) -> list[Told]:
     score, line = evidence.get("score"), "off" if evidence.get("off_by") else "on"
-    rows = [
-        Told(translate("分數", language), f"{_text(score)}（{translate(_LINES[line], language)} {evidence.get(line)}）")
-    ]
+    beside = bracketed(f"{translate(_LINES[line], language)} {evidence.get(line)}", language)
+    rows = [Told(translate("分數", language), _text(score) + beside)]
     rows.append(Told(translate("佔比", language), f"{float(evidence.get('share') or 0):.0%}"))
     if evidence.get("ahead"):
         rows.append(Told(translate("現在更在意", language), str(evidence["ahead"])))

@@ -115,4 +115,5 @@ def _right(checks: list[TagQuality]) -> Chart:
         translate("精確率", g.language): [one.precision for one in reversed(checks)],
         translate("召回率", g.language): [one.recall for one in reversed(checks)],
     }
-    return lines(steps, parts, step_name=translate("期間結束", g.language), format="percent")
+    step, value = (translate(words, g.language) for words in ("期間結束", "比例"))
+    return lines(steps, parts, step=step, value=value, format="percent")

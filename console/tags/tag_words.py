@@ -7,6 +7,7 @@ from sqlmodel import Session
 
 from console.tags.rule_words import conditions_of, rule_sentence
 from console.words.catalog import translate
+from console.words.marks import bracketed
 from console.words.names import DIMENSIONS
 from segmentation.preference.choices import preference_settings
 from segmentation.rules.types import Rule
@@ -74,7 +75,7 @@ class Wording:
             return what
         shares = {"share_on": f"{line.share_on:.0%}", "share_off": f"{line.share_off:.0%}"}
         numbers = {"on": f"{line.on:g}", "off": f"{line.off:g}", "days": f"{line.half_life_days:g}"}
-        return f"{what}（{translate(_PREFERENCE_LINES, self._language, **numbers, **shares)}）"
+        return what + bracketed(translate(_PREFERENCE_LINES, self._language, **numbers, **shares), self._language)
 
     def _measure(self, definition: MeasureTag, cut: float | None) -> str:
         name = self._t(MEASURES[definition.measure].chinese)
@@ -88,7 +89,7 @@ class Wording:
             line, sign = f"{self._t('最高的')} {definition.top_percent}%", "≥"
         else:
             line, sign = f"{self._t('最低的')} {definition.bottom_percent}%", "≤"
-        return f"{name} {line}" + (f"（{sign} {cut:,.4g}）" if cut is not None else "")
+        return f"{name} {line}" + (bracketed(f"{sign} {cut:,.4g}", self._language) if cut is not None else "")
 
     def _t(self, words: str) -> str:
         return translate(words, self._language)

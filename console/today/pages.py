@@ -82,12 +82,13 @@ def _month_cost(plan: LinePlan, messages: Iterable[int]) -> Decimal:
 def _drawn(days: Mapping[date, Day]) -> Chart:
     """People reached and orders after a tap, by the day on which their run fired."""
     if not any(day.reached or day.orders for day in days.values()):
-        return lines([], {}, step_name="")
+        return lines([], {}, step="", value="")
     series: dict[str, list[float | None]] = {
         translate("已受理", g.language): [day.reached for day in days.values()],
         translate("點擊後的訂單", g.language): [day.orders for day in days.values()],
     }
-    return lines([f"{day:%m-%d}" for day in days], series, step_name=translate("日期", g.language))
+    step, people, orders = (translate(words, g.language) for words in ("日期", "人數", "訂單"))
+    return lines([f"{day:%m-%d}" for day in days], series, step=step, value=people, right=orders)
 
 
 def _moved(session: Session) -> list[dict[str, Any]]:

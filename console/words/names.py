@@ -28,6 +28,10 @@ MOMENT_WORDS = {
     "consent": "同意",
 }
 
+# Where an event comes from.
+EVENT_SOURCES = {"line": "LINE 官方帳號", "link": "追蹤連結", "brand": "品牌的網站或門市"}
+GENDERS = {"male": "男", "female": "女"}
+
 FETCHES = {"person": "真人", "forward": "轉傳", "preview": "預覽", "robot": "機器"}
 
 REASONS = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from sqlalchemy import Engine, select
 
 from store.engine import reading, table_of
@@ -28,13 +28,15 @@ from store.models import (
 )
 from store.models import Rule as RuleRow
 
-HAN = re.compile(r"[\u3400-\u9fff]+")
+LANGUAGES = ("zh", "en")
+HAN = re.compile(r"[\u3001-\u303f\u3400-\u9fff\uff01-\uff60]+")  # its marks too
 DATA = (
     *(AuditEntry, Campaign, CampaignDraft, Channel, ConsoleUser, Customer, CustomerList, CustomerView, DemandReport),
     *(FileImport, KeywordLearning, Product, RuleRow, Tag, TrackedLink, Variant),
 )
 # What axe may judge otherwise in another look; its other rules are asked in light and wide, and in dark and narrow.
 OF_A_LOOK = ["color-contrast", "link-in-text-block", "scrollable-region-focusable"]
+OURS = {"exclude": [[".phone"]]}  # the chat has LINE's colours, and the brand's
 # Texts that are read, but what somebody typed or may choose, and what is marked as another language.
 READ = """() => {
   const found = [], skipped = "script, style, textarea, option, [lang]:not(html)";
@@ -45,6 +47,24 @@ READ = """() => {
       if (one.hasAttribute(name)) found.push(one.getAttribute(name));
   return [document.title, ...found];
 }"""
+
+# Texts that are hard to read as they are laid out: one word under the other, or cut off.
+SQUEEZED = """() => {
+  const found = [], range = document.createRange();
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const text = walk.currentNode.data.trim(), one = walk.currentNode.parentElement;
+    if (text.length < 4 || one.closest(".unseen, .phone, svg, script, style, option")) continue;
+    range.selectNodeContents(walk.currentNode);
+    const lines = new Set([...range.getClientRects()].map(rect => Math.round(rect.top))).size;
+    if (lines > 2 && text.length / lines < 3) found.push("squeezed: " + text);
+    const style = getComputedStyle(one);
+    if (style.overflowX === "hidden" && one.scrollWidth > one.clientWidth + 1) found.push("cut off: " + text);
+  }
+  return found;
+}"""
+# What a program calls things, which a page doesn't say.
+CODE_WORDS = re.compile(r"\b(?:undefined|NaN|nan)\b|\bNone\b(?! )|[{\[]['\"]|\b[a-z]+(?:_[a-z0-9]+)+\b|\bDecimal\(")
 
 SETTLED = """() => new Promise(done => requestAnimationFrame(() => {  // colours that change slowly have changed
   const ending = document.getAnimations().filter(one => isFinite(one.effect.getComputedTiming().endTime));
@@ -69,6 +89,19 @@ def in_language(address: str, language: str) -> str:
     return f"{address}{'&' if '?' in address else '?'}lang={language}"
 
 
+def open_page(tab: Page, address: str, language: str, status: int = 200) -> None:
+    """The page at `address` in that language, with the parts that come after it. It must answer with `status`."""
+    answer = tab.goto(in_language(address, language))
+    assert answer is not None
+    assert answer.status == status, address
+    wait_for_parts(tab)
+
+
+def wait_for_parts(tab: Page) -> None:
+    """Until the parts that the loaded page asks for by itself have come."""
+    expect(tab.locator(".htmx-request")).to_have_count(0, timeout=20_000)
+
+
 def take(tab: Page, look: Look) -> None:
     """Let the open page be looked at so."""
     tab.emulate_media(color_scheme=look.scheme)
@@ -83,8 +116,9 @@ def wrong_in(tab: Page, looks: tuple[Look, ...] = LOOKS) -> list[str]:
         take(tab, look)
         if (width := tab.evaluate("document.documentElement.scrollWidth")) > look.width:
             found.append(f"{look}: it is {width} wide")
+        found += [f"{look}: {one}" for one in tab.evaluate(SQUEEZED)]
         options: dict[str, Any] = {} if look in WHOLE else {"runOnly": OF_A_LOOK}
-        violations = Axe().run(tab, options=options).response["violations"]
+        violations = Axe().run(tab, context=OURS, options=options).response["violations"]
         found += [f"{look}: {one['id']} {[node['target'] for node in one['nodes'][:3]]}" for one in violations]
     return found
 
@@ -92,6 +126,11 @@ def wrong_in(tab: Page, looks: tuple[Look, ...] = LOOKS) -> list[str]:
 def chinese_in(tab: Page) -> set[str]:
     """The runs of Chinese that the open page shows or tells a screen reader."""
     return {run for text in tab.evaluate(READ) for run in HAN.findall(text)}
+
+
+def code_in(tab: Page) -> set[str]:
+    """The words of a program that the open page shows."""
+    return {word for text in tab.evaluate(READ) for word in CODE_WORDS.findall(text)}
 
 
 def words_kept(engine: Engine) -> str:

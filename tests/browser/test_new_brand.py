@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.browser.looks import WHOLE, chinese_in, in_language, wrong_in
+from tests.browser.looks import LANGUAGES, WHOLE, chinese_in, open_page, wrong_in
 from tests.browser.new_brand import PASSWORD, NewBrand, serve_new_brand
 from tests.browser.test_pages import IN_CHINESE, PAGES
 
@@ -50,8 +50,8 @@ def signed_in(cookies: Path) -> Path:  # of conftest.py's context and tab
 
 @pytest.mark.parametrize("path", sorted(one for one in PAGES if not OF_ONE.search(one)))
 def test_a_page_without_anything_to_show_says_so(tab: Page, brand: NewBrand, path: str) -> None:
-    for language in ("zh", "en"):
-        tab.goto(in_language(f"{brand.url}{path}", language), wait_until="networkidle")
+    for language in LANGUAGES:
+        open_page(tab, f"{brand.url}{path}", language)
         assert wrong_in(tab, WHOLE) == []
         if path not in HAVE_FORMS_ONLY:
             assert tab.locator("main .empty, main .note").count() > 0
@@ -62,10 +62,8 @@ def test_a_page_without_anything_to_show_says_so(tab: Page, brand: NewBrand, pat
 @pytest.mark.parametrize("path", sorted({OF_ONE.sub("/999", one) for one in PAGES if OF_ONE.search(one)} | {"/none"}))
 def test_what_is_not_there_is_told_in_words(context: BrowserContext, brand: NewBrand, path: str) -> None:
     tab = context.new_page()
-    for language in ("zh", "en"):
-        answer = tab.goto(in_language(f"{brand.url}{path}", language), wait_until="networkidle")
-        assert answer
-        assert answer.status == 404
+    for language in LANGUAGES:
+        open_page(tab, f"{brand.url}{path}", language, 404)
         assert tab.locator("main .empty").count() == 1
         assert tab.locator("nav a").count() > 5
         assert wrong_in(tab, WHOLE) == []

@@ -12,7 +12,17 @@ from console.pages import create_console
 from store.clock import system_clock
 from store.engine import open_engine
 from tests.browser.conftest import Served
-from tests.browser.looks import LOOKS, chinese_in, in_language, take, words_kept, wrong_in
+from tests.browser.looks import (
+    LANGUAGES,
+    LOOKS,
+    WHOLE,
+    chinese_in,
+    open_page,
+    take,
+    wait_for_parts,
+    words_kept,
+    wrong_in,
+)
 
 # Every page that is opened by its address. Parts, files and forms aren't pages; tests/browser/test_day.py walks those.
 PAGES = (
@@ -40,10 +50,10 @@ NOT_PAGES = {
     *("console.static", "console.sign_in", "console.give_code", "console.welcome", "console.make_first_owner"),
     *("console.show_progress", "console.show_moves", "console.suggest_words"),  # parts of pages
     *("console.take_template", "console.show_import", "console.show_import_progress"),  # a file, and test_day.py
-    "console.edit_tag",  # the form of /tags/new; the demo's tags are all the product's own
+    "console.edit_tag",  # the form of /tags/new; the demo's tags are all the product's own: tests/browser/walks.py
     *("console.show_computing", "console.show_waiting", "console.show_sample_waiting"),
     "console.show_nothing",  # of every wrong address
-    "console.edit_draft",  # test_day.py and test_editor.py go through its steps
+    "console.edit_draft",  # tests/browser/walks.py, test_day.py and test_editor.py go through its steps
     *("console.show_experiment", "console.show_coupons"),  # parts of its steps
 }
 # Lists of the product's own Chinese words, which are what these pages are about.
@@ -60,6 +70,13 @@ def test_no_page_is_forgotten() -> None:
     assert {one for one in rules if one.startswith("console.")} - NOT_PAGES == walked
 
 
+# Tables beneath charts, forms and lists that stand closed at first, and the menu of a narrow screen
+UNFOLD = """() => {
+  for (const one of document.querySelectorAll("details")) one.open = true;
+  document.querySelector("#menu").classList.add("open");
+}"""
+
+
 @pytest.fixture(scope="module")
 def kept(served: Served) -> str:
     return words_kept(served.stage.engine)
@@ -67,12 +84,15 @@ def kept(served: Served) -> str:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_in_both_languages_lights_and_widths(tab: Page, served: Served, path: str, kept: str) -> None:
-    for language in ("zh", "en"):
+    for language in LANGUAGES:
         take(tab, LOOKS[0])
-        tab.goto(in_language(f"{served.url}/console{path}", language), wait_until="networkidle")
+        open_page(tab, f"{served.url}/console{path}", language)
         assert tab.locator("h1").count() == 1
         assert tab.title()
         assert wrong_in(tab) == []
+        tab.evaluate(UNFOLD)
+        wait_for_parts(tab)
+        assert wrong_in(tab, WHOLE) == []
     if path not in IN_CHINESE:
         assert {run for run in chinese_in(tab) if run not in kept} == set()
 

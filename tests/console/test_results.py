@@ -102,7 +102,7 @@ def test_pages_of_many_runs_are_bounded_and_tell_the_whole(client: FlaskClient, 
     assert f"全部 {total} 次" in last
     text = page(client, address)
     assert f"共發送 {total} 次；提升和方案外的費用只加總最新的 {MOST_RUNS} 次。" in text
-    assert text.count('<tr><td><a href="') == 20
+    assert text.count('<td class="moment"><a href="') == 20
     second = re.search(rf'{address}\?before=(\d+)"', text)
     assert second
     assert page(client, f"{address}?before={second[1]}").count('<tr><td><a href="') == 20

@@ -218,3 +218,10 @@ def test_the_place_of_a_mistake_is_found_through_groups_and_not() -> None:
     with pytest.raises(RuleError) as found:
         read_rule(json.dumps(rule_of(group)))
     assert place_of(group, found.value.path) == "1.0"
+
+
+def test_a_form_that_was_just_opened_is_told_what_to_do_not_what_is_wrong(client: FlaskClient) -> None:
+    for rows in ({}, {"r0-type": "segment", "r0-value": ""}, {"r0-type": "orders", "r0-measure": "count"}):
+        said = send(client, "/console/rules/said", **rows).get_data(as_text=True)
+        assert "填好一個條件" in said, rows
+        assert "還不能使用" not in said

@@ -15,7 +15,7 @@ from console.customers.timeline import KINDS, SOURCES, Place, moments
 from segmentation.tags.catalogue import create_tag
 from segmentation.tags.hand import put_on, take_off
 from store.engine import reading, table_of, transaction
-from store.models import AuditEntry, BehaviourEvent, ConsentChange, Delivery, SegmentChange, SegmentRun
+from store.models import AuditEntry, BehaviourEvent, Campaign, ConsentChange, Delivery, SegmentChange, SegmentRun
 from store.persons import note_refusal
 from tests.conftest import StillClock
 from tests.console.conftest import page, send, without_token
@@ -103,6 +103,7 @@ def test_the_page_tells_each_kind_and_leads_on(client: FlaskClient, engine: Engi
                 BehaviourEvent(event_key=f"more{n}", kind="product_view", customer_id=anna, occurred_at=AT, **note)
             )
     text = page(client, f"/console/customers/{anna}")
+    assert "LINE 官方帳號" in text
     for shown in ("冬季特賣", "已受理", "講座", "小陳", "瞌睡客 → 主力客", "拒收行銷訊息", "顧客本人", "傳送訊息"):
         assert shown in text, shown
     following = re.search(r'rel="next" href="([^"]+)"', text)
@@ -111,6 +112,15 @@ def test_the_page_tells_each_kind_and_leads_on(client: FlaskClient, engine: Engi
     orders = page(client, f"/console/customers/{anna}?kind=order")
     assert "傳送訊息" not in orders
     assert orders.count('<li class="order">') == 6
+
+
+def test_a_click_is_told_with_the_name_of_its_campaign(client: FlaskClient, engine: Engine, anna: int) -> None:
+    with transaction(engine) as session:
+        campaign_id = session.scalars(select(table_of(Campaign).c.id)).one()
+        note: dict[str, Any] = {"source": "link", "received_at": AT, "payload": {}, "campaign_id": campaign_id}
+        session.add(BehaviourEvent(event_key="tap", kind="click", customer_id=anna, occurred_at=AT, **note))
+    text = page(client, f"/console/customers/{anna}?kind=event")
+    assert f'<a href="/console/campaigns/{campaign_id}">冬季特賣</a> <small>追蹤連結</small>' in text
 
 
 def test_what_somebody_wrote_is_read_by_marketers_only_on_asking_and_that_is_noted(

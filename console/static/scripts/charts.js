@@ -1,5 +1,8 @@
 // Draws every element with data-chart: an option of ECharts made by console/frame/charts.py.
-// What JSON can't say is done here: formats, intervals, the colours of the page's theme, where a click leads.
+// What JSON can't say is done here: formats, intervals, the colours of the page's theme, keys.
+import { answerKeys } from "./chart_keys.js";
+
+const still = matchMedia("(prefers-reduced-motion: reduce)");
 const shown = {
   whole: (value) => Math.round(value).toLocaleString("en"),
   money: (value) => "NT$ " + Math.round(value).toLocaleString("en"),
@@ -49,16 +52,17 @@ function axis(option, theme, format) {
     ...option,
     axisLine: { lineStyle: { color: theme.line } },
     axisTick: { show: false },
-    splitLine: { show: isNumber, lineStyle: { color: theme.line } },
+    splitLine: { show: isNumber, lineStyle: { color: theme.line }, ...(option.splitLine || {}) },
+    nameTextStyle: { color: theme.soft, ...(option.nameTextStyle || {}) },
     axisLabel: { color: theme.soft, hideOverlap: true, ...(isNumber ? { formatter: shown[format] } : {}), ...(option.axisLabel || {}) },
   };
 }
 
 function prepared(option, format, theme) {
-  const made = { ...option, color: theme.series, backgroundColor: "transparent", animationDuration: 300, aria: { enabled: true } };
+  const made = { ...option, color: theme.series, backgroundColor: "transparent", animation: !still.matches, animationDuration: 300 };
   made.textStyle = { color: theme.ink, fontFamily: getComputedStyle(document.body).fontFamily };
   if (made.legend) made.legend = { ...made.legend, textStyle: { color: theme.ink }, pageTextStyle: { color: theme.soft } };
-  for (const name of ["xAxis", "yAxis"]) if (made[name]) made[name] = axis(made[name], theme, format);
+  for (const name of ["xAxis", "yAxis"]) if (made[name]) made[name] = [made[name]].flat().map((one) => axis(one, theme, format));
   made.series = made.series.map((series) => {
     if (series.type === "interval") return drawInterval(series, theme);
     const label = { color: theme.ink, ...(series.label || {}) };
@@ -69,6 +73,7 @@ function prepared(option, format, theme) {
   made.tooltip = {
     ...made.tooltip,
     confine: true,
+    className: "chart-tip",
     backgroundColor: theme.card,
     borderColor: theme.line,
     textStyle: { color: theme.ink },
@@ -88,9 +93,8 @@ function said(point) {
 function draw(element) {
   const chart = echarts.getInstanceByDom(element) || echarts.init(element, null, { renderer: "svg" });
   chart.setOption(prepared(JSON.parse(element.dataset.chart), element.dataset.format, colours()), true);
-  chart.off("click");
-  chart.on("click", (point) => { if (point.data && point.data.href) location.assign(point.data.href); });
   if (!element.observed) {
+    answerKeys(element, chart);
     element.observed = new ResizeObserver(() => chart.resize());
     element.observed.observe(element);
   }

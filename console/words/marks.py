@@ -1,0 +1,9 @@
+"""Marks between words, as each language of the pages writes them."""
+
+COLON = {"zh": "：", "en": ": "}
+COMMA = {"zh": "、", "en": ", "}
+
+
+def bracketed(text: str, language: str) -> str:
+    """What follows a word in brackets."""
+    return f"（{text}）" if language == "zh" else f" ({text})"
