@@ -7,6 +7,7 @@ the same twice over.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Boolean, and_, bindparam, delete, func, insert, or_, select, update
 from sqlmodel import Session
@@ -175,10 +176,10 @@ def _set_wish(session: Session, customer_id: int, ms: int, refuses: bool, occurr
     if refuses:
         is_newer = changed_ms <= ms
         since = func.coalesce(refused, bindparam("at", occurred_at, UTCDateTime))  # the first refusal's time is kept
-        values = {"marketing_refused_at": since, "refusal_changed_ms": ms}
+        values: dict[str, Any] = {"marketing_refused_at": since, "marketing_agreed_at": None, "refusal_changed_ms": ms}
     else:  # a refusal noted elsewhere (by a marketer) has no LINE time, but a time all the same
         is_newer = and_(changed_ms < ms, or_(refused.is_(None), refused < occurred_at))
-        values = {"marketing_refused_at": None, "refusal_changed_ms": ms}
+        values = {"marketing_refused_at": None, "marketing_agreed_at": occurred_at, "refusal_changed_ms": ms}
     statement = (
         update(_customer).where(_customer.c.id == customer_id, is_newer).values(values).returning(_customer.c.id)
     )

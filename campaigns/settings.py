@@ -24,6 +24,7 @@ CHANGED = "change campaign settings"  # the audit entry of a change
 
 setting = table_of(BrandSetting)
 
+CAP_DAYS = {"cap_day": 1, "cap_week": 7, "cap_month": 30}  # frequency cap -> calendar days, today among them
 Cap = Annotated[int, Field(ge=1, le=1_000)]
 
 
@@ -53,8 +54,9 @@ class CampaignSettings(BaseModel):
     workdays: tuple[date, ...] = ()  # days that it works although the country doesn't
     keep_line_audiences: bool = False  # what narrowcasts uploaded stays at LINE; else it is deleted once they are over
 
-    # A run whose people block the account at a surely higher rate is paused; None: never for that
-    block_limit_percent: Annotated[Decimal, Field(gt=0, lt=100)] | None = Decimal(2)
+    # A run whose people block the account at a surely higher rate goes slower, step by step, or is paused; None: not
+    block_slow_percent: Annotated[Decimal, Field(gt=0, lt=100)] | None = Decimal(2)
+    block_limit_percent: Annotated[Decimal, Field(gt=0, lt=100)] | None = Decimal(5)
     ads_consent: str | None = None  # the customers' attribute that says consent to ads; None: nobody's data leaves
     ads_email: str = "email"  # the attributes that hold what ad platforms match people by
     ads_phone: str = "phone"
@@ -64,6 +66,7 @@ class CampaignSettings(BaseModel):
     cap_month: Cap | None = None  # on a day and the 29 before it
     global_holdout_days: Annotated[int, Field(ge=7, le=366)] = 90  # then others are held out
     global_holdout_percent: Annotated[Decimal, Field(ge=0, le=50, decimal_places=2)] = Decimal(0)  # get no campaign
+    needs_opt_in: bool = False  # marketing goes only to people with recorded consent; else to all who don't refuse
     needs_approval: bool = False  # a campaign of the console is sent when a second person has approved it
     collision_minutes: Annotated[int, Field(ge=0, le=43_200)] = 60  # so long a higher priority claims a person
 

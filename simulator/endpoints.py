@@ -14,7 +14,7 @@ from simulator.insight import insight_routes
 from simulator.ledger import Accepted
 from simulator.managing import audience_routes, coupon_routes
 from simulator.platform import UNITS_A_PAGE, Platform, page
-from simulator.refusals import RATE_EXCEEDED, Refusal, invalid_body
+from simulator.refusals import OTHER_LIMIT, RATE_EXCEEDED, Refusal, invalid_body
 from simulator.webhook_settings import webhook_routes
 
 IS_TO_FAIL = web.RequestKey("is_to_fail", bool)
@@ -153,6 +153,8 @@ async def _fail(
         return await handle(request)
     if kind is FaultKind.ERROR_429:
         return refuse(Refusal(429, RATE_EXCEEDED), request_id)
+    if kind is FaultKind.ERROR_429_OTHER:
+        return refuse(Refusal(429, OTHER_LIMIT), request_id)
     if kind in (FaultKind.TIMEOUT_AFTER_ACCEPT, FaultKind.DROP_AFTER_ACCEPT, FaultKind.ERROR_500_AFTER_ACCEPT):
         await handle(request)
     if kind in (FaultKind.ERROR_500, FaultKind.ERROR_500_AFTER_ACCEPT):

@@ -16,6 +16,7 @@ class FaultKind(StrEnum):
     ERROR_500 = "error_500"
     ERROR_500_AFTER_ACCEPT = "error_500_after_accept"
     ERROR_429 = "error_429"
+    ERROR_429_OTHER = "error_429_other"  # a limit that LINE's documents don't word
     LATENCY = "latency"
     FAILS_AFTER_ACCEPT = "fails_after_accept"  # a narrowcast: accepted, and then its sending fails at LINE
 

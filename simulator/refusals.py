@@ -5,6 +5,7 @@ from typing import Any, NotRequired, TypedDict
 
 RATE_EXCEEDED = "The API rate limit has been exceeded. Try again later."
 QUOTA_EXCEEDED = "You have reached your monthly limit."
+OTHER_LIMIT = "Another limit has been exceeded."  # LINE has more limits than sentences in its documents
 RETRY_KEY_ACCEPTED = "The retry key is already accepted"
 FAILED_TO_SEND = "Failed to send messages"
 INVALID_REPLY_TOKEN = "Invalid reply token"  # noqa: S105 - a sentence, not a secret

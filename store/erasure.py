@@ -48,7 +48,7 @@ def erase_person(session: Session, customer_id: int, *, actor: str, now: datetim
     one = customer_of(session, customer_id)
     lock_until_end(session.connection(), DELIVERIES)  # no delivery is made from the address as it was
     one.member_id = one.name = one.gender = one.birthday = one.city = one.language = None
-    one.attributes, one.marketing_refused_at = {}, one.marketing_refused_at or now
+    one.attributes, one.marketing_refused_at, one.marketing_agreed_at = {}, one.marketing_refused_at or now, None
     session.add(one)
     _forget_bodies(session, _forget_accounts(session, customer_id))
     _forget_words(session, customer_id)

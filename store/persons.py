@@ -77,19 +77,21 @@ def export_person(session: Session, customer_id: int, *, actor: str, now: dateti
 
 
 def note_refusal(session: Session, customer_id: int, refuses: bool, *, actor: str, now: datetime) -> None:
-    """Obey a refusal of marketing that reached the brand otherwise than by LINE, or its end: at once, for every
-    campaign. Raises NotFound."""
+    """Obey a refusal of marketing that reached the brand otherwise than by LINE, or an agreement to it, which ends a
+    refusal: at once, for every campaign. Raises NotFound."""
     one = customer_of(session, customer_id)
-    if refuses != (one.marketing_refused_at is not None):
+    refused, agreed = one.marketing_refused_at is not None, one.marketing_agreed_at is not None
+    if refuses != refused or agreed == refuses:
         session.add(ConsentChange(customer_id=customer_id, at=now, refuses=refuses, actor=actor))
     one.marketing_refused_at = (one.marketing_refused_at or now) if refuses else None
+    one.marketing_agreed_at = None if refuses else (one.marketing_agreed_at or now)
     session.add(one)
     if refuses:
         waiting = table_of(Enrolment)
         on_the_way = (waiting.c.customer_id == customer_id, waiting.c.state.in_(("waiting", "taken")))
         session.execute(update(Enrolment).where(*on_the_way).values(state="left", reason="refused"))
     note_changes(session, [customer_id], now)
-    action = "note refusal" if refuses else "note end of refusal"
+    action = "note refusal" if refuses else "note end of refusal" if refused else "note agreement to marketing"
     session.add(AuditEntry(at=now, actor=actor, action=action, detail={"customer_id": customer_id}))
 
 

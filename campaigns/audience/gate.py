@@ -1,9 +1,10 @@
 """The one gate: who of an audience may be written to now, and why the others are skipped. For every kind of send.
 
-In this order: refused (marketing), no_line_account, blocked, outranked (a campaign of higher priority has claimed the
-person within the brand's collision window), cap_day, cap_week, cap_month (the brand's frequency caps over all
-campaigns), quota (too little is left for everybody, and this person is expected to bring the least). Each is one SQL
-expression over the people of a slice; who is skipped is skipped for good, in this run.
+In this order: refused (marketing), not_agreed (where the brand needs recorded consent), no_line_account, blocked,
+outranked (a campaign of higher priority has claimed the person within the brand's collision window), cap_day, cap_week,
+cap_month (the brand's frequency caps over all campaigns), reserved (a campaign of higher priority that is planned needs
+the place: ahead.py), quota (too little is left for everybody, and this person is expected to bring the least). Each is
+one SQL expression over the people of a slice; who is skipped is skipped for good, in this run.
 
 What counts towards caps: a delivery that was accepted, is chosen and not sent yet, or is unknown; by the brand's
 calendar day on which it went, and as of now while it hasn't. Held out, skipped and failed ones don't. A week is today
@@ -11,9 +12,9 @@ and the six days before, a month today and the 29 before. A campaign with `is_ca
 neither limited nor outranked, and neither counts nor claims. Who has refused gets nothing of either kind.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -37,19 +38,20 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateTable
 from sqlmodel import Session
 
+from campaigns.audience.ahead import Planned
 from campaigns.money.gain import Cut
 from campaigns.planning.quiet import moment_at
-from campaigns.settings import CampaignSettings
+from campaigns.settings import CAP_DAYS, CampaignSettings
 from store.engine import is_sqlite, table_of
 from store.models import Campaign, CampaignRun, Customer, Delivery, LineAccount, SendBatch
 from store.types import BigId, UTCDateTime
 
-CAPS = {"cap_day": 1, "cap_week": 7, "cap_month": 30}  # reason -> calendar days, today among them
-REASONS = ("refused", "no_line_account", "blocked", "outranked", *CAPS, "quota")
+REASONS = ("refused", "not_agreed", "no_line_account", "blocked", "outranked", *CAP_DAYS, "reserved", "quota")
 
 Of = Callable[[Any], Any]  # a column of customer ids -> whether they are looked at
 
-SUM_BITS = 15  # of a packed sum: nobody is written to by 32,768 runs in a month, and four sums fit into 63 bits
+SUM_BITS = 15  # of a packed sum: nobody is written to by 32,768 runs in a month, and
+SUMS_PACKED = 4  # fit into 63 bits
 
 customer, delivery, batch = table_of(Customer), table_of(Delivery), table_of(SendBatch)
 run, campaign = table_of(CampaignRun), table_of(Campaign)
@@ -66,29 +68,71 @@ _recent_run = Table(  # SQLite: of the connection, in memory, takes no lock
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Places of a cap that are kept for sendings up to one day to come: `planned`, of which those of `day` make the
+    cap hold on that day; contacts count from `since` (aware UTC) on, and there may be `most`."""
+
+    name: str  # of the sum of contacts
+    since: datetime
+    most: int
+    day: date
+    planned: tuple[Planned, ...]
+
+
+@dataclass(frozen=True)
 class Limits:
-    """What holds for a run: reason -> since when contacts count (aware UTC), and how many there may be; and since when
-    a higher priority claims a person."""
+    """What holds for a run of marketing: reason -> since when contacts count (aware UTC), and how many there may be;
+    since when a higher priority claims a person; whether the brand asks for recorded consent; and what is kept for
+    higher priorities to come, of the caps and within the collision window."""
 
     caps: dict[str, tuple[datetime, int]]
     claims_since: datetime
     priority: int
+    needs_opt_in: bool = False
+    kept: tuple[Kept, ...] = ()
+    soon: tuple[Planned, ...] = ()
+
+    def counted(self) -> dict[str, tuple[datetime, int]]:
+        """What contacts are counted for: name -> since when, and from how many on they can matter."""
+        kept = {one.name: (one.since, one.most - len(one.planned)) for one in self.kept}
+        return {"outranked": (self.claims_since, 1)} | self.caps | kept
 
 
 Counting = tuple[str, ...]  # the limits that anybody can have come to: "outranked" and reasons of caps
 
 
-def limits_of(campaign: Campaign, settings: CampaignSettings, *, zone: ZoneInfo, now: datetime) -> Limits | None:
-    """The limits of a campaign's runs now; None for one that no cap holds for."""
+def limits_of(
+    campaign: Campaign,
+    settings: CampaignSettings,
+    *,
+    zone: ZoneInfo,
+    now: datetime,
+    ahead: Sequence[Planned] = (),
+) -> Limits | None:
+    """The limits of a campaign's runs now; None for a service message, which none holds for. `ahead`: what is planned
+    with a higher priority, by day."""
     if not campaign.is_capped:
         return None
     today = now.astimezone(zone).date()
     caps = {
-        reason: (moment_at(today - timedelta(days=days - 1), time(0), zone), most)
-        for reason, days in CAPS.items()
+        reason: (_start(today, days, zone), most)
+        for reason, days in CAP_DAYS.items()
         if (most := settings.caps()[reason]) is not None
     }
-    return Limits(caps, now - timedelta(minutes=settings.collision_minutes), campaign.priority)
+    kept = [
+        Kept(f"{reason} {day}", _start(day, days, zone), caps[reason][1], day, tuple(p for p in ahead if p.day <= day))
+        for reason, days in CAP_DAYS.items()
+        if reason in caps
+        for day in sorted({one.day for one in ahead if one.day < today + timedelta(days=days)})
+    ]
+    since = now - timedelta(minutes=settings.collision_minutes)
+    soon = tuple(one for one in ahead if one.is_soon)
+    return Limits(caps, since, campaign.priority, settings.needs_opt_in, tuple(kept), soon)
+
+
+def _start(day: date, days: int, zone: ZoneInfo) -> datetime:
+    """When the `days` calendar days begin of which `day` is the last."""
+    return moment_at(day - timedelta(days=days - 1), time(0), zone)
 
 
 def best_account(session: Session, channel_id: int, of: Of) -> tuple[Any, Any]:
@@ -120,17 +164,33 @@ def best_account(session: Session, channel_id: int, of: Of) -> tuple[Any, Any]:
 def reason_to_skip(customer: Any, account: Any, contacts: Any, limits: Limits | None, *, cut: Cut | None) -> Any:
     """SQL for why somebody is skipped; NULL for who may be written to. `contacts` (see `contacts_of`) may be None; so
     may `cut`, when the quota is enough."""
-    reasons = [
-        (customer.c.marketing_refused_at.is_not(None), "refused"),
+    reasons = [(customer.c.marketing_refused_at.is_not(None), "refused")]
+    if limits is not None and limits.needs_opt_in:
+        reasons.append((customer.c.marketing_agreed_at.is_(None), "not_agreed"))
+    reasons += [
         (account.c.line_user_id.is_(None), "no_line_account"),
         (account.c.is_following.is_(False), "blocked"),
     ]
     if contacts is not None and limits is not None:
         most = {"outranked": 1} | {reason: count for reason, (_, count) in limits.caps.items()}
         reasons += [(contacts.c[reason] >= count, reason) for reason, count in most.items() if reason in contacts.c]
+    if limits is not None and (limits.kept or limits.soon):
+        reasons.append((_is_kept(contacts, limits), "reserved"))
     if cut is not None:
         reasons.append((not_(cut.keeps(customer.c.id)), "quota"))
     return case(*reasons)
+
+
+def _is_kept(contacts: Any, limits: Limits) -> Any:
+    """SQL on `customer`: whether a message now would take the place of one that is planned with a higher priority."""
+    found = [one.is_for for one in limits.soon]
+    for kept in limits.kept:
+        is_in = or_(*(one.is_for for one in kept.planned if one.day == kept.day))
+        others: Any = sum((case((one.is_for, 1), else_=0) for one in kept.planned), literal(0))
+        if contacts is not None and kept.name in contacts.c:
+            others = others + func.coalesce(contacts.c[kept.name], 0)
+        found.append(and_(is_in, others >= kept.most))
+    return or_(*found)
 
 
 def counting_of(session: Session, limits: Limits | None, *, but_run: int | None) -> Counting:
@@ -147,10 +207,10 @@ def counting_of(session: Session, limits: Limits | None, *, but_run: int | None)
         chosen = _recent(limits, but_run)
         session.execute(insert(_recent_run).from_select(_recent_run.c.keys(), chosen, include_defaults=False))
     recent = _recent_runs(session, limits, but_run)
-    asked = {"outranked": (limits.claims_since, 1)} | limits.caps
+    asked = limits.counted()
     counts = {reason: func.sum(_may_count(recent, reason, since)) for reason, (since, _) in asked.items()}
-    row = session.execute(select(*(count.label(reason) for reason, count in counts.items()))).one()
-    return tuple(reason for reason, (_, most) in asked.items() if (getattr(row, reason) or 0) >= max(most, 1))
+    row = session.execute(select(*(count.label(reason) for reason, count in counts.items()))).one()._mapping
+    return tuple(reason for reason, (_, most) in asked.items() if (row[reason] or 0) >= max(most, 1))
 
 
 def counting_holds(session: Session, limits: Limits | None, *, but_run: int | None) -> bool:
@@ -170,7 +230,7 @@ def contacts_of(
         return None
     recent = _recent_runs(session, limits, but_run)
     rows, moment = _counted(recent, now)
-    flags = [_counts(recent, moment, reason, _since(limits, reason)) for reason in counting]
+    flags = [_counts(recent, moment, reason, limits.counted()[reason][0]) for reason in counting]
     if is_sqlite(session):
         return _looked_up(rows, recent, dict(zip(counting, flags, strict=True)), of)
     sums = [func.sum(flag).label(reason) for reason, flag in zip(counting, flags, strict=True)]
@@ -182,22 +242,21 @@ def contacts_of(
 
 def _looked_up(rows: Any, recent: Any, flags: dict[str, Any], of: Of) -> Any:
     """The subquery for SQLite, which sorts in order to group: there each person's deliveries are looked up, from the
-    oldest recent run on. The flags are packed into one number, for a lookup each would be four."""
-    packed = sum((flag * 2 ** (SUM_BITS * place) for place, flag in enumerate(flags.values())), literal(0))
+    oldest recent run on. The flags are packed, mostly into one number, for a lookup each would be four."""
     oldest = select(func.min(recent.c.run_id)).scalar_subquery()
     mine = rows.where(delivery.c.customer_id == customer.c.id, delivery.c.run_id >= oldest)
-    looked_up = mine.add_columns(func.sum(packed)).correlate(customer).scalar_subquery()
+    packs: list[Any] = []
+    for first in range(0, len(flags), SUMS_PACKED):
+        some = list(flags.values())[first : first + SUMS_PACKED]
+        packed = sum((flag * 2 ** (SUM_BITS * place) for place, flag in enumerate(some)), literal(0))
+        looked_up = mine.add_columns(func.sum(packed)).correlate(customer).scalar_subquery()
+        packs.append(func.coalesce(looked_up, 0).label(f"packed{len(packs)}"))
     # Materialized, or SQLite would look again wherever a sum is named.
-    looks = (
-        select(customer.c.id, func.coalesce(looked_up, 0).label("packed"))
-        .where(of(customer.c.id))
-        .cte("looks")
-        .prefix_with("MATERIALIZED")
-    )
-    sums = [
-        looks.c.packed.op(">>")(SUM_BITS * place).op("&")(2**SUM_BITS - 1).label(reason)
-        for place, reason in enumerate(flags)
-    ]
+    looks = select(customer.c.id, *packs).where(of(customer.c.id)).cte("looks").prefix_with("MATERIALIZED")
+    sums = []
+    for number, reason in enumerate(flags):
+        pack, place = divmod(number, SUMS_PACKED)
+        sums.append(looks.c[f"packed{pack}"].op(">>")(SUM_BITS * place).op("&")(2**SUM_BITS - 1).label(reason))
     return select(looks.c.id.label("customer_id"), *sums).subquery("contacts")
 
 
@@ -224,10 +283,6 @@ def _recent(limits: Limits, but_run: int | None) -> Any:
             true() if limits.caps else is_higher,
         )
     )
-
-
-def _since(limits: Limits, reason: str) -> datetime:
-    return limits.claims_since if reason == "outranked" else limits.caps[reason][0]
 
 
 def _may_count(recent: Any, reason: str, since: datetime) -> Any:

@@ -13,8 +13,10 @@ from sqlalchemy import BigInteger, Engine, bindparam, cast, func, literal, selec
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Session
 
+from campaigns.audience.ahead import rules_ahead
 from campaigns.audience.target import Audience, Targets, read_targets
 from campaigns.planning.schedule import campaign_by_id
+from campaigns.settings import read_settings
 from segmentation.engine import kept, open_duckdb
 from segmentation.leases import Held, leased, lengthened
 from segmentation.reading import read_facts
@@ -24,22 +26,25 @@ from segmentation.rules.saved import load_rules
 from segmentation.rules.types import Rule
 from store.clock import Clock, tomorrow
 from store.engine import insert_for, is_sqlite, reading, transaction
-from store.models import CampaignRun, RunMember
+from store.models import Campaign, CampaignRun, RunMember
 
 LEASE = timedelta(seconds=12)  # kept while the rules are asked, which may take longer: who dies is taken over
 SLICE = 5_000  # members written in one transaction
 
 
 def find_members(engine: Engine, run_id: int, *, zone: ZoneInfo, clock: Clock) -> bool:
-    """Ask a planned run's rules and keep who fits. False while another worker is at it; True when it is done, or there
-    is nothing to ask. Raises UnknownTarget and RuleError for what has gone or changed since, LeaseLost when this worker
-    was too slow."""
+    """Ask a planned run's rules, and those of what is planned with a higher priority (ahead.py), and keep who fits.
+
+    False while another worker is at it; True when it is done, or there is nothing to ask. Raises UnknownTarget and
+    RuleError for what has gone or changed since, LeaseLost when this worker was too slow.
+    """
     with reading(engine) as session:
         run = session.get_one(CampaignRun, run_id)
         if run.state != "planned" or run.members_at is not None or run.by_enrolment:
             return True
-        targets = targets_of(session, run)
-        rules, references = targets.rules(), References(load_rules(session))
+        targets, campaign = targets_of(session, run), session.get_one(Campaign, run.campaign_id)
+        ahead = rules_ahead(session, campaign, read_settings(session), zone=zone, now=clock())
+        rules, references = ahead | targets.rules(), References(load_rules(session))
     if not rules:
         return True
     with leased(engine, f"members of run {run_id}", LEASE, clock) as held:

@@ -14,9 +14,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
-from sqlalchemy import Engine, Select, exists, func, select
+from sqlalchemy import Engine, Select, exists, func, select, true
 from sqlmodel import Session
 
+from campaigns.audience.ahead import planned_ahead
 from campaigns.audience.gate import best_account, contacts_of, counting_of, limits_of, reason_to_skip
 from campaigns.audience.target import Audience, Target, Targets, members, read_targets
 from campaigns.settings import read_settings
@@ -82,7 +83,8 @@ def preview(
         if not targets.rules():
             meant = _meant(targets).subquery()
             people = session.scalar(select(func.count()).select_from(meant)) or 0
-            likely, ids = _ids(session, channel_id, meant) if people else ([], [])
+            needs_opt_in = is_capped and read_settings(session).needs_opt_in
+            likely, ids = _ids(session, channel_id, meant, needs_opt_in) if people else ([], [])
             counted_at = None
         else:
             listed = {t.name: _listed(session, t) for t in (*targets.wanted, *targets.unwanted) if t.kind == "list"}
@@ -107,12 +109,13 @@ def _meant(targets: Targets) -> Select[Any]:
     return select(customer.c.id).where(targets.condition(0))
 
 
-def _ids(session: Session, channel_id: int, meant: Any) -> tuple[list[int], list[int]]:
+def _ids(session: Session, channel_id: int, meant: Any, needs_opt_in: bool) -> tuple[list[int], list[int]]:
     """Of those whom `meant` means: who can be reached on the channel, as many as the gate may be asked of; and the
     first ten of all, where those are fewer. Both by id."""
     theirs = (account.c.customer_id == customer.c.id, account.c.channel_id == channel_id)
     reachable = (
         customer.c.marketing_refused_at.is_(None),
+        customer.c.marketing_agreed_at.is_not(None) if needs_opt_in else true(),
         exists().where(*theirs, account.c.is_following.is_not(False)),
     )
     by_id = select(meant.c.id).order_by(meant.c.id)
@@ -148,7 +151,9 @@ def _judged(
     def of(column: Any) -> Any:
         return column.in_(ids)
 
-    limits = limits_of(campaign, read_settings(session), zone=zone, now=now)
+    settings = read_settings(session)
+    ahead = planned_ahead(session, campaign, settings, run_id=0, zone=zone, now=now)
+    limits = limits_of(campaign, settings, zone=zone, now=now, ahead=ahead)
     best, is_theirs = best_account(session, campaign.channel_id, of)
     counting = counting_of(session, limits, but_run=None)
     contacts = contacts_of(session, counting, limits, of, but_run=None, now=now)

@@ -32,6 +32,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Session
 
+from campaigns.audience.ahead import planned_ahead
 from campaigns.audience.gate import (
     Counting,
     best_account,
@@ -182,7 +183,8 @@ class Freeze:
         self._session, self._run, self._zone, self._now = session, run, zone, now
         self._campaign = session.get_one(Campaign, run.campaign_id)
         self._settings = read_settings(session)
-        self._limits = limits_of(self._campaign, self._settings, zone=zone, now=now)
+        ahead = planned_ahead(session, self._campaign, self._settings, run_id=run.id or 0, zone=zone, now=now)
+        self._limits = limits_of(self._campaign, self._settings, zone=zone, now=now, ahead=ahead)
         has_one_body = run.way in ONE_BODY
         languages = {language for variant in run.variants for language in variant["languages"]}
         self._languages = [None, *sorted(languages)] if has_one_body else [None]

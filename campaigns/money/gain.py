@@ -120,7 +120,7 @@ def past_lift(session: Session) -> PastLift:
         .where(tally.c.run_id.in_(over), side.is_not(None))
         .group_by(tally.c.run_id, tally.c.segment, side)
     ).all()
-    paid = cast(type_coerce(response.c.revenue, BigInteger), Float) / SCALE
+    paid = cast(type_coerce(response.c.own_revenue, BigInteger), Float) / SCALE  # what no other run is thanked for
     side = side_of(response.c.state, response.c.variant_id.is_not(None))
     sums = session.execute(
         select(response.c.run_id, response.c.segment, side, func.sum(paid), func.sum(paid * paid))

@@ -2,8 +2,8 @@
 refusal, which the bot obeys at once.
 
 States: waiting (for `due_at` of their step), taken (by a run, `run_id`), finished (`condition`: the last step was not
-for them), left (`reason`: goal, refused, blocked, no_line_account, not_in_audience, failed, cancelled; already_in: an
-event that came while they were on the way).
+for them; `missed`: its time was over), left (`reason`: goal, refused, blocked, no_line_account, not_in_audience,
+failed, cancelled; missed: the first step's time was over; already_in: an event that came while they were on the way).
 Each function looks at a slice: the write transactions stay short, and the next call goes on.
 """
 
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, exists, func, literal, or_, select, update
+from sqlalchemy import and_, bindparam, case, exists, func, literal, literal_column, or_, select, update
 from sqlmodel import Session
 
-from campaigns.planning.feeds import Entry
+from campaigns.planning.feeds import TOO_LATE, Entry
 from store.engine import insert_for, table_of
 from store.models import Campaign, CampaignRun, CampaignStep, Customer, Delivery, Enrolment, LineAccount, SendBatch
 from store.types import BigId, UTCDateTime
@@ -23,6 +23,7 @@ from store.types import BigId, UTCDateTime
 SLICE = 2_000  # enrolments written in one transaction
 ON_THE_WAY = ("waiting", "taken")
 ENDS = ("refused", "blocked", "no_line_account")  # skipped for one of these, a person gets nothing more
+FIRST_STEP = 1
 
 enrolment, step, run = table_of(Enrolment), table_of(CampaignStep), table_of(CampaignRun)
 campaign, delivery, batch = table_of(Campaign), table_of(Delivery), table_of(SendBatch)
@@ -126,19 +127,26 @@ def due_steps(session: Session, *, now: datetime) -> list[tuple[int, int]]:
     made in this minute."""
     this_minute = now.replace(second=0, microsecond=0)
     is_made = exists().where(
-        run.c.campaign_id == enrolment.c.campaign_id,
-        run.c.step_number == enrolment.c.step_number,
+        run.c.campaign_id == step.c.campaign_id,
+        run.c.step_number == step.c.step_number,
         run.c.scheduled_for == this_minute,
     )
-    found = session.execute(
-        select(enrolment.c.campaign_id, enrolment.c.step_number)
-        .join(campaign, campaign.c.id == enrolment.c.campaign_id)
-        .where(enrolment.c.state == "waiting", enrolment.c.due_at <= now)
-        .where(campaign.c.state.in_(("scheduled", "sending")), ~is_made)
-        .distinct()
-        .order_by(enrolment.c.campaign_id, enrolment.c.step_number)
+    return _live_steps(session, enrolment.c.due_at <= now, ~is_made)
+
+
+def _live_steps(session: Session, is_due: Any, *more: Any) -> list[tuple[int, int]]:
+    """(campaign, step) for which somebody waits who `is_due`, of campaigns that are not at rest. Each step looks up the
+    beginning of its part of the index, however many wait."""
+    waits = exists().where(
+        enrolment.c.campaign_id == step.c.campaign_id,
+        enrolment.c.step_number == step.c.step_number,
+        enrolment.c.state == literal_column("'waiting'"),  # written out, or SQLite doesn't see that the index will do
+        is_due,
     )
-    return [(row[0], row[1]) for row in found]
+    found = select(step.c.campaign_id, step.c.step_number).join(campaign, campaign.c.id == step.c.campaign_id)
+    found = found.where(campaign.c.state.in_(("scheduled", "sending")), waits, *more)
+    rows = session.execute(found.order_by(step.c.campaign_id, step.c.step_number))
+    return [(row[0], row[1]) for row in rows]
 
 
 def due_people(session: Session, of_campaign: Campaign, step_number: int, goal: Any, *, now: datetime) -> Due:
@@ -206,6 +214,63 @@ def _still_due(due: Due, enrolment_ids: Collection[int]) -> list[Any]:
         enrolment.c.state == "waiting",
         enrolment.c.step_number == due.step_number,
     ]
+
+
+# --- too late ---------------------------------------------------------------------------------------------------
+
+
+def overtaken_steps(session: Session, *, now: datetime) -> list[tuple[int, int]]:
+    """(campaign, step) for which somebody waits whose time was over a day ago: the campaign was paused, or no worker
+    was up."""
+    return _live_steps(session, enrolment.c.due_at < now - TOO_LATE)
+
+
+def pass_overtaken(session: Session, campaign_id: int, step_number: int, *, now: datetime) -> int:
+    """Nobody gets a step whose time was over a day ago, or all that was missed in a pause at once: those people go past
+    it, and past each later one that was missed too, as if the steps had kept their times; who missed the first step
+    leaves, as the others build upon it. A SLICE at a time; returns how many."""
+    latest = now - TOO_LATE
+    rows = session.execute(
+        select(enrolment.c.id, enrolment.c.due_at)
+        .where(enrolment.c.campaign_id == campaign_id, enrolment.c.step_number == step_number)
+        .where(enrolment.c.state == literal_column("'waiting'"), enrolment.c.due_at < latest)
+        .order_by(enrolment.c.due_at, enrolment.c.id)
+        .limit(SLICE)
+    ).all()
+    if not rows:
+        return 0
+    later = session.execute(
+        select(step.c.step_number, step.c.wait_minutes)
+        .where(step.c.campaign_id == campaign_id, step.c.step_number > step_number)
+        .order_by(step.c.step_number)
+    ).all()
+    moved = [{"key": row.id, **_after_missing(row.due_at, step_number, later, latest)} for row in rows]
+    statement = update(enrolment).where(
+        enrolment.c.id == bindparam("key"), enrolment.c.state == "waiting", enrolment.c.step_number == step_number
+    )
+    new: dict[str, Any] = {name: bindparam(f"new_{name}") for name in ("state", "reason", "step_number", "due_at")}
+    session.connection().execute(statement.values(**new), moved)
+    return len(rows)
+
+
+def _after_missing(due_at: datetime, step_number: int, later: Sequence[Any], latest: datetime) -> dict[str, Any]:
+    """Where somebody is who missed a step that was due at `due_at`; `later`: number and wait of those after it."""
+    state = "left" if step_number == FIRST_STEP else "finished"
+    for number, wait_minutes in later if state == "finished" else ():
+        due_at += timedelta(minutes=wait_minutes)
+        step_number = number
+        if due_at >= latest:
+            state = "waiting"
+            break
+    reason = None if state == "waiting" else "missed"
+    return {"new_state": state, "new_reason": reason, "new_step_number": step_number, "new_due_at": due_at}
+
+
+def give_back(session: Session, run_id: int) -> None:
+    """Whom a run has taken, and who has no delivery of it yet, waits for the step again."""
+    is_frozen = exists().where(delivery.c.run_id == run_id, delivery.c.customer_id == enrolment.c.customer_id)
+    taken = (enrolment.c.run_id == run_id, enrolment.c.state == "taken", ~is_frozen)
+    session.execute(update(enrolment).where(*taken).values(state="waiting", run_id=None))
 
 
 # --- going on --------------------------------------------------------------------------------------------------
@@ -284,7 +349,8 @@ def _why_over(found: Any, of_run: CampaignRun) -> str | None:
         return "not_in_audience"
     if found.outcome == "failed":
         return "failed"
-    return found.reason if found.outcome == "skipped" and found.reason in ENDS else None
+    ends = (*ENDS, "missed") if of_run.step_number == FIRST_STEP else ENDS
+    return found.reason if found.outcome == "skipped" and found.reason in ends else None
 
 
 def _following(session: Session, campaign_id: int, step_number: int) -> tuple[int, int] | None:

@@ -26,6 +26,7 @@ from store.models import Campaign, CampaignStep, TrackedLink, Variant
 MAX_REPLY_FIRST_MINUTES = 30 * 24 * 60
 MAX_WAIT_MINUTES = 366 * 24 * 60
 MAX_CONVERSION_DAYS = 90
+HOLDOUT = Decimal(5)  # percent kept back by default, to measure lift against
 Messages = Sequence[dict[str, Any]]
 
 
@@ -61,6 +62,7 @@ class Plan:
     `experiment`: how its variants compete (campaigns/experiments/design.py); None: a fixed split.
     `way`: push, multicast, narrowcast, or auto for the one that the content needs (campaigns/sending/ways.py).
     `is_capped` off: a service message, for which no frequency cap holds (campaigns/audience/gate.py).
+    `holdout_percent` None: the default, HOLDOUT, and nobody of a service message, which everybody is to get.
     `topics`: link of the content -> what it is about; who taps it gets the tag of that name.
     `utm`: "source", "medium" … -> value: added as utm_… to links that have none of their own, when they are tapped."""
 
@@ -69,7 +71,7 @@ class Plan:
     steps: Sequence[StepPlan]
     at: datetime | None
     way: str = "push"
-    holdout_percent: Decimal = Decimal(5)
+    holdout_percent: Decimal | None = None
     recurs: str | None = None
     theme: str | None = None
     conversion_days: int = 7
@@ -84,6 +86,13 @@ class Plan:
     at_best_hour: bool = False
     topics: Mapping[str, str] = field(default_factory=dict)
     utm: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def holdout(self) -> Decimal:
+        """Percent kept back: what was chosen, or the default for such a message."""
+        if self.holdout_percent is not None:
+            return self.holdout_percent
+        return HOLDOUT if self.is_capped else Decimal(0)
 
 
 def one_step(messages: Messages) -> list[StepPlan]:
@@ -126,7 +135,7 @@ def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: Zone
         audience=plan.audience.to_json(),
         way=way,
         theme=plan.theme,
-        holdout_percent=plan.holdout_percent,
+        holdout_percent=plan.holdout,
         conversion_days=plan.conversion_days,
         utm=dict(plan.utm),
         priority=plan.priority,
@@ -168,7 +177,7 @@ def _checked(session: Session, plan: Plan) -> list[str]:
         if plan.way not in (AUTO, *WAYS):
             raise BadInput(f"{plan.way!r} is not a way to send: say {', '.join((AUTO, *WAYS))}")
     with about("holdout"):
-        _check_holdout(plan.holdout_percent)
+        _check_holdout(plan.holdout)
     with about("time"):
         if plan.is_draft and (plan.at or plan.recurs):
             raise BadInput("a draft gets its time when it is scheduled: leave the time out, or the draft")

@@ -11,12 +11,22 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, exists, false, or_, select, update
+from sqlalchemy import and_, bindparam, exists, func, or_, select, update
 from sqlmodel import Session, col
 
-from campaigns.planning.enrolments import ON_THE_WAY, SLICE, Due, enrol, still_waiting, take
+from campaigns.planning.enrolments import (
+    FIRST_STEP,
+    ON_THE_WAY,
+    SLICE,
+    Due,
+    enrol,
+    give_back,
+    still_waiting,
+    take,
+)
 from campaigns.planning.feeds import Answer, newest_id
 from campaigns.planning.recurrence import canonical, next_firing
+from campaigns.planning.skipping import UNSENT, had_its_time, skip_batches
 from campaigns.planning.triggers import read_trigger
 from campaigns.settings import read_settings
 from store.engine import insert_for, table_of
@@ -32,15 +42,11 @@ from store.models import (
     TrackedLink,
     Variant,
 )
+from store.types import UTCDateTime
 
 # A one-time message that comes more than a day late is no longer what the marketer meant; a recurring one has a next.
 MISSED_ONCE = timedelta(hours=24)
 MISSED_RECURRING = timedelta(hours=1)
-FIRST_STEP = 1
-# the reasons of deliveries that may have gone out before the end
-IN_DOUBT = {"cancelled": "cancelled in doubt", "quiet_hours": "quiet_hours in doubt"}
-UNSENT = ("waiting", "due", "claimed")  # states of batches that are still to be sent
-BATCHES_SKIPPED = 6  # of a cancelled run in one transaction: 3,000 people, some 50 ms
 
 
 class WrongState(ExpectedError):
@@ -239,8 +245,8 @@ def mind_quiet_hours(session: Session, *, zone: ZoneInfo, now: datetime) -> list
     for one in found:
         assert one.id is not None
         its_campaign = session.get_one(Campaign, one.campaign_id)
-        late = None if one.send_from is None or one.state == "planned" else _had_its_time(one.send_from, one.way)
-        if late is not None and _skip_batches(session, one.id, "quiet_hours", late):
+        late = None if one.send_from is None or one.state == "planned" else had_its_time(one.send_from, one.way)
+        if late is not None and skip_batches(session, one.id, "quiet_hours", late):
             continue  # the next tick goes on; nothing of it is sent meanwhile
         if one.send_from is not None and one.state == "planned" and now - one.send_from > MISSED_ONCE:
             one.state, its_campaign.problem = "cancelled", f"run {one.id}, put off by quiet hours, was missed"
@@ -248,15 +254,6 @@ def mind_quiet_hours(session: Session, *, zone: ZoneInfo, now: datetime) -> list
         session.add(one)
     session.flush()
     return [one.id for one in found if one.id is not None]
-
-
-def _had_its_time(send_from: datetime, way: str) -> Any:
-    """SQL on send_batch: whether it could be sent during all of the time since `send_from`, or was tried in vain. Not
-    what waits for a person's hour, or for what others teach; nor a narrowcast that LINE may have: it is followed."""
-    batch = table_of(SendBatch)
-    had_it = or_(batch.c.attempts > 0, batch.c.not_before.is_(None), batch.c.not_before <= send_from)
-    may_be_sent = batch.c.first_attempt_at.is_not(None) if way == "narrowcast" else false()
-    return and_(batch.c.state == "due", had_it, ~may_be_sent)
 
 
 def variants_of(session: Session, campaign_id: int) -> list[Variant]:
@@ -303,7 +300,8 @@ def pause(session: Session, campaign_id: int, *, problem: str | None = None) -> 
 
 def resume(session: Session, campaign_id: int, *, zone: ZoneInfo, now: datetime) -> Campaign:
     """Go on where `pause` stopped. A firing that recurs, and what would have triggered, is not made up
-    for when it fell into the pause; who was on the way goes on.
+    for when it fell into the pause; who was on the way goes on. What people who enter one by one should have got over a
+    day ago, they don't get any more (`missed`).
 
     Raises WrongState, NotFound.
     """
@@ -318,12 +316,29 @@ def resume(session: Session, campaign_id: int, *, zone: ZoneInfo, now: datetime)
     session.execute(update(Channel).where(col(Channel.id) == campaign.channel_id).values(stopped_reason=None))
     run = table_of(CampaignRun)
     paused = (run.c.campaign_id == campaign.id, run.c.state == "paused")
+    _let_go_missed(session, paused, now)
     send_from, send_until = _sending_hours(session, campaign, now, zone)
-    session.execute(update(run).where(*paused).values(send_from=send_from, send_until=send_until))
+    full_speed = {"slow_step": 0, "next_batch_at": None}  # a person says so; it is judged anew
+    session.execute(update(run).where(*paused).values(send_from=send_from, send_until=send_until, **full_speed))
     session.execute(update(run).where(*paused, run.c.frozen_at.is_(None)).values(state="planned"))
     session.execute(update(run).where(*paused, run.c.frozen_at.is_not(None)).values(state="sending"))
     session.add(campaign)
     return campaign
+
+
+def _let_go_missed(session: Session, paused: tuple[Any, ...], now: datetime) -> None:
+    """Of the `paused` runs that people entered one by one (a few thousand each at most): what was to go out over a day
+    ago is skipped, and who isn't frozen yet waits again, to go past the step."""
+    run, batch, latest = table_of(CampaignRun), table_of(SendBatch), now - MISSED_ONCE
+    of_people = (*paused, run.c.by_enrolment, run.c.fired_at < latest)
+    for run_id, fired_at in session.execute(select(run.c.id, run.c.fired_at).where(*of_people)).all():
+        give_back(session, run_id)
+        is_missed = func.coalesce(batch.c.not_before, bindparam("fired_at", fired_at, UTCDateTime())) < latest
+        at_rest = or_(batch.c.state != "claimed", batch.c.lease_until < now)
+        while skip_batches(session, run_id, "missed", and_(batch.c.state.in_(UNSENT), at_rest, is_missed)):
+            pass
+        if session.get_one(CampaignRun, run_id).frozen_at is None:
+            session.execute(update(run).where(run.c.id == run_id).values(frozen_at=now))
 
 
 def cancel(session: Session, campaign_id: int) -> Campaign:
@@ -394,43 +409,12 @@ def _skip_cancelled(session: Session, *, now: datetime) -> tuple[list[int], bool
     )
     if run_id is None:
         return [], False
-    if _skip_batches(session, run_id, "cancelled", batch.c.state.in_(UNSENT)):
+    if skip_batches(session, run_id, "cancelled", batch.c.state.in_(UNSENT)):
         return [], True
     chosen = (delivery.c.run_id == run_id, delivery.c.state == "chosen", delivery.c.batch_number.is_(None))
     session.execute(update(delivery).where(*chosen).values(state="skipped", reason="cancelled"))
     session.execute(update(run).where(run.c.id == run_id).values(finished_at=now))
     return [run_id], True
-
-
-def _skip_batches(session: Session, run_id: int, reason: str, which: Any) -> bool:
-    """Skip the people of some batches of a run, of those that `which` (SQL on send_batch) names; whether there are
-    more."""
-    batch, delivery = table_of(SendBatch), table_of(Delivery)
-    unsent = (batch.c.run_id == run_id, which)
-    numbers = list(
-        session.scalars(
-            select(batch.c.batch_number).where(*unsent).order_by(batch.c.batch_number).limit(BATCHES_SKIPPED)
-        )
-    )
-    # Who was chosen and never called is skipped; where a call may have got through, nobody can know.
-    in_doubt = or_(
-        delivery.c.first_attempt_at.is_not(None),
-        exists().where(
-            batch.c.run_id == run_id,
-            batch.c.batch_number == delivery.c.batch_number,
-            batch.c.first_attempt_at.is_not(None),
-            or_(batch.c.begun_up_to.is_(None), delivery.c.customer_id <= batch.c.begun_up_to),
-        ),
-    )
-    rest = (delivery.c.run_id == run_id, delivery.c.state == "chosen", delivery.c.batch_number.in_(numbers))
-    session.execute(update(delivery).where(*rest, in_doubt).values(state="unknown", reason=IN_DOUBT[reason]))
-    session.execute(update(delivery).where(*rest).values(state="skipped", reason=reason))
-    session.execute(
-        update(batch)
-        .where(*unsent, batch.c.batch_number.in_(numbers))
-        .values(state="done", claimed_by=None, lease_until=None, is_tallied=False)
-    )
-    return len(numbers) == BATCHES_SKIPPED
 
 
 def _close_campaigns(session: Session, run_ids: list[int]) -> None:

@@ -43,6 +43,11 @@ def move_people(engine: Engine, *, zone: ZoneInfo, clock: Clock) -> list[int]:
     problems = _each(listening_ids, engine, partial(read_trigger_of, engine, zone=zone, clock=clock))
     problems += _each(goal_ids, engine, partial(_end_by_goal, engine))
     with reading(engine) as session:
+        overtaken = enrolments.overtaken_steps(session, now=now)
+    for campaign_id, step_number in overtaken:
+        late = partial(enrolments.pass_overtaken, campaign_id=campaign_id, step_number=step_number, now=now)
+        _in_slices(engine, late)
+    with reading(engine) as session:
         due = enrolments.due_steps(session, now=now)
     made: list[int] = []
     for campaign_id, step_number in due:
@@ -101,7 +106,7 @@ def _looked_at(
         fitting = set(due.rest)
         if condition is not None and not is_rule(condition):
             fitting = enrolments.who_of(session, fitting, since_entering(condition))
-    if found.trigger is not None and step_number == schedule.FIRST_STEP:
+    if found.trigger is not None and step_number == enrolments.FIRST_STEP:
         inside = _inside(engine, found, set(due.rest.values()), zone=zone, clock=clock)
         due.ends.update({key: "not_in_audience" for key, who in due.rest.items() if who not in inside})
         fitting -= due.ends.keys()

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import phonenumbers
 from sqlalchemy import Engine, func, select
+from sqlmodel import Session
 
 from campaigns.audience.asked import AskedAudience, ask_audience
 from campaigns.audience.target import Audience
@@ -62,9 +63,7 @@ def export_ads(
     if platform not in rows:
         raise BadInput(f"{platform!r} is none of {', '.join(rows)}")
     with reading(engine) as session:
-        settings = read_settings(session)
-    if settings.ads_consent is None:
-        raise BadInput("say first which attribute of customers holds their consent to ads: setting ads_consent")
+        settings = consent_settings(session)
     asked = ask_audience(engine, audience, zone=zone, clock=clock)
     with transaction(engine) as session:
         detail: dict[str, Any] = {"audience": str(audience), "platform": platform}
@@ -74,7 +73,7 @@ def export_ads(
         writer = csv.writer(file, lineterminator="\n")
         if heads[platform]:
             writer.writerow(heads[platform])
-        for person in _people(engine, asked, channel_id):
+        for person in people_of(engine, asked, channel_id):
             row = rows[platform](person, settings) if may_be_shown_ads(person, settings) else None
             if row is None:
                 left_out += 1
@@ -84,7 +83,17 @@ def export_ads(
     return written, left_out
 
 
-def _people(engine: Engine, audience: AskedAudience, channel_id: int) -> Iterator[Any]:
+def consent_settings(session: Session) -> CampaignSettings:
+    """The brand's settings. Raises BadInput where they don't say what consent to ads is."""
+    settings = read_settings(session)
+    if settings.ads_consent is None:
+        raise BadInput("say first which attribute of customers holds their consent to ads: setting ads_consent")
+    return settings
+
+
+def people_of(engine: Engine, audience: AskedAudience, channel_id: int) -> Iterator[Any]:
+    """Everybody in an audience by id, page by page: id, name, attributes, marketing_refused_at, and line_user_id on the
+    channel, None unless it follows."""
     after = 0
     while True:
         with reading(engine) as session:

@@ -2,7 +2,8 @@
 
 Credit goes to one message only, over all campaigns: the last tap, and separately the last delivery, whose campaign's
 window holds the order. Lift needs no credit: it counts every order of everybody in the run, reached or held out, in the
-window that opens for all of them alike when the run fires.
+window that opens for all of them alike when the run fires. Where windows of a campaign's runs overlap, an order is in
+several: added up, it counts in the last run before it only.
 """
 
 from collections import defaultdict
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
+
+from campaigns.results.sides import HELD_OUT, is_meant
 
 NOT_SENT = ("held_out", "skipped")
 
@@ -22,6 +25,7 @@ class InRun:
     """
 
     run_id: int
+    campaign_id: int
     customer_id: int
     variant_id: int | None
     segment: str
@@ -89,6 +93,8 @@ class Response:
     has_blocked: bool = False
     orders: int = 0
     revenue: Decimal = Decimal(0)
+    own_orders: int = 0
+    own_revenue: Decimal = Decimal(0)
     tap_orders: int = 0
     tap_revenue: Decimal = Decimal(0)
     delivery_orders: int = 0
@@ -175,6 +181,10 @@ def _credit(order: PaidOrder, basis: Literal["tap", "delivery"], moments: Iterab
     )
 
 
+def _place(one: InRun) -> tuple[datetime, int]:
+    return one.opens_at, one.run_id
+
+
 def _add_orders(
     responses: dict[tuple[int, int], Response],
     orders: Iterable[PaidOrder],
@@ -182,11 +192,18 @@ def _add_orders(
     credited: Iterable[Credit],
 ) -> None:
     for order in orders:
+        last: dict[int, InRun] = {}  # campaign -> its last run before the order, of those that compare the person
         for one in of_person[order.customer_id]:
             if one.opens_at <= order.at < one.closes_at:
                 response = responses[one.run_id, one.customer_id]
                 response.orders += 1
                 response.revenue += order.amount
+                if one.state == HELD_OUT or is_meant(one.state, one.variant_id):
+                    last[one.campaign_id] = max(last.get(one.campaign_id, one), one, key=_place)
+        for one in last.values():
+            response = responses[one.run_id, one.customer_id]
+            response.own_orders += 1
+            response.own_revenue += order.amount
     for credit in credited:
         response = responses[credit.run_id, credit.customer_id]
         if credit.basis == "tap":

@@ -1,5 +1,5 @@
 """The repeatable job behind live results: what was noted is worked out, what has settled is tallied, and a run that
-makes too many people block the account is braked."""
+makes too many people block the account is slowed or paused."""
 
 from collections.abc import Callable
 
@@ -31,9 +31,9 @@ def catch_up(engine: Engine, clock: Clock) -> None:
     for run_id, version, found in sums:
         with transaction(engine) as session:
             keep_sums(session, run_id, version, found)
-    for run_id, (blocked, people) in above.items():
+    for braking in above:
         with transaction(engine) as session:
-            brake(session, run_id, blocked, people, now=clock())
+            brake(session, braking, now=clock())
     for run_id in over:
         with transaction(engine) as session:
             close_tally(session, run_id, now=clock())

@@ -113,6 +113,7 @@ def _in_runs(session: Session, ids: Sequence[int]) -> list[InRun]:
                 func.coalesce(delivery.c.sent_at, batch.c.sent_at).label("accepted_at"),
                 run.c.fired_at,
                 run.c.reply_until,
+                run.c.campaign_id,
                 campaign.c.conversion_days,
                 campaign.c.channel_id,
             )
@@ -124,6 +125,7 @@ def _in_runs(session: Session, ids: Sequence[int]) -> list[InRun]:
     return [
         InRun(
             run_id=row.run_id,
+            campaign_id=row.campaign_id,
             customer_id=row.customer_id,
             variant_id=row.variant_id,
             segment=row.segment or "none",

@@ -51,6 +51,8 @@ class Part:
     after_delivery: Credited = field(default_factory=Credited)
     sent: Arm = field(default_factory=Arm)  # the two sides that lift compares
     held_out: Arm = field(default_factory=Arm)
+    own_sent: Arm = field(default_factory=Arm)  # the same with the orders that count where several runs are added up
+    own_held_out: Arm = field(default_factory=Arm)
     blocked: int = 0  # of those accepted, inside the window
     held_out_blocked: int = 0
 
@@ -72,7 +74,7 @@ class Part:
     def to_json(self) -> dict[str, Any]:
         """Plain values for programs; money as strings."""
         plain = asdict(self)
-        for name in ("after_tap", "after_delivery", "sent", "held_out"):
+        for name in ("after_tap", "after_delivery", "sent", "held_out", "own_sent", "own_held_out"):
             plain[name]["revenue"] = str(plain[name]["revenue"])
         return {**plain, "called": self.called, "messages": self.messages}
 
@@ -87,6 +89,8 @@ class Part:
             after_delivery=self.after_delivery + other.after_delivery,
             sent=self.sent + other.sent,
             held_out=self.held_out + other.held_out,
+            own_sent=self.own_sent + other.own_sent,
+            own_held_out=self.own_held_out + other.own_held_out,
             blocked=self.blocked + other.blocked,
             held_out_blocked=self.held_out_blocked + other.held_out_blocked,
         )
@@ -241,8 +245,9 @@ def _cells(session: Session, run_ids: Sequence[int]) -> dict[_Cell, Part]:
         if one.state == "accepted" and one.by_reply:
             part.by_reply += one.people
     for (_, variant_id, _), part in cells.items():
-        part.sent = Arm(sum(people for state, people in part.deliveries.items() if is_meant(state, variant_id)))
-        part.held_out = Arm(part.deliveries["held_out"])
+        meant = sum(people for state, people in part.deliveries.items() if is_meant(state, variant_id))
+        part.sent = part.own_sent = Arm(meant)
+        part.held_out = part.own_held_out = Arm(part.deliveries["held_out"])
     for row in response_sums(session, run_ids):
         _add_responses(cells[row.run_id, row.variant_id, row.segment], row)
     return cells
@@ -257,12 +262,15 @@ def _add_responses(part: Part, row: Sums) -> None:
     part.after_tap += Credited(row.tap_buyers, row.tap_orders, _money(row.tap_revenue))
     part.after_delivery += Credited(row.delivery_buyers, row.delivery_orders, _money(row.delivery_revenue))
     bought = Arm(0, row.buyers, row.orders, _money(row.revenue), row.squares / 1e8)
+    own = Arm(0, row.own_buyers, row.own_orders, _money(row.own_revenue), row.own_squares / 1e8)
     if is_meant(row.state, row.variant_id):
         part.sent += bought
+        part.own_sent += own
     if row.state == "accepted":
         part.blocked += row.blocked
     if row.state == "held_out":
         part.held_out += bought
+        part.own_held_out += own
         part.held_out_blocked += row.blocked
 
 

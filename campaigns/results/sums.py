@@ -20,7 +20,8 @@ run, response, click = table_of(CampaignRun), table_of(RunResponse), table_of(Cl
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Of the people of one cell. Money in ten-thousandths; `squares` of it, each person's."""
+    """Of the people of one cell. Money in ten-thousandths; `squares` of it, each person's. `own_`: of the orders that
+    count in this run where several of its campaign are added up."""
 
     run_id: int
     variant_id: int | None
@@ -32,6 +33,10 @@ class Sums:
     orders: int
     revenue: int
     squares: float
+    own_buyers: int
+    own_orders: int
+    own_revenue: int
+    own_squares: float
     tap_buyers: int
     tap_orders: int
     tap_revenue: int
@@ -120,7 +125,7 @@ def forget_sums(session: Session, run_ids: Sequence[int]) -> None:
 
 def _summed(session: Session, run_ids: Sequence[int]) -> list[Sums]:
     key = (response.c.run_id, response.c.variant_id, response.c.segment, response.c.state)
-    paid = type_coerce(response.c.revenue, BigInteger)
+    paid, own = (type_coerce(response.c[name], BigInteger) for name in ("revenue", "own_revenue"))
     rows = session.execute(
         select(
             *key,
@@ -130,6 +135,10 @@ def _summed(session: Session, run_ids: Sequence[int]) -> list[Sums]:
             func.sum(response.c.orders),
             func.sum(paid),
             func.sum(cast(paid, Float) * cast(paid, Float)),
+            _people(response.c.own_orders > 0),
+            func.sum(response.c.own_orders),
+            func.sum(own),
+            func.sum(cast(own, Float) * cast(own, Float)),
             _people(response.c.tap_orders > 0),
             func.sum(response.c.tap_orders),
             func.sum(type_coerce(response.c.tap_revenue, BigInteger)),
@@ -140,8 +149,9 @@ def _summed(session: Session, run_ids: Sequence[int]) -> list[Sums]:
         .where(response.c.run_id.in_(run_ids))
         .group_by(*key)
     )
+    squares = {place for place, name in enumerate(Sums.__dataclass_fields__) if name.endswith("squares")}
     return [
-        Sums(*row[:4], *(float(value) if place == 5 else int(value) for place, value in enumerate(row[4:])))
+        Sums(*row[:4], *(float(v) if place in squares else int(v) for place, v in enumerate(row[4:], 4)))
         for row in rows
     ]
 

@@ -5,6 +5,11 @@ many runs, and then tells less of their own than as many people would: the inter
 new after their first time (Kish 1965, "Survey Sampling", §8.2: the design effect of clusters, here with all that is in
 one wholly alike, so it is never too narrow). Of a letter to the same people every week it so stays as wide as that of
 one; where others enter each day it narrows as they become more.
+
+The lift of a single run is that of its whole window. Where windows overlap (a letter every day, steps some days apart)
+an order is in several, and their gains added up would be several times what came in: so the lift of all runs together,
+and with it the money, counts each order in the last run before it only. Tables of variants, segments and steps, which
+nobody adds up, keep whole windows.
 """
 
 from collections import Counter
@@ -27,10 +32,11 @@ def campaign_results(session: Session, campaign_id: int) -> RunResults:
     return together(list(results_by_run(session, run_ids).values()), times=times)
 
 
-def together(results: Sequence[RunResults], *, times: float | None = None) -> RunResults:
+def together(results: Sequence[RunResults], *, times: float | None = None, is_whole: bool = True) -> RunResults:
     """Results of several runs of one campaign added up: people are counted once in each run, orders once in all. Runs
     that were broken off are left out of the lifts. `times`: how often each person is in them, as `times_each` counts
-    it; None: as if the same people were in all of them."""
+    it; None: as if the same people were in all of them. `is_whole` off: a part of the campaign, such as one step, whose
+    lift is that of whole windows."""
     fetches: dict[str, int] = {}
     for one in results:
         fetches = added(fetches, one.fetches)
@@ -38,6 +44,7 @@ def together(results: Sequence[RunResults], *, times: float | None = None) -> Ru
     times = max(1.0, len(pooled) if times is None else min(times, len(pooled)))
     total, segments = _sum(one.total for one in pooled), _merged(one.segments for one in pooled)
     variants = {key for one in pooled for key in one.variants if key is not None}
+    sides = (total.own_sent, total.own_held_out) if len(pooled) > 1 and is_whole else (total.sent, total.held_out)
     return RunResults(
         total=_sum(one.total for one in results),
         variants=_merged(one.variants for one in results),
@@ -45,7 +52,7 @@ def together(results: Sequence[RunResults], *, times: float | None = None) -> Ru
         fetches=fetches,
         unnamed_taps=sum(one.unnamed_taps for one in results),
         line=[figures for one in results for figures in one.line],
-        lift=lifts_of({"all": (total.sent, total.held_out)}, times=times).get("all"),
+        lift=lifts_of({"all": sides}, times=times).get("all"),
         variant_lifts=lifts_of({key: _sides_of(key, pooled) for key in sorted(variants)}, times=times),
         segment_lifts=lifts_of({key: (p.sent, p.held_out) for key, p in segments.items()}, times=times),
     )
@@ -59,7 +66,7 @@ def by_step(session: Session, runs: Sequence[CampaignRun], found: Mapping[int, R
     for number in numbers if len(numbers) > 1 else ():
         ids = [run.id or 0 for run in runs if run.step_number == number]
         times = times_each(session, ids).get(runs[0].campaign_id)
-        steps[number] = together([found[run_id] for run_id in ids], times=times)
+        steps[number] = together([found[run_id] for run_id in ids], times=times, is_whole=False)
     return steps
 
 

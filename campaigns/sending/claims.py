@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Session
 
+from campaigns.sending.slowing import may_begin, take_turn
 from store.engine import is_sqlite, table_of
 from store.models import Campaign, CampaignRun, Channel, Delivery, SendBatch
 from store.types import UTCDateTime
@@ -98,11 +99,17 @@ def claim_batches(
     those of a worker that died, then, unless `only_lapsed`, the due ones of the run that goes first."""
     batch = table_of(SendBatch)
     rows: Sequence[Any] = []
-    for is_free in _free(now)[: 1 if only_lapsed else 2]:
-        run_id = session.scalar(_next_run(channels, is_free, now))
-        if run_id is not None:
-            batches = _sendable(run_id, is_free).limit(limit).with_for_update(of=batch, skip_locked=True)
-            rows = session.execute(batches).all()
+    lapsed, due = _free(now)
+    for is_free, *more in ((lapsed,),) if only_lapsed else ((lapsed,), (due, may_begin(now))):
+        following = session.execute(_next_run(channels, is_free, now, *more)).first()
+        if following is None:
+            continue
+        if following.slow_step and is_free is due:
+            limit = 1
+            if not take_turn(session, following.id, following.slow_step, now=now):
+                continue
+        batches = _sendable(following.id, is_free).limit(limit).with_for_update(of=batch, skip_locked=True)
+        rows = session.execute(batches).all()
         if rows:
             break
     taken = rows if rows and rows[0].way == "multicast" else rows[:1]
@@ -127,7 +134,8 @@ def claim_batches(
 
 def is_anything_free(session: Session, *, now: datetime, channels: Sequence[int]) -> bool:
     """Whether a claim would find something now. Reads only: on SQLite a look must not wait for a writer."""
-    looks = (_next_run(channels, is_free, now) for is_free in _free(now))
+    lapsed, due = _free(now)
+    looks = (_next_run(channels, lapsed, now), _next_run(channels, due, now, may_begin(now)))
     return any(session.execute(look).first() is not None for look in looks)
 
 
@@ -139,17 +147,18 @@ def _free(now: datetime) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     return lapsed, due
 
 
-def _next_run(channels: Sequence[int], is_free: Sequence[Any], now: datetime) -> Any:
-    """SELECT of the run that goes first among those with a free batch: the highest priority; then those that people
-    entered one by one, as a message to everybody would keep them waiting for minutes; then the oldest."""
+def _next_run(channels: Sequence[int], is_free: Sequence[Any], now: datetime, *more: Any) -> Any:
+    """SELECT of the run that goes first among those with a free batch, and its slow_step: the highest priority; then
+    those that people entered one by one, as a message to everybody would keep them waiting for minutes; then the
+    oldest."""
     batch, run, campaign = table_of(SendBatch), table_of(CampaignRun), table_of(Campaign)
     channel = table_of(Channel)
     return (
-        select(run.c.id)
+        select(run.c.id, run.c.slow_step)
         .join(campaign, campaign.c.id == run.c.campaign_id)
         .join(channel, channel.c.id == campaign.c.channel_id)
         .where(run.c.state.in_(BEING_SENT), run.c.way != "narrowcast", may_send(now))
-        .where(channel.c.id.in_(channels), channel.c.stopped_reason.is_(None))
+        .where(channel.c.id.in_(channels), channel.c.stopped_reason.is_(None), *more)
         .where(exists().where(batch.c.run_id == run.c.id, *is_free, _none_riding()))
         .order_by(campaign.c.priority.desc(), run.c.by_enrolment.desc(), run.c.id)
         .limit(1)

@@ -50,6 +50,9 @@ log = structlog.get_logger()
 
 TRIES_IN_HAND = 4  # repeats of one call before its batch is put back with a longer wait
 LONGEST_WAIT_SECONDS = 300.0
+MANY_IN_A_ROW = 20  # refusals that could be about one person, but are not when they come so often
+UNKNOWN_LIMIT = "LINE refuses with a limit that we don't know"
+REFUSED_CONTENT = "LINE refuses its content"
 MOST_DOUBLINGS = 20  # of the first wait: after days of trying it would be beyond what a float can hold
 GROUP_SECONDS = 0.1  # calls noted and recorded together, as time: this much is in doubt when a lane's worker dies
 LARGEST_GROUP = {"push": 100, "multicast": 20}
@@ -100,6 +103,7 @@ class _Run:
     link_ids: Mapping[str, int]
     units: Mapping[int, str]  # variant id -> the name under which LINE counts what is done with it
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    refusals_in_a_row: int = 0  # of the content, or with a limit that we don't know, since LINE last accepted something
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,12 +348,19 @@ class Dispatch:
             if answer is None:
                 break
             if answer.outcome == "accepted":
+                run.refusals_in_a_row = 0
                 return Outcome(recipient.customer_id, "accepted", request_id=answer.request_id, sent_at=self._clock())
             if answer.outcome == "refused":
+                if _is_about_content(answer) and self._is_for_all(claimed, run, at_once=True):
+                    await self._pause(claimed, run, f"{REFUSED_CONTENT} ({answer.problem})")
+                    break
                 return Outcome(recipient.customer_id, "failed", answer.problem, answer.request_id)
             if answer.outcome == "in_doubt":
                 doubt_since = doubt_since or begun_at
             await self._hold_up(claimed, run, answer, attempt)
+            is_last = attempt == TRIES_IN_HAND - 1 and doubt_since is None and not run.stopped.is_set()
+            if answer.outcome == "limited" and is_last:
+                return Outcome(recipient.customer_id, "failed", answer.problem, answer.request_id)
         if doubt_since is None:
             return None
         return Outcome(recipient.customer_id, "chosen", "in doubt", doubt_since=doubt_since)
@@ -402,21 +413,20 @@ class Dispatch:
                 break
             if answer.outcome == "accepted":
                 return BatchOutcome("accepted", request_id=answer.request_id)
-            if answer.outcome == "refused":
-                return await self._refused(claimed, piece.to, answer)
+            if answer.outcome == "refused" and _is_about_content(answer):  # wrong for everybody, and in every batch
+                await self._pause(claimed, run, f"{REFUSED_CONTENT} ({answer.problem})")
+                break
+            if answer.outcome == "refused" and len(piece.to) == 1:
+                return BatchOutcome("failed", problem=answer.problem)
+            if answer.outcome == "refused":  # for one of its people
+                keys = [str(uuid.uuid4()), str(uuid.uuid4())]
+                await self._in_transaction(split_batch, claimed, self.worker, keys)
+                return None
             if answer.outcome == "in_doubt":
                 doubt_since = doubt_since or begun_at
             await self._hold_up(claimed, run, answer, attempt)
         wait = timedelta() if run.stopped.is_set() else self._wait(claimed.attempts)
         return BatchOutcome("due", not_before=self._clock() + wait, doubt_since=doubt_since)
-
-    async def _refused(self, claimed: Claimed, to: Sequence[str], answer: Answer) -> BatchOutcome | None:
-        # LINE names the property at fault: a message is wrong for everyone, anything else may be one bad id.
-        if len(to) == 1 or "messages[" in (answer.problem or ""):
-            return BatchOutcome("failed", problem=answer.problem)
-        keys = [str(uuid.uuid4()), str(uuid.uuid4())]
-        await self._in_transaction(split_batch, claimed, self.worker, keys)
-        return None
 
     # --- both --------------------------------------------------------------------------------------------------
 
@@ -436,11 +446,7 @@ class Dispatch:
         """LINE did not take a call that may be repeated: wait as it asks, or stop what can't go on."""
         problem = answer.problem or answer.outcome
         if answer.outcome == "quota_exhausted":
-            run.stopped.set()
-            await self._in_transaction(
-                schedule.pause_for, claimed.run_id, f"LINE's monthly quota is used up ({problem})"
-            )
-            log.warning("run_paused_for_quota", run_id=claimed.run_id)
+            await self._pause(claimed, run, f"LINE's monthly quota is used up ({problem})")
         elif answer.outcome == "stopped":
             run.stopped.set()
             await self._in_transaction(
@@ -450,9 +456,23 @@ class Dispatch:
         elif answer.outcome == "slow_down":
             await self._pacers[(claimed.channel_id, claimed.way)].too_fast(1.0)
             log.warning("line_rate_exceeded", run_id=claimed.run_id, way=claimed.way)
+        elif answer.outcome == "limited" and self._is_for_all(claimed, run, at_once=attempt == TRIES_IN_HAND - 1):
+            await self._pause(claimed, run, f"{UNKNOWN_LIMIT} ({problem})")
         else:
             with suppress(TimeoutError):
                 await asyncio.wait_for(run.stopped.wait(), self._wait(attempt).total_seconds())
+
+    async def _pause(self, claimed: Claimed, run: _Run, problem: str) -> None:
+        """No further call of a run is begun, and its campaign says why."""
+        run.stopped.set()
+        await self._in_transaction(schedule.pause_for, claimed.run_id, problem)
+        log.warning("run_paused", run_id=claimed.run_id, problem=problem.partition(" (")[0])
+
+    def _is_for_all(self, claimed: Claimed, run: _Run, *, at_once: bool) -> bool:
+        """Whether a refusal holds for more than one person: a push can be refused for its person's sake, and then it
+        alone fails, unless many come in a row; a multicast can't (`at_once`: nor need it be tried again)."""
+        run.refusals_in_a_row += 1
+        return at_once if claimed.way == "multicast" else run.refusals_in_a_row >= MANY_IN_A_ROW
 
     async def _in_transaction(self, step: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         return await self._commits.commit(lambda session: step(session, *arguments, **named))
@@ -461,6 +481,11 @@ class Dispatch:
         """Exponential back-off with jitter, half to all of it ("Retrying an API request")."""
         longest: float = min(LONGEST_WAIT_SECONDS, self._first_wait * 2 ** min(attempt, MOST_DOUBLINGS))
         return timedelta(seconds=longest * random.uniform(0.5, 1.0))
+
+
+def _is_about_content(answer: Answer) -> bool:
+    """LINE names the property at fault: a message, or else somebody to whom it is to go."""
+    return "messages[" in (answer.problem or "")
 
 
 async def _sleep(stop: asyncio.Event, seconds: float) -> None:

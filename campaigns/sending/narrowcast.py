@@ -24,7 +24,7 @@ from campaigns.content.versions import Versions
 from campaigns.links.making import LinkMaker
 from campaigns.planning import schedule
 from campaigns.sending.claims import KEY_LIFE
-from campaigns.sending.dispatch import MOST_DOUBLINGS, Answer
+from campaigns.sending.dispatch import MOST_DOUBLINGS, TRIES_IN_HAND, UNKNOWN_LIMIT, Answer
 from campaigns.sending.narrowcast_claims import (
     ENDED,
     OVER,
@@ -56,7 +56,7 @@ PROGRESS_KEPT = timedelta(days=14)  # so long LINE tells what became of a narrow
 BETWEEN_UPLOADS = timedelta(seconds=1)  # 60 a minute and channel
 FIRST_WAIT_SECONDS = 2.0
 LONGEST_WAIT_SECONDS = 60.0
-_BAD_ID = ("INVALID_AUDIENCE_ID", "NO_VALID_AUDIENCE_IDS")  # one of the people is nobody to LINE
+BAD_ID = ("INVALID_AUDIENCE_ID", "NO_VALID_AUDIENCE_IDS")  # one of the people is nobody to LINE
 _GONE = ("AUDIENCE_GROUP_NOT_FOUND", "STATUS_EXPIRED")
 _FULL = "AUDIENCE_GROUP_COUNT_MAX_OVER"
 
@@ -169,7 +169,7 @@ def _upload(ground: Ground, taken: Taken, door: NarrowcastDoor) -> None:
     try:
         door.add_to_audience(row.audience_group_id, [person.line_user_id for person in people])
     except ExpectedError as error:
-        if not any(words in str(error) for words in _BAD_ID):
+        if not any(words in str(error) for words in BAD_ID):
             raise
         if len(people) > 1:  # halved until the one is found; the others are uploaded
             _move_on(ground, taken, upload_size=(len(people) + 1) // 2)
@@ -370,6 +370,8 @@ def _stop_what_cannot_go_on(ground: Ground, taken: Taken, answer: Answer) -> Non
         elif answer.outcome == "stopped":
             words = f"LINE refuses this channel's token or account ({answer.problem})"
             schedule.stop_channel(session, taken.channel_id, words)
+        elif answer.outcome == "limited" and taken.row.attempts >= TRIES_IN_HAND - 1:
+            schedule.pause_for(session, taken.row.run_id, f"{UNKNOWN_LIMIT} ({answer.problem})")
 
 
 def _note_uploaded(ground: Ground, taken: Taken) -> None:

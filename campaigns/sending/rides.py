@@ -19,7 +19,7 @@ from sqlmodel import Session
 from campaigns.content.message import InvalidMessage, NotRenderable
 from campaigns.content.versions import Versions
 from campaigns.links.making import LinkMaker
-from campaigns.planning.schedule import IN_DOUBT
+from campaigns.planning.skipping import IN_DOUBT
 from campaigns.results.tally import forget_tally
 from campaigns.sending.recipients import READER, fields_of
 from store.engine import is_sqlite, table_of

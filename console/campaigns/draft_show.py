@@ -7,6 +7,7 @@ from flask import g, render_template, request
 from sqlalchemy import select
 from sqlmodel import Session
 
+from campaigns.planning.plan import HOLDOUT
 from campaigns.planning.quiet import QuietHours
 from campaigns.sending.ways import AUTO, WAYS
 from campaigns.settings import read_settings
@@ -83,6 +84,7 @@ def _policy_facts(_session: Session, site: Site, one: CampaignDraft, _place: int
         "outcomes": OUTCOMES,
         "versions": len(one.values["variants"]),
         "conversion_days": site.conversion_days,
+        "usual_holdout": HOLDOUT,
     }
 
 

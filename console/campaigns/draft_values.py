@@ -5,6 +5,7 @@ is made.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -44,7 +45,7 @@ NEW: dict[str, Any] = {
     "at_best_hour": False,
     "ignore_quiet_hours": False,
     "way": "auto",
-    "holdout": "5",
+    "holdout": "",  # "": the default of its kind of message
     "experiment": NEW_EXPERIMENT,
     "priority": "0",
     "uncapped": False,
@@ -66,9 +67,9 @@ def plan_of(name: str, values: Mapping[str, Any], *, zone: ZoneInfo, now: dateti
         raise WrongStep("policy", "名單廣播一次發給所有人，不能分成幾步。", "way")
     steps = _steps(values, has_trigger=trigger is not None)
     contents = (content for one in steps for v in one.variants for content in (v.messages, *v.languages.values()))
-    holdout = _number(values["holdout"], "policy", "對照組要是 0 到 99 的數字。", "holdout")
+    holdout = _holdout(values["holdout"])
     links = {link for messages in contents for link in links_in(list(messages))}
-    return Plan(
+    plan = Plan(
         name=name,
         audience=Audience(tuple(values["any_of"]), tuple(values["none_of"])),
         steps=steps,
@@ -85,9 +86,13 @@ def plan_of(name: str, values: Mapping[str, Any], *, zone: ZoneInfo, now: dateti
         keeps_quiet_hours=not values["ignore_quiet_hours"],
         at_best_hour=bool(values["at_best_hour"]),
         goal=values.get("goal") or None,
-        experiment=experiment_of_draft(values, holdout),
         topics={url: topic for url, topic in values["topics"].items() if topic.strip() and url in links},
     )
+    return replace(plan, experiment=experiment_of_draft(values, plan.holdout))
+
+
+def _holdout(words: str) -> Decimal | None:
+    return _number(words, "policy", "對照組要是 0 到 99 的數字。", "holdout") if words.strip() else None
 
 
 def _steps(values: Mapping[str, Any], *, has_trigger: bool) -> list[StepPlan]:

@@ -17,6 +17,7 @@ from campaigns.results.newest import page_of_runs
 from campaigns.results.runs import STATES, results_by_run
 from campaigns.results.together import times_each, together
 from campaigns.results.whole import Whole, all_runs
+from campaigns.sending.slowing import slowed_words
 from console.access.roles import Role, needs
 from console.frame.routes import add_routes, get, post
 from console.frame.site import Site, site
@@ -65,6 +66,7 @@ class Progress:
     due: int
     is_freezing: bool
     states: dict[str, int]
+    slowed: str | None  # how much and why, as slowed_words tells it; None: it isn't
 
     @property
     def share(self) -> float:
@@ -191,7 +193,8 @@ def _progress(session: Session, newest: list[CampaignRun]) -> list[Progress]:
         total = found[run.id or 0].total
         done = total.called
         ended = {state: total.deliveries[state] for state in ("accepted", "skipped", "failed")}
-        made.append(Progress(run, done, done + total.deliveries["chosen"], run.frozen_at is None, ended))
+        slowed = slowed_words(run.slow_step) if run.slow_step else None
+        made.append(Progress(run, done, done + total.deliveries["chosen"], run.frozen_at is None, ended, slowed))
     return made
 
 

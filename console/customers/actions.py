@@ -54,10 +54,11 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
     @blueprint.post("/customers/<int:customer_id>/refusal")
     @needs(Role.MARKETER)
     def refuse_for_customer(customer_id: int) -> Any:
-        refuses = request.form.get("press") != "resume"
+        words = {"resume": "已記下：恢復行銷訊息。", "agree": "已記下：同意收行銷訊息。"}
+        said = words.get(request.form.get("press", ""))
         with transaction(site.engine) as session:
-            note_refusal(session, customer_id, refuses, actor=g.user.email, now=site.clock())
-        return back(customer_id, "已記下：不再發送行銷訊息。" if refuses else "已記下：恢復行銷訊息。")
+            note_refusal(session, customer_id, said is None, actor=g.user.email, now=site.clock())
+        return back(customer_id, said or "已記下：不再發送行銷訊息。")
 
     @blueprint.post("/customers/<int:customer_id>/export")
     @needs(Role.MARKETER)

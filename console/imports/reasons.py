@@ -35,7 +35,8 @@ CHINESE = Patterns(
         r"another row of this order is refused": "這張訂單有別列不能用",
         r"the total of this order is too large": "這張訂單的總額太大",
         r"rows of this order have different (.+)": "這張訂單的幾列說法不同（{0}）",
-        r"(in_stock|refuses_marketing) is neither yes nor no": "{0} 要是「是」或「否」",
+        r"(in_stock|refuses_marketing|agrees_marketing) is neither yes nor no": "{0} 要是「是」或「否」",
+        r"nobody both refuses marketing and agrees to it": "refuses_marketing 和 agrees_marketing 不能都是「是」",
         r"url is not a web address": "url 不是網址",
         r"kind is not a name such as product_view: small letters and _, at most 40": (
             "kind 要像 product_view：小寫字母和 _，最多 40 個"

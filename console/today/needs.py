@@ -3,18 +3,20 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlmodel import Session
 
+from campaigns.sending.slowing import slowed_words
 from segmentation.history import last_computed
 from store.engine import table_of
-from store.models import Campaign, CampaignDraft, Channel, FileImport, Heartbeat, PredictionRun
+from store.models import Campaign, CampaignDraft, CampaignRun, Channel, FileImport, Heartbeat, PredictionRun
 
 SHOWN = 10  # of a kind
 SILENT_FOR = timedelta(minutes=5)  # jobs beat every ten seconds, each beside the others: no long one silences them all
 IMPORTS_OF = timedelta(days=7)  # a file that failed is not mended but handed in anew
 
 campaign, draft, channel = table_of(Campaign), table_of(CampaignDraft), table_of(Channel)
+run = table_of(CampaignRun)
 prediction, beat, file_import = table_of(PredictionRun), table_of(Heartbeat), table_of(FileImport)
 
 
@@ -40,6 +42,7 @@ def needs_now(session: Session, now: datetime, email: str) -> list[Need]:
     troubled = or_(campaign.c.state == "failed", and_(campaign.c.state == "paused", campaign.c.problem.is_not(None)))
     newest = select(Campaign).where(troubled).order_by(campaign.c.id.desc()).limit(SHOWN)
     found += [Need(one.state, one.name, one.problem, one.id) for one in session.scalars(newest)]
+    found += _slowed(session)
     missed = campaign.c.state.in_(("scheduled", "sending")), campaign.c.problem.is_not(None)
     goes_on = select(Campaign).where(*missed).order_by(campaign.c.id.desc()).limit(SHOWN)
     found += [Need("missed", one.name, one.problem, one.id) for one in session.scalars(goes_on)]
@@ -55,6 +58,15 @@ def needs_now(session: Session, now: datetime, email: str) -> list[Need]:
     if session.scalar(running) is not None:
         found.append(Need("stuck", "predictions"))
     return found
+
+
+def _slowed(session: Session) -> list[Need]:
+    """Runs being sent that go slower because people block the account after them."""
+    at_work = (run.c.state.in_(("planned", "sending")), run.c.slow_step > 0)
+    mine = select(campaign.c.id, campaign.c.name, func.max(run.c.slow_step).label("step"))
+    mine = mine.join(run, run.c.campaign_id == campaign.c.id).where(*at_work).group_by(campaign.c.id, campaign.c.name)
+    rows = session.execute(mine.order_by(campaign.c.id.desc()).limit(SHOWN))
+    return [Need("slowed", one.name, slowed_words(one.step), one.id) for one in rows]
 
 
 def _of_the_worker(session: Session, now: datetime) -> list[Need]:

@@ -82,7 +82,10 @@ def create(
     way: Annotated[
         str, typer.Option(help="auto, push (one call each), multicast (one body for 500) or narrowcast (an audience).")
     ] = "push",
-    holdout: Annotated[str, typer.Option(help="Percent kept back to measure lift against.")] = "5",
+    holdout: Annotated[
+        str | None,
+        typer.Option(help="Percent kept back to measure lift against; 5, and 0 for --uncapped, unless you say."),
+    ] = None,
     at: Annotated[str | None, typer.Option(help="now, or a time such as 2026-11-30T10:00 (brand's zone).")] = None,
     cron: Cron = None,
     calendar: Calendar = None,
@@ -143,7 +146,7 @@ def create(
         reply_first_minutes=reply_first,
         at=_moment(at, settings.zone, now),
         way=way,
-        holdout_percent=_percent(holdout),
+        holdout_percent=None if holdout is None else _percent(holdout),
         recurs=_recurs(cron, calendar),
         theme=theme,
         conversion_days=settings.conversion_days if conversion_days is None else conversion_days,

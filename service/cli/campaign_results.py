@@ -26,6 +26,7 @@ from campaigns.results.exploration import explore as make_explorer
 from campaigns.results.exploration import explored
 from campaigns.results.export import export_campaign
 from campaigns.results.lift import Lift
+from campaigns.results.line_audience import upload_ads
 from campaigns.results.movement import movement_after
 from campaigns.results.runs import Lifts, Part, RunResults, results_by_run, runs_of
 from campaigns.results.together import by_step, times_each, together
@@ -33,6 +34,7 @@ from keywords.effects.lessons import Estimate, Lesson, lessons_of
 from keywords.effects.stored import stored_learning
 from service.channels import channel_ids, channel_named
 from service.cli.context import opened_database, print_json, settings_for_command
+from service.settings import Settings
 from store.clock import system_clock
 from store.engine import reading
 from store.errors import BadInput
@@ -272,13 +274,20 @@ def audience(
 def ads(
     to: Annotated[list[str], typer.Option(help="Whom: the words that campaigns know, such as list:NAME; repeat it.")],
     platform: Annotated[str, typer.Option(help="meta, google or line.")],
-    out: Annotated[Path, typer.Option(help="The file to write.")],
+    out: Annotated[Path | None, typer.Option(help="The file to write.")] = None,
+    upload: Annotated[str | None, typer.Option(help="For line: the audience to make there, no file.")] = None,
     without: Annotated[list[str] | None, typer.Option(help="Whom to leave out, in the same words; repeat it.")] = None,
-    channel: Annotated[str, typer.Option(help="Whose LINE user ids the file for line has.")] = "main",
+    channel: Annotated[str, typer.Option(help="Whose LINE user ids line is given.")] = "main",
     as_json: AsJson = False,
 ) -> None:
-    """Write an ad platform's audience file of those who consented to ads: hashed, or LINE's user ids. Audited."""
+    """Give an ad platform those who consented to ads: a file, hashed, or LINE's user ids; or upload them. Audited."""
     settings = settings_for_command()
+    if (out is None) == (upload is None) or (upload is not None and platform != "line"):
+        raise BadInput("say --out FILE, or for line --upload NAME")
+    if upload is not None:
+        _upload(settings, Audience(tuple(to), tuple(without or ())), upload, channel, as_json)
+        return
+    assert out is not None
     with opened_database(settings) as engine:
         written, left_out = export_ads(
             engine,
@@ -294,6 +303,33 @@ def ads(
         print_json({"written": written, "left_out": left_out})
         return
     typer.echo(f"{written:,} people in {out}; {left_out:,} left out: no consent, refused, or nothing to match by")
+
+
+def _upload(settings: Settings, audience: Audience, name: str, channel: str, as_json: bool) -> None:
+    from service.doors import narrowcast_doors
+
+    with opened_database(settings) as engine:
+        channel_id = channel_ids(engine, settings)[channel_named(settings, channel).name]
+        door = narrowcast_doors(engine, settings).get(channel_id)
+        if door is None:
+            raise BadInput(f"the channel {channel!r} has no access token")
+        found = upload_ads(
+            engine,
+            audience,
+            name,
+            door,
+            channel_id=channel_id,
+            actor="command line",
+            zone=settings.zone,
+            clock=system_clock,
+        )
+    if as_json:
+        print_json(asdict(found))
+        return
+    typer.echo(
+        f"{found.people:,} people in LINE's audience {name}; {found.left_out:,} left out: no consent, refused, or no "
+        f"account; {found.unknown:,} that LINE doesn't know"
+    )
 
 
 def explore(

@@ -2,7 +2,8 @@
 
 Columns: `customer_id` (kept as the member id, exactly as written); optional `line_user_id`, `name`, `gender`,
 `birthday`, `city`, `language`, `tags` ("a;b": put on, never taken off), `refuses_marketing` (yes or no: a yes is
-obeyed at once, a no takes no refusal back, since the file may be older). Every other column becomes an attribute.
+obeyed at once, a no takes no refusal back, since the file may be older), `agrees_marketing` (yes or no: a yes is
+recorded consent, of whoever doesn't refuse; a no takes it back). Every other column becomes an attribute.
 An empty cell leaves what is stored. A row that repeats another exactly counts once; rows of one customer that
 disagree are refused together.
 
@@ -34,7 +35,8 @@ from store.models import AuditEntry, ConsentChange, Customer, CustomerTag, Enrol
 from store.searchable import make_searchable
 
 PLAIN = ("name", "gender", "city", "language")
-OPTIONAL = ("line_user_id", "birthday", "tags", "refuses_marketing", *PLAIN)
+YES_OR_NO = ("refuses_marketing", "agrees_marketing")
+OPTIONAL = ("line_user_id", "birthday", "tags", *YES_OR_NO, *PLAIN)
 LAYOUT = Layout(required=("customer_id",), optional=OPTIONAL, keeps_others=True)
 OTHER_ACCOUNT = "this customer already has another LINE account on the channel"
 MAX_ATTRIBUTES = 20_000  # characters of one customer's attributes
@@ -55,6 +57,7 @@ class Given:
     tags: list[str]
     extra: dict[str, Any]
     refuses: bool
+    agrees: bool | None  # None: the file doesn't say
     customer_id: int | None = None
     holder_id: int | None = None  # a customer without member id who has the account
     has_account: bool = False
@@ -91,10 +94,15 @@ def import_customers(
 def _check(duck: duckdb.DuckDBPyConnection, last_birthday: date) -> None:
     """Table `ready`: one row per good customer, in the order of the file."""
     lengths = ", ".join(f"words_problem({name}, '{name}')" for name in PLAIN)
+    unclear = " ".join(
+        f"WHEN raw.{name} IS NOT NULL AND yes_or_no(raw.{name}) IS NULL THEN '{name} is neither yes nor no'"
+        for name in YES_OR_NO
+    )
     duck.execute(f"""
         CREATE TABLE checked AS
         SELECT row, customer_id AS member_id, line_user_id, {", ".join(PLAIN)}, day(birthday) AS birthday,
                words(tags) AS tags, extra, yes_or_no(refuses_marketing) AS refuses,
+               yes_or_no(agrees_marketing) AS agrees,
                coalesce(
                    id_problem(customer_id, 'customer_id'),
                    CASE WHEN line_user_id IS NOT NULL THEN id_problem(line_user_id, 'line_user_id') END,
@@ -104,8 +112,9 @@ def _check(duck: duckdb.DuckDBPyConnection, last_birthday: date) -> None:
                         THEN 'birthday is not a day such as 1990-01-31, from 1900 up to today'
                         WHEN list_max(list_transform(words(raw.tags), lambda w: length(w))) > 100
                         THEN 'a tag is longer than 100 characters'
-                        WHEN raw.refuses_marketing IS NOT NULL AND yes_or_no(raw.refuses_marketing) IS NULL
-                        THEN 'refuses_marketing is neither yes nor no'
+                        {unclear}
+                        WHEN yes_or_no(raw.refuses_marketing) AND yes_or_no(raw.agrees_marketing)
+                        THEN 'nobody both refuses marketing and agrees to it'
                         WHEN length(extra) > {MAX_ATTRIBUTES} THEN 'the other columns are too long together' END
                ) AS problem
         FROM raw""")  # noqa: S608
@@ -127,7 +136,7 @@ def _write(
     progress: Progress | None,
 ) -> None:
     """One short transaction per chunk."""
-    names = ("row", "member_id", "line_user_id", "tags", "extra", "refuses", "birthday", *PLAIN)
+    names = ("row", "member_id", "line_user_id", "tags", "extra", "refuses", "agrees", "birthday", *PLAIN)
     cursor = duck.cursor()  # rows are refused over the other one meanwhile
     cursor.execute(f"SELECT count(*) OVER (), {', '.join(names)} FROM ready ORDER BY row")  # noqa: S608
     done = 0
@@ -148,12 +157,13 @@ def _given(
     tags: list[str] | None,
     extra: str | None,
     refuses: bool | None,
+    agrees: bool | None,
     *values: Any,
 ) -> Given:
     named = zip(("birthday", *PLAIN), values, strict=True)
     filled = {name: value for name, value in named if value is not None}
     attributes = json.loads(extra) if extra else {}
-    return Given(row, member_id, line_user_id, filled, tags or [], attributes, bool(refuses))
+    return Given(row, member_id, line_user_id, filled, tags or [], attributes, bool(refuses), agrees)
 
 
 def _write_chunk(
@@ -172,6 +182,7 @@ def _write_chunk(
     changed |= _bind_accounts(connection, good, channel_id)
     changed |= _put_tags(connection, good, now)
     changed |= _obey_refusals(connection, good, now, actor)
+    changed |= _record_agreements(connection, good, now, actor)
     renewed = changed | {one.member_id for one in new}
     theirs = [g.customer_id for g in good if g.customer_id and g.member_id in renewed]
     make_searchable(connection, theirs)
@@ -339,9 +350,30 @@ def _obey_refusals(connection: Connection, good: list[Given], now: datetime, act
     willing = select(customer.c.id).where(customer.c.id.in_(asked), customer.c.marketing_refused_at.is_(None))
     ids = sorted(connection.execute(willing).scalars()) if asked else []
     if ids:
-        connection.execute(update(customer).where(customer.c.id.in_(ids)).values(marketing_refused_at=now))
+        refused = {"marketing_refused_at": now, "marketing_agreed_at": None}
+        connection.execute(update(customer).where(customer.c.id.in_(ids)).values(**refused))
         change = {"at": now, "refuses": True, "actor": actor}
         connection.execute(insert(consent_change), [{"customer_id": one, **change} for one in ids])
         on_the_way = (enrolment.c.customer_id.in_(ids), enrolment.c.state.in_(("waiting", "taken")))
         connection.execute(update(enrolment).where(*on_the_way).values(state="left", reason="refused"))
     return {asked[one] for one in ids}
+
+
+def _record_agreements(connection: Connection, good: list[Given], now: datetime, actor: str) -> set[str]:
+    """Record who agrees to marketing, but for those who refuse: the file may be older; and take back the agreement of
+    who doesn't, which is no refusal. The member ids of those for whom that is new."""
+    agrees = {one.customer_id: one.agrees for one in good if one.agrees is not None}
+    if not agrees:
+        return set()
+    stored = select(customer.c.id, customer.c.member_id, customer.c.marketing_agreed_at)
+    stored = stored.where(customer.c.id.in_(agrees), customer.c.marketing_refused_at.is_(None))
+    rows = connection.execute(stored.order_by(customer.c.id)).all()
+    fresh = [row for row in rows if agrees[row.id] != (row.marketing_agreed_at is not None)]
+    for says, at in ((True, now), (False, None)):
+        ids = [row.id for row in fresh if agrees[row.id] is says]
+        if ids:
+            connection.execute(update(customer).where(customer.c.id.in_(ids)).values(marketing_agreed_at=at))
+        if ids and says:
+            change = {"at": now, "refuses": False, "actor": actor}
+            connection.execute(insert(consent_change), [{"customer_id": one, **change} for one in ids])
+    return {row.member_id for row in fresh}

@@ -136,6 +136,9 @@ def _fill_member(connection: Connection, pairs: list[dict[str, int]]) -> None:
             values["attributes"] = {**new["attributes"], **extra}
         if old["marketing_refused_at"] and not new["marketing_refused_at"]:
             values["marketing_refused_at"] = old["marketing_refused_at"]
+        agreed = [row["marketing_agreed_at"] for row in (old, new) if row["marketing_agreed_at"] is not None]
+        is_refused = old["marketing_refused_at"] or new["marketing_refused_at"]
+        values["marketing_agreed_at"] = max(agreed) if agreed and not is_refused else None
         values["refusal_changed_ms"] = max(old["refusal_changed_ms"], new["refusal_changed_ms"])
         values["created_at"] = min(old["created_at"], new["created_at"])
         connection.execute(update(customer).where(customer.c.id == new["id"]).values(values))

@@ -190,6 +190,9 @@ class CampaignRun(Row, table=True):
     frozen_up_to: int = Field(default=0, sa_type=BigId)  # customers up to this id are in the audience or not for good
     frozen_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: the audience is still being frozen
     finished_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null: not over yet
+    # How much it is slowed (campaigns/sending/slowing.py), and when its next batch may begin; 0 and null: it isn't
+    slow_step: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    next_batch_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     # What people did after it, summed for large runs (campaigns/results/sums.py); null: not kept, or changed since
     response_sums: list[list[Any]] | None = Field(default=None, sa_type=JSON(none_as_null=True))
     response_version: int = Field(default=0, sa_column_kwargs={"server_default": "0"})  # counts the changes

@@ -144,6 +144,9 @@ class RunResponse(Row, table=True):
     has_blocked: bool = False
     orders: int = 0
     revenue: Decimal = Field(default=Decimal(0), sa_type=Decimal4)
+    # Of these, what counts where several runs of the campaign are added up: each order in the last run before it
+    own_orders: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    own_revenue: Decimal = Field(default=Decimal(0), sa_type=Decimal4, sa_column_kwargs={"server_default": "0"})
     tap_orders: int = 0  # credited by the last tap
     tap_revenue: Decimal = Field(default=Decimal(0), sa_type=Decimal4)
     delivery_orders: int = 0  # credited by the last delivery

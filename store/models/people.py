@@ -39,6 +39,8 @@ class Customer(Row, table=True):
     language: str | None = None
     attributes: dict[str, Any] = json_of(dict)
     marketing_refused_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # set: no marketing at all
+    # When they last agreed to marketing; null: never, or refused since. Asked for only where the brand needs opt-in
+    marketing_agreed_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     # LINE's time of the newest refusal or resumption: an older one that arrives late changes nothing
     refusal_changed_ms: int = Field(default=0, sa_type=BigId, sa_column_kwargs={"server_default": "0"})
     created_at: datetime = Field(sa_type=UTCDateTime)
@@ -73,12 +75,13 @@ class LineAccount(Row, table=True):
 
 
 class ConsentChange(Row, table=True):
-    """Somebody refused marketing, or took that back: as they said themselves, or as a person of the brand noted it."""
+    """Somebody refused marketing, or agreed to it (again): as they said themselves, as a person of the brand noted it,
+    or as an imported file says."""
 
     __table_args__ = (Index(None, "customer_id", "at"),)
 
     id: int | None = key()
     customer_id: int = ref("customer.id")
     at: datetime = Field(sa_type=UTCDateTime)
-    refuses: bool
-    actor: str  # "customer", or the address of who noted it
+    refuses: bool  # else they agree
+    actor: str  # "customer", or the address of who noted it or imported the file

@@ -345,8 +345,10 @@ def test_newest_wish_holds_whatever_the_order_of_arrival(chat: Chat) -> None:
     chat.take(chat.event("postback", postback={"data": "action=resume"}, at_ms=chat.ms(seconds=-1)))
     chat.take(chat.text("取消", at_ms=chat.ms(seconds=-2)))
     assert chat.rows(Customer)[0].marketing_refused_at is None
+    assert chat.rows(Customer)[0].marketing_agreed_at == chat.clock() - timedelta(seconds=1)  # it says so itself
     chat.take(chat.text("停止", at_ms=chat.ms()), chat.text("訂閱", at_ms=chat.ms()))
     assert chat.rows(Customer)[0].marketing_refused_at == chat.clock()
+    assert chat.rows(Customer)[0].marketing_agreed_at is None
     assert [a.action for a in chat.rows(AuditEntry, "id")] == ["marketing_resumed", "marketing_refused"]
 
 

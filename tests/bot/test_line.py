@@ -134,9 +134,12 @@ def test_a_wrong_token_stops(line: SimulatorThread) -> None:
     assert push(line.url, token="wrong").outcome == "stopped"
 
 
-def test_the_two_kinds_of_429_are_told_apart(line: SimulatorThread) -> None:
+def test_the_kinds_of_429_are_told_apart(line: SimulatorThread) -> None:
     line.simulator.faults.replace([Fault("*", FaultKind.ERROR_429, count=1)])
     assert push(line.url).outcome == "slow_down"
+    line.simulator.faults.replace([Fault("*", FaultKind.ERROR_429_OTHER, count=1)])
+    other = push(line.url)
+    assert (other.outcome, other.problem) == ("limited", "429: Another limit has been exceeded.")
     for _ in range(3):
         assert push(line.url).outcome == "accepted"
     assert push(line.url).outcome == "quota_exhausted"

@@ -106,6 +106,7 @@ def test_a_narrowcast_that_failed_says_why(line: SimulatorThread, clock: StillCl
         (http("307 Temporary", b"", "Location: http://127.0.0.1:1/"), "stopped", None),
         (http("429 Too Many", b'{"message":"You have reached your monthly limit."}'), "quota_exhausted", None),
         (http("429 Too Many"), "slow_down", None),
+        (http("429 Too Many", b'{"message":"You have sent too many."}'), "limited", None),
         (http("500 Error"), "in_doubt", None),
         (http("500 Error", b"cut", length=500), "in_doubt", None),
         (b"", "in_doubt", None),

@@ -1,6 +1,7 @@
 """The editor of campaigns, step by step: what it keeps, what it refuses and where, and what becomes of it."""
 
 import re
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -92,11 +93,26 @@ def test_a_service_message_is_marked_as_one(client: FlaskClient, engine: Engine,
     write(client, draft)
     marked = re.compile(r'name="uncapped"( checked)?>')
     assert marked.findall(page(client, f"{draft}/policy")) == [""]
-    step(client, draft, "policy", way="auto", holdout="0", priority="0", reply_first_hours="", uncapped="on")
+    step(client, draft, "policy", way="auto", holdout="", priority="0", reply_first_hours="", uncapped="on")
     assert marked.findall(page(client, f"{draft}/policy")) == [" checked"]
     page(client, f"{draft}/check")
     with reading(engine) as session:
-        assert not session.scalars(select(Campaign)).one().is_capped
+        made = session.scalars(select(Campaign)).one()
+    assert (made.is_capped, made.holdout_percent) == (False, Decimal(0))
+
+
+def test_what_is_no_service_message_holds_out_the_usual_part_unless_told(
+    client: FlaskClient, engine: Engine, people: None
+) -> None:
+    for given, kept in (("", 5), ("0", 0), ("12.5", Decimal("12.5"))):
+        draft = begin(client)
+        write(client, draft)
+        step(client, draft, "policy", way="auto", holdout=given, priority="0", reply_first_hours="")
+        page(client, f"{draft}/check")
+        with reading(engine) as session:
+            newest = session.scalars(select(Campaign).order_by(table_of(Campaign).c.id.desc())).first()
+        assert newest is not None
+        assert newest.holdout_percent == kept
 
 
 def test_a_campaign_is_written_step_by_step_checked_and_scheduled(

@@ -7,11 +7,12 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
+from campaigns.sending.slowing import slow_down
 from console.words.names import JOB_WORDS
 from service.settings import Settings
 from service.worker import jobs
 from store.engine import transaction
-from store.models import Campaign, CampaignDraft, Channel, Delivery, FileImport, Heartbeat
+from store.models import Campaign, CampaignDraft, CampaignRun, Channel, Delivery, FileImport, Heartbeat
 from tests.campaigns.results.conftest import DAY, Story, story
 from tests.conftest import StillClock
 from tests.console.conftest import page
@@ -49,6 +50,22 @@ def test_what_stopped_failed_or_waits_is_told_with_its_reason(
         assert words in text
     assert "自己暫停的" not in text
     assert "草稿 owner@example.com" not in text  # one's own request waits for others
+
+
+def test_a_run_that_was_slowed_is_told_with_how_much(client: FlaskClient, story: Story) -> None:
+    run_id = story.run(state="sending")
+    with transaction(story.engine) as session:
+        campaign = session.get_one(Campaign, story.campaign_id)
+        campaign.name, campaign.state = "惹人厭的", "sending"
+        assert [slow_down(session, run_id, now=story.at) for _ in range(2)] == [1, 2]
+    for address in ("/console/", f"/console/campaigns/{story.campaign_id}"):
+        text = page(client, f"{address}?lang=zh")
+        assert "惹人厭的" in text
+        assert "已自動減速：每 5 分鐘最多發給 500 人" in text
+        assert "slowed to 500 people every 5 minutes" in page(client, f"{address}?lang=en")
+    with transaction(story.engine) as session:
+        session.get_one(CampaignRun, run_id).state = "sent"
+    assert "減速" not in page(client, "/console/?lang=zh")
 
 
 def test_sends_and_orders_are_drawn_by_day(client: FlaskClient, story: Story) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,15 @@ def test_created_listed_shown_paused_resumed_and_cancelled(retarget: Retarget) -
 def test_a_service_message_is_planned_without_caps(retarget: Retarget, database: Engine) -> None:
     create(retarget)
     create(retarget, "--uncapped", "--conversion-days", "14")
+    create(retarget, "--uncapped", "--holdout", "10")  # else nobody: all are to get a parcel's notice
     with reading(database) as session:
         made = session.scalars(select(Campaign).order_by(table_of(Campaign).c.id)).all()
-    assert [(one.is_capped, one.conversion_days) for one in made] == [(True, 7), (False, 14)]
+    found = [(one.is_capped, one.holdout_percent, one.conversion_days) for one in made]
+    assert found == [
+        (True, Decimal(5), 7),
+        (False, Decimal(0), 14),
+        (False, Decimal(10), 7),
+    ]
 
 
 def test_for_people_there_are_words_and_tables(retarget: Retarget) -> None:

@@ -109,7 +109,7 @@ def test_movement_and_exploring(retarget: Retarget, sent: int) -> None:
 
 
 def test_the_brands_settings_are_shown_and_changed(retarget: Retarget) -> None:
-    assert retarget("settings", "--json")["settings"]["block_limit_percent"] == "2"
+    assert retarget("settings", "--json")["settings"]["block_limit_percent"] == "5"
     changed = retarget(
         *(
             "settings",

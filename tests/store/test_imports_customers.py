@@ -108,6 +108,29 @@ def test_a_refusal_in_a_file_is_obeyed_at_once_and_never_taken_back_by_one(
         assert (enrolment.state, enrolment.reason) == ("left", "refused")
 
 
+def test_agreement_to_marketing_is_recorded_of_who_does_not_refuse_and_taken_back_by_a_no(
+    engine: Engine, importer: Importer, clock: StillClock
+) -> None:
+    importer("customer_id,refuses_marketing\n4,yes\n", "refusals.csv")
+    report = importer("customer_id,agrees_marketing\n1,yes\n2,是\n3,\n4,yes\n5,perhaps\n")
+    assert (report.added, report.unchanged) == (3, 1)
+    assert report.refused == [(6, "agrees_marketing is neither yes nor no")]
+    with reading(engine) as session:
+        agreed = {n: one(session, n).marketing_agreed_at for n in "1234"}
+    assert agreed == {"1": clock(), "2": clock(), "3": None, "4": None}
+    report = importer("customer_id,agrees_marketing\n1,no\n2,yes\n3,no\n", "later.csv")
+    assert (report.changed, report.unchanged) == (1, 2)
+    with reading(engine) as session:
+        assert [one(session, n).marketing_agreed_at for n in "12"] == [None, clock()]
+        changes = session.exec(select(ConsentChange.customer_id, ConsentChange.refuses)).all()
+        assert sorted(changes) == sorted([(one(session, n).id, n == "4") for n in "124"])
+    both = importer("customer_id,agrees_marketing,refuses_marketing\n1,yes,yes\n", "both.csv")
+    assert both.refused == [(2, "nobody both refuses marketing and agrees to it")]
+    importer("customer_id,refuses_marketing\n2,yes\n", "again.csv")
+    with reading(engine) as session:
+        assert one(session, "2").marketing_agreed_at is None
+
+
 def test_an_empty_cell_leaves_what_is_stored(engine: Engine, importer: Importer) -> None:
     importer('{"customer_id": 4, "name": "Anna", "points": 3.5, "tags": ["a"], "likes": ["x", "y"]}', "c.jsonl")
     report = importer("customer_id,name,city,points,level\n4,,Taipei,,2\n")

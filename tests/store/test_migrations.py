@@ -23,6 +23,7 @@ from store.models import (
     Campaign,
     CampaignRun,
     ConsentChange,
+    Customer,
     CustomerSegment,
     CustomerTag,
     Delivery,
@@ -257,6 +258,10 @@ def test_refusals_so_far_are_taken_from_the_audit_log(empty_engine: Engine) -> N
         (7, True, 1, "customer"),
         (7, False, 2, "customer"),
     ]
+    with reading(empty_engine) as session:  # who took a refusal back agreed then
+        agreed_at = session.get_one(Customer, 7).marketing_agreed_at
+    assert agreed_at is not None
+    assert agreed_at.day == 2
 
 
 def test_suggestions_of_before_keep_their_chance_and_a_writers_has_none(empty_engine: Engine) -> None:

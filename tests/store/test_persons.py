@@ -1,6 +1,7 @@
 """Whoever asks gets all that is stored of them, and whoever wishes is forgotten."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -196,14 +197,22 @@ def test_a_message_under_way_keeps_its_address_until_it_is_known_what_became_of_
     assert WORDS not in left
 
 
-def test_a_refusal_is_noted_and_ended(engine: Engine, clock: StillClock, somebody: int) -> None:
-    with transaction(engine) as session:
-        note_refusal(session, somebody, True, actor="t", now=clock())
-    with reading(engine) as session:
-        assert session.get_one(Customer, somebody).marketing_refused_at == clock()
-    with transaction(engine) as session:
-        note_refusal(session, somebody, False, actor="t", now=clock())
-        assert session.get_one(Customer, somebody).marketing_refused_at is None
+def test_a_refusal_and_an_agreement_are_noted_and_one_ends_the_other(
+    engine: Engine, clock: StillClock, somebody: int
+) -> None:
+    def noted(refuses: bool) -> tuple[datetime | None, datetime | None]:
+        with transaction(engine) as session:
+            note_refusal(session, somebody, refuses, actor="t", now=clock())
+        with reading(engine) as session:
+            one = session.get_one(Customer, somebody)
+            return one.marketing_refused_at, one.marketing_agreed_at
+
+    first = clock()
+    assert noted(True) == (first, None)
+    assert noted(False) == (None, first)
+    clock.advance(days=1)
+    assert noted(False) == (None, first)  # said before
+    assert noted(True) == (clock(), None)
 
 
 @pytest.mark.parametrize("customer_id", [0, 99, 2**70])

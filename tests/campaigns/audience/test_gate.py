@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select, text
 
-from campaigns.audience.freezing import freeze_run, planned_runs
+from campaigns.audience.freezing import freeze_run, freeze_slice, planned_runs
 from campaigns.settings import change_settings
 from store.engine import is_sqlite, reading, table_of, transaction
-from store.models import CampaignRun, Channel, Delivery, SendBatch
+from store.models import CampaignRun, CampaignStep, Channel, Customer, Delivery, Enrolment, RunMember, SendBatch
 from tests.campaigns.conftest import ZONE
 from tests.conftest import StillClock
 from tests.factories import make_account, make_campaign, make_channel, make_customer, make_run
@@ -232,6 +232,25 @@ def test_a_refusal_holds_for_service_messages_too(brand: Brand) -> None:
     assert brand.outcome(run_id) == [GOES, ("skipped", "refused")]
 
 
+def test_where_consent_is_needed_marketing_goes_only_to_whom_it_is_recorded_of(
+    engine: Engine, clock: StillClock
+) -> None:
+    brand = Brand(engine, clock, people=3)
+    with transaction(engine) as session:
+        session.get_one(Customer, brand.ids[0]).marketing_agreed_at = NOON
+        refused = session.get_one(Customer, brand.ids[2])
+        refused.marketing_agreed_at = refused.marketing_refused_at = NOON
+    everybody = brand.plan()
+    brand.freeze(everybody)
+    assert brand.outcome(everybody) == [GOES, GOES, ("skipped", "refused")]
+    brand.choose(needs_opt_in=True)
+    marketing, service = brand.plan(), brand.plan(is_capped=False)
+    brand.freeze(marketing)
+    brand.freeze(service)
+    assert brand.outcome(marketing) == [GOES, ("skipped", "not_agreed"), ("skipped", "refused")]
+    assert brand.outcome(service) == [GOES, GOES, ("skipped", "refused")]
+
+
 def test_the_global_holdout_gets_no_campaign_but_service_messages(engine: Engine, clock: StillClock) -> None:
     brand = Brand(engine, clock, people=60)
     brand.choose(global_holdout_percent=Decimal(50))
@@ -270,3 +289,131 @@ def test_when_the_quota_is_short_the_others_are_skipped_for_it(engine: Engine, c
     brand.freeze(run_id)
     assert sorted(state for state, _ in brand.outcome(run_id)) == ["chosen"] * 7 + ["skipped"] * 3
     assert {reason for state, reason in brand.outcome(run_id) if state == "skipped"} == {"quota"}
+
+
+# --- what is planned with a higher priority ----------------------------------------------------------------------
+
+
+def scheduled(brand: Brand, **fields: Any) -> int:
+    """A campaign of a higher priority that is to fire in four hours, unless another time is given."""
+    with transaction(brand.engine) as session:
+        session.add(brand.channel)
+        given = {"priority": 5, "state": "scheduled", "holdout_percent": Decimal(0), **fields}
+        return make_campaign(session, brand.channel, **{"next_fire_at": NOON + timedelta(hours=4), **given}).id or 0
+
+
+def test_the_last_place_of_a_day_is_kept_for_a_planned_campaign_of_higher_priority(brand: Brand) -> None:
+    brand.choose(cap_day=1)
+    scheduled(brand)
+    assert brand.becomes() == ("skipped", "reserved")
+    assert brand.becomes(priority=5) == GOES  # equal priorities keep nothing from each other
+
+
+def test_a_place_is_kept_only_where_there_would_be_none_left(brand: Brand) -> None:
+    brand.choose(cap_day=2)
+    scheduled(brand)
+    assert brand.becomes() == GOES
+    assert brand.becomes() == ("skipped", "reserved")
+    brand.choose(cap_day=3)
+    assert brand.becomes() == GOES
+    assert brand.becomes() == ("skipped", "reserved")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"next_fire_at": MIDNIGHT + timedelta(days=1)},  # tomorrow
+        {"is_capped": False},
+        {"state": "paused"},
+        {"holdout_percent": Decimal("99.99")},
+        {"audience": {"any_of": ["tag:gone"], "none_of": []}},
+        {"audience": {"any_of": ["nesl=E"], "none_of": []}},
+    ],
+)
+def test_what_keeps_no_place(brand: Brand, fields: dict[str, Any]) -> None:
+    brand.choose(cap_day=1)
+    scheduled(brand, **fields)
+    assert brand.becomes() == GOES
+
+
+def test_places_of_a_week_are_kept_as_the_week_of_that_day_will_stand(brand: Brand) -> None:
+    brand.choose(cap_week=2)
+    brand.sent(NOON - timedelta(days=1))
+    scheduled(brand, next_fire_at=NOON + timedelta(days=6))  # by then yesterday's is over a week ago
+    assert brand.becomes() == GOES
+    assert brand.becomes() == ("skipped", "cap_week")
+
+
+def test_the_place_in_a_week_is_kept_for_a_later_day(brand: Brand) -> None:
+    brand.choose(cap_week=2)
+    brand.sent(NOON - timedelta(days=1))
+    scheduled(brand, next_fire_at=NOON + timedelta(days=5))
+    assert brand.becomes() == ("skipped", "reserved")
+
+
+def test_several_planned_need_a_place_each(brand: Brand) -> None:
+    brand.choose(cap_week=4, cap_month=20)
+    for days in (1, 2, 3):
+        scheduled(brand, next_fire_at=NOON + timedelta(days=days))
+    assert brand.becomes() == GOES
+    assert brand.becomes() == ("skipped", "reserved")
+
+
+def test_quiet_hours_put_what_is_planned_off_to_the_day_on_which_it_goes(brand: Brand) -> None:
+    brand.choose(cap_day=1, quiet_hours="14:00-08:00")
+    scheduled(brand)
+    assert brand.becomes() == GOES
+
+
+def test_who_is_soon_written_to_with_a_higher_priority_is_not_written_to_now(brand: Brand) -> None:
+    scheduled(brand, next_fire_at=NOON + timedelta(minutes=60))
+    assert brand.becomes() == ("skipped", "reserved")
+    brand.choose(collision_minutes=59)
+    assert brand.becomes() == GOES
+
+
+def test_a_planned_run_that_is_not_frozen_yet_keeps_the_places_of_its_people(engine: Engine, clock: StillClock) -> None:
+    brand = Brand(engine, clock, people=4)
+    brand.choose(cap_day=1)
+    high, low = brand.plan(priority=2, state="sending"), brand.plan()
+    with transaction(engine) as session:
+        assert freeze_slice(session, high, zone=ZONE, now=clock(), size=2)
+    brand.freeze(low)
+    assert brand.outcome(low) == [("skipped", "outranked")] * 2 + [("skipped", "reserved")] * 2
+    brand.freeze(high)
+    assert brand.outcome(high) == [GOES] * 4
+
+
+def test_who_waits_for_a_step_of_today_is_kept_a_place_and_who_may_not_get_it_is_not(
+    engine: Engine, clock: StillClock
+) -> None:
+    brand = Brand(engine, clock, people=3)
+    brand.choose(cap_day=1)
+    campaign_id = scheduled(brand, next_fire_at=None)
+    with transaction(engine) as session:
+        session.add(CampaignStep(campaign_id=campaign_id, step_number=2, condition={"did": "click", "is": False}))
+        for who, number in ((0, 1), (1, 2)):
+            due: dict[str, Any] = {
+                "entry_key": "k",
+                "entered_at": NOON,
+                "due_at": NOON + timedelta(hours=6),
+                "step_number": number,
+            }
+            session.add(Enrolment(campaign_id=campaign_id, customer_id=brand.ids[who], entry_key="k", **due))
+    low = brand.plan()
+    brand.freeze(low)
+    assert brand.outcome(low) == [("skipped", "reserved"), GOES, GOES]
+
+
+def test_a_planned_campaign_whose_audience_is_a_rule_is_asked_whom_it_means(engine: Engine, clock: StillClock) -> None:
+    brand = Brand(engine, clock, people=3)
+    brand.choose(cap_day=1)
+    with transaction(engine) as session:
+        session.get_one(Customer, brand.ids[1]).city = "Taipei"
+    rule = 'rule:{"type": "attribute", "name": "city", "is": "Taipei"}'
+    scheduled(brand, audience={"any_of": [rule], "none_of": []})
+    low = brand.plan()
+    brand.freeze(low)
+    assert brand.outcome(low) == [GOES, ("skipped", "reserved"), GOES]
+    with reading(engine) as session:
+        assert session.execute(select(table_of(RunMember))).all() == []

@@ -9,14 +9,18 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
+from bot.line.audiences import NarrowcastDoor
 from campaigns.audience.target import Audience, UnknownTarget
 from campaigns.results import ads
 from campaigns.results.ads import export_ads, names_of, normal_email, normal_phone, without_gmail_marks
+from campaigns.results.line_audience import Uploaded, upload_ads
 from campaigns.settings import change_settings
+from simulator.channels import Friend
+from simulator.server import SimulatorThread
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput
-from store.models import AuditEntry
-from tests.campaigns.conftest import ZONE
+from store.models import AuditEntry, Channel
+from tests.campaigns.conftest import TOKEN, ZONE
 from tests.conftest import StillClock
 from tests.factories import make_account, make_channel, make_customer
 
@@ -165,3 +169,52 @@ def test_nothing_leaves_before_the_brand_says_what_consent_is(brand: Brand) -> N
     brand.write("meta")
     with reading(brand.engine) as session:
         assert session.scalars(actions).all() == [{"audience": "all", "platform": "meta"}]
+
+
+def upload(brand: Brand, line: SimulatorThread, name: str, *targets: str) -> Uploaded:
+    door = NarrowcastDoor(api_base=line.url, access_token=TOKEN, timeout_seconds=5)
+    return upload_ads(
+        brand.engine,
+        Audience(targets or ("all",)),
+        name,
+        door,
+        channel_id=brand.channel_id,
+        actor="test",
+        zone=ZONE,
+        clock=lambda: brand.now,
+        wait=lambda _: None,
+    )
+
+
+def people_at(line: SimulatorThread) -> dict[str, set[str]]:
+    """Name -> people of LINE's audiences."""
+    with line.platform.lock:
+        audiences = line.platform.channels[0].audiences.audiences.values()
+        return {one.name: {who for job in one.jobs for who in job.people} for one in audiences}
+
+
+def test_those_who_consented_are_uploaded_to_line_without_ids_that_it_does_not_know(
+    brand: Brand, line: SimulatorThread
+) -> None:
+    brand.consent("ads_ok")
+    known = [f"U{n:032x}" for n in range(1, 6)]
+    with transaction(brand.engine) as session:
+        channel = session.get_one(Channel, brand.channel_id)
+        for who in (*known, "U" + "f" * 32):
+            make_account(session, channel, make_customer(session, attributes={"ads_ok": "yes"}), line_user_id=who)
+    line.platform.add_friends(Friend(who, "朋友") for who in (*known, "U" + "a" * 32))
+    found = upload(brand, line, "秋季廣告")
+    assert (found.people, found.left_out, found.unknown) == (6, 5, 1)
+    assert people_at(line) == {"秋季廣告": {*known, "U" + "a" * 32}}
+    with pytest.raises(BadInput, match="nobody can be taken out"):
+        upload(brand, line, "秋季廣告")
+    audit = table_of(AuditEntry)
+    with reading(brand.engine) as session:
+        details = session.scalars(select(audit.c.detail).where(audit.c.action == "export ad audience")).all()
+    assert details == [{"audience": "all", "platform": "line", "name": "秋季廣告"}]
+
+
+def test_nothing_is_uploaded_before_the_brand_says_what_consent_is(brand: Brand, line: SimulatorThread) -> None:
+    with pytest.raises(BadInput, match="ads_consent"):
+        upload(brand, line, "秋季廣告")
+    assert people_at(line) == {}

@@ -93,6 +93,18 @@ class Reference:
                     found.add((order.id, basis, max(moments)[2], order.customer_id, order.total))
         return found
 
+    def last_run(self, order: Any, campaign_id: int) -> int | None:
+        """The last run of a campaign before an order in whose window it lies, and that has its person on a side."""
+        runs = [
+            (self.runs[d.run_id].fired_at, d.run_id)
+            for d in self.deliveries
+            if d.customer_id == order.customer_id
+            and self.runs[d.run_id].campaign_id == campaign_id
+            and self.in_window(d.run_id, order.ordered_at)
+            and (self.state(d)[0] != "skipped" or d.variant_id is not None)
+        ]
+        return max(runs)[1] if runs else None
+
     def responses(self) -> dict[tuple[int, int], tuple[Any, ...]]:
         found, credited = {}, self.credits()
         for d in self.deliveries:
@@ -110,6 +122,11 @@ class Reference:
                 for o in self.orders
                 if o.customer_id == d.customer_id and self.in_window(d.run_id, o.ordered_at)
             ]
+            own = [
+                o.total
+                for o in self.orders
+                if o.customer_id == d.customer_id and self.last_run(o, self.runs[d.run_id].campaign_id) == d.run_id
+            ]
             by = {
                 basis: [c[4] for c in credited if c[1:4] == (basis, d.run_id, d.customer_id)]
                 for basis in ("tap", "delivery")
@@ -117,6 +134,7 @@ class Reference:
             if tapped or gone or paid or by["tap"] or by["delivery"]:
                 found[d.run_id, d.customer_id] = (
                     d.variant_id, d.segment or "none", state, tapped, gone, len(paid), sum(paid, Decimal(0)),
+                    len(own), sum(own, Decimal(0)),
                     len(by["tap"]), sum(by["tap"], Decimal(0)), len(by["delivery"]), sum(by["delivery"], Decimal(0)),
                 )  # fmt: skip
         return found

@@ -121,3 +121,40 @@ def test_the_interval_of_people_who_come_again_holds_the_truth() -> None:
         assert lift is not None
         inside += lift.low <= 0.10 <= lift.high
     assert inside / 600 >= 0.935
+
+
+def test_an_order_in_the_windows_of_several_runs_counts_once_in_what_all_brought(story: Story) -> None:
+    """A letter to the same people every day: each order is in the windows of up to seven runs."""
+    runs = [story.run(story.at + n * timedelta(days=1)) for n in range(10)]
+    sent = [story.person(runs[0]) for _ in range(30)]
+    held = [story.person(runs[0], "held_out") for _ in range(20)]
+    for run in runs[1:]:
+        for who in sent:
+            story.person(run, who=who)
+        for who in held:
+            story.person(run, "held_out", who=who)
+    for day in range(10):
+        for who in (*sent[:10], *held[:4]):
+            story.order(who, story.at + day * timedelta(days=1) + MINUTE, total="100")
+    results = story.results()
+    assert results.added_revenue is not None
+    # 10 of 30 spend 100 a day, and without the letters 4 of 20 would: 30 people bring 1,000 a day in place of 600
+    assert results.added_revenue.difference == pytest.approx(10 * (1_000 - 600))
+    with reading(story.engine) as session:
+        first = results_by_run(session, [runs[0]])[runs[0]]
+    assert first.lift is not None
+    assert first.lift.revenue is not None
+    assert first.lift.revenue.difference == pytest.approx(7 * (1_000 / 30 - 400 / 20))  # its whole window
+
+
+def test_orders_are_in_the_last_run_before_them_of_each_campaign_and_side(story: Story) -> None:
+    other = story.another_campaign(days=7)
+    first, second, elsewhere = story.run(), story.run(story.at + MINUTE), story.run(campaign_id=other)
+    who = story.person(first)
+    story.person(elsewhere, who=who)
+    story.person(second, "skipped", who=who, reason="cap_day")  # on neither side of it
+    story.order(who, story.at + 2 * MINUTE)
+    story.catch_up()
+    with reading(story.engine) as session:
+        found = results_by_run(session, [first, second, elsewhere])
+    assert {key: one.total.own_sent.orders for key, one in found.items()} == {first: 1, second: 0, elsewhere: 1}

@@ -21,6 +21,7 @@ from campaigns.sending.claims import (
     renew,
 )
 from campaigns.sending.recipients import multicasts_of, pushes_of
+from campaigns.sending.slowing import slow_down
 from campaigns.sending.splitting import split_batch
 from store.engine import is_sqlite, reading, table_of, transaction
 from store.models import Campaign, CampaignRun, Delivery, SendBatch
@@ -222,3 +223,48 @@ def test_the_highest_priority_is_sent_first_then_who_entered_one_by_one_then_the
         campaign_of = {row.id: row.campaign_id for row in session.execute(select(run.c.id, run.c.campaign_id))}
     claimed = [campaign_of[claim(shop, "one")[0].run_id] for _ in campaigns]
     assert claimed == [campaigns[3], campaigns[2], campaigns[0], campaigns[1]]
+
+
+@pytest.mark.parametrize("way", ["push", "multicast"])
+def test_of_a_slowed_run_one_batch_begins_in_so_many_minutes(open_shop: OpenShop, way: str) -> None:
+    shop = open_shop(1_600)
+    shop.plan(way=way, messages=PLAIN)
+    shop.tick()
+    with transaction(shop.engine) as session:
+        run_id = session.scalars(select(table_of(CampaignRun).c.id)).one()
+        assert slow_down(session, run_id, now=shop.clock()) == 1
+    assert claim(shop, "one", limit=4) == []
+    shop.clock.advance(minutes=1)
+    (first,) = claim(shop, "one", limit=4)
+    assert claim(shop, "two", limit=4) == []
+    shop.clock.advance(seconds=11)  # its worker has died: who takes over need not wait
+    assert [batch.key for batch in claim(shop, "two", limit=4)] == [first.key]
+    with transaction(shop.engine) as session:
+        renew(session, "two", [first.key], lease=timedelta(hours=1), now=shop.clock())
+    shop.clock.advance(seconds=49)
+    (second,) = claim(shop, "three", limit=4)
+    assert second.key != first.key
+    with transaction(shop.engine) as session:
+        assert [slow_down(session, run_id, now=shop.clock()) for _ in range(3)] == [2, 3, 3]
+        renew(session, "three", [second.key], lease=timedelta(hours=1), now=shop.clock())
+    shop.clock.advance(minutes=29)
+    assert claim(shop, "four", limit=4) == []
+    shop.clock.advance(minutes=1)
+    assert len(claim(shop, "four", limit=4)) == 1
+
+
+def test_a_slowed_run_holds_up_no_other_and_its_turn_is_taken_once(
+    open_shop: OpenShop, in_threads: Callable[..., None]
+) -> None:
+    shop = open_shop(1_100)
+    shop.plan(priority=5)
+    shop.plan(is_capped=False)
+    shop.tick()
+    with transaction(shop.engine) as session:
+        slowed, other = session.scalars(select(table_of(CampaignRun).c.id).order_by(table_of(CampaignRun).c.id)).all()
+        slow_down(session, slowed, now=shop.clock())
+    assert [batch.run_id for batch in claim(shop, "one")] == [other]
+    shop.clock.advance(minutes=1)
+    got: list[Claimed] = []
+    in_threads(*[lambda name=name: got.extend(claim(shop, name)) for name in ("two", "three", "four")])
+    assert [batch.run_id for batch in got].count(slowed) == 1

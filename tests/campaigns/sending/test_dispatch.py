@@ -230,6 +230,69 @@ def test_a_429_for_the_rate_is_waited_out(open_shop: OpenShop) -> None:
     assert shop.results(campaign_id).deliveries["accepted"] == 5
 
 
+def test_a_limit_that_we_do_not_know_ends_after_four_tries_with_lines_words(open_shop: OpenShop) -> None:
+    shop = open_shop(1)
+    campaign_id = shop.plan()
+    shop.tick()
+    shop.fault(FaultKind.ERROR_429_OTHER)
+    shop.send()
+    assert shop.line.simulator.faults.happened == {"error_429_other": 4}
+    shop.no_faults()
+    shop.clock.advance(hours=1)
+    shop.send()
+    shop.tick()
+    assert shop.got() == {}
+    assert shop.results(campaign_id).failed == {"429: Another limit has been exceeded.": 1}
+    assert shop.campaign(campaign_id).state == "sent"
+
+
+def test_a_limit_that_we_do_not_know_does_not_hold_up_who_comes_through(open_shop: OpenShop) -> None:
+    shop = open_shop(30)
+    campaign_id = shop.plan()
+    shop.tick()
+    shop.fault(FaultKind.ERROR_429_OTHER, count=15)
+    shop.send()
+    assert shop.everyone_once(range(1, 31))
+    assert shop.results(campaign_id).deliveries["accepted"] == 30
+
+
+@pytest.mark.parametrize("way", ["push", "multicast"])
+def test_a_limit_that_holds_for_everybody_pauses_the_campaign_and_nobody_is_lost(open_shop: OpenShop, way: str) -> None:
+    shop = open_shop(60)
+    campaign_id = shop.plan(way=way, messages=PLAIN)
+    shop.tick()
+    shop.fault(FaultKind.ERROR_429_OTHER)
+    shop.send()
+    campaign = shop.campaign(campaign_id)
+    assert campaign.state == "paused"
+    assert campaign.problem == "LINE refuses with a limit that we don't know (429: Another limit has been exceeded.)"
+    assert shop.results(campaign_id).deliveries["chosen"] == 60
+    shop.no_faults()
+    with transaction(shop.engine) as session:
+        schedule.resume(session, campaign_id, zone=ZONE, now=shop.clock())
+    shop.clock.advance(minutes=10)
+    shop.send()
+    assert shop.everyone_once(range(1, 61))
+
+
+@pytest.mark.parametrize("way", ["push", "multicast"])
+def test_content_that_line_refuses_pauses_the_campaign_before_it_has_failed_everybody(
+    open_shop: OpenShop, way: str
+) -> None:
+    shop = open_shop(70)
+    campaign_id = shop.plan(way=way, messages=[{"type": "coupon", "couponId": "closed-since"}])
+    shop.tick()
+    shop.send()
+    shop.tick()
+    campaign = shop.campaign(campaign_id)
+    assert campaign.state == "paused"
+    assert (campaign.problem or "").startswith("LINE refuses its content (400: ")
+    assert "messages[0].couponId" in (campaign.problem or "")
+    found = shop.results(campaign_id)
+    assert found.deliveries["failed"] == (19 if way == "push" else 0)
+    assert found.deliveries["chosen"] == 70 - found.deliveries["failed"]
+
+
 @pytest.mark.parametrize("way", ["push", "multicast"])
 def test_a_refusal_after_the_audience_was_frozen_is_obeyed(open_shop: OpenShop, way: str) -> None:
     shop = open_shop(3)

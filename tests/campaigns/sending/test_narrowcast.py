@@ -247,6 +247,25 @@ def test_one_id_that_is_nobody_to_line_is_found_and_the_others_are_sent_to(open_
 
 
 AUDIENCE_CALLS = ("audience_list", "audience_create", "audience_add", "audience_get", "progress", "narrowcast")
+
+
+def test_a_limit_that_we_do_not_know_pauses_after_four_tries_with_lines_words(open_shop: OpenShop) -> None:
+    shop = open_shop(3)
+    campaign_id = planned(shop)
+    shop.tick()
+    faults(shop, Fault("narrowcast", FaultKind.ERROR_429_OTHER))
+    work(shop, 600)
+    campaign = shop.campaign(campaign_id)
+    assert campaign.state == "paused"
+    assert campaign.problem == "LINE refuses with a limit that we don't know (429: Another limit has been exceeded.)"
+    assert shop.line.simulator.faults.happened == {"error_429_other": 4}
+    faults(shop)
+    with transaction(shop.engine) as session:
+        schedule.resume(session, campaign_id, zone=ZONE, now=shop.clock())
+    work(shop, 600)
+    assert shop.everyone_once([1, 2, 3])
+
+
 BREAKS = [
     FaultKind.TIMEOUT_BEFORE,
     FaultKind.TIMEOUT_AFTER_ACCEPT,

@@ -134,3 +134,30 @@ def test_several_workers_together_stay_below_lines_rate_in_every_window(
     window = np.searchsorted(times, times + 1_000_000_000) - np.arange(len(times))
     assert window.max() <= 400
     assert len(times) >= 100  # it does pace, not block
+
+
+def test_only_what_a_dead_worker_had_under_way_comes_on_top_of_what_the_others_send() -> None:
+    """The known limit of pacing: two workers share 100 calls a second, LINE takes none of the one's for half a second,
+    it is killed, and LINE then takes them all at once. Nobody alive knows of them."""
+    dead, alive, step = _Arrivals(), _Arrivals(), 10_000
+    counted: list[int] = []  # when LINE counts a call of the living: at once
+    dies_at, stuck, now = NOW + 1_500_000, 0, NOW
+    for number in range(40):  # leases of a tenth of a second, in turns until one dies
+        whose = dead if number % 2 and now < dies_at else alive
+        whose.lease(now, 10, step)
+        for _ in range(10):
+            if whose.has_room(now):
+                begun = whose.begin(now)
+                if whose is dead and now >= dies_at - 500_000:
+                    stuck += 1
+                else:
+                    whose.end(begun, now + 1_000)
+                    counted.append(now)
+            now += step
+    assert 20 <= stuck <= 30
+    times = np.sort(np.array(counted))
+    window = np.searchsorted(times, times + 1_000_000) - np.arange(len(times))
+    assert window.max() <= 103
+    after = int(((times >= dies_at) & (times < dies_at + 1_000_000)).sum())
+    assert 97 <= after <= 103  # at full speed at once: LINE may count as many more as were stuck
+    assert 100 < after + stuck <= 103 + 30
