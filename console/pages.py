@@ -126,7 +126,6 @@ def create_console(site: Site, *, allow_first_owner: bool = False) -> Blueprint:
     blueprint.after_request(finish)
     for error, page in REFUSALS.items():
         blueprint.register_error_handler(error, page)
-    blueprint.add_app_template_filter(linked)
     blueprint.context_processor(words_of_pages)
     return blueprint
 
@@ -140,8 +139,10 @@ def show_nothing(address: str) -> Any:
 
 
 def finish(response: Response) -> Response:
-    """The headers of every answer, and the language that was chosen."""
+    """The headers of every answer, the words of the house that a page says linked, and the language that was chosen."""
     response.headers.update(HEADERS)
+    if g.get("user") and response.mimetype == "text/html" and not response.is_streamed:  # a file is streamed
+        response.set_data(linked(response.get_data(as_text=True), g.language))
     if request.endpoint != "console.static":
         response.headers["Cache-Control"] = "no-store"  # people's data stays out of shared caches
     if request.args.get("lang") in LANGUAGES:

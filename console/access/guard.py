@@ -48,14 +48,14 @@ def guard(blueprint: Blueprint, site: Site, *, allow_first_owner: bool, is_https
         if request.endpoint == "console.static":
             return None
         found = _signed_in(site)
+        if found is not None:  # known before anything is refused, so that a refusal has the menu beside it
+            g.session_id, g.user, _ = found
         # before the token, for which the body is read: only who may hand in a file makes us take a large one
         request.max_content_length = site.upload_max_bytes if _takes_file(found) else MAX_FORM
         csrf.protect()
-        if found is not None:
-            g.session_id, g.user, is_stale = found
-            if is_stale:
-                with transaction(site.engine) as opened:
-                    sessions.mark_seen(opened, g.session_id, site.clock())
+        if found is not None and found[2]:
+            with transaction(site.engine) as opened:
+                sessions.mark_seen(opened, g.session_id, site.clock())
         if request.endpoint in OPEN:
             return None
         if any("\x00" in text for text in request.form.values()):  # PostgreSQL keeps none

@@ -12,7 +12,8 @@ from campaigns.planning.conditions import condition_words
 from campaigns.planning.triggers import Language
 from campaigns.results.sums import Acted, acted_after
 from campaigns.results.tally import accepted_since
-from console.frame.site import Site
+from console.frame.routes import add_routes, get
+from console.frame.site import Site, site
 from store.engine import reading
 
 PAGE_ROWS = 20
@@ -33,21 +34,17 @@ class Row:
     orders: int
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
-    """GET /console/automations."""
-
-    @blueprint.get("/automations")
-    def list_automations() -> str:
-        before, is_over = request.args.get("before", type=int), "ended" in request.args
-        if before is not None and not 0 < before < 2**63:
-            before = None
-        now = site.clock()
-        with reading(site.engine) as session:
-            found, more = automations(
-                session, states=ENDED if is_over else AT_WORK, before=before, limit=PAGE_ROWS, now=now
-            )
-            rows = _told(session, found, "en" if g.language == "en" else "zh", now - timedelta(days=DAYS_BACK))
-        return render_template("console/automations/list.html", rows=rows, before=before, more=more, is_over=is_over)
+def list_automations() -> str:
+    before, is_over = request.args.get("before", type=int), "ended" in request.args
+    if before is not None and not 0 < before < 2**63:
+        before = None
+    now = site.clock()
+    with reading(site.engine) as session:
+        found, more = automations(
+            session, states=ENDED if is_over else AT_WORK, before=before, limit=PAGE_ROWS, now=now
+        )
+        rows = _told(session, found, "en" if g.language == "en" else "zh", now - timedelta(days=DAYS_BACK))
+    return render_template("console/automations/list.html", rows=rows, before=before, more=more, is_over=is_over)
 
 
 def _told(session: Session, found: list[Automation], language: Language, since: datetime) -> list[Row]:
@@ -66,3 +63,11 @@ def _told(session: Session, found: list[Automation], language: Language, since: 
         for one in found
         for did in (acted.get(one.campaign.id or 0, Acted()),)
     ]
+
+
+ROUTES = (get("/automations", list_automations),)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
+    """GET /console/automations."""
+    add_routes(blueprint, ROUTES)

@@ -6,6 +6,8 @@ from console.segments.segment_words import name_of
 from console.words.catalog import translate
 from segmentation.models import MODELS
 
+NAMED = {"tag": "標籤", "list": "名單", "rule": "規則"}
+
 
 def audience_words(audience: Mapping[str, list[str]], language: str) -> str:
     """A campaign's audience (Campaign.audience) as one line."""
@@ -14,13 +16,15 @@ def audience_words(audience: Mapping[str, list[str]], language: str) -> str:
 
 
 def _target_words(target: str, language: str) -> str:
-    """A target (all, tag:NAME, list:NAME or MODEL=SEGMENT) in the marketer's words; as written when it is unknown."""
+    """A target (all, tag:NAME, list:NAME, rule:NAME or MODEL=SEGMENT) in the marketer's words; as written when it is
+    unknown."""
     if target == "all":
         return translate("所有人", language)
-    if target.startswith("tag:"):
-        return f"{translate('標籤', language)} {target.removeprefix('tag:')}"
-    if target.startswith("list:"):
-        return f"{translate('名單', language)} {target.removeprefix('list:')}"
+    kind, _, name = target.partition(":")
+    if kind == "rule" and name.startswith("{"):
+        return translate("由條件選出的人", language)
+    if kind in NAMED:
+        return f"{translate(NAMED[kind], language)} {name}"
     model, _, name = target.partition("=")
     found = next((segment for segment in MODELS.get(model, ()) if segment.name == name), None)
     return f"{model.upper()} · {name_of(found, language)}" if found else target

@@ -10,7 +10,8 @@ from campaigns.experiments.before import Before, Wanted, before
 from console.access.roles import Role, needs
 from console.campaigns.draft_experiment import OUTCOMES, experiment_values
 from console.campaigns.draft_store import find_draft
-from console.frame.site import Site
+from console.frame.routes import add_routes, get
+from console.frame.site import Site, site
 from console.words.refusals import told
 from store.engine import reading
 from store.errors import BadInput, ExpectedError
@@ -60,17 +61,21 @@ def _part(percent: str) -> float | None:
     return float(found / 100)
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
-    """GET /console/campaigns/drafts/<id>/experiment: a part of the check, which counts whom the draft means anew."""
+@needs(Role.MARKETER)
+def show_experiment(draft_id: int) -> Any:
+    with reading(site.engine) as session:
+        one = find_draft(session, draft_id, "check")
+    shown = None
+    if one.campaign_id is not None and one.campaign_version == one.version:
+        outcome = experiment_values(one.values)["outcome"]
+        shown = told_before(site, one.campaign_id, len(one.values["variants"]), outcome)
+    page = "_experiment.html" if request.headers.get("HX-Request") else "experiment.html"
+    return render_template(f"console/campaigns/{page}", draft=one, told=shown, outcomes=OUTCOMES)
 
-    @blueprint.get("/campaigns/drafts/<int:draft_id>/experiment")
-    @needs(Role.MARKETER)
-    def show_experiment(draft_id: int) -> Any:
-        with reading(site.engine) as session:
-            one = find_draft(session, draft_id, "check")
-        shown = None
-        if one.campaign_id is not None and one.campaign_version == one.version:
-            outcome = experiment_values(one.values)["outcome"]
-            shown = told_before(site, one.campaign_id, len(one.values["variants"]), outcome)
-        page = "_experiment.html" if request.headers.get("HX-Request") else "experiment.html"
-        return render_template(f"console/campaigns/{page}", draft=one, told=shown, outcomes=OUTCOMES)
+
+ROUTES = (get("/campaigns/drafts/<int:draft_id>/experiment", show_experiment),)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
+    """GET /console/campaigns/drafts/<id>/experiment: a part of the check, which counts whom the draft means anew."""
+    add_routes(blueprint, ROUTES)

@@ -22,7 +22,8 @@ from console.campaigns.draft_store import STEPS, find_draft, locked_draft, made_
 from console.campaigns.draft_values import plan_of
 from console.campaigns.draft_when import when_of
 from console.campaigns.draft_wrong import WrongStep
-from console.frame.site import Site
+from console.frame.routes import add_routes, post
+from console.frame.site import Site, site
 from console.words.catalog import translate
 from console.words.refusals import told
 from store.engine import reading, transaction
@@ -30,20 +31,16 @@ from store.errors import ExpectedError
 from store.models import Campaign, CampaignDraft
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
-    """POST /console/campaigns/drafts/<id>/send."""
-
-    @blueprint.post("/campaigns/drafts/<int:draft_id>/send")
-    @needs(Role.MARKETER)
-    def send_draft(draft_id: int) -> Any:
-        """Schedule the version that the form shows; where a second person must approve, ask for that first."""
-        with transaction(site.engine) as session:
-            one = locked_draft(session, draft_id)
-            if (step := _not_yet(session, site, one)) is not None:
-                return redirect(url_for("console.edit_draft", draft_id=draft_id, step=step), 303)
-            campaign_id = one.campaign_id
-        flash(translate("已排程。", g.language))
-        return redirect(url_for("console.show_campaign", campaign_id=campaign_id), 303)
+@needs(Role.MARKETER)
+def send_draft(draft_id: int) -> Any:
+    """Schedule the version that the form shows; where a second person must approve, ask for that first."""
+    with transaction(site.engine) as session:
+        one = locked_draft(session, draft_id)
+        if (step := _not_yet(session, site, one)) is not None:
+            return redirect(url_for("console.edit_draft", draft_id=draft_id, step=step), 303)
+        campaign_id = one.campaign_id
+    flash(translate("已排程。", g.language))
+    return redirect(url_for("console.show_campaign", campaign_id=campaign_id), 303)
 
 
 def _not_yet(session: Session, site: Site, one: CampaignDraft) -> str | None:
@@ -117,3 +114,11 @@ def _facts(
         "needs_approval": approval,
         "may_approve": approval and one.requested_by is not None and one.requested_by != g.user.email,
     }
+
+
+ROUTES = (post("/campaigns/drafts/<int:draft_id>/send", send_draft),)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
+    """POST /console/campaigns/drafts/<id>/send."""
+    add_routes(blueprint, ROUTES)

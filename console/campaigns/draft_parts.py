@@ -29,7 +29,8 @@ from console.campaigns.draft_when import filled_when, when_of
 from console.campaigns.draft_wrong import WrongStep, content_told
 from console.campaigns.line_preview import chat
 from console.campaigns.message_parts import messages_of
-from console.frame.site import Site
+from console.frame.routes import add_routes, post
+from console.frame.site import Site, site
 from console.words.catalog import translate
 from console.words.refusals import told
 from keywords.copy.score import Score, score
@@ -46,52 +47,48 @@ EXAMPLE = {"name": "王小美", "display_name": "小美", "city": "臺北", "mem
 customer, account = table_of(Customer), table_of(LineAccount)
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
-    """POST /console/campaigns/drafts/<id>/people and …/preview."""
+@needs(Role.MARKETER)
+def show_people(draft_id: int) -> Any:
+    """How many the chosen targets mean, and ten of them."""
+    any_of, none_of = request.form.getlist("any_of"), request.form.getlist("none_of")
+    if not any_of:
+        return render_template("console/campaigns/_people.html", found=None)
+    try:
+        found = _previewed(site, any_of, none_of, request.form.get("channel", ""))
+    except WrongStep as wrong:
+        return render_template("console/campaigns/_people.html", found=None, why=wrong.told(g.language))
+    except ExpectedError as error:
+        return render_template("console/campaigns/_people.html", found=None, why=told(error, g.language))
+    return render_template("console/campaigns/_people.html", found=found)
 
-    @blueprint.post("/campaigns/drafts/<int:draft_id>/people")
-    @needs(Role.MARKETER)
-    def show_people(draft_id: int) -> Any:
-        """How many the chosen targets mean, and ten of them."""
-        any_of, none_of = request.form.getlist("any_of"), request.form.getlist("none_of")
-        if not any_of:
-            return render_template("console/campaigns/_people.html", found=None)
-        try:
-            found = _previewed(site, any_of, none_of, request.form.get("channel", ""))
-        except WrongStep as wrong:
-            return render_template("console/campaigns/_people.html", found=None, why=wrong.told(g.language))
-        except ExpectedError as error:
-            return render_template("console/campaigns/_people.html", found=None, why=told(error, g.language))
-        return render_template("console/campaigns/_people.html", found=found)
 
-    @blueprint.post("/campaigns/drafts/<int:draft_id>/preview")
-    @needs(Role.MARKETER)
-    def show_chat(draft_id: int) -> Any:
-        """The content as one of ten recipients would see it, its words counted and scored."""
-        with reading(site.engine) as session:
-            values = deepcopy(find_draft(session, draft_id, "what").values)
-        READERS["what"](values, request.form)
-        # Whom the audience means takes up to a second: asked for once, then the form brings the ten along.
-        shown = request.form.getlist("shown", type=int)[:PREVIEWED] or _first_of_audience(site, values)
-        variants = content_of(values, place_of(request.form))["variants"]
-        with reading(site.engine) as session:
-            people = [*_people(session, shown), *_examples(variants)]
-            chosen = min(max(request.form.get("as", 0, type=int), 0), max(len(people) - 1, 0))
-            person = people[chosen] if people else Shown(None, "", EXAMPLE)
-            contents = [_content(one, person) for one in variants]
-            scores = _scores(session, site, contents, values)
-        return render_template(
-            "console/campaigns/_chat.html",
-            chats=[
-                (name, _version(variant, person), _chat(content, person), scored)
-                for name, variant, content, scored in zip(NAMES, variants, contents, scores, strict=False)
-            ],
-            people=people,
-            versions=[[_version(one, person) for one in variants] for person in people],
-            has_languages=any(one.get("languages") for one in variants),
-            chosen=chosen,
-            lengths=lengths_of(variants),
-        )
+@needs(Role.MARKETER)
+def show_chat(draft_id: int) -> Any:
+    """The content as one of ten recipients would see it, its words counted and scored."""
+    with reading(site.engine) as session:
+        values = deepcopy(find_draft(session, draft_id, "what").values)
+    READERS["what"](values, request.form)
+    # Whom the audience means takes up to a second: asked for once, then the form brings the ten along.
+    shown = request.form.getlist("shown", type=int)[:PREVIEWED] or _first_of_audience(site, values)
+    variants = content_of(values, place_of(request.form))["variants"]
+    with reading(site.engine) as session:
+        people = [*_people(session, shown), *_examples(variants)]
+        chosen = min(max(request.form.get("as", 0, type=int), 0), max(len(people) - 1, 0))
+        person = people[chosen] if people else Shown(None, "", EXAMPLE)
+        contents = [_content(one, person) for one in variants]
+        scores = _scores(session, site, contents, values)
+    return render_template(
+        "console/campaigns/_chat.html",
+        chats=[
+            (name, _version(variant, person), _chat(content, person), scored)
+            for name, variant, content, scored in zip(NAMES, variants, contents, scores, strict=False)
+        ],
+        people=people,
+        versions=[[_version(one, person) for one in variants] for person in people],
+        has_languages=any(one.get("languages") for one in variants),
+        chosen=chosen,
+        lengths=lengths_of(variants),
+    )
 
 
 def _previewed(site: Site, any_of: Sequence[str], none_of: Sequence[str], channel: str) -> Preview:
@@ -228,3 +225,14 @@ def _planned(session: Session, site: Site, values: Mapping[str, Any]) -> datetim
         return next_firing(recurs, workdays=workdays, zone=site.zone, after=now) if recurs else at
     except (ExpectedError, WrongStep):  # the step "when" says so, with its reason
         return now + timedelta(hours=1)
+
+
+ROUTES = (
+    post("/campaigns/drafts/<int:draft_id>/people", show_people),
+    post("/campaigns/drafts/<int:draft_id>/preview", show_chat),
+)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
+    """POST /console/campaigns/drafts/<id>/people and …/preview."""
+    add_routes(blueprint, ROUTES)

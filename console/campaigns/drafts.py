@@ -24,7 +24,8 @@ from console.campaigns.draft_store import (
 from console.campaigns.draft_values import NEW
 from console.campaigns.draft_when import NEW_WHEN
 from console.campaigns.draft_wrong import content_told
-from console.frame.site import Site
+from console.frame.routes import add_routes, get, post
+from console.frame.site import Site, site
 from console.words.catalog import translate
 from store.engine import reading, table_of, transaction
 from store.errors import NotFound
@@ -36,29 +37,20 @@ CONFLICT = "{who} 在您編輯時存了這份草稿；請看看有沒有重複�
 draft = table_of(CampaignDraft)
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
-    """/console/campaigns/new, /console/campaigns/drafts/<id>/<step>, and deleting a draft."""
-    _add_beginning(blueprint, site)
-    _add_steps(blueprint, site)
-    _add_deleting(blueprint, site)
+@needs(Role.MARKETER)
+def new_campaign() -> Any:
+    with reading(site.engine) as session:
+        open_ones = select(CampaignDraft).where(draft.c.done_at.is_(None)).order_by(draft.c.id.desc())
+        found = session.scalars(open_ones.limit(NEWEST_SHOWN)).all()
+    asked = {name: request.args.get(name, "") for name in ("target", "kind")}
+    return render_template("console/campaigns/new.html", drafts=found, **asked)
 
 
-def _add_beginning(blueprint: Blueprint, site: Site) -> None:
-    @blueprint.get("/campaigns/new")
-    @needs(Role.MARKETER)
-    def new_campaign() -> Any:
-        with reading(site.engine) as session:
-            open_ones = select(CampaignDraft).where(draft.c.done_at.is_(None)).order_by(draft.c.id.desc())
-            found = session.scalars(open_ones.limit(NEWEST_SHOWN)).all()
-        asked = {name: request.args.get(name, "") for name in ("target", "kind")}
-        return render_template("console/campaigns/new.html", drafts=found, **asked)
-
-    @blueprint.post("/campaigns/new")
-    @needs(Role.MARKETER)
-    def begin_draft() -> Any:
-        with transaction(site.engine) as session:
-            draft_id = _begun(session, site)
-        return redirect(url_for("console.edit_draft", draft_id=draft_id, step="who"), 303)
+@needs(Role.MARKETER)
+def begin_draft() -> Any:
+    with transaction(site.engine) as session:
+        draft_id = _begun(session, site)
+    return redirect(url_for("console.edit_draft", draft_id=draft_id, step="who"), 303)
 
 
 def _begun(session: Session, site: Site) -> int:
@@ -84,30 +76,28 @@ def _begun(session: Session, site: Site) -> int:
     return one.id or 0
 
 
-def _add_steps(blueprint: Blueprint, site: Site) -> None:
-    @blueprint.get("/campaigns/drafts/<int:draft_id>/<step>")
-    @needs(Role.MARKETER)
-    def edit_draft(draft_id: int, step: str) -> Any:
-        with reading(site.engine) as session:
-            one = find_draft(session, draft_id, step)
-        return show_check(site, one) if step == "check" else show_step(site, one, step)
+@needs(Role.MARKETER)
+def edit_draft(draft_id: int, step: str) -> Any:
+    with reading(site.engine) as session:
+        one = find_draft(session, draft_id, step)
+    return show_check(site, one) if step == "check" else show_step(site, one, step)
 
-    @blueprint.post("/campaigns/drafts/<int:draft_id>/<step>")
-    @needs(Role.MARKETER)
-    def save_draft(draft_id: int, step: str) -> Any:
-        if step not in READERS:
-            raise NotFound(f"the editor has no step {step!r}")
-        with transaction(site.engine) as session:
-            one = find_draft(session, draft_id, step)
-            values = deepcopy(one.values)
-            pressed = READERS[step](values, request.form) or Pressed()
-            name = request.form.get("name", one.name).strip()[:100] or one.name
-            kept = save_draft_values(session, one, name, values, now=site.clock())
-        if not kept:
-            return _conflict(site, draft_id, step, values)
-        if pressed.problem is not None:
-            flash(content_told(pressed.problem, g.language), "error")
-        return redirect(_following(draft_id, step, pressed), 303)
+
+@needs(Role.MARKETER)
+def save_draft(draft_id: int, step: str) -> Any:
+    if step not in READERS:
+        raise NotFound(f"the editor has no step {step!r}")
+    with transaction(site.engine) as session:
+        one = find_draft(session, draft_id, step)
+        values = deepcopy(one.values)
+        pressed = READERS[step](values, request.form) or Pressed()
+        name = request.form.get("name", one.name).strip()[:100] or one.name
+        kept = save_draft_values(session, one, name, values, now=site.clock())
+    if not kept:
+        return _conflict(site, draft_id, step, values)
+    if pressed.problem is not None:
+        flash(content_told(pressed.problem, g.language), "error")
+    return redirect(_following(draft_id, step, pressed), 303)
 
 
 def _conflict(site: Site, draft_id: int, step: str, values: dict[str, Any]) -> Any:
@@ -135,14 +125,26 @@ def _following(draft_id: int, step: str, pressed: Pressed) -> str:
     return url_for("console.edit_draft", draft_id=draft_id, step=following)
 
 
-def _add_deleting(blueprint: Blueprint, site: Site) -> None:
-    @blueprint.post("/campaigns/drafts/<int:draft_id>/delete")
-    @needs(Role.MARKETER)
-    def delete_draft(draft_id: int) -> Any:
-        with transaction(site.engine) as session:
-            one = locked_draft(session, draft_id)
-            drop_campaign(session, one)
-            session.delete(one)
-            note_of_draft(session, "delete draft of campaign", one, site.clock())
-        flash(translate("草稿已刪除。", g.language))
-        return redirect(url_for("console.new_campaign"), 303)
+@needs(Role.MARKETER)
+def delete_draft(draft_id: int) -> Any:
+    with transaction(site.engine) as session:
+        one = locked_draft(session, draft_id)
+        drop_campaign(session, one)
+        session.delete(one)
+        note_of_draft(session, "delete draft of campaign", one, site.clock())
+    flash(translate("草稿已刪除。", g.language))
+    return redirect(url_for("console.new_campaign"), 303)
+
+
+ROUTES = (
+    get("/campaigns/new", new_campaign),
+    post("/campaigns/new", begin_draft),
+    get("/campaigns/drafts/<int:draft_id>/<step>", edit_draft),
+    post("/campaigns/drafts/<int:draft_id>/<step>", save_draft),
+    post("/campaigns/drafts/<int:draft_id>/delete", delete_draft),
+)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
+    """/console/campaigns/new, /console/campaigns/drafts/<id>/<step>, and deleting a draft."""
+    add_routes(blueprint, ROUTES)

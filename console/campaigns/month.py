@@ -11,7 +11,8 @@ from flask import Blueprint, g, render_template, request
 from campaigns.planning.by_day import COUNTED, OnDay, by_day
 from campaigns.planning.workdays import Workdays
 from campaigns.settings import read_settings
-from console.frame.site import Site
+from console.frame.routes import add_routes, get
+from console.frame.site import Site, site
 from store.engine import reading
 from store.errors import NotFound
 
@@ -35,30 +36,26 @@ class Day:
     campaigns: list[OnDay]
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
-    """GET /console/campaigns/calendar."""
-
-    @blueprint.get("/campaigns/calendar")
-    def show_calendar() -> str:
-        now = site.clock()
-        today = now.astimezone(site.zone).date()
-        first = _month(request.args.get("month"), today)
-        length = calendar.monthrange(first.year, first.month)[1]
-        with reading(site.engine) as session:
-            workdays = read_settings(session).calendar()
-            found = by_day(session, first, length, zone=site.zone, now=now)
-        return render_template(
-            "console/campaigns/calendar.html",
-            first=first,
-            title=format_skeleton("yMMMM", first, locale="en" if g.language == "en" else "zh_Hant_TW"),
-            days=[_drawn(day, some, workdays, today) for day, some in found.items()],
-            before=_moved(first, -1),
-            after=_moved(first, 1),
-            this_month=today.replace(day=1),
-            weekdays=WEEKDAYS,
-            shown=SHOWN,
-            counted=COUNTED,
-        )
+def show_calendar() -> str:
+    now = site.clock()
+    today = now.astimezone(site.zone).date()
+    first = _month(request.args.get("month"), today)
+    length = calendar.monthrange(first.year, first.month)[1]
+    with reading(site.engine) as session:
+        workdays = read_settings(session).calendar()
+        found = by_day(session, first, length, zone=site.zone, now=now)
+    return render_template(
+        "console/campaigns/calendar.html",
+        first=first,
+        title=format_skeleton("yMMMM", first, locale="en" if g.language == "en" else "zh_Hant_TW"),
+        days=[_drawn(day, some, workdays, today) for day, some in found.items()],
+        before=_moved(first, -1),
+        after=_moved(first, 1),
+        this_month=today.replace(day=1),
+        weekdays=WEEKDAYS,
+        shown=SHOWN,
+        counted=COUNTED,
+    )
 
 
 def _month(words: str | None, today: date) -> date:
@@ -88,3 +85,11 @@ def _drawn(day: date, campaigns: list[OnDay], workdays: Workdays, today: date) -
         day == today,
         campaigns,
     )
+
+
+ROUTES = (get("/campaigns/calendar", show_calendar),)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
+    """GET /console/campaigns/calendar."""
+    add_routes(blueprint, ROUTES)

@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, func, select
 
 from campaigns.results.all_campaigns import PERIODS_SHOWN, all_campaigns
 from campaigns.settings import read_settings
-from console.frame.site import Site
+from console.frame.routes import add_routes, get
+from console.frame.site import Site, site
 from store.engine import reading, table_of
 from store.models import Campaign, CampaignRun, Channel
 
@@ -52,35 +53,42 @@ class Wanted:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
+def list_campaigns() -> str:
+    before, wanted = request.args.get("before", type=int), Wanted.asked()
+    run_count = select(func.count()).where(run.c.campaign_id == campaign.c.id).scalar_subquery()
+    found = select(Campaign, run_count).where(*wanted.conditions())
+    found = found.order_by(campaign.c.id.desc()).limit(PAGE_ROWS + 1)
+    if before is not None and 0 < before < 2**63:
+        found = found.where(campaign.c.id < before)
+    with reading(site.engine) as session:
+        rows = session.execute(found).all()
+        more = rows[PAGE_ROWS - 1][0].id if len(rows) > PAGE_ROWS else None
+        holds_out = bool(read_settings(session).global_holdout_percent)
+        return render_template(
+            "console/campaigns/list.html",
+            rows=rows[:PAGE_ROWS],
+            before=before,
+            more=more,
+            holds_out=holds_out,
+            wanted=wanted,
+            states=STATES,
+            channels=session.execute(select(channel.c.id, channel.c.name).order_by(channel.c.id)).all(),
+        )
+
+
+def show_together() -> str:  # a page of its own: it looks at everybody
+    with reading(site.engine) as session:
+        earlier = "earlier" in request.args
+        found = all_campaigns(session, zone=site.zone, now=site.clock(), periods=PERIODS_SHOWN if earlier else 1)
+        return render_template("console/campaigns/together.html", together=found, earlier=earlier)
+
+
+ROUTES = (
+    get("/campaigns", list_campaigns),
+    get("/campaigns/together", show_together),
+)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
     """GET /console/campaigns and /console/campaigns/together."""
-
-    @blueprint.get("/campaigns")
-    def list_campaigns() -> str:
-        before, wanted = request.args.get("before", type=int), Wanted.asked()
-        run_count = select(func.count()).where(run.c.campaign_id == campaign.c.id).scalar_subquery()
-        found = select(Campaign, run_count).where(*wanted.conditions())
-        found = found.order_by(campaign.c.id.desc()).limit(PAGE_ROWS + 1)
-        if before is not None and 0 < before < 2**63:
-            found = found.where(campaign.c.id < before)
-        with reading(site.engine) as session:
-            rows = session.execute(found).all()
-            more = rows[PAGE_ROWS - 1][0].id if len(rows) > PAGE_ROWS else None
-            holds_out = bool(read_settings(session).global_holdout_percent)
-            return render_template(
-                "console/campaigns/list.html",
-                rows=rows[:PAGE_ROWS],
-                before=before,
-                more=more,
-                holds_out=holds_out,
-                wanted=wanted,
-                states=STATES,
-                channels=session.execute(select(channel.c.id, channel.c.name).order_by(channel.c.id)).all(),
-            )
-
-    @blueprint.get("/campaigns/together")
-    def show_together() -> str:  # a page of its own: it looks at everybody
-        with reading(site.engine) as session:
-            earlier = "earlier" in request.args
-            found = all_campaigns(session, zone=site.zone, now=site.clock(), periods=PERIODS_SHOWN if earlier else 1)
-            return render_template("console/campaigns/together.html", together=found, earlier=earlier)
+    add_routes(blueprint, ROUTES)

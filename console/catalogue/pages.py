@@ -4,7 +4,8 @@ from typing import Any
 
 from flask import Blueprint, g, render_template
 
-from console.frame.site import Site
+from console.frame.routes import add_routes, get
+from console.frame.site import Site, site
 from console.segments.segment_words import TITLES
 from console.words.catalog import translate
 from segmentation.demand.run import EVERYBODY, newest_demand
@@ -17,16 +18,10 @@ CHART_WIDTH = 160  # units of the drawing
 MOST_TIMES = 10.0  # a ratio beyond it is drawn at the edge
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
-    """GET /console/demand."""
-
-    @blueprint.get("/demand")
-    def show_demand() -> str:
-        with reading(site.engine) as session:
-            report = newest_demand(session)
-        return render_template(
-            "console/catalogue/demand.html", report=report, groups=_groups(report), width=CHART_WIDTH
-        )
+def show_demand() -> str:
+    with reading(site.engine) as session:
+        report = newest_demand(session)
+    return render_template("console/catalogue/demand.html", report=report, groups=_groups(report), width=CHART_WIDTH)
 
 
 def _groups(report: Any) -> list[dict[str, Any]]:
@@ -64,3 +59,11 @@ def _places(row: dict[str, Any]) -> tuple[float, float, float, float]:
     numbers = (1.0, row["ratio_low"], row["ratio"], row["ratio_high"])
     one, low, middle, high = (round(min(number, MOST_TIMES) / MOST_TIMES * CHART_WIDTH, 1) for number in numbers)
     return one, low, middle, high
+
+
+ROUTES = (get("/demand", show_demand),)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
+    """GET /console/demand."""
+    add_routes(blueprint, ROUTES)

@@ -8,7 +8,8 @@ from sqlmodel import Session
 
 from console.access.roles import Role, needs
 from console.frame.paging import after_id
-from console.frame.site import Site
+from console.frame.routes import add_routes, get, post
+from console.frame.site import Site, site
 from console.words.catalog import translate
 from console.words.refusals import told
 from segmentation.labelling import decide, waiting
@@ -24,59 +25,55 @@ LONGEST = 100  # characters of a search
 product = table_of(Product)
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
-    """GET /console/products and /console/products/labels; POST to decide, and to look for labels."""
+def list_products() -> str:
+    words = request.args.get("q", "").replace("\x00", "").strip()[:LONGEST]
+    with reading(site.engine) as session:
+        rows = _products(session, words, after_id())
+    more = rows[PAGE_ROWS - 1].id if len(rows) > PAGE_ROWS else None
+    return render_template("console/catalogue/products.html", rows=rows[:PAGE_ROWS], words=words, more=more)
 
-    @blueprint.get("/products")
-    def list_products() -> str:
-        words = request.args.get("q", "").replace("\x00", "").strip()[:LONGEST]
-        with reading(site.engine) as session:
-            rows = _products(session, words, after_id())
-        more = rows[PAGE_ROWS - 1].id if len(rows) > PAGE_ROWS else None
-        return render_template("console/catalogue/products.html", rows=rows[:PAGE_ROWS], words=words, more=more)
 
-    @blueprint.get("/products/labels")
-    def list_proposals() -> Any:
-        label = request.args.get("label") or None
-        with reading(site.engine) as session:
-            found, asked = waiting(session), request_for(session, LABELS)
-            opened = [one for one in found if one.label == label]
-        if label is not None and not opened:
-            raise NotFound(f"the label {label!r} isn't proposed for any product")
-        return render_template(
-            "console/catalogue/labels.html",
-            found=opened or found,
-            is_open=bool(opened),
-            examples=EXAMPLES,
-            asked=asked,
-        )
+def list_proposals() -> Any:
+    label = request.args.get("label") or None
+    with reading(site.engine) as session:
+        found, asked = waiting(session), request_for(session, LABELS)
+        opened = [one for one in found if one.label == label]
+    if label is not None and not opened:
+        raise NotFound(f"the label {label!r} isn't proposed for any product")
+    return render_template(
+        "console/catalogue/labels.html",
+        found=opened or found,
+        is_open=bool(opened),
+        examples=EXAMPLES,
+        asked=asked,
+    )
 
-    @blueprint.post("/products/labels")
-    @needs(Role.MARKETER)
-    def decide_label() -> Any:
-        """Of the products that are ticked; of all that it waits for where none could be."""
-        label = request.form.get("label", "").replace("\x00", "")  # PostgreSQL keeps no NUL
-        skus = request.form.getlist("sku")
-        approve = request.form.get("press") == "approve"
-        if "each" in request.form and not skus:
-            flash(translate("請先勾選商品。", g.language), "error")
-            return redirect(url_for("console.list_proposals", label=label), 303)
-        try:
-            decided = decide(site.engine, label, skus or None, approve=approve, clock=site.clock, actor=g.user.email)
-        except NotFound as error:
-            flash(translate("沒有做：{why}", g.language, why=told(error, g.language)), "error")
-        else:
-            said = "標籤「{label}」已貼上 {n} 件商品。" if approve else "標籤「{label}」不再為 {n} 件商品提出。"
-            flash(translate(said, g.language, label=label, n=len(decided)))
-        return redirect(url_for("console.list_proposals"), 303)
 
-    @blueprint.post("/products/labels/propose")
-    @needs(Role.MARKETER)
-    def propose_labels() -> Any:
-        with transaction(site.engine) as session:
-            is_new = ask_for(session, LABELS, actor=g.user.email, now=site.clock())
-        flash(translate("已交給背景程序尋找。" if is_new else "已經在等著尋找了。", g.language))
-        return redirect(url_for("console.list_proposals"), 303)
+@needs(Role.MARKETER)
+def decide_label() -> Any:
+    """Of the products that are ticked; of all that it waits for where none could be."""
+    label = request.form.get("label", "").replace("\x00", "")  # PostgreSQL keeps no NUL
+    skus = request.form.getlist("sku")
+    approve = request.form.get("press") == "approve"
+    if "each" in request.form and not skus:
+        flash(translate("請先勾選商品。", g.language), "error")
+        return redirect(url_for("console.list_proposals", label=label), 303)
+    try:
+        decided = decide(site.engine, label, skus or None, approve=approve, clock=site.clock, actor=g.user.email)
+    except NotFound as error:
+        flash(translate("沒有做：{why}", g.language, why=told(error, g.language)), "error")
+    else:
+        said = "標籤「{label}」已貼上 {n} 件商品。" if approve else "標籤「{label}」不再為 {n} 件商品提出。"
+        flash(translate(said, g.language, label=label, n=len(decided)))
+    return redirect(url_for("console.list_proposals"), 303)
+
+
+@needs(Role.MARKETER)
+def propose_labels() -> Any:
+    with transaction(site.engine) as session:
+        is_new = ask_for(session, LABELS, actor=g.user.email, now=site.clock())
+    flash(translate("已交給背景程序尋找。" if is_new else "已經在等著尋找了。", g.language))
+    return redirect(url_for("console.list_proposals"), 303)
 
 
 def _products(session: Session, words: str, after: int) -> list[Product]:
@@ -85,3 +82,16 @@ def _products(session: Session, words: str, after: int) -> list[Product]:
     if words:
         query = query.where(or_(product.c.name.contains(words, autoescape=True), product.c.sku == words))
     return list(session.scalars(query))
+
+
+ROUTES = (
+    get("/products", list_products),
+    get("/products/labels", list_proposals),
+    post("/products/labels", decide_label),
+    post("/products/labels/propose", propose_labels),
+)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
+    """GET /console/products and /console/products/labels; POST to decide, and to look for labels."""
+    add_routes(blueprint, ROUTES)

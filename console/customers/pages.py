@@ -9,7 +9,8 @@ from sqlmodel import Session
 from console.customers.filters import Filter, ask, page_of, page_of_ids, read_filter, target_of
 from console.customers.views import find_view, views_of
 from console.frame.paging import after_id
-from console.frame.site import Site
+from console.frame.routes import add_routes, get
+from console.frame.site import Site, site
 from console.rules.choices import rule_choices
 from console.rules.form import filled, form_of, place_of, read_form
 from console.segments.segment_words import segment_named
@@ -26,33 +27,29 @@ from store.models import CustomerView
 PAGE_ROWS = 50
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
-    """GET /console/customers."""
-
-    @blueprint.get("/customers")
-    def list_customers() -> str:
-        after = after_id()
-        with reading(site.engine) as session:
-            view = find_view(session, request.args.get("view", type=int), g.user)
-            frame: dict[str, Any] = {
-                "views": views_of(session, g.user),
-                "view": view,
-                "choices": rule_choices(session, g.language),
-                "names": segment_named,
-                "words": request.args.get("q", "").strip(),
-                "after": after,
-            }
-            try:
-                chosen = read_filter(session, request.args, view.rule if view else None)
-            except RuleError as error:  # what is being written stays in its fields
-                rows = filled(read_form(request.args))
-                wrong = {"problem": told(error, g.language), "wrong": place_of(rows, error.path)}
-                return render_template("console/customers/list.html", group=rows, rows=[], **wrong, **frame)
-        group = read_form(request.args) if "press" in request.args else chosen.rows
-        is_renewing = "press" in request.args and "HX-Request" in request.headers  # only the rows are wanted
-        found = {"rows": [], "people": None} if is_renewing else _people(site, chosen, after)
-        frame |= {"group": group, "next_page": _next_page(chosen, view), **_said(chosen)}
-        return render_template("console/customers/list.html", **found, **frame)
+def list_customers() -> str:
+    after = after_id()
+    with reading(site.engine) as session:
+        view = find_view(session, request.args.get("view", type=int), g.user)
+        frame: dict[str, Any] = {
+            "views": views_of(session, g.user),
+            "view": view,
+            "choices": rule_choices(session, g.language),
+            "names": segment_named,
+            "words": request.args.get("q", "").strip(),
+            "after": after,
+        }
+        try:
+            chosen = read_filter(session, request.args, view.rule if view else None)
+        except RuleError as error:  # what is being written stays in its fields
+            rows = filled(read_form(request.args))
+            wrong = {"problem": told(error, g.language), "wrong": place_of(rows, error.path)}
+            return render_template("console/customers/list.html", group=rows, rows=[], **wrong, **frame)
+    group = read_form(request.args) if "press" in request.args else chosen.rows
+    is_renewing = "press" in request.args and "HX-Request" in request.headers  # only the rows are wanted
+    found = {"rows": [], "people": None} if is_renewing else _people(site, chosen, after)
+    frame |= {"group": group, "next_page": _next_page(chosen, view), **_said(chosen)}
+    return render_template("console/customers/list.html", **found, **frame)
 
 
 def _people(site: Site, chosen: Filter, after: int) -> dict[str, Any]:
@@ -96,3 +93,11 @@ def _said(chosen: Filter) -> dict[str, Any]:
         "form": form_of(filled(chosen.rows)),
         "target": None if target.startswith("rule:") else target,
     }
+
+
+ROUTES = (get("/customers", list_customers),)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
+    """GET /console/customers."""
+    add_routes(blueprint, ROUTES)

@@ -9,7 +9,8 @@ from sqlmodel import Session
 
 from console.access.roles import Role
 from console.customers.timeline import KINDS, Moment, Place, moments, moves_of, words_in
-from console.frame.site import Site
+from console.frame.routes import add_routes, get
+from console.frame.site import Site, site
 from console.segments.segment_words import TITLES, segment_named
 from console.tags.evidence import Told as Fact
 from console.tags.evidence import told
@@ -28,42 +29,38 @@ _HELD = tuple(
 account = table_of(LineAccount)
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
-    """GET /console/customers/<id>."""
-
-    @blueprint.get("/customers/<int:customer_id>")
-    def show_customer(customer_id: int) -> str:
-        kind, after = request.args.get("kind"), Place.read(request.args.get("before"))
-        kind = kind if kind in KINDS else None
-        # What somebody wrote is shown to those who write to them, when they ask for it, and that they did is noted.
-        shows_words = "words" in request.args and g.user.role.may(WORDS_ARE_FOR)
-        with transaction(site.engine) if shows_words else reading(site.engine) as session:
-            one = session.get(Customer, customer_id) if customer_id < 2**63 else None
-            if one is None:
-                raise NotFound(f"there is no customer {customer_id}")
-            if shows_words:
-                detail = {"customer_id": customer_id}
-                session.add(AuditEntry(at=site.clock(), actor=g.user.email, action="read chat", detail=detail))
-            line = moments(session, customer_id, kind=kind, after=after, limit=PAGE_ROWS + 1)
-            return render_template(
-                "console/customers/one.html",
-                customer=one,
-                accounts=session.scalars(select(LineAccount).where(account.c.customer_id == customer_id)).all(),
-                tags=_tags(session, customer_id),
-                segments=session.get(CustomerSegment, customer_id),
-                titles=TITLES,
-                prediction=session.get(CustomerPrediction, customer_id),
-                value=ltv_of(session, customer_id),
-                names=segment_named,
-                line=[Told(moment, *_more(session, moment)) for moment in line[:PAGE_ROWS]],
-                more=line[PAGE_ROWS - 1].place if len(line) > PAGE_ROWS else None,
-                before=after,
-                kinds=KINDS,
-                kind=kind,
-                words_in=words_in,
-                may_read_words=g.user.role.may(WORDS_ARE_FOR),
-                shows_words=shows_words,
-            )
+def show_customer(customer_id: int) -> str:
+    kind, after = request.args.get("kind"), Place.read(request.args.get("before"))
+    kind = kind if kind in KINDS else None
+    # What somebody wrote is shown to those who write to them, when they ask for it, and that they did is noted.
+    shows_words = "words" in request.args and g.user.role.may(WORDS_ARE_FOR)
+    with transaction(site.engine) if shows_words else reading(site.engine) as session:
+        one = session.get(Customer, customer_id) if customer_id < 2**63 else None
+        if one is None:
+            raise NotFound(f"there is no customer {customer_id}")
+        if shows_words:
+            detail = {"customer_id": customer_id}
+            session.add(AuditEntry(at=site.clock(), actor=g.user.email, action="read chat", detail=detail))
+        line = moments(session, customer_id, kind=kind, after=after, limit=PAGE_ROWS + 1)
+        return render_template(
+            "console/customers/one.html",
+            customer=one,
+            accounts=session.scalars(select(LineAccount).where(account.c.customer_id == customer_id)).all(),
+            tags=_tags(session, customer_id),
+            segments=session.get(CustomerSegment, customer_id),
+            titles=TITLES,
+            prediction=session.get(CustomerPrediction, customer_id),
+            value=ltv_of(session, customer_id),
+            names=segment_named,
+            line=[Told(moment, *_more(session, moment)) for moment in line[:PAGE_ROWS]],
+            more=line[PAGE_ROWS - 1].place if len(line) > PAGE_ROWS else None,
+            before=after,
+            kinds=KINDS,
+            kind=kind,
+            words_in=words_in,
+            may_read_words=g.user.role.may(WORDS_ARE_FOR),
+            shows_words=shows_words,
+        )
 
 
 @dataclass(frozen=True)
@@ -109,3 +106,11 @@ def _tags(session: Session, customer_id: int) -> list[HeldTag]:
         return HeldTag(row, told(row.source, row.evidence, conditions, g.language), why_off)
 
     return [made(row) for row in (*on, *off)]
+
+
+ROUTES = (get("/customers/<int:customer_id>", show_customer),)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
+    """GET /console/customers/<id>."""
+    add_routes(blueprint, ROUTES)

@@ -12,7 +12,8 @@ from sqlmodel import Session
 
 from console.access.roles import Role, SignedIn, needs
 from console.customers.filters import check_rule
-from console.frame.site import Site
+from console.frame.routes import add_routes, post
+from console.frame.site import Site, site
 from console.words.catalog import translate
 from console.words.refusals import told
 from segmentation.rules.types import to_builtins
@@ -46,59 +47,57 @@ def may_change(view: CustomerView, user: SignedIn) -> bool:
     return view.user_id == user.id or (view.is_shared and user.role.may(Role.MARKETER))
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
-    """POST /console/customers/views, …/<id> and …/<id>/delete."""
+def _done(said: str, kind: str = "message", view_id: int | None = None, **values: object) -> Any:
+    flash(translate(said, g.language, **values), kind)
+    return redirect(url_for("console.list_customers", view=view_id), 303)
 
-    def done(said: str, kind: str = "message", view_id: int | None = None, **values: object) -> Any:
-        flash(translate(said, g.language, **values), kind)
-        return redirect(url_for("console.list_customers", view=view_id), 303)
 
-    def changing(session: Session, view_id: int) -> CustomerView:
-        one = find_view(session, view_id, g.user)
-        assert one is not None
-        if not may_change(one, g.user):
-            abort(403)
-        return one
+def _changing(session: Session, view_id: int) -> CustomerView:
+    one = find_view(session, view_id, g.user)
+    assert one is not None
+    if not may_change(one, g.user):
+        abort(403)
+    return one
 
-    @blueprint.post("/customers/views")
-    @needs(Role.READER)
-    def keep_view() -> Any:
-        try:
-            with transaction(site.engine) as session:
-                rule = to_builtins(check_rule(session, request.form.get("rule", "")))
-                now = site.clock()
-                one = CustomerView(user_id=g.user.id, name=_name(), rule=rule, created_at=now, updated_at=now)
-                one.is_shared = _wants_sharing()
-                view_id = _stored(session, one, "keep view", site)
-        except ExpectedError as error:
-            return done("沒有做：{why}", "error", why=told(error, g.language))
-        return done("檢視「{name}」已儲存。", view_id=view_id, name=_name())
 
-    @blueprint.post("/customers/views/<int:view_id>")
-    @needs(Role.READER)
-    def change_view(view_id: int) -> Any:
-        try:
-            with transaction(site.engine) as session:
-                one = changing(session, view_id)
-                one.name, one.updated_at = _name(), site.clock()
-                if one.user_id == g.user.id:
-                    one.is_shared = _wants_sharing()
-                _stored(session, one, "change view", site)
-        except NotFound:
-            raise
-        except ExpectedError as error:
-            return done("沒有做：{why}", "error", view_id, why=told(error, g.language))
-        return done("檢視「{name}」已儲存。", view_id=view_id, name=_name())
-
-    @blueprint.post("/customers/views/<int:view_id>/delete")
-    @needs(Role.READER)
-    def delete_view(view_id: int) -> Any:
+@needs(Role.READER)
+def keep_view() -> Any:
+    try:
         with transaction(site.engine) as session:
-            one = changing(session, view_id)
-            name = one.name
-            session.delete(one)
-            _note(session, "delete view", view_id, site)
-        return done("檢視「{name}」已刪除。", name=name)
+            rule = to_builtins(check_rule(session, request.form.get("rule", "")))
+            now = site.clock()
+            one = CustomerView(user_id=g.user.id, name=_name(), rule=rule, created_at=now, updated_at=now)
+            one.is_shared = _wants_sharing()
+            view_id = _stored(session, one, "keep view", site)
+    except ExpectedError as error:
+        return _done("沒有做：{why}", "error", why=told(error, g.language))
+    return _done("檢視「{name}」已儲存。", view_id=view_id, name=_name())
+
+
+@needs(Role.READER)
+def change_view(view_id: int) -> Any:
+    try:
+        with transaction(site.engine) as session:
+            one = _changing(session, view_id)
+            one.name, one.updated_at = _name(), site.clock()
+            if one.user_id == g.user.id:
+                one.is_shared = _wants_sharing()
+            _stored(session, one, "change view", site)
+    except NotFound:
+        raise
+    except ExpectedError as error:
+        return _done("沒有做：{why}", "error", view_id, why=told(error, g.language))
+    return _done("檢視「{name}」已儲存。", view_id=view_id, name=_name())
+
+
+@needs(Role.READER)
+def delete_view(view_id: int) -> Any:
+    with transaction(site.engine) as session:
+        one = _changing(session, view_id)
+        name = one.name
+        session.delete(one)
+        _note(session, "delete view", view_id, site)
+    return _done("檢視「{name}」已刪除。", name=name)
 
 
 def _name() -> str:
@@ -125,3 +124,15 @@ def _stored(session: Session, one: CustomerView, action: str, site: Site) -> int
 
 def _note(session: Session, action: str, view_id: int, site: Site) -> None:
     session.add(AuditEntry(at=site.clock(), actor=g.user.email, action=action, detail={"view_id": view_id}))
+
+
+ROUTES = (
+    post("/customers/views", keep_view),
+    post("/customers/views/<int:view_id>", change_view),
+    post("/customers/views/<int:view_id>/delete", delete_view),
+)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
+    """POST /console/customers/views, …/<id> and …/<id>/delete."""
+    add_routes(blueprint, ROUTES)

@@ -7,19 +7,24 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from markupsafe import escape
+
 from console.words.catalog import MissingEnglish, english
 from segmentation.models import GROUPS, MODELS, Segment
 
 FOLDER = Path(__file__).parent
 HAN = re.compile("[\u3400-\u9fff]")
 CODE = re.compile("`([^`]+)`")
+BRACKETS = re.compile(r"\s*[（(]")
+QUOTED = {"zh": "「[^」]*」", "en": "“[^”]*”"}  # names, most of them the brand's
 PERSONAL = "_personal"  # a model by each customer's own cycle has the segments of the one by the brand's
 
 
 @dataclass(frozen=True)
 class Term:
     """One word, in English and Traditional Chinese, with its meaning in both. `texts`: Chinese texts of pages that name
-    it besides `zh`."""
+    it besides `zh`. `said_en`, `said_zh`: what sentences call it, where that isn't its name; empty for a word that
+    sentences use for other things as well."""
 
     slug: str
     en: str
@@ -27,6 +32,8 @@ class Term:
     meaning_en: str
     meaning_zh: str
     texts: tuple[str, ...] = ()
+    said_en: tuple[str, ...] | None = None
+    said_zh: tuple[str, ...] | None = None
 
     def word(self, language: str) -> str:
         """The word in "zh" or "en"."""
@@ -35,6 +42,11 @@ class Term:
     def meaning(self, language: str) -> str:
         """Its meaning in "zh" or "en", as plain text."""
         return self.meaning_zh if language == "zh" else CODE.sub(r"\1", self.meaning_en)
+
+    def said(self, language: str) -> tuple[str, ...]:
+        """What sentences call it in "zh" or "en"."""
+        given = self.said_zh if language == "zh" else self.said_en
+        return (BRACKETS.split(self.word(language))[0],) if given is None else given
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,7 @@ def _read(name: str) -> dict[str, dict[str, list[str]]]:
 def terms() -> dict[str, Term]:
     """Every word by its slug, in the glossary's order."""
     return {
-        slug: Term(slug, **{**words, "texts": tuple(words.get("texts", ()))})  # type: ignore[arg-type]
+        slug: Term(slug, **{name: tuple(one) if isinstance(one, list) else one for name, one in words.items()})  # type: ignore[arg-type]
         for slug, words in _read("terms.toml").items()
     }
 
@@ -90,6 +102,32 @@ def named_by(language: str) -> dict[str, Term]:
         if one.zh in english():  # a page may say the word itself in other English
             found.setdefault(_in(language, one.zh).casefold(), one)
     return found
+
+
+@cache
+def said_by(language: str) -> re.Pattern[str]:
+    """Finds the words in sentences of "zh" or "en" (as HTML), each in a group named by its slug with _ for -; what is
+    quoted and, in Chinese, the names of segments are found without a group, so that no word is seen inside of them."""
+    names = {segment.chinese for model in segment_terms().values() for segment in (one.segment for one in model)}
+    found = [(name, re.escape(name)) for name in names if language == "zh"]
+    for one in terms().values():
+        forms = [_forms(word) if language == "en" else re.escape(word) for word in one.said(language)]
+        if forms:
+            longest = max(one.said(language), key=len)
+            found.append((longest, f"(?P<{one.slug.replace('-', '_')}>{'|'.join(forms)})"))
+    parts = [part for _word, part in sorted(found, key=lambda pair: -len(pair[0]))]
+    return re.compile(f"{QUOTED[language]}|(?<![A-Za-z0-9_])(?:{'|'.join(parts)})(?![A-Za-z0-9_])", re.IGNORECASE)
+
+
+def _forms(word: str) -> str:
+    """A pattern of an English word, one or several of it."""
+    if word.endswith("y"):
+        return f"{_escaped(word[:-1])}(?:y|ies)"
+    return f"{_escaped(word)}{'(?:es)?' if word.endswith(('s', 'ch')) else 's?'}"
+
+
+def _escaped(word: str) -> str:
+    return re.escape(str(escape(word)))
 
 
 def _in(language: str, text: str) -> str:

@@ -5,7 +5,8 @@ from typing import Any
 from flask import Blueprint, render_template
 from sqlalchemy import select
 
-from console.frame.site import Site
+from console.frame.routes import add_routes, get
+from console.frame.site import Site, site
 from segmentation.predict.horizons import BUY, CHURN, SPEND_90, SPEND_365
 from segmentation.predict.latest import latest_prediction_run
 from store.engine import reading, table_of
@@ -17,24 +18,28 @@ WAYS = (("learned", "本系統"), ("bgnbd", "BG/NBD"), ("rfm_score", "RFM 分數
 run_table = table_of(PredictionRun)
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
-    """GET /console/predictions."""
-
-    @blueprint.get("/predictions")
-    def show_predictions() -> str:
-        with reading(site.engine) as session:
-            run = latest_prediction_run(session)
-            at_work = session.scalars(select(PredictionRun).where(run_table.c.state == "running").limit(1)).first()
-        return render_template(
-            "console/predictions/predictions.html",
-            run=run,
-            at_work=at_work,
-            is_stuck=at_work is not None and at_work.lease_until < site.clock(),
-            horizons=_horizons(run) if run else [],
-            ways=WAYS,
-        )
+def show_predictions() -> str:
+    with reading(site.engine) as session:
+        run = latest_prediction_run(session)
+        at_work = session.scalars(select(PredictionRun).where(run_table.c.state == "running").limit(1)).first()
+    return render_template(
+        "console/predictions/predictions.html",
+        run=run,
+        at_work=at_work,
+        is_stuck=at_work is not None and at_work.lease_until < site.clock(),
+        horizons=_horizons(run) if run else [],
+        ways=WAYS,
+    )
 
 
 def _horizons(run: PredictionRun) -> list[tuple[str, dict[str, Any]]]:
     """(title, report) of each horizon that the run speaks of."""
     return [(TITLES[name], run.quality[name]) for name in TITLES if name in run.quality]
+
+
+ROUTES = (get("/predictions", show_predictions),)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
+    """GET /console/predictions."""
+    add_routes(blueprint, ROUTES)

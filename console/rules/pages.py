@@ -102,14 +102,15 @@ def delete_rule_form() -> Any:
 
 @needs(Role.MARKETER)
 def say_rule() -> Any:
-    """The rule in words, how many it means and ten of them; and why a named person is in or not."""
+    """The rule in words, how many it means and ten of them, as far as its rows are filled in; and why a named person is
+    in or not."""
     _, group, text = _given()
-    if text is None and not filled(group).rows:  # the form has just been opened: nothing is wrong yet
-        return render_template("console/rules/_said.html", is_empty=True)
-    given = text if text is not None else json.dumps(rule_of(group))
+    page = "console/rules/_said.html"
     try:
         with reading(site.engine) as session:
-            rule = _checked(session, given)
+            rule, is_whole = (_checked(session, text), True) if text is not None else _as_far(session, group)
+        if rule is None:
+            return render_template(page, is_whole=False)
         found = preview(
             site.engine,
             Audience((f"rule:{json.dumps(to_builtins(rule))}",)),
@@ -121,10 +122,9 @@ def say_rule() -> Any:
         asked = request.form.get("who", "").strip()
         in_words = _why(site, rule, asked) if asked else None
     except ExpectedError as error:
-        path = error.path if isinstance(error, RuleError) else ""
-        return render_template("console/rules/_said.html", why=told(error, g.language), path=path)
+        return render_template(page, why=told(error, g.language), is_whole=True)
     words = sentence(rule, known(g.language))
-    return render_template("console/rules/_said.html", words=words, found=found, told=in_words, asked=asked)
+    return render_template(page, words=words, found=found, told=in_words, asked=asked, is_whole=is_whole)
 
 
 def _given() -> tuple[str, Row, str | None]:
@@ -151,6 +151,18 @@ def _checked(session: Session, text: str) -> Rule:
     rule = read_rule(text, Names(rules=rules, tags=set(session.scalars(select(table_of(Tag).c.name)))))
     expanded(rule, References(rules))
     return rule
+
+
+def _as_far(session: Session, group: Row) -> tuple[Rule | None, bool]:
+    """The rule of the rows that are filled in (None: none is), and whether that is all of them. Raises RuleError for
+    what was filled in wrongly."""
+    try:
+        return _checked(session, json.dumps(rule_of(group))), True
+    except RuleError:
+        rest = filled(group)
+        if rest == group:
+            raise
+    return (_checked(session, json.dumps(rule_of(rest))) if rest.rows else None), False
 
 
 def _any_channel(site: Site) -> int:

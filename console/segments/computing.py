@@ -9,7 +9,8 @@ from sqlmodel import Session
 
 from console.access.roles import Role, needs
 from console.frame.menu import from_start
-from console.frame.site import Site
+from console.frame.routes import add_routes, get, post
+from console.frame.site import Site, site
 from console.words.catalog import translate
 from segmentation.history import latest_run, running_run
 from store.asked import SEGMENTS, ask_for, request_for
@@ -54,20 +55,27 @@ def computing(session: Session, now: datetime) -> Computing:
     )
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
+@needs(Role.MARKETER)
+def compute_now() -> Any:
+    with transaction(site.engine) as session:
+        is_new = ask_for(session, SEGMENTS, actor=g.user.email, now=site.clock())
+    flash(translate("已交給背景程序計算。" if is_new else "已經在等著計算了。", g.language))
+    return redirect(url_for("console.show_start" if from_start() else "console.show_segments"), 303)
+
+
+def show_computing() -> Any:
+    with reading(site.engine) as session:
+        found = computing(session, site.clock())
+    page = render_template("console/segments/_computing.html", computing=found)
+    return page, 200, {} if found.is_under_way else {"HX-Refresh": "true"}
+
+
+ROUTES = (
+    post("/segments/compute", compute_now),
+    get("/segments/computing", show_computing),
+)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
     """POST /console/segments/compute and GET /console/segments/computing, a part of pages."""
-
-    @blueprint.post("/segments/compute")
-    @needs(Role.MARKETER)
-    def compute_now() -> Any:
-        with transaction(site.engine) as session:
-            is_new = ask_for(session, SEGMENTS, actor=g.user.email, now=site.clock())
-        flash(translate("已交給背景程序計算。" if is_new else "已經在等著計算了。", g.language))
-        return redirect(url_for("console.show_start" if from_start() else "console.show_segments"), 303)
-
-    @blueprint.get("/segments/computing")
-    def show_computing() -> Any:
-        with reading(site.engine) as session:
-            found = computing(session, site.clock())
-        page = render_template("console/segments/_computing.html", computing=found)
-        return page, 200, {} if found.is_under_way else {"HX-Refresh": "true"}
+    add_routes(blueprint, ROUTES)

@@ -33,14 +33,17 @@ class Group:
     apart: frozenset[str] = frozenset()  # settings that only the operator changes, on the command line
     # setting -> what it holds several of
     offered: Mapping[str, Callable[[Session], Sequence["Offered"]]] = field(default_factory=dict)
+    # setting -> what it may be one of, by the settings that hold
+    choices: Mapping[str, Callable[[Any], Sequence["Offered"]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Offered:
-    """One of those that a setting may hold several of: its value, how a person reads it, and why it can't be chosen."""
+    """One of those that a setting may be, or hold several of: its value, how a person reads it (empty: as CHOICE_WORDS
+    says), and why it can't be chosen."""
 
     value: str
-    words: str
+    words: str = ""
     why_not: str = ""  # "": it can
 
 
@@ -49,6 +52,14 @@ def _marketers(session: Session) -> list[Offered]:
     return [
         Offered(one.email, f"{one.name} {one.email}", "" if one.can_be_reached else "還沒有綁定自己的 LINE")
         for one in marketers(session)
+    ]
+
+
+def _plans(holds: line_plan.LinePlan) -> list[Offered]:
+    """The plans of the brand's own table, each with its fee a month and the messages in it."""
+    return [
+        Offered(key, f"{one.name} · {one.monthly_fee:,.0f} {holds.currency} · {one.messages:,}")
+        for key, one in holds.plans.items()
     ]
 
 
@@ -87,6 +98,7 @@ GROUPS = {
         lambda session, _: line_plan.read_plan(session),
         line_plan.chosen,
         _without_defaults(line_plan.change_plan),
+        choices={"plan": _plans},
     ),
     "copy": Group(
         "文案",
@@ -103,6 +115,7 @@ GROUPS = {
         _without_defaults(schedule.change_settings),
         frozenset({"folder"}),  # a place on the server's disk
         {"marketers": _marketers},
+        {"weekday": lambda _: [Offered(str(day)) for day in range(7)]},
     ),
 }
 
@@ -116,7 +129,7 @@ class Field:
     kind: str
     value: str
     is_chosen: bool
-    options: tuple[str, ...] = ()
+    options: tuple[Offered, ...] = ()
     offered: tuple[Offered, ...] = ()
 
 
@@ -131,13 +144,16 @@ def fields_of(session: Session, group: Group, holds: BaseModel, chosen: Mapping[
             found.append(Field(name, "several", held, name in chosen, offered=offered))
         elif name not in group.apart:
             text = _text(plain[name])
-            found.append(Field(name, _kind(group, name), text, name in chosen, _options(group, name)))
+            options = _options(group, name, holds)
+            found.append(Field(name, "choice" if options else _kind(group, name), text, name in chosen, options))
     return found
 
 
-def _options(group: Group, name: str) -> tuple[str, ...]:
+def _options(group: Group, name: str, holds: BaseModel) -> tuple[Offered, ...]:
+    if name in group.choices:
+        return tuple(group.choices[name](holds))
     annotation = group.model.model_fields[name].annotation
-    return tuple(map(str, get_args(annotation))) if get_origin(annotation) is Literal else ()
+    return tuple(Offered(str(one)) for one in get_args(annotation)) if get_origin(annotation) is Literal else ()
 
 
 def _offered(session: Session, group: Group, name: str, held: Sequence[str]) -> tuple[Offered, ...]:
@@ -151,8 +167,6 @@ def _kind(group: Group, name: str) -> str:
     annotation = str(group.model.model_fields[name].annotation)
     if annotation == "<class 'bool'>":
         return "switch"
-    if _options(group, name):
-        return "choice"
     if "dict" in annotation or "PlanOffer" in annotation:
         return "json"
     if "tuple" in annotation or "Words" in annotation:

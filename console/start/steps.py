@@ -8,13 +8,12 @@ from sqlalchemy import exists, select
 from sqlmodel import Session
 
 from console.start.own_line import own_lines
-from segmentation.history import latest_run
 from store.asked import SAMPLE_LOAD, SAMPLE_REMOVE, request_for
 from store.engine import table_of
-from store.models import Campaign, CampaignDraft, Channel, ConsoleLine, SalesOrder, SampleRow
+from store.models import Campaign, CampaignDraft, Channel, ConsoleLine, CustomerSegment, SalesOrder, SampleRow
 
 campaign, order, marked = table_of(Campaign), table_of(SalesOrder), table_of(SampleRow)
-draft, channel = table_of(CampaignDraft), table_of(Channel)
+draft, channel, scored = table_of(CampaignDraft), table_of(Channel), table_of(CustomerSegment)
 
 # in the order in which each makes the next possible
 STEPS = ("account", "token", "webhook", "own_line", "orders", "segments", "campaign", "test")
@@ -75,10 +74,9 @@ def first_steps(session: Session, user_id: int) -> First:
         "token": any(one.token_checked_at or one.quota_read_at for one in channels),
         "webhook": any(one.destination for one in channels),
         "own_line": any(one.line_account_id for one in own.values()),
-        "orders": bool(
-            session.scalar(select(exists().select_from(order).where(order.c.customer_id.not_in(_marked("customer")))))
-        ),
-        "segments": latest_run(session) is not None,
+        "orders": bool(session.scalar(select(exists().where(_is_somebodys_own(order))))),
+        # the worker computes at night as well, when nobody has bought anything yet
+        "segments": bool(session.scalar(select(exists().where(scored.c.rf11.is_not(None), _is_somebodys_own(scored))))),
         "campaign": open_draft_id is not None or bool(session.scalar(select(exists().where(_is_ours(campaign))))),
         "test": any(one.tested_at for one in own.values()),
     }
@@ -90,6 +88,11 @@ def first_steps(session: Session, user_id: int) -> First:
 def _marked(table_name: str) -> Any:
     """SQL: ids of the sample's rows of a table."""
     return select(marked.c.row_id).where(marked.c.table_name == table_name)
+
+
+def _is_somebodys_own(table: Any) -> Any:
+    """SQL: this row is of a customer of the brand, not of the sample's."""
+    return table.c.customer_id.not_in(_marked("customer"))
 
 
 def _is_ours(table: Any) -> Any:

@@ -184,12 +184,17 @@ SETTING_WORDS = {
     "worn_days": "疲乏：幾天之內",
     "worn_messages": "疲乏：幾則訊息",
     "every": "多久寄一次關鍵字報告",
-    "weekday": "每週的哪一天（0 是週一）",
+    "weekday": "每週的哪一天",
     "hour": "幾點之後（0–23）",
     "marketers": "寄給哪些同事的 LINE",
     "channel": "用哪個頻道寄（不填：各人綁定的那個）",
 }
-CHOICE_WORDS = {"never": "不寄", "week": "每週", "month": "每月"}  # of settings with few values
+CHOICE_WORDS = {  # of settings with few values
+    "never": "不寄",
+    "week": "每週",
+    "month": "每月",
+    **{str(day): f"週{name}" for day, name in enumerate("一二三四五六日")},
+}
 
 ROW_KINDS = {
     "segment": "分群",

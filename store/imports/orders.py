@@ -5,7 +5,8 @@ Columns: `order_id`, `customer_id`, `ordered_at`, `amount`; optional `total`, `s
 objects with those four). An empty optional cell leaves what is stored.
 
 - In a file with a `sku` column every row is a part of its order: rows of one order may stand anywhere in the file, and
-  the order's total is its `total`, or else the sum of its rows' `amount`. Its time is the earliest of its rows.
+  the order's total is its `total`, or else the sum of its rows' `amount`. Its time is the earliest of its rows. A
+  `unit_price` left empty is what the row's `amount` and `discount` make of each piece, to 4 decimal places.
 - In a file without one, a row is an order; a row that repeats another exactly counts once.
 - Rows of one order that disagree (two customers, two states…), or of which one is bad, are refused together.
 - A customer not seen before is made, with `customer_id` as the member id.
@@ -60,6 +61,10 @@ LAYOUT = Layout(
 )
 STATUSES = ("paid", "refunded", "cancelled")
 DEFAULT_CURRENCY = "TWD"
+# What a row's amount and discount make of one piece, in ten thousandths, half away from zero; null without an amount or
+# for no pieces.
+PAID = "(ten_thousandths(raw.amount)::HUGEINT + coalesce(ten_thousandths(raw.discount), 0))"
+EACH = f"((20000 * {PAID} + sign({PAID}) * abs(pieces)) // nullif(2 * pieces, 0))::BIGINT"
 
 customer, order, line = table_of(Customer), table_of(SalesOrder), table_of(OrderLine)
 staged = staged_table(
@@ -121,8 +126,9 @@ def _check_rows(duck: duckdb.DuckDBPyConnection) -> None:
         SELECT row, order_id, customer_id AS member_id, utc_time(ordered_at, getvariable('zone')) AS moment,
                ten_thousandths(amount) AS amount, ten_thousandths(total) AS total, lower(status) AS status,
                upper(currency) AS currency, coupon, sku, lines,
-               coalesce(ten_thousandths(quantity), 10000) AS quantity,
-               ten_thousandths(unit_price) AS unit_price, coalesce(ten_thousandths(discount), 0) AS discount,
+               coalesce(ten_thousandths(raw.quantity), 10000) AS pieces, pieces AS quantity,
+               coalesce(ten_thousandths(unit_price), {EACH}) AS price,
+               coalesce(ten_thousandths(discount), 0) AS discount,
                coalesce(
                    id_problem(order_id, 'order_id'), id_problem(customer_id, 'customer_id'),
                    CASE WHEN ordered_at IS NULL THEN 'ordered_at is empty'
@@ -136,7 +142,7 @@ def _check_rows(duck: duckdb.DuckDBPyConnection) -> None:
                    words_problem(coupon, 'coupon'),
                    CASE WHEN sku IS NULL THEN NULL ELSE coalesce(
                        id_problem(sku, 'sku'), number_problem(raw.quantity, 'quantity'),
-                       CASE WHEN raw.unit_price IS NULL THEN 'unit_price is empty' END,
+                       CASE WHEN raw.unit_price IS NULL AND price IS NULL THEN 'unit_price is empty' END,
                        number_problem(raw.unit_price, 'unit_price'), number_problem(raw.discount, 'discount')) END
                ) AS problem
         FROM raw""")  # noqa: S608
@@ -161,7 +167,7 @@ def _check_lines(duck: duckdb.DuckDBPyConnection) -> None:
         CREATE TABLE line AS
         SELECT order_id, row_number() OVER (PARTITION BY order_id ORDER BY row, place) AS line_number,
                sku, quantity, unit_price, discount
-        FROM (SELECT order_id, row, 0 AS place, sku, quantity, unit_price, discount
+        FROM (SELECT order_id, row, 0 AS place, sku, quantity, price AS unit_price, discount
               FROM part WHERE sku IS NOT NULL
               UNION ALL
               SELECT order_id, row, place, item.sku, coalesce(ten_thousandths(item.quantity), 10000),

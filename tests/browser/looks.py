@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from axe_playwright_python.sync_playwright import Axe
+from markupsafe import escape
 from playwright.sync_api import Page, expect
 from sqlalchemy import Engine, select
 
+from console.guide.terms import said_by
 from store.engine import reading, table_of
 from store.models import (
     AuditEntry,
@@ -65,6 +67,17 @@ SQUEEZED = """() => {
 }"""
 # What a program calls things, which a page doesn't say.
 CODE_WORDS = re.compile(r"\b(?:undefined|NaN|nan)\b|\bNone\b(?! )|[{\[]['\"]|\b[a-z]+(?:_[a-z0-9]+)+\b|\bDecimal\(")
+
+# Sentences of the page itself: not what is pressed or chosen, nor what the brand wrote.
+SENTENCES = """() => {
+  const found = [], walk = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  const pressed = "a, button, label, summary, select, textarea, datalist", drawn = "svg, script, style, template";
+  const theirs = "h1, td:not(.advice), blockquote, code, .phone";
+  while (walk.nextNode())
+    if (!walk.currentNode.parentElement.closest([pressed, drawn, theirs].join())) found.push(walk.currentNode.data);
+  return found;
+}"""
+DEFINED = "[...document.querySelectorAll('main a.word, main a.term')].map(one => one.pathname.split('/').at(-1))"
 
 SETTLED = """() => new Promise(done => requestAnimationFrame(() => {  // colours that change slowly have changed
   const ending = document.getAnimations().filter(one => isFinite(one.effect.getComputedTiming().endTime));
@@ -131,6 +144,14 @@ def chinese_in(tab: Page) -> set[str]:
 def code_in(tab: Page) -> set[str]:
     """The words of a program that the open page shows."""
     return {word for text in tab.evaluate(READ) for word in CODE_WORDS.findall(text)}
+
+
+def undefined_in(tab: Page, language: str) -> set[str]:
+    """The slugs of words that sentences of the open page say, of which no link on it leads to the definition."""
+    linked = set(tab.evaluate(DEFINED))
+    # escaped as in HTML, in which the words are looked for
+    said = [match.lastgroup for text in tab.evaluate(SENTENCES) for match in said_by(language).finditer(escape(text))]
+    return {slug.replace("_", "-") for slug in said if slug} - linked
 
 
 def words_kept(engine: Engine) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.browser.looks import LANGUAGES, WHOLE, chinese_in, open_page, wrong_in
+from tests.browser.looks import LANGUAGES, WHOLE, chinese_in, open_page, undefined_in, wrong_in
 from tests.browser.new_brand import PASSWORD, NewBrand, serve_new_brand
 from tests.browser.test_pages import IN_CHINESE, PAGES
 
@@ -53,6 +53,7 @@ def test_a_page_without_anything_to_show_says_so(tab: Page, brand: NewBrand, pat
     for language in LANGUAGES:
         open_page(tab, f"{brand.url}{path}", language)
         assert wrong_in(tab, WHOLE) == []
+        assert undefined_in(tab, language) == set()
         if path not in HAVE_FORMS_ONLY:
             assert tab.locator("main .empty, main .note").count() > 0
     if path not in IN_CHINESE:

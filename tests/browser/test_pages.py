@@ -1,5 +1,6 @@
 """Every page of the console in a real browser, in both languages, light and dark, wide and phone: no error, no
-violation that axe knows, nothing wider than the screen, and no Chinese on English pages but the brand's own words."""
+violation that axe knows, nothing wider than the screen, no word of the house without a link to its definition, and no
+Chinese on English pages but the brand's own words."""
 
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ from tests.browser.looks import (
     chinese_in,
     open_page,
     take,
+    undefined_in,
     wait_for_parts,
     words_kept,
     wrong_in,
@@ -93,6 +95,7 @@ def test_a_page_in_both_languages_lights_and_widths(tab: Page, served: Served, p
         tab.evaluate(UNFOLD)
         wait_for_parts(tab)
         assert wrong_in(tab, WHOLE) == []
+        assert undefined_in(tab, language) == set()
     if path not in IN_CHINESE:
         assert {run for run in chinese_in(tab) if run not in kept} == set()
 

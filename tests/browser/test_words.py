@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from playwright.sync_api import Page
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
 
 from console.guide.terms import segment_terms, terms
 from tests.browser.conftest import Served
@@ -52,3 +53,27 @@ def test_words_that_a_page_shows_link_to_an_anchor_that_there_is(tab: Page, serv
         for (slug, segment), title in found.items():
             named = {one.segment.name: one.meaning(language) for one in segment_terms().get(slug, ())}
             assert title == (named[segment] if segment else terms()[slug].meaning(language))
+
+
+def test_a_definition_is_shown_where_the_word_stands_and_takes_away_nothing_typed(tab: Page, served: Served) -> None:
+    tab.goto(f"{served.url}/console/rules/edit?lang=zh", wait_until="networkidle")
+    tab.fill("input[name=name]", "打到一半")
+    word = tab.locator("legend a.word")
+    for width in (1280, 390):
+        tab.set_viewport_size({"width": width, "height": 900})
+        word.click()
+        box = tab.locator("#definition")
+        expect(box).to_contain_text(terms()["rule"].meaning_zh)
+        place = box.bounding_box()
+        assert place
+        assert place["x"] >= 0
+        assert place["x"] + place["width"] <= width
+        assert Axe().run(tab).response["violations"] == []
+        tab.keyboard.press("Escape")
+        expect(box).not_to_be_visible()
+        expect(word).to_be_focused()
+    assert tab.input_value("input[name=name]") == "打到一半"
+    word.click()
+    with tab.expect_popup() as opened:
+        tab.click("#definition a")
+    assert opened.value.url.endswith("/console/guide/rule")

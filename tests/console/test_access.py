@@ -97,7 +97,9 @@ def test_a_form_without_its_token_changes_nothing(client: FlaskClient, stranger:
     foreign = token_of(stranger, "/console/login")
     answer = client.post("/console/people", data={"email": "a@b.example", "csrf_token": foreign})
     assert answer.status_code == 400
-    assert "過期" in answer.get_data(as_text=True)
+    text = answer.get_data(as_text=True)
+    assert "過期" in text
+    assert 'href="/console/people"' in text  # the way on: the menu of whom it knows
     assert stranger.post("/console/login", data={"email": EMAIL, "password": PASSWORD}).status_code == 400
 
 

@@ -132,14 +132,14 @@ def test_pages_show_the_figures_and_escape_what_people_wrote(client: FlaskClient
     for address, text in texts.items():
         assert "<script>" not in text, address
         assert "secret words" not in text, address
-    assert '<td class="new"><b>1</b><span>新顧客</span>' in texts["/console/segments"]
+    assert '<td class="new"><b>1</b><span><a href="/console/customers?r0-type=' in texts["/console/segments"]
     assert texts["/console/segments"].count("<b>0</b>") == 24
     for shown in ("00004", "臺北", "老客戶", "一般發展", "1,234.50", "已受理", "2026-11-02 00:30", "傳送訊息"):
         assert shown in texts["customer"], shown
-    assert ">不重複點擊</a></dt><dd>1</dd>" in texts["campaign"]
+    assert ">不重複點擊</dt><dd>1</dd>" in texts["campaign"]
     assert "<dt>營收</dt><dd>1,234.50</dd>" in texts["campaign"]
     assert "沒有統計單位" in texts["results"]
-    assert ">對照組</a></dt><dd>5%</dd>" in texts["campaign"]
+    assert ">對照組</dt><dd>5%</dd>" in texts["campaign"]
     assert "<dd>+100.00 (" in texts["campaign"], "one of one against none of nine"
 
 

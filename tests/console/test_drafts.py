@@ -16,7 +16,7 @@ from segmentation.tags.hand import put_on
 from store.engine import reading, table_of, transaction
 from store.models import AuditEntry, Campaign, CampaignDraft, Channel, Customer, TrackedLink, Variant
 from tests.conftest import StillClock
-from tests.console.conftest import page, send, sign_in
+from tests.console.conftest import page, plain, send, sign_in
 from tests.factories import make_account, make_channel, make_customer
 
 LINK = "https://shop.example/winter"
@@ -174,7 +174,7 @@ def test_what_is_wrong_is_told_in_its_step_and_nothing_is_lost(
     write(client, draft)
     assert step(client, draft, name, **fields).status_code == 303  # kept as it is
     answer = client.get(f"{draft}/check")
-    text = answer.get_data(as_text=True)
+    text = plain(answer)
     assert answer.status_code == 422
     assert words in text
     assert f'aria-current="step">{["對象", "內容", "時間", "後續", "發送規則"].index(where) + 1} {where}<' in text
@@ -207,7 +207,7 @@ def test_who_saves_on_top_of_another_is_told_and_keeps_what_was_typed(
     mine = {"v0-m0-kind": "text", "v0-m0-text": "我的", "version": "1"}
     assert send(client, f"{draft}/what", **{**mine, "v0-m0-text": "先存的"}).status_code == 303
     answer = send(client, f"{draft}/what", **mine)
-    text = answer.get_data(as_text=True)
+    text = plain(answer)
     assert answer.status_code == 409
     assert "我的" in text
     assert "owner@example.com" in text
@@ -316,8 +316,8 @@ def test_a_campaign_goes_over_the_channel_that_is_chosen(client: FlaskClient, en
 def test_people_are_counted_while_they_are_chosen(client: FlaskClient, people: None) -> None:
     draft = begin(client)
     assert "4 人" in send(client, f"{draft}/people", any_of="all").get_data(as_text=True)
-    assert "選了對象" in send(client, f"{draft}/people").get_data(as_text=True)
-    assert "沒有「x」這個分群" in send(client, f"{draft}/people", any_of="nesl=x").get_data(as_text=True)
+    assert "選了對象" in plain(send(client, f"{draft}/people"))
+    assert "沒有「x」這個分群" in plain(send(client, f"{draft}/people", any_of="nesl=x"))
 
 
 def test_flex_is_drawn_with_its_parts_and_nothing_that_a_page_could_run() -> None:
@@ -355,4 +355,4 @@ def test_without_a_channel_the_check_says_so(client: FlaskClient, engine: Engine
     draft = begin(client)
     write(client, draft)
     assert count(engine, Channel) == 0
-    assert "還沒有 LINE 頻道" in client.get(f"{draft}/check").get_data(as_text=True)
+    assert "還沒有 LINE 頻道" in plain(client.get(f"{draft}/check"))

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
 from console.guide.linking import linked
-from console.guide.terms import PERSONAL, glossary_rows, named_by, segment_terms, terms
+from console.guide.terms import PERSONAL, glossary_rows, named_by, said_by, segment_terms, terms
 from console.words.catalog import FOLDER
 from segmentation.models import GROUPS, MODELS
 from tests.conftest import StillClock
@@ -108,14 +108,46 @@ def test_a_field_that_a_word_names_has_a_question_mark_beside_its_label(app: Fla
 @pytest.mark.parametrize(
     "html",
     [
-        "<p>提升</p>",
-        "<span class='pill'>提升</span>",
+        "<button>提升</button>",
+        "<summary>提升</summary>",
+        "<select><option>提升</option></select>",
+        "<table><tr><td>提升</td></tr></table>",
+        "<blockquote>提升</blockquote>",
+        '<div class="phone"><div><p>提升</p></div><p>提升</p></div>',
         "<label>提升吧<input></label>",
         '<label class="unseen" for="x">提升</label>',
-        "<dt>提升吧</dt>",
-        "<h2><a>提升</a></h2>",
+        "<p><a>提升</a></p>",
+        "<p>「提升」，新顧客</p>",  # a name, and a segment's, which is not the word 顧客
+        "<h1>提升吧</h1>",
     ],
 )
-def test_running_text_other_fields_and_links_stay_plain(app: Flask, html: str) -> None:
+def test_what_is_pressed_or_chosen_or_the_brands_own_stays_plain(app: Flask, html: str) -> None:
     with app.test_request_context():
         assert linked(html, "zh") == html
+
+
+def test_a_sentence_links_a_word_the_first_time_that_a_page_says_it(app: Flask) -> None:
+    said = "<p>看提升，再看提升。</p><p>提升 <b>點擊</b></p><td>提升</td>"
+    with app.test_request_context():
+        found = linked(f"<nav>提升</nav><main id=x>{said}</main><p>提升</p>", "zh")
+        english = linked("<p>Two taps, and an order of “my lift”.</p>", "en")
+    assert found.startswith('<nav>提升</nav><main id=x><p>看<a class="word" href="/console/guide/lift"')
+    assert found.count(LIFT) == 1
+    assert found.count("<a ") == 2
+    assert re.findall(r"guide/([a-z-]+)", english) == ["tap-click", "order"]
+
+
+def test_a_word_that_a_heading_links_already_is_plain_in_the_sentences_below(app: Flask) -> None:
+    with app.test_request_context():
+        assert linked("<h2>提升</h2><p>提升</p>", "zh").count(LIFT) == 1
+        assert linked("<p>提升</p><h2>提升</h2>", "zh").count(LIFT) == 2
+
+
+def test_what_sentences_call_a_word_is_never_part_of_another_word() -> None:
+    assert not said_by("en").search("border, reordered, tapping, LINE, high")
+    assert [found.lastgroup for found in said_by("en").finditer("Deliveries, batches; held out. SHOP&#39;S CODE")] == [
+        *("delivery", "batch", "held_out", "shop_s_code")
+    ]
+    assert [found.lastgroup for found in said_by("zh").finditer("NESL、NES、全域對照組、對照組")] == [
+        *("nesl", "nes", "global_holdout", "held_out")
+    ]

@@ -186,7 +186,7 @@ def test_ideas_are_given_for_a_theme_and_all_that_is_shown_is_logged(
         sent = session.scalars(select(table_of(MessageResult).c.message_text)).all()
     safe = page(client, "/console/keywords/ideas?" + urlencode({**asked, "mode": "safe"}))  # what is explored is chance
     assert any(words[:20] in safe for words in sent)  # the past messages in their own words
-    assert "先寫主題" in page(client, "/console/keywords/ideas")
+    assert "寫主題" in page(client, "/console/keywords/ideas")
 
 
 def test_what_may_not_be_written_is_told(client: FlaskClient, learned: None) -> None:

@@ -70,6 +70,24 @@ def test_the_wrong_part_is_marked_and_what_was_typed_is_kept(client: FlaskClient
     assert send(client, "/console/rules/edit", name="", **ROWS).status_code == 422
 
 
+def test_rows_that_are_not_filled_in_yet_are_left_out_and_nothing_is_warned_of(
+    client: FlaskClient, people: None
+) -> None:
+    def said(**rows: str) -> str:
+        return send(client, "/console/rules/said", **rows).get_data(as_text=True)
+
+    nothing = said(**{"r0-type": "segment", "r0-value": ""})
+    assert 'class="warning"' not in nothing
+    assert 'class="note"' in nothing
+    partly = said(**ROWS, **{"r1-type": "orders", "r1-measure": "count", "r2-type": "any", "r2.0-type": "tag"})
+    assert 'class="warning"' not in partly
+    assert "還沒填的條件先不算" in partly
+    assert "2 人" in partly
+    assert "還沒填" not in said(**ROWS)
+    assert 'class="warning"' in said(**{"r0-type": "age", "r0-at_least": "many", "r1-type": "tag"})
+    assert send(client, "/console/rules/edit", name="x", **ROWS, **{"r1-type": "tag"}).status_code == 422
+
+
 def test_buttons_add_and_drop_rows_and_turn_to_json(client: FlaskClient) -> None:
     text = send(client, "/console/rules/edit", press="add", new="orders", **ROWS).get_data(as_text=True)
     assert 'name="r1-category"' in text

@@ -186,7 +186,7 @@ def test_an_order_with_one_bad_row_or_two_customers_is_refused_whole(engine: Eng
     header = f"{HEADER},sku,quantity,unit_price"
     report = importer(
         f"{header}\nA,1,2026-01-05,1,S,1,1\nA,1,2026-01-05,1,S,x,1\nB,1,2026-01-05,1,S,1,1\nB,2,2026-01-05,1,S,1,1\n"
-        "C,1,2026-01-05,1,S,1,\n"
+        "C,1,2026-01-05,1,S,0,\n"
     )
     assert report.refused == [
         (2, "another row of this order is refused"),
@@ -196,6 +196,15 @@ def test_an_order_with_one_bad_row_or_two_customers_is_refused_whole(engine: Eng
         (6, "unit_price is empty"),
     ]
     assert stored(engine) == {}
+
+
+def test_a_price_that_is_left_empty_is_what_the_amount_makes_of_each_piece(engine: Engine, importer: Importer) -> None:
+    report = importer(
+        f"{HEADER},sku,quantity,discount\nA,1,2026-01-05,390,S1,3,\nA,1,2026-01-05,100,S2,3,20.5\nB,1,2026-01-05,-7,S1,,\n"
+    )
+    assert (report.added, report.refused) == (2, [])
+    assert stored(engine)["A"][-1] == [(1, "S1", 3, 130, 0), (2, "S2", 3, Decimal("40.1667"), Decimal("20.5"))]
+    assert stored(engine)["B"][-1] == [(1, "S1", 1, -7, 0)]
 
 
 def test_a_repeated_row_counts_once_and_a_contradiction_is_refused(engine: Engine, importer: Importer) -> None:
