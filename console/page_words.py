@@ -63,6 +63,7 @@ def _names() -> dict[str, Any]:
         "layout_name": lambda name: t(names.LAYOUT_NAMES[name]),
         "choice_words": lambda name: t(names.CHOICE_WORDS[name]) if name in names.CHOICE_WORDS else name,
         "setting_words": lambda name: t(names.SETTING_WORDS[name]),
+        "detail_word": lambda name: t(names.AUDIT_DETAILS[name]) if name in names.AUDIT_DETAILS else name,
         "source_word": lambda name: t(names.EVENT_SOURCES[name]) if name in names.EVENT_SOURCES else name,
         "gender_word": lambda name: t(names.GENDERS[name]) if name in names.GENDERS else name,
         "moment_word": lambda name: t(names.MOMENT_WORDS[name]),

@@ -28,6 +28,34 @@ MOMENT_WORDS = {
     "consent": "同意",
 }
 
+# What the audit log holds beside an action.
+AUDIT_DETAILS = {
+    "user_id": "帳號",
+    "role": "角色",
+    "read": "讀到",
+    "added": "新增",
+    "changed": "更動",
+    "unchanged": "沒有變",
+    "refused": "退回",
+    "campaign_id": "活動",
+    "channel_id": "LINE 頻道",
+    "customer_id": "顧客",
+    "draft_id": "草稿",
+    "format": "格式",
+    "import_id": "匯入",
+    "key_id": "金鑰",
+    "kind": "種類",
+    "label": "標籤",
+    "list_id": "名單",
+    "people": "人數",
+    "rows": "列數",
+    "rule": "規則",
+    "run_id": "發送",
+    "tag_id": "標籤",
+    "view_id": "檢視",
+    "name": "名稱",
+}
+
 # Where an event comes from.
 EVENT_SOURCES = {"line": "LINE 官方帳號", "link": "追蹤連結", "brand": "品牌的網站或門市"}
 GENDERS = {"male": "男", "female": "女"}

@@ -494,7 +494,7 @@ def test_a_preference_is_told_by_its_score_line_and_signals() -> None:
         "2026-09-02": "買了 S17 +0.57",
     }
     facts = {fact.name: fact.value for fact in told("preference", {**evidence, "off_by": None}, {}, "en")}
-    assert facts["Score"] == "0.7（put on from 1.5）"
+    assert facts["Score"] == "0.7 (put on from 1.5)"
     assert told("hand", None, {}, "zh") == []
 
 

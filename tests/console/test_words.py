@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from console.words import names
 from console.words.catalog import FOLDER, MissingEnglish, english, translate
 
 CONSOLE = FOLDER.parent
@@ -30,6 +31,13 @@ def test_every_text_of_the_pages_has_english() -> None:
     texts = _texts()
     assert len(texts) > 200
     assert {text: str(path.relative_to(CONSOLE)) for text, path in texts.items() if text not in english()} == {}
+
+
+def test_every_name_has_english() -> None:
+    tables = [one for name, one in vars(names).items() if name.isupper()]
+    found = {text for one in tables for text in one.values() if HAN.search(text)}
+    assert len(found) > 200
+    assert found - english().keys() == set()
 
 
 def test_english_fills_the_same_places_and_holds_no_chinese() -> None:
