@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import ibis
+import ibis.expr.datatypes as dt
 
 from segmentation.facts import Facts
 from segmentation.rules.compile import NOTHING, matching
@@ -45,7 +46,12 @@ def count_each(
 ) -> dict[str, MatchCount]:
     """The same for several rules by their keys (see `matching`), in one pass over the facts."""
     matched = matching(facts, rules, as_of, zone, references=references)
-    sums = {f"n{place}": ibis.coalesce(matched[key].sum(), 0) for place, key in enumerate(rules)}
+    sums = {f"n{place}": count_if(matched[key]) for place, key in enumerate(rules)}
     query = connection.compile(matched.aggregate(people=matched.count(), **sums))
     people, *found = connection.con.execute(query).fetchall()[0]  # ibis would have it planned twice
-    return {key: MatchCount(int(count), people) for key, count in zip(rules, found, strict=True)}
+    return {key: MatchCount(int(count or 0), people) for key, count in zip(rules, found, strict=True)}
+
+
+@ibis.udf.agg.builtin(signature=((dt.boolean,), dt.int64))
+def count_if(values):  # type: ignore[no-untyped-def]
+    """DuckDB's own: how many are true, null for no rows. The sum that Ibis would ask for costs more."""

@@ -95,7 +95,8 @@ def value_columns(measure: Rule, name: str, rows: Table, as_of: AsOf) -> dict[st
 
 def holds(condition: Rule, row: Table, name: str, as_of: AsOf) -> Expression:
     """Whether the measured columns of `row` fit `condition`: true or false, never null."""
-    return _fits(condition, row, name, as_of).fill_null(False)
+    fits = _fits(condition, row, name, as_of)
+    return fits if isinstance(condition, Events | Clicks) else fits.fill_null(False)  # a count is never null
 
 
 def shown(condition: Rule, row: Table, name: str) -> Expression:
