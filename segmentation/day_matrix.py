@@ -191,7 +191,8 @@ class Measured:
 
         Of the orders in the look-back window (null for those without one) `recency_days`, `frequency`, `monetary`,
         `gap_count` and `median_gap` (null without one), `recent_orders` of the last two cycles and `former_orders` of
-        the two before. Of all orders `paid_total`, and `loyalty_product`, t × s of the last months.
+        the two before. Of all orders `paid_total`, how many (`orders_ever`), days since the last (`last_ever`), and
+        `loyalty_product`, t × s of the last months.
 
         Of acts, several of a day being one, `act_gap_count` and `median_act_gap`, days `since_first` and `since_last`,
         and the `longest_recent` gap, of those that ended in the last `returned_days`.
@@ -206,6 +207,8 @@ class Measured:
         found = {
             "monetary": _column(counted.total, counted.has_any),
             "paid_total": _column(whole.total, whole.has_any),
+            "orders_ever": _column(whole.times.astype(np.int32), whole.has_any),
+            "last_ever": _column(whole.newest, whole.has_any),
             "gap_count": _column(gap_count, whole.has_any),
             "median_gap": _column(counted.gaps.median(gap_count), gap_count > 0),
             "act_gap_count": _column(act_gap_count, acted.has_any),

@@ -70,8 +70,8 @@ class Request:
 class Segmented:
     """A computed population. `table` has CORE_COLUMNS for each customer with an order that counts (monetary in
     ten-thousandths); with all models CORE_COLUMNS and MORE_COLUMNS for each customer with an order or act before the
-    day: then R, F, M, their segments, the personal cycle and its states are null for those without an order that
-    counts, loyalty and paid_total (ten-thousandths) for those without any, and activity for those without an act; the
+    day: then R, F, M and their segments are null for those without an order that counts, NESL and NES, the personal
+    cycle, loyalty and paid_total (ten-thousandths) for those without any, and activity for those without an act; the
     five groups are never null."""
 
     table: Table
@@ -259,9 +259,9 @@ def _segments(scored: Table, cuts: rfm.Cuts, cycle_days: int) -> dict[str, Expre
     return {
         "rf4": rfm.rf4(r, f),
         "rf11": rfm.rf11(scored.r, scored.f),
-        "rfm3": rfm.rfm3(r, f, m, scored.frequency),
+        "rfm3": rfm.rfm3(r, f, m, scored.orders_ever),
         "rfm8": rfm.rfm8(r, f, m),
-        "nesl": nesl.nesl(scored.recency_days, scored.frequency, cycle_days),
+        "nesl": nesl.nesl(scored.recency_days, scored.orders_ever, cycle_days),
     }
 
 
@@ -276,10 +276,10 @@ def _with_all(people: Table, request: Request, population: Population) -> Table:
         ),
     )
     counts, has_acted, product = table.frequency.notnull(), table.since_last.notnull(), table.loyalty_product
-    ago, often = table.recency_days, table.frequency
-    of_orders = {
-        **{name: table[name] for name in rfm.MEASURES},
-        **_segments(table, cuts, brand),
+    of_counted = {**{name: table[name] for name in rfm.MEASURES}, **_segments(table, cuts, brand)}
+    has_bought, ago, often = table.paid_total.notnull(), table.last_ever, table.orders_ever
+    of_bought = {  # whoever's orders no longer count is no stranger: these look at all history
+        "nesl": nesl.nesl(ago, often, brand),
         "nes": nesl.nes(ago, often, brand),
         "cycle_days": table.own_days,
         "nesl_personal": nesl.nesl(ago, often, table.own_days),
@@ -288,7 +288,8 @@ def _with_all(people: Table, request: Request, population: Population) -> Table:
     high = tuple(table[name] >= cuts.high_from[name] for name in rfm.MEASURES)
     columns = {
         **{name: table[name] for name in ("customer_id", "recency_days", "frequency", "monetary", "paid_total")},
-        **{name: ibis.cases((counts, value)) for name, value in of_orders.items()},
+        **{name: ibis.cases((counts, value)) for name, value in of_counted.items()},
+        **{name: ibis.cases((has_bought, value)) for name, value in of_bought.items()},
         **groups.groups(table, high, brand),
         "loyalty": loyalty.loyalty(product, request.loyalty.periods),
         "loyalty_percentile": ibis.cases((product.notnull(), loyalty.percentile(product, population.loyalty_points))),

@@ -103,6 +103,7 @@ SCHEMAS = {
             "customer_id": "int64",
             "as_of": "date",
             "changed_at": _MOMENT,
+            "is_relabelled": "boolean",  # by lines drawn anew: no move of the person
             **{f"old_{name}": "string" for name in MODEL_COLUMNS},
             **dict.fromkeys(MODEL_COLUMNS, "string"),
         }

@@ -5,12 +5,14 @@ customers. Runs for earlier days may have been made later, so what was known of 
 are for, and then everything written up to the last of them is replayed.
 """
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, RowMapping, Select, Subquery, case, func, literal, select
+from sqlalchemy import ColumnElement, Row, RowMapping, Select, Subquery, func, select
 from sqlmodel import Session
 
 from segmentation.backlog import LEASE_NAME, Backlog, backlog
@@ -39,7 +41,8 @@ class SegmentSize:
 @dataclass(frozen=True)
 class Movement:
     """A customer went from one segment of a model to another. `id` is what to read on from. `before` of None: the
-    model said nothing of the customer; `after` of None: it no longer does."""
+    model said nothing of the customer; `after` of None: it no longer does. `is_relabelled`: by lines drawn anew, not by
+    anything that happened."""
 
     id: int
     customer_id: int
@@ -47,6 +50,7 @@ class Movement:
     after: str | None
     as_of: date
     changed_at: datetime
+    is_relabelled: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,15 +138,30 @@ def segment_at(session: Session, model: str, as_of: date) -> dict[int, str]:
 
 
 def transitions(session: Session, model: str, from_day: date, to_day: date) -> dict[tuple[str | None, str | None], int]:
-    """(segment by the results for days up to `from_day`, by those up to `to_day`) -> customers. None: the model said
-    nothing of them then; both None is absent. Raises NotFound for an unknown model."""
+    """(segment before, segment after) -> customers, between the results for days up to `from_day` and those up to
+    `to_day`: of who moved, before the first and after the last move in between; of who stayed, where they are at the
+    end. None: the model said nothing of them; both None is absent. Lines drawn anew are no moves. Raises NotFound for
+    an unknown model."""
     segments_of(model)
-    sides = [_state(model, _last_change_up_to(session, day)) for day in (from_day, to_day)]
-    both = select(sides[0], literal(0).label("side")).union_all(select(sides[1], literal(1))).subquery()
-    before, after = (func.max(case((both.c.side == side, both.c.segment))) for side in (0, 1))
-    pairs = select(before.label("before"), after.label("after")).group_by(both.c.customer_id).subquery()
-    counted = select(pairs.c.before, pairs.c.after, func.count()).group_by(pairs.c.before, pairs.c.after)
-    return {(row[0], row[1]): row[2] for row in session.execute(counted)}
+    start, end = (_last_change_up_to(session, day) for day in (from_day, to_day))
+    low, high = sorted((start, end))
+    is_move = ~change.c.is_relabelled & change.c[f"old_{model}"].is_distinct_from(change.c[model])
+    edges = select(change.c.customer_id, func.min(change.c.id).label("first"), func.max(change.c.id).label("last"))
+    moved = edges.where(change.c.id > low, change.c.id <= high, is_move).group_by(change.c.customer_id).subquery()
+    early, late = change.alias("early"), change.alias("late")
+    sides = (early.c[f"old_{model}"], late.c[model]) if start <= end else (late.c[model], early.c[f"old_{model}"])
+    pairs = (
+        select(*sides, func.count())
+        .select_from(moved.join(early, early.c.id == moved.c.first).join(late, late.c.id == moved.c.last))
+        .group_by(*sides)
+    )
+    found = Counter({(row[0], row[1]): row[2] for row in session.execute(pairs)})
+    state = _state(model, high)
+    stayed = select(state.c.segment, func.count()).outerjoin(moved, moved.c.customer_id == state.c.customer_id)
+    rows = session.execute(stayed.where(moved.c.customer_id.is_(None)).group_by(state.c.segment))
+    found.update({(row[0], row[0]): row[1] for row in rows})
+    del found[None, None]
+    return dict(found)
 
 
 def movements(
@@ -159,13 +178,13 @@ def movements(
     """Those who moved in `model`, in the order in which it was written, at most `limit` (up to MOST_MOVEMENTS).
 
     Reading on from the last `id` seen gives every movement exactly once: ids are committed in their order. `from_` and
-    `to` are segments, None for any; a customer's first result is a movement from None. `since` (inclusive) and `until`
-    bound the time of the computation. Raises NotFound for an unknown model.
+    `to` are segments, None for any; a new customer's first result is a movement from None. Lines drawn anew are none.
+    `since` (inclusive) and `until` bound the time of the computation. Raises NotFound for an unknown model.
     """
     names = {segment.name for segment in segments_of(model)}
     assert {from_, to} - {None} <= names, (from_, to)
     old, new = change.c[f"old_{model}"], change.c[model]
-    wanted: list[ColumnElement[bool]] = [change.c.id > after_id, old.is_distinct_from(new)]
+    wanted: list[ColumnElement[bool]] = [change.c.id > after_id, old.is_distinct_from(new), ~change.c.is_relabelled]
     wanted += [column == name for column, name in ((old, from_), (new, to)) if name is not None]
     wanted += [] if since is None else [change.c.changed_at >= since]
     wanted += [] if until is None else [change.c.changed_at < until]
@@ -179,30 +198,22 @@ def newest_change_id(session: Session) -> int:
     return session.scalar(select(func.max(change.c.id))) or 0
 
 
-def relabelling_runs(session: Session, after_id: int) -> list[int]:
-    """The runs with changes above the id `after_id` whose moves say nothing of what customers did: the first run there
-    was, one by other settings than the run before, one for an earlier day, and the one that comes back from there."""
-    finished = run.c.state == "finished"
-    base = session.scalar(select(func.max(run.c.id)).where(finished, run.c.last_change_id <= after_id)) or 0
-    newest: date | None = session.scalar(select(func.max(run.c.as_of)).where(finished, run.c.id <= base))
-    columns = (run.c.id, run.c.state, run.c.as_of, run.c.settings)
-    found, former = [], None
-    for row in session.execute(select(*columns).where(run.c.id >= base).order_by(run.c.id)):
-        if row.id != base and not _goes_on_from(former, row, newest):
-            found.append(row.id)
-        if row.state == "finished":
-            former, newest = row, max(newest or row.as_of, row.as_of)
-    return found
-
-
-def _goes_on_from(former: Row[Any] | None, row: Row[Any], newest: date | None) -> bool:
-    if former is None or newest is None or not former.as_of == newest <= row.as_of:
-        return False
-    return bool(former.settings.get("chosen") == row.settings.get("chosen"))
+def draws_anew(session: Session, run_id: int, as_of: date, chosen: Mapping[str, Any]) -> bool:
+    """Whether the run (for the day `as_of`, by the settings `chosen`) puts people elsewhere who did nothing: the first
+    there is, one by other settings than the run before it, one for an earlier day, and the one that comes back from
+    there."""
+    before = (run.c.state == "finished", run.c.id < run_id)
+    former = session.execute(select(run.c.as_of, run.c.settings).where(*before).order_by(run.c.id.desc()).limit(1))
+    newest: date | None = session.scalar(select(func.max(run.c.as_of)).where(*before))
+    row = former.first()
+    if row is None or newest is None or not row.as_of == newest <= as_of:
+        return True
+    return bool(row.settings.get("chosen") != chosen)
 
 
 def history_of(session: Session, customer_id: int) -> dict[str, list[Movement]]:
-    """Model -> the customer's movements in it, the oldest first. Empty lists for a customer without results."""
+    """Model -> the customer's changes in it, the oldest first, those by lines drawn anew too. Empty lists for somebody
+    without results."""
     rows = session.execute(select(change).where(change.c.customer_id == customer_id).order_by(change.c.id)).all()
     return {model: [move for row in rows if (move := _movement(row, model)) is not None] for model in MODELS}
 
@@ -212,7 +223,7 @@ def _movement(row: Row[Any], model: str) -> Movement | None:
     before, after = values[f"old_{model}"], values[model]
     if before == after:
         return None
-    return Movement(row.id, row.customer_id, before, after, row.as_of, row.changed_at)
+    return Movement(row.id, row.customer_id, before, after, row.as_of, row.changed_at, row.is_relabelled)
 
 
 def _last_change_up_to(session: Session, day: date) -> int:

@@ -14,8 +14,8 @@ Expression = Any
 
 
 def nesl(recency_days: Expression, frequency: Expression, cycle_days: int | Expression) -> Expression:
-    """The state of a customer with a paid order: N, E, S1, S2 or L. (`never` is everyone without one.) `cycle_days` is
-    the brand's cycle, or each customer's own."""
+    """The state of a customer with a paid order: N, E, S1, S2 or L. (`never` is everyone without one.) Days since the
+    last order and how many there are, in all history. `cycle_days` is the brand's cycle, or each customer's own."""
     return ibis.cases(
         ((recency_days <= cycle_days) & (frequency == 1), "N"),
         (recency_days <= cycle_days, "E"),

@@ -21,7 +21,7 @@ from sqlmodel import Session
 from segmentation.backlog import LEASE_NAME, backlog, forget_changes, log, may_be_done
 from segmentation.engine import Segmented, compute, kept, open_duckdb
 from segmentation.facts import Facts
-from segmentation.history import latest_run
+from segmentation.history import draws_anew, latest_run
 from segmentation.leases import Held, leased
 from segmentation.measures import all_acts
 from segmentation.population import Population
@@ -64,6 +64,7 @@ class Slice:
     """Rows of the log, and whose they are."""
 
     row_ids: dict[int, int]  # row of the log -> customer
+    fresh: frozenset[int]  # customers with new facts; of the others only a run's population is new
 
     @property
     def customer_ids(self) -> list[int]:
@@ -116,11 +117,14 @@ def _waiting(ground: Ground) -> int:
 
 def _next_slice(ground: Ground) -> Slice | None:
     """The oldest rows that may be done; None when there are none."""
-    rows = select(log.c.id, log.c.customer_id).where(may_be_done(ground.clock())).order_by(log.c.id).limit(SLICE_ROWS)
+    columns = (log.c.id, log.c.customer_id, log.c.after_run_id)
+    rows = select(*columns).where(may_be_done(ground.clock())).order_by(log.c.id).limit(SLICE_ROWS)
     with reading(ground.engine) as session:
-        found = {row.id: row.customer_id for row in session.execute(rows)}
-    chosen = set(list(dict.fromkeys(found.values()))[:SLICE_CUSTOMERS])
-    return Slice({row_id: who for row_id, who in found.items() if who in chosen}) if found else None
+        found = session.execute(rows).all()
+    chosen = set(list(dict.fromkeys(row.customer_id for row in found))[:SLICE_CUSTOMERS])
+    mine = [row for row in found if row.customer_id in chosen]
+    fresh = frozenset(row.customer_id for row in mine if row.after_run_id is None)
+    return Slice({row.id: row.customer_id for row in mine}, fresh) if mine else None
 
 
 def _renew_slice(ground: Ground, held: Held, part: Slice) -> int:
@@ -128,14 +132,16 @@ def _renew_slice(ground: Ground, held: Held, part: Slice) -> int:
     engine, ids = ground.engine, part.customer_ids
     with reading(engine) as session:
         newest = latest_run(session)
-    assert newest is not None
+        assert newest is not None
+        is_relabelled = draws_anew(session, newest.id or 0, newest.as_of, newest.settings["chosen"])
+    relabelled = set(ids) - part.fresh if is_relabelled else set()
     stamp = Stamp(None, tomorrow(ground.clock, ground.zone), ground.clock())
     with open_duckdb(ground.zone) as connection:
         current = read_current(connection, engine, customer_ids=ids)  # before the facts: see results.differences
         names = {"customers", "orders", "events", *_facts_of_tags(engine)}
         facts = read_facts(connection, engine, *names, customer_ids=ids)
         done = _computed(connection, facts, newest, ground.zone, stamp)
-        rows = differences(connection, done.segments, current, everyone=True)
+        rows = differences(connection, done.segments, current, everyone=True, relabelled=relabelled)
         with transaction(engine) as session:
             held.hold(session)
             if _newest_id(session) != newest.id:

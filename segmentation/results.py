@@ -1,6 +1,7 @@
 """What every customer should have, and where it differs from what is stored. Ibis tables in, Arrow out; knows no
 database."""
 
+from collections.abc import Collection
 from datetime import date
 from typing import Any
 
@@ -34,10 +35,17 @@ def targets(customers: Table, computed: Table, as_of: date) -> Table:
     return joined.select(**{name: joined[name].cast(kind) for name, kind in schema.items()})
 
 
-def differences(connection: Any, target: Table, current: Table, *, everyone: bool = False) -> pa.Table:
+def differences(
+    connection: Any,
+    target: Table,
+    current: Table,
+    *,
+    everyone: bool = False,
+    relabelled: bool | Collection[int] = False,
+) -> pa.Table:
     """The rows of `target` whose values differ from `current` (or all), ascending by customer_id: customer_id, VALUES
-    with the day as text, `stored_at` of the stored row (null: none), the stored segments as `old_…`, and `is_move`:
-    whether a segment differs."""
+    with the day as text, `stored_at` of the stored row (null: none), the stored segments as `old_…`, `is_move`: whether
+    a segment differs, and `is_relabelled`: whether the customer is `relabelled` (all, or these ids)."""
     stored = current.select(
         "stored_at", old_customer_id=current.customer_id, **{f"old_{name}": current[name] for name in VALUES}
     )
@@ -50,8 +58,12 @@ def differences(connection: Any, target: Table, current: Table, *, everyone: boo
     changed = changed.mutate(
         is_move=~same(MODEL_COLUMNS), last_ordered_on=changed.last_ordered_on.cast("string")
     ).order_by("customer_id")
+    is_relabelled = ibis.literal(bool(relabelled))
+    if not isinstance(relabelled, bool) and relabelled:
+        is_relabelled = changed.customer_id.isin(list(relabelled))
     old = (f"old_{name}" for name in MODEL_COLUMNS)
-    return connection.to_pyarrow(changed.select("customer_id", *VALUES, "stored_at", *old, "is_move"))
+    names = ("customer_id", *VALUES, "stored_at", *old, "is_move")
+    return connection.to_pyarrow(changed.select(*names, is_relabelled=is_relabelled))
 
 
 def sizes(connection: Any, target: Table) -> list[tuple[str, str, int, int]]:

@@ -99,7 +99,8 @@ def counted(orders: Table, as_of: date, zone: ZoneInfo, look_back_days: int | No
 def aggregates(
     orders: Table, as_of: date, zone: ZoneInfo, look_back_days: int | None = None, *, lines: bool = False
 ) -> Table:
-    """One row per customer: `customer_id, recency_days, frequency, monetary` (ten-thousandths).
+    """One row per customer with an order that counts: `customer_id, recency_days, frequency, monetary`
+    (ten-thousandths), and `orders_ever`, of all history.
 
     `orders` holds paid rows only: `customer_id`, `ordered_at` (date, naive brand time, or a time with a zone: the
     session's zone must then be the brand's) and `amount` (int64 ten-thousandths). With `lines`, rows of a customer with
@@ -108,14 +109,23 @@ def aggregates(
     A null in one of the three is a row that could not be read (a null time counts as inside). The column `unread`
     has how many a customer has of them: counting beside the sums costs no second pass.
     """
-    rows = orders.filter(counted(orders, as_of, zone, look_back_days).fill_null(True))
-    frequency = rows.order_id.nunique() + rows.order_id.isnull().sum() if lines else rows.count()
+    rows = orders.filter(counted(orders, as_of, zone, None).fill_null(True))
+    inside = None if look_back_days is None else counted(rows, as_of, zone, look_back_days).fill_null(True)
+
+    def how_many(where: Expression | None) -> Expression:
+        if not lines:
+            return rows.count(where=where)
+        return rows.order_id.nunique(where=where) + rows.order_id.isnull().sum(where=where)
+
     grouped = rows.group_by("customer_id").aggregate(
-        last=rows.ordered_at.max(),
-        frequency=frequency,
-        monetary=whole_sum(rows.amount),
-        unread=2 * rows.count() - rows.ordered_at.count() - rows.amount.count(),
+        last=rows.ordered_at.max(where=inside),
+        frequency=how_many(inside),
+        monetary=whole_sum(rows.amount, where=inside),
+        unread=2 * rows.count(where=inside) - rows.ordered_at.count(where=inside) - rows.amount.count(where=inside),
+        **({} if inside is None else {"ever": how_many(None)}),
     )
+    if inside is not None:
+        grouped = grouped.filter(grouped.frequency > 0)
     last_day = grouped["last"] if grouped["last"].type().is_date() else grouped["last"].date()
     return grouped.select(
         "customer_id",
@@ -123,6 +133,7 @@ def aggregates(
         recency_days=ibis.literal(as_of).delta(last_day, unit="day").cast("int32"),
         frequency=grouped.frequency.cast("int32"),
         monetary=grouped.monetary,
+        orders_ever=(grouped.frequency if inside is None else grouped.ever).cast("int32"),
         unread=grouped.unread + grouped.customer_id.isnull().cast("int64"),
     )
 
@@ -193,11 +204,12 @@ def rf11(r: Expression, f: Expression) -> Expression:
     return ibis.cases(*cells[:-1], else_=cells[-1][1])
 
 
-def rfm3(r_high: Expression, f_high: Expression, m_high: Expression, frequency: Expression) -> Expression:
-    """RFM, three segments and the rest; where two fit, the first as domain.md lists them."""
+def rfm3(r_high: Expression, f_high: Expression, m_high: Expression, orders_ever: Expression) -> Expression:
+    """RFM, three segments and the rest; where two fit, the first in this order. Who is new has one order in all
+    history, whatever the look-back window."""
     return ibis.cases(
         (r_high & f_high & m_high, "high_value"),
-        (r_high & m_high & (frequency == 1), "new_high_value"),
+        (r_high & m_high & (orders_ever == 1), "new_high_value"),
         (r_high & f_high & ~m_high, "small_spender"),
         else_="other",
     )

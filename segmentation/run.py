@@ -26,6 +26,7 @@ from segmentation.backlog import forget_seen, seen_changes
 from segmentation.day_matrix import SumTooLarge
 from segmentation.engine import Request, Segmented, compute, kept, open_duckdb
 from segmentation.facts import MODEL_COLUMNS
+from segmentation.history import draws_anew
 from segmentation.measures import all_acts
 from segmentation.reading import read_acts, read_current, read_into, read_orders
 from segmentation.results import CELLS, differences, sizes, targets
@@ -107,7 +108,7 @@ def run_segments(
         current = read_current(connection, engine)  # before the facts: see results.differences
         request = settings.request(as_of, zone)
         done = _computed(connection, engine, request, stamp, spark)
-        rows = differences(connection, done.segments, current)
+        rows = differences(connection, done.segments, current, relabelled=stamp.is_relabelling)
         said = {**settings_of(request, done.segmented), "chosen": settings.as_dict()}
         people = int(connection.to_pyarrow(done.segments.count()).as_py())
         former = _newest(engine)
@@ -164,18 +165,18 @@ def _claimed(engine: Engine, as_of: date, settings: SegmentSettings, clock: Cloc
     """The stamp of a new run that is ours alone. Left by an error, the run is marked failed, so that the next may start
     at once; left by a dying process, its lease runs out."""
     now = clock()
-    chosen = {"chosen": settings.as_dict()}  # its moves are read before it is over: see history.relabelling_runs
-    row = {"as_of": as_of, "state": "running", "settings": chosen, "started_at": now, "lease_until": now + LEASE}
+    row = {"as_of": as_of, "state": "running", "settings": {}, "started_at": now, "lease_until": now + LEASE}
     try:
         with transaction(engine) as session:
             stale = (run_table.c.state == "running") & (run_table.c.lease_until < now)
             session.execute(update(run_table).where(stale).values(state="failed"))
             values = {**row, "customer_count": 0, "change_count": 0, "last_change_id": 0}
             run_id = int(session.execute(insert(run_table).values(values)).inserted_primary_key[0])  # type: ignore[attr-defined]
+            is_relabelling = draws_anew(session, run_id, as_of, settings.as_dict())
     except IntegrityError as error:
         raise SegmentRunBusy("another segment run is at work; try again when it has finished") from error
     try:
-        yield RunStamp(run_id, as_of, now)
+        yield RunStamp(run_id, as_of, now, is_relabelling)
     except BaseException:
         with transaction(engine) as session:
             ours = (run_table.c.id == run_id) & (run_table.c.state == "running")

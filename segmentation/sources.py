@@ -128,8 +128,8 @@ def current(engine: Engine) -> Select[Any]:
 
 def changes(_engine: Engine) -> Select[Any]:
     """The history of segments."""
-    names = ("id", "customer_id", "as_of", "changed_at", *(f"old_{name}" for name in MODEL_COLUMNS), *MODEL_COLUMNS)
-    return select(*(change.c[name] for name in names))
+    names = ("id", "customer_id", "as_of", "changed_at", "is_relabelled")
+    return select(*(change.c[name] for name in (*names, *(f"old_{one}" for one in MODEL_COLUMNS), *MODEL_COLUMNS)))
 
 
 def predictions(_engine: Engine) -> Select[Any]:

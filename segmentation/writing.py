@@ -29,7 +29,8 @@ _UPSERT = f"""
     INSERT INTO customer_segment ({", ".join(_ROW)}, computed_at) {{source}}
     ON CONFLICT (customer_id) DO UPDATE SET {_RENEWED}
 """
-_MOVE = ("customer_id", *(f"old_{name}" for name in MODEL_COLUMNS), *MODEL_COLUMNS)
+_OLD = tuple(f"old_{name}" for name in MODEL_COLUMNS)
+_MOVE = ("customer_id", *_OLD, *MODEL_COLUMNS, "is_relabelled")
 _HISTORY = f"INSERT INTO segment_change ({', '.join(_MOVE)}, run_id, as_of, changed_at) {{source}}"
 _STORED_SQLITE = """
     SELECT customer.id, computed_at FROM customer LEFT JOIN customer_segment ON customer_id = customer.id
@@ -46,7 +47,7 @@ _TYPES = {
     **dict.fromkeys(("frequency", "r", "f", "m", "cycle_days"), "integer"),
     **dict.fromkeys(("loyalty", "loyalty_percentile"), "double precision"),
     "last_ordered_on": "date",
-    "is_move": "boolean",
+    **dict.fromkeys(("is_move", "is_relabelled"), "boolean"),
 }
 
 
@@ -69,6 +70,7 @@ class RunStamp(Stamp):
     """The stamp of a whole run."""
 
     run_id: int
+    is_relabelling: bool  # it draws lines anew: see history.draws_anew
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _insert_sqlite(session: Session, stamp: Stamp, rows: pa.Table, moved: pa.Tab
 
 def _copy_postgresql(session: Session, stamp: Stamp, rows: pa.Table) -> None:
     connection = session.connection()
-    names = (*_ROW, *_MOVE[1 : 1 + len(MODEL_COLUMNS)], "is_move")
+    names = (*_ROW, *_OLD, "is_move", "is_relabelled")
     columns = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in names)
     connection.exec_driver_sql(f"CREATE TEMP TABLE IF NOT EXISTS staged_segment ({columns}) ON COMMIT DELETE ROWS")
     text = io.BytesIO()

@@ -46,6 +46,7 @@ from segmentation.predict.run import run_predictions
 from segmentation.renew import Ground, renew_changed, renew_everyone
 from segmentation.settings import SegmentSettings, changed_at, read_settings
 from segmentation.snapshot import take_snapshot
+from segmentation.tags.needs import needed_facts
 from service.asked import Works, do_what_is_asked
 from service.brand_words import tokenize_for_brand
 from service.channels import channel_ids
@@ -211,16 +212,21 @@ def segment_settings(engine: Engine, settings: Settings) -> SegmentSettings:
 
 
 def renew_predictions(engine: Engine, settings: Settings, clock: Clock) -> None:
-    """Once the day's segments are there: predict for the day, with their cycle, and check the predictive tags that are
-    due; nothing when that is done. Looked at every minute, as segments are."""
+    """Once the day's segments are there: predict for the day, with their cycle, check the predictive tags that are due,
+    and judge everybody's tags by the new predictions where tags look at them; nothing when that is done. Looked at
+    every minute, as segments are."""
     today = clock().astimezone(settings.zone).date()
     with reading(engine) as session:
         segments, newest = _segments_of(session, today, settings), latest_prediction_run(session)
     if segments is None or (newest is not None and newest.as_of >= today):
         return
     cycle_days = int(segments.settings["cycle_days"])
-    run_predictions(engine, as_of=today, zone=settings.zone, clock=clock, cycle_days=cycle_days)
+    made = run_predictions(engine, as_of=today, zone=settings.zone, clock=clock, cycle_days=cycle_days)
     check_tags(engine, today=today, zone=settings.zone, clock=clock, cycle_days=cycle_days)
+    with reading(engine) as session:
+        is_asked_for = "predictions" in needed_facts(session)
+    if made.change_count and is_asked_for:
+        compute_everyone(engine, settings, clock)
 
 
 def renew_demand(engine: Engine, settings: Settings, clock: Clock) -> None:

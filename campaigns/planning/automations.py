@@ -153,15 +153,15 @@ def _sending(session: Session, campaign_ids: Sequence[int], most: int, now: date
 def steps_in_words(session: Session, campaign_id: int, language: Language) -> list[str]:
     """Each step of a campaign in words, by number."""
     mine = select(CampaignStep).where(step.c.campaign_id == campaign_id).order_by(step.c.step_number)
-    return [step_words(one.wait_minutes, one.condition, language) for one in session.scalars(mine)]
+    return [step_words(session, one.wait_minutes, one.condition, language) for one in session.scalars(mine)]
 
 
-def step_words(wait_minutes: int, condition: dict[str, Any] | None, language: Language) -> str:
+def step_words(session: Session, wait_minutes: int, condition: dict[str, Any] | None, language: Language) -> str:
     """When a step goes out after the one before, and to whom, in words: 3 天後，沒有點擊連結的人."""
     when = wait_words(wait_minutes, language)
     if condition is None:
         return when
-    who = condition_words(condition, language)
+    who = condition_words(session, condition, language)
     return f"{when}，{who}的人" if language == "zh" else f"{when}, for those: {who}"
 
 

@@ -14,6 +14,7 @@ from campaigns.planning.triggers import Language
 from segmentation.engine import open_duckdb
 from segmentation.reading import read_facts
 from segmentation.rules.compile import matching
+from segmentation.rules.naming import campaign_names
 from segmentation.rules.reading import Names, read_rule
 from segmentation.rules.references import References, expanded
 from segmentation.rules.saved import load_rules
@@ -71,11 +72,12 @@ def _values(given: str | Condition) -> Condition:
     return found
 
 
-def condition_words(condition: Condition, language: Language) -> str:
+def condition_words(session: Session, condition: Condition, language: Language) -> str:
     """The condition for people."""
     if "did" in condition:
         return _WORDS[condition["did"], condition["is"]][1 if language == "zh" else 2]
-    return sentence(read_rule(dict(condition)), language)
+    rule = read_rule(dict(condition))
+    return sentence(rule, language, campaign_names(session, rule))
 
 
 def is_rule(condition: Condition | None) -> bool:

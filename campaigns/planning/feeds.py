@@ -26,7 +26,6 @@ from campaigns.planning.triggers import (
     clock_time,
     read_trigger,
 )
-from segmentation.history import relabelling_runs
 from store.engine import table_of
 from store.models import (
     BehaviourEvent,
@@ -101,7 +100,7 @@ def newest_id(session: Session, trigger: Trigger) -> int:
 
 
 def _by_id(session: Session, campaign: Campaign, trigger: Moved | TagPut | Clicked, since: datetime) -> Answer:
-    table, at, rows = _feed(session, campaign, trigger, since)
+    table, at, rows = _feed(campaign, trigger, since)
     found = session.execute(rows.where(table.c.id > campaign.trigger_after_id).order_by(table.c.id).limit(LIMIT)).all()
     entries = [Entry(row.customer_id, row.key, row.at) for row in found]
     after_id = campaign.trigger_after_id
@@ -117,9 +116,7 @@ def _by_id(session: Session, campaign: Campaign, trigger: Moved | TagPut | Click
     return Answer(entries, after_id, campaign.trigger_read_to, True, has_moved)
 
 
-def _feed(
-    session: Session, campaign: Campaign, trigger: Moved | TagPut | Clicked, since: datetime
-) -> tuple[Any, Any, Select[Any]]:
+def _feed(campaign: Campaign, trigger: Moved | TagPut | Clicked, since: datetime) -> tuple[Any, Any, Select[Any]]:
     """The table read on by its id, the column of its time, and the rows of `since` or later that have to enter and
     haven't."""
     if isinstance(trigger, Moved):
@@ -133,9 +130,7 @@ def _feed(
             wanted.append(or_(new.is_(None), new.not_in(trigger.from_)))
         if trigger.to and not trigger.from_:
             wanted.append(or_(old.is_(None), old.not_in(trigger.to)))
-        # Lines drawn anew move people who did nothing.
-        relabelled = relabelling_runs(session, campaign.trigger_after_id)
-        wanted.append(or_(change.c.run_id.is_(None), change.c.run_id.not_in(relabelled)))
+        wanted.append(~change.c.is_relabelled)  # whom lines drawn anew put elsewhere did nothing
         rows = select(change.c.id, change.c.customer_id, key.label("key"), at.label("at")).where(*wanted)
     elif isinstance(trigger, TagPut):
         table, at = customer_tag, customer_tag.c.since

@@ -68,7 +68,7 @@ def _moves(run_id: int, model: str, since: datetime, until: datetime) -> Any:
         select(change.c.customer_id, func.min(change.c.id).label("first_id"), func.max(change.c.id).label("last_id"))
         # only of the run's people: few of all who ever moved
         .join(of_run, and_(of_run.c.run_id == run_id, of_run.c.customer_id == change.c.customer_id))
-        .where(change.c.changed_at > since, change.c.changed_at <= until)
+        .where(change.c.changed_at > since, change.c.changed_at <= until, ~change.c.is_relabelled)
         .group_by(change.c.customer_id)
         .subquery()
     )

@@ -54,8 +54,8 @@ def _told(session: Session, found: list[Automation], language: Language, since: 
         Row(
             one,
             when_words(one.campaign, language),
-            [step_words(step.wait_minutes, step.condition, language) for step in one.steps],
-            condition_words(one.campaign.goal, language) if one.campaign.goal else None,
+            [step_words(session, step.wait_minutes, step.condition, language) for step in one.steps],
+            condition_words(session, one.campaign.goal, language) if one.campaign.goal else None,
             sent.get(one.campaign.id or 0, 0),
             did.clicks,
             did.orders,

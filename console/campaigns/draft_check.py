@@ -106,7 +106,7 @@ def _facts(
         "ways": ways_for(found.reach.messages, needs_of(variants, at_best_hour=campaign.at_best_hour, learns=learns)),
         "trigger": when_words(campaign, language),
         "told": steps_in_words(session, campaign_id, language),
-        "goal": condition_words(campaign.goal, language) if campaign.goal else None,
+        "goal": condition_words(session, campaign.goal, language) if campaign.goal else None,
         "experiment": experiment_of(campaign.experiment),
         "at": at,
         "recurs": recurs,

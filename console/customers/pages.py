@@ -15,11 +15,10 @@ from console.rules.choices import rule_choices
 from console.rules.form import filled, form_of, place_of, read_form
 from console.segments.segment_words import segment_named
 from console.segments.sizes import read_sizes
-from console.tags.rule_words import known
+from console.tags.rule_words import rule_words
 from console.words.refusals import told
 from segmentation.rules.reading import RuleError
 from segmentation.rules.types import to_builtins
-from segmentation.rules.wording import sentence
 from segmentation.tags.sizes import TAG_MODEL
 from store.engine import reading
 from store.models import CustomerView
@@ -45,10 +44,11 @@ def list_customers() -> str:
             rows = filled(read_form(request.args))
             wrong = {"problem": told(error, g.language), "wrong": place_of(rows, error.path)}
             return render_template("console/customers/list.html", group=rows, rows=[], **wrong, **frame)
+        said = _said(session, chosen)
     group = read_form(request.args) if "press" in request.args else chosen.rows
     is_renewing = "press" in request.args and "HX-Request" in request.headers  # only the rows are wanted
     found = {"rows": [], "people": None} if is_renewing else _people(site, chosen, after)
-    frame |= {"group": group, "next_page": _next_page(chosen, view), **_said(chosen)}
+    frame |= {"group": group, "next_page": _next_page(chosen, view), **said}
     return render_template("console/customers/list.html", **found, **frame)
 
 
@@ -82,13 +82,13 @@ def _next_page(chosen: Filter, view: CustomerView | None) -> Mapping[str, Any]:
     return {**held, **({"q": chosen.words} if chosen.words else {})}
 
 
-def _said(chosen: Filter) -> dict[str, Any]:
+def _said(session: Session, chosen: Filter) -> dict[str, Any]:
     """The filter in words, as JSON for whoever keeps it, and the audience that means the same."""
     if chosen.rule is None:
         return {}
     target = target_of(chosen.rule)
     return {
-        "said": sentence(chosen.rule, known(g.language)),
+        "said": rule_words(session, chosen.rule, g.language),
         "rule": to_builtins(chosen.rule),
         "form": form_of(filled(chosen.rows)),
         "target": None if target.startswith("rule:") else target,

@@ -13,7 +13,6 @@ from console.frame.routes import add_routes, get
 from console.frame.site import Site, site
 from console.segments.segment_words import TITLES, segment_named
 from console.tags.evidence import Told as Fact
-from console.tags.evidence import told
 from console.tags.tag_words import Wording
 from segmentation.predict.ltv import ltv_of
 from store.engine import reading, table_of, transaction
@@ -41,18 +40,19 @@ def show_customer(customer_id: int) -> str:
         if shows_words:
             detail = {"customer_id": customer_id}
             session.add(AuditEntry(at=site.clock(), actor=g.user.email, action="read chat", detail=detail))
+        wording = Wording(session, g.language)
         line = moments(session, customer_id, kind=kind, after=after, limit=PAGE_ROWS + 1)
         return render_template(
             "console/customers/one.html",
             customer=one,
             accounts=session.scalars(select(LineAccount).where(account.c.customer_id == customer_id)).all(),
-            tags=_tags(session, customer_id),
+            tags=_tags(session, wording, customer_id),
             segments=session.get(CustomerSegment, customer_id),
             titles=TITLES,
             prediction=session.get(CustomerPrediction, customer_id),
             value=ltv_of(session, customer_id),
             names=segment_named,
-            line=[Told(moment, *_more(session, moment)) for moment in line[:PAGE_ROWS]],
+            line=[Told(moment, *_more(session, wording, moment)) for moment in line[:PAGE_ROWS]],
             more=line[PAGE_ROWS - 1].place if len(line) > PAGE_ROWS else None,
             before=after,
             kinds=KINDS,
@@ -72,38 +72,39 @@ class Told:
     why: list[Fact]
 
 
-def _more(session: Session, moment: Moment) -> tuple[list[tuple[str, str | None, str | None]], list[Fact]]:
+def _more(
+    session: Session, wording: Wording, moment: Moment
+) -> tuple[list[tuple[str, str | None, str | None]], list[Fact]]:
     if moment.kind == "segment":
         return moves_of(moment.row), []
     if moment.kind != "tag":
         return [], []
     evidence = moment.row.evidence if moment.what == "on" else moment.row.off_evidence
     one = session.get_one(Tag, moment.row.tag_id)
-    return [], told(moment.row.source, evidence, Wording(session, g.language).conditions(one), g.language)
+    return [], wording.why(one, moment.row.source, evidence)
 
 
 @dataclass(frozen=True)
 class HeldTag:
-    """A tag that somebody has or had: why it was put on and, of a former one, why it came off."""
+    """A tag that somebody has or had: why it was put on, when it falls off and, of a former one, why it came off."""
 
     row: Any
     why: list[Fact]
+    end: str
     why_off: list[Fact]
 
 
-def _tags(session: Session, customer_id: int) -> list[HeldTag]:
+def _tags(session: Session, wording: Wording, customer_id: int) -> list[HeldTag]:
     """Those that are on by name, then those that came off, the newest first."""
     tag, held = table_of(Tag), table_of(CustomerTag)
     found = select(Tag, *_HELD).join(held, held.c.tag_id == tag.c.id)
     mine = found.where(held.c.customer_id == customer_id)
     on = session.execute(mine.where(held.c.until.is_(None)).order_by(tag.c.name)).all()
     off = session.execute(mine.where(held.c.until.is_not(None)).order_by(held.c.until.desc()).limit(PAGE_ROWS)).all()
-    wording = Wording(session, g.language)
 
     def made(row: Any) -> HeldTag:
-        conditions = wording.conditions(row.Tag)
-        why_off = told(row.source, row.off_evidence, conditions, g.language) if row.off_evidence else []
-        return HeldTag(row, told(row.source, row.evidence, conditions, g.language), why_off)
+        why, why_off = (wording.why(row.Tag, row.source, found) for found in (row.evidence, row.off_evidence))
+        return HeldTag(row, why, wording.end(row.Tag, row.source, row.falls_off_on), why_off)
 
     return [made(row) for row in (*on, *off)]
 

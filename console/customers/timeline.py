@@ -160,7 +160,7 @@ def _taken_off(customer_id: int) -> Select[Any]:
 
 def _segments(customer_id: int) -> Select[Any]:
     columns = [change.c[name] for model in MODELS for name in (f"old_{model}", model)]
-    return select(*columns).where(change.c.customer_id == customer_id)
+    return select(change.c.is_relabelled, *columns).where(change.c.customer_id == customer_id)
 
 
 def _consent(customer_id: int) -> Select[Any]:

@@ -11,12 +11,12 @@ from console.words.catalog import translate
 from segmentation.models import segments_of
 from segmentation.tags.measures import MEASURES
 from store.engine import table_of
-from store.models import Rule, Tag
+from store.models import Campaign, Rule, Tag
 
 MOST = 500  # of a kind: whoever has more writes the name into a rule's JSON
 
 JOINS = {"all": "全部符合", "any": "任一符合"}
-tag, rule = table_of(Tag), table_of(Rule)
+tag, rule, campaign = table_of(Tag), table_of(Rule), table_of(Campaign)
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Choices:
     segment: list[tuple[str, list[tuple[str, str]]]]  # by model
     tag: list[tuple[str, str]]
     rule: list[tuple[str, str]]
+    campaign: list[tuple[int, str]]  # by number, the newest first
     kinds = ROWS
     groups = GROUPS
     joins = JOINS
@@ -40,7 +41,7 @@ class Choices:
 
 
 def rule_choices(session: Session, language: str) -> Choices:
-    """The segments, tags and saved rules that there are, without counting anybody."""
+    """The segments, tags, saved rules and campaigns that there are, without counting anybody."""
     segments = [
         (translate(title, language), [(f"{model}={one.name}", name_of(one, language)) for one in segments_of(model)])
         for model, title in TITLES.items()
@@ -49,4 +50,5 @@ def rule_choices(session: Session, language: str) -> Choices:
         [(name, name) for name in session.scalars(select(table.c.name).order_by(table.c.name).limit(MOST))]
         for table in (tag, rule)
     )
-    return Choices(segments, tags, rules)
+    newest = select(campaign.c.id, campaign.c.name).order_by(campaign.c.id.desc()).limit(MOST)
+    return Choices(segments, tags, rules, [(row.id, row.name) for row in session.execute(newest)])

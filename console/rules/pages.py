@@ -1,6 +1,7 @@
 """規則: saved rules in words; one being written, as rows or as JSON, told in words, counted, and asked of a person."""
 
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -15,13 +16,14 @@ from console.frame.routes import add_routes, get, post
 from console.frame.site import Site, site
 from console.rules.choices import rule_choices
 from console.rules.form import Row, as_rows, filled, new_row, place_of, read_form, rule_of
-from console.tags.rule_words import known
+from console.tags.rule_words import known, rule_words
 from console.words.catalog import translate
 from console.words.refusals import told
 from segmentation.engine import open_duckdb
 from segmentation.facts import SCHEMAS
 from segmentation.reading import read_facts
 from segmentation.rules.explain import Explained, why
+from segmentation.rules.naming import campaign_names
 from segmentation.rules.reading import Names, RuleError, read_rule
 from segmentation.rules.references import References, expanded
 from segmentation.rules.saved import delete_rule, list_rules, load_rules, rule_named, save_rule
@@ -37,7 +39,7 @@ NEW = Row("all", rows=(new_row("segment"),))
 
 def show_rules() -> Any:
     with reading(site.engine) as session:
-        found = [(one, sentence(one.rule, known(g.language))) for one in list_rules(session)]
+        found = [(one, rule_words(session, one.rule, g.language)) for one in list_rules(session)]
     return render_template("console/rules/list.html", rows=found)
 
 
@@ -109,8 +111,9 @@ def say_rule() -> Any:
     try:
         with reading(site.engine) as session:
             rule, is_whole = (_checked(session, text), True) if text is not None else _as_far(session, group)
-        if rule is None:
-            return render_template(page, is_whole=False)
+            if rule is None:
+                return render_template(page, is_whole=False)
+            words = rule_words(session, rule, g.language)
         found = preview(
             site.engine,
             Audience((f"rule:{json.dumps(to_builtins(rule))}",)),
@@ -123,7 +126,6 @@ def say_rule() -> Any:
         in_words = _why(site, rule, asked) if asked else None
     except ExpectedError as error:
         return render_template(page, why=told(error, g.language), is_whole=True)
-    words = sentence(rule, known(g.language))
     return render_template(page, words=words, found=found, told=in_words, asked=asked, is_whole=is_whole)
 
 
@@ -181,7 +183,13 @@ def _why(site: Site, rule: Rule, who: str) -> list[tuple[int, bool, str, str]]:
     needed = [name for name in SCHEMAS if name != "words"]
     with open_duckdb(site.zone) as connection:
         facts = read_facts(connection, site.engine, *needed, customer_ids=[customer_id])
-        return _lines(why(connection, facts, rule, customer_id, day, site.zone, rules), 0)
+        found = why(connection, facts, rule, customer_id, day, site.zone, rules)
+    with reading(site.engine) as session:
+        return _lines(found, 0, campaign_names(session, *_asked(found)))
+
+
+def _asked(found: Explained) -> list[Rule]:
+    return [found.asked, *(one for part in found.parts for one in _asked(part))]
 
 
 def _customer_id(session: Session, who: str) -> int | None:
@@ -197,12 +205,14 @@ def _customer_id(session: Session, who: str) -> int | None:
     return next((found for way in ways if (found := session.scalar(way.limit(1))) is not None), None)
 
 
-def _lines(found: Explained, depth: int) -> list[tuple[int, bool, str, str]]:
+def _lines(found: Explained, depth: int, campaigns: Mapping[int, str]) -> list[tuple[int, bool, str, str]]:
     names: dict[type, str] = {AllOf: "全部符合", AnyOf: "任一符合", NotOf: "不符合"}
     is_group = type(found.asked) in names
-    asked = translate(names[type(found.asked)], g.language) if is_group else sentence(found.asked, known(g.language))
-    value = "" if is_group or found.parts else found_words(found.asked, found.found, known(g.language))
-    return [(depth, found.holds, asked, value), *(line for part in found.parts for line in _lines(part, depth + 1))]
+    language = known(g.language)
+    asked = translate(names[type(found.asked)], language) if is_group else sentence(found.asked, language, campaigns)
+    value = "" if is_group or found.parts else found_words(found.asked, found.found, language)
+    inner = (line for part in found.parts for line in _lines(part, depth + 1, campaigns))
+    return [(depth, found.holds, asked, value), *inner]
 
 
 ROUTES = (

@@ -41,7 +41,7 @@ def model_settings(model: str, settings: Mapping[str, Any], language: str) -> li
         found.append((t("全體間隔的權重"), f"{chosen['activity_weight']} {t('個間隔')}"))
         found.append((t("新進"), f"≤ {chosen['activity_new_days']} {t('天')}"))
         found.append((t("回流"), f"≤ {chosen['activity_returned_days']} {t('天')}"))
-    if "look_back_days" in settings:
+    if "look_back_days" in settings and (model in _MEASURES or model in _PERSONAL):  # others look at all history
         days = settings["look_back_days"]
         found.append((t("計算期間"), f"{days} {t('天')}" if days else t("全部歷史")))
     return found

@@ -1,15 +1,17 @@
 """Who moved between two days, for a page: read from the changes in between alone, never from everybody.
 
-Between two whole runs a customer's segment before is what their first change in between found, and their segment after
-is what their last one left; who has no change stayed. Those who stayed are therefore the segment's size on the first
-day less those who left it.
+Between two whole runs a mover's segment before is what their first move in between found, and their segment after is
+what their last one left; who has none stayed. Those who stayed are therefore a segment's size on the last day less the
+movers who ended there. Whom lines drawn anew put elsewhere (other settings, another day) did not move.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlmodel import Session
 
 from console.segments.sizes import Size
@@ -25,11 +27,12 @@ change, run = table_of(SegmentChange), table_of(SegmentRun)
 @dataclass(frozen=True)
 class Movement:
     """Customers by (segment on `first`, segment on `last`); None: the model said nothing of them then. `counts` is None
-    when too many changed for a page."""
+    when too many changed for a page. `relabelled`: how many lines drawn anew put elsewhere in between."""
 
     first: date
     last: date
     counts: Mapping[tuple[str | None, str | None], int] | None
+    relabelled: int = 0
 
     def of(self, before: str | None, after: str | None) -> int:
         """Customers from `before` to `after`."""
@@ -42,33 +45,52 @@ class Movement:
 
 
 def moved(session: Session, model: str, first: date, last: date, sizes: Mapping[str, Size]) -> Movement:
-    """Between the newest whole runs for the days `first` and `last` (ascending); `sizes` of the first day. Raises
+    """Between the newest whole runs for the days `first` and `last` (ascending); `sizes` of the last day. Raises
     NotFound for an unknown model."""
     segments = segments_of(model)
     start, end = (_last_change(session, day) for day in (first, last))
     if end - start > MOST_CHANGES:
         return Movement(first, last, None)
     between = (change.c.id > start, change.c.id <= end)
+    counts: Counter[tuple[str | None, str | None]] = Counter()
+    ended: Counter[str | None] = Counter()
+    for before, after, end_at, people in session.execute(_moves(model, between)):
+        counts[before, after] += people
+        ended[end_at] += people
+    del counts[None, None]  # who came and went
+    for name in (segment.name for segment in segments):
+        counts[name, name] += max(sizes[name].customers - ended[name], 0) if name in sizes else 0
+    is_relabelled = (*between, change.c.is_relabelled, _is_other(model))
+    relabelled = select(func.count(change.c.customer_id.distinct())).where(*is_relabelled)
+    return Movement(first, last, counts, session.scalar(relabelled) or 0)
+
+
+def _moves(model: str, between: tuple[Any, ...]) -> Select[Any]:
+    """Segment before the first move, after the last one, after the last change of any kind, and how many people."""
+    is_move = _is_other(model) & ~change.c.is_relabelled
     edges = (
-        select(func.min(change.c.id).label("first"), func.max(change.c.id).label("last"))
+        select(
+            func.min(change.c.id).filter(is_move).label("first"),
+            func.max(change.c.id).filter(is_move).label("last"),
+            func.max(change.c.id).label("newest"),
+        )
         .where(*between)
         .group_by(change.c.customer_id)
         .subquery()
     )
-    early, late = change.alias("early"), change.alias("late")
-    before, after = early.c[f"old_{model}"], late.c[model]
-    rows = session.execute(
-        select(before, after, func.count())
-        .select_from(edges.join(early, early.c.id == edges.c.first).join(late, late.c.id == edges.c.last))
-        .where(before.is_distinct_from(after))
-        .group_by(before, after)
+    early, late, newest = change.alias("early"), change.alias("late"), change.alias("newest_change")
+    before, after, end_at = early.c[f"old_{model}"], late.c[model], newest.c[model]
+    joined = edges.join(early, early.c.id == edges.c.first).join(late, late.c.id == edges.c.last)
+    return (
+        select(before, after, end_at, func.count())
+        .select_from(joined.join(newest, newest.c.id == edges.c.newest))
+        .group_by(before, after, end_at)
     )
-    counts: dict[tuple[str | None, str | None], int] = {(row[0], row[1]): row[2] for row in rows}
-    for segment in segments:
-        name = segment.name
-        left = sum(count for (was, _), count in counts.items() if was == name)
-        counts[name, name] = max(sizes[name].customers - left, 0) if name in sizes else 0
-    return Movement(first, last, counts)
+
+
+def _is_other(model: str) -> ColumnElement[bool]:
+    is_other: ColumnElement[bool] = change.c[f"old_{model}"].is_distinct_from(change.c[model])
+    return is_other
 
 
 def _last_change(session: Session, day: date) -> int:

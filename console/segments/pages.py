@@ -112,7 +112,7 @@ def _movement(session: Session, model: str, sizes: Sizes) -> Movement | None:
     assert first is not None
     last = asked[1] if asked[1] in sizes.days and asked[1] > first else sizes.days[-1]
     assert last is not None
-    return moved(session, model, first, last, sizes.on[first])
+    return moved(session, model, first, last, sizes.on[last])
 
 
 def _flow(model: str, moves: Movement | None) -> Chart:

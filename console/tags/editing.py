@@ -26,7 +26,9 @@ from console.words.catalog import translate
 from console.words.refusals import told
 from segmentation.rules.reading import RuleError
 from segmentation.tags.catalogue import BY_BRAND, change_tag, create_tag, set_active
+from segmentation.tags.definitions import COMPUTED
 from segmentation.tags.measures import MEASURES
+from store.asked import SEGMENTS, ask_for
 from store.engine import reading, transaction
 from store.errors import BadInput, ExpectedError, NotFound
 from store.models import AuditEntry, Tag
@@ -83,6 +85,7 @@ def make_tag() -> Any:
                 session, given.name, source=source, definition=definition, kind=_kind(given), now=site.clock()
             )
             note(session, "create tag", made)
+            _ask(session, source)
             tag_id = made.id
     except (ExpectedError, ValueError) as error:
         return refused(given, None, error)
@@ -111,6 +114,7 @@ def save_tag(tag_id: int) -> Any:
             definition = definition_of(given, _editable(session, tag_id).definition)
             one = change_tag(session, name, definition, kind=_kind(given))
             note(session, "change tag", one)
+            _ask(session, source)
             if given.name != name:
                 rename_tag(session, one, given.name)
                 note(session, "rename tag", one)
@@ -118,7 +122,7 @@ def save_tag(tag_id: int) -> Any:
         raise
     except (ExpectedError, ValueError) as error:
         return refused(given, tag_id, error)
-    flash(translate("標籤「{name}」已儲存，下一次計算後生效。", g.language, name=given.name))
+    flash(translate(_SAVED[source], g.language, name=given.name))
     return redirect(url_for("console.show_tag", tag_id=tag_id), 303)
 
 
@@ -128,6 +132,8 @@ def switch_tag(tag_id: int) -> Any:
     with transaction(site.engine) as session:
         one = set_active(session, _found(session, tag_id).name, is_active=is_active)
         note(session, "bring tag back" if is_active else "archive tag", one)
+        if is_active:
+            _ask(session, one.source)
     said = "標籤已重新啟用。" if is_active else "標籤已封存：它留在原來的人身上，不再貼上或取下。"
     flash(translate(said, g.language))
     return redirect(url_for("console.show_tag", tag_id=tag_id), 303)
@@ -135,9 +141,20 @@ def switch_tag(tag_id: int) -> Any:
 
 _MADE = {
     "hand": "標籤「{name}」已建立。可以在顧客頁貼上。",
-    "rule": "標籤「{name}」已建立，下一次計算後會貼上。",
-    "measure": "標籤「{name}」已建立，下一次計算後會貼上。",
+    "rule": "標籤「{name}」已建立，背景程序會接著計算，算好就貼上。",
+    "measure": "標籤「{name}」已建立，背景程序會接著計算，算好就貼上。",
 }
+_SAVED = {
+    "hand": "標籤「{name}」已儲存。",
+    "rule": "標籤「{name}」已儲存，背景程序會接著照新的條件計算。",
+    "measure": "標籤「{name}」已儲存，背景程序會接著照新的條件計算。",
+}
+
+
+def _ask(session: Session, source: str) -> None:
+    """Have everybody's tags judged anew, where a computation puts the tag on."""
+    if source in COMPUTED:
+        ask_for(session, SEGMENTS, actor=g.user.email, now=site.clock())
 
 
 def _kind(given: TagForm) -> Any:

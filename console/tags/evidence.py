@@ -1,4 +1,5 @@
-"""Why a tag is on somebody, or came off, in the marketer's words: from the evidence that is stored with it.
+"""Why a tag is on somebody, or came off, in the marketer's words: from the evidence that is stored with it, and as of
+which day that was so. Evidence is written when a tag goes on, and again only when its strength or its last day moves.
 
 Never people's sentences: evidence holds values, days and ids only, and notes of the brand's own people.
 """
@@ -7,11 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from console.tags.rule_words import told_of
+from console.tags.rule_words import Asked, told_of
 from console.words.catalog import translate
 from console.words.marks import bracketed
 from console.words.names import EVIDENCE
-from segmentation.rules.types import Rule
 
 
 @dataclass(frozen=True)
@@ -22,26 +22,36 @@ class Told:
     value: str
 
 
-def told(source: str, evidence: Mapping[str, Any] | None, conditions: Mapping[str, Rule], language: str) -> list[Told]:
-    """The facts of `evidence` as its `source` (of the CustomerTag) wrote it; empty for none. `conditions`: of a rule
-    tag, path -> condition."""
+def told(source: str, evidence: Mapping[str, Any] | None, asked: Asked, language: str) -> list[Told]:
+    """The facts of `evidence` as its `source` (of the CustomerTag) wrote it, and their day; empty for none."""
     if not evidence:
         return []
     if source == "rule":
-        return _of_rule(evidence, conditions, language)
-    if source == "preference":
-        return _of_preference(evidence, language)
-    facts = dict(evidence)
-    if "measure" in facts:  # its name and its value are one fact
-        facts = {facts.pop("measure"): facts.pop("value", None), **facts}
-    return [_fact(name, value, language) for name, value in facts.items() if name not in ("as_of", "group")]
+        rows = _of_rule(evidence, asked, language)
+    elif source == "preference":
+        rows = _of_preference(evidence, language)
+    else:
+        facts = dict(evidence)
+        if "measure" in facts:  # its name and its value are one fact
+            facts = {facts.pop("measure"): facts.pop("value", None), **facts}
+        number = facts.get("campaign_id")
+        if isinstance(number, int) and number in asked.campaigns:
+            facts["campaign_id"] = asked.campaigns[number]
+        rows = [_fact(name, value, language) for name, value in facts.items() if name not in ("as_of", "group")]
+    as_of = evidence.get("as_of")
+    return rows if as_of is None else [*rows, Told(translate("當時", language), f"{as_of} 00:00")]
 
 
-def _of_rule(evidence: Mapping[str, Any], conditions: Mapping[str, Rule], language: str) -> list[Told]:
-    """What was found for each condition; where the rule has changed since, by the condition's path."""
-    found = evidence.get("found") or {}
+def _of_rule(evidence: Mapping[str, Any], asked: Asked, language: str) -> list[Told]:
+    """What was found for each condition; by the condition's path where the rule has changed since."""
+    found, mark = evidence.get("found") or {}, evidence.get("mark", asked.mark)
+    if mark != asked.mark:
+        changed = Told(translate("規則後來改過", language), translate("當時找到的值", language))
+        return [changed, *(Told(path, _text(value)) for path, value in found.items())]
     return [
-        Told(*told_of(conditions[path], value, language)) if path in conditions else Told(path, _text(value))
+        Told(*told_of(asked.conditions[path], value, language, asked.campaigns))
+        if path in asked.conditions
+        else Told(path, _text(value))
         for path, value in found.items()
     ]
 

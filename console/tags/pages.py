@@ -13,7 +13,6 @@ from console.frame.paging import after_id
 from console.frame.site import Site
 from console.frame.spark import spark
 from console.segments.sizes import Sizes, read_sizes
-from console.tags.evidence import Told, told
 from console.tags.tag_words import Wording
 from console.words.catalog import translate
 from segmentation.predict.checks import TagQuality
@@ -63,7 +62,10 @@ def add_pages(blueprint: Blueprint, site: Site) -> None:
                 "console/tags/one.html",
                 tag=one,
                 sentence=wording.sentence(one),
-                people=[(row, _why(row, one, wording)) for row in people[:PEOPLE_SHOWN]],
+                people=[
+                    (row, wording.why(one, row.source, row.evidence), wording.end(one, row.source, row.falls_off_on))
+                    for row in people[:PEOPLE_SHOWN]
+                ],
                 after=after,
                 more=people[PEOPLE_SHOWN - 1].customer_id if len(people) > PEOPLE_SHOWN else None,
                 counts=_counts(one.name, sizes),
@@ -97,10 +99,6 @@ def _people(session: Session, tag_id: int, after: int) -> list[Row[Any]]:
         .order_by(held.c.customer_id)
     )
     return list(session.execute(found.limit(PEOPLE_SHOWN + 1)))
-
-
-def _why(row: Row[Any], one: Tag, wording: Wording) -> list[Told]:
-    return told(row.source, row.evidence, wording.conditions(one), g.language)
 
 
 def _checks(session: Session, tag_id: int) -> list[TagQuality]:

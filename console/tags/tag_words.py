@@ -1,17 +1,23 @@
 """What puts a tag on, as a sentence in the marketer's language, and the words of a rule's conditions."""
 
 from collections.abc import Mapping
+from datetime import date
+from functools import cached_property
 from typing import Any
 
 from sqlmodel import Session
 
-from console.tags.rule_words import conditions_of, rule_sentence
+from console.tags.evidence import Told, told
+from console.tags.rule_words import Asked, asked_by, rule_sentence
 from console.words.catalog import translate
 from console.words.marks import bracketed
 from console.words.names import DIMENSIONS
+from segmentation.history import latest_run
 from segmentation.preference.choices import preference_settings
-from segmentation.rules.types import Rule
-from segmentation.tags.definitions import GroupTag, MeasureTag, PreferenceTag, RuleTag, read_definition
+from segmentation.rules.naming import names_of
+from segmentation.tags.definitions import BY_PEOPLE, GroupTag, MeasureTag, PreferenceTag, RuleTag, read_definition
+from segmentation.tags.ends import known_ends
+from segmentation.tags.live import live_tags
 from segmentation.tags.measures import MEASURES
 from store.errors import BadInput
 from store.models import Tag
@@ -34,6 +40,18 @@ class Wording:
     def __init__(self, session: Session, language: str) -> None:
         self._session = session
         self._language = language
+        self._asked: dict[int, Asked] = {}
+
+    def why(self, tag: Tag, source: str, evidence: Mapping[str, Any] | None) -> list[Told]:
+        """The facts of the evidence of an assignment of `tag` that came from `source`."""
+        return told(source, evidence, self._asked_of(tag, evidence or {}), self._language)
+
+    def end(self, tag: Tag, source: str, falls_off_on: date | None) -> str:
+        """When an assignment of `tag` falls off by itself: a day, never, or that nobody can know."""
+        if falls_off_on is not None and (source in BY_PEOPLE or tag.is_active):
+            return str(falls_off_on)
+        is_kept = source in BY_PEOPLE or not tag.is_active or tag.id in self._known_ends
+        return self._t("不會自動取下" if is_kept else "無法預知")
 
     def sentence(self, tag: Tag) -> str:
         """What puts `tag` on; what is wrong with its definition when it can't be read."""
@@ -43,15 +61,27 @@ class Wording:
         except BadInput as problem:
             return str(problem)
 
-    def conditions(self, tag: Tag) -> Mapping[str, Rule]:
-        """Path -> each condition of a rule tag's rule; empty for other tags and rules that can't be read."""
+    def _asked_of(self, tag: Tag, evidence: Mapping[str, Any]) -> Asked:
+        """Of a rule tag its conditions, none where its rule can't be read; else the name of the evidence's campaign."""
         if tag.source != "rule":
-            return {}
-        try:
-            definition: Any = read_definition(tag.source, tag.definition)
-            return conditions_of(self._session, definition)
-        except BadInput:
-            return {}
+            number = evidence.get("campaign_id")
+            return Asked(campaigns=names_of(self._session, {number} if isinstance(number, int) else ()))
+        if tag.id not in self._asked:
+            try:
+                definition: Any = read_definition(tag.source, tag.definition)
+                self._asked[tag.id or 0] = asked_by(self._session, definition)
+            except BadInput:
+                self._asked[tag.id or 0] = Asked()
+        return self._asked[tag.id or 0]
+
+    @cached_property
+    def _known_ends(self) -> set[int]:
+        """Of which tags it is known when they fall off (tags/ends.py)."""
+        newest = latest_run(self._session)
+        if newest is None:
+            return set()
+        has_cycle = not newest.settings.get("look_back_days")
+        return known_ends(live_tags(self._session), newest.as_of, has_cycle=has_cycle)
 
     def _sentence(self, definition: Any, tag: Tag) -> str:
         match definition:

@@ -246,7 +246,7 @@ ROW_FIELDS = {
     "category": "商品分類",
     "label": "商品標籤",
     "sku": "商品編號",
-    "campaign": "活動的號碼（活動頁網址裡的）",
+    "campaign": "活動（選一個，或寫它的號碼）",
     "days_ago": "幾天前",
     "for_days": "已經至少幾天",
     "contains": "含有",

@@ -1,6 +1,7 @@
 """Which segments and tags grow: sizes that are kept by day, and the history of tags. Reads only.
 
-A group grows when it gained more than chance would: more than twice the square root of its former size.
+A group grows when it gained more than chance would: more than twice the square root of its former size. Segments whose
+lines were drawn anew in between did not grow: only days by the same settings are compared.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from sqlalchemy import and_, func, or_, select
 from sqlmodel import Session
 
 from store.engine import table_of
-from store.models import CustomerTag, SegmentSizeOnDay, Tag
+from store.models import CustomerTag, SegmentRun, SegmentSizeOnDay, Tag
 
 # One model of each kind: the others say the same of the same people in fewer words.
 MODELS = ("rf11", "rfm3", "rfm8", "nesl", "activity")
@@ -20,6 +21,7 @@ MIN_PEOPLE = 20
 MOST_GROUPS = 12
 
 size, tag, customer_tag = table_of(SegmentSizeOnDay), table_of(Tag), table_of(CustomerTag)
+run = table_of(SegmentRun)
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,24 @@ def _segments(session: Session, days: int) -> list[Group]:
     if newest is None:
         return []
     last = newest - timedelta(days=days)
-    former: date | None = session.scalar(select(func.max(size.c.as_of)).where(size.c.as_of <= last))
+    older = (size.c.as_of <= last, size.c.as_of.not_in(_otherwise_drawn(session)))
+    former: date | None = session.scalar(select(func.max(size.c.as_of)).where(*older))
     if former is None:
         return []
     rows = select(size).where(size.c.as_of.in_([former, newest]), size.c.model.in_(MODELS))
     sizes = {(row.as_of, f"{row.model}={row.segment}"): row.customers for row in session.execute(rows)}
     keys = {key for _, key in sizes}
     return [Group(key, sizes.get((former, key), 0), sizes.get((newest, key), 0)) for key in keys]
+
+
+def _otherwise_drawn(session: Session) -> list[date]:
+    """The days whose newest run was by other settings than the newest of all."""
+    rows = select(run.c.as_of, run.c.settings).where(run.c.state == "finished").order_by(run.c.id)
+    chosen: dict[date, Any] = {}
+    newest = None
+    for row in session.execute(rows):
+        newest = chosen[row.as_of] = row.settings.get("chosen")
+    return [day for day, settings in chosen.items() if settings != newest]
 
 
 def _tags(session: Session, now: datetime, then: datetime) -> list[Group]:

@@ -66,7 +66,7 @@ def preferences(
 
     signals = _Filled(connection, "preference_signal", all_signals(mine, _part(said, parts), settings))
     scored = _Filled(connection, "preference_score", scores(signals.table, _part(now_on, parts), as_of, settings))
-    judged = with_evidence(decayed(signals.table, as_of, settings), scored.table, settings)
+    judged = with_evidence(decayed(signals.table, as_of, settings), scored.table, as_of, settings)
     found = _Filled(connection, "preference", judged.select(*PREFERENCES.names).cast(PREFERENCES))
     people = scored.table.group_by("dimension").aggregate(people=scored.table.customer_id.nunique())
     known = _Filled(connection, "preference_known", people)

@@ -1,5 +1,6 @@
 """Why a preference is on, or came off: its score against its line, and the signals behind it. Ibis expressions."""
 
+from datetime import date
 from typing import Any
 
 import ibis
@@ -16,6 +17,7 @@ _SIGNAL = {"source": "string", "day": "date", "order_id": "int64", "sku": "strin
 _SIGNALS = ibis.expr.datatypes.Array(ibis.expr.datatypes.Struct(_SIGNAL))
 _EVIDENCE = ibis.expr.datatypes.Struct(
     {
+        "as_of": "string",
         "dimension": "string",
         "value": "string",
         "score": "float64",
@@ -33,11 +35,11 @@ def _json_text(evidence: Any) -> str:  # type: ignore[empty-body]
     """DuckDB's own to_json."""
 
 
-def with_evidence(decayed: Table, scored: Table, settings: PreferenceSettings) -> Table:
+def with_evidence(decayed: Table, scored: Table, as_of: date, settings: PreferenceSettings) -> Table:
     """The rows of `scored` that are on or were, with `evidence`, the text of a JSON object:
 
-    - `dimension`, `value`, `score` (orders' worth, decayed), `share` (0..1), and the line that they are held against:
-      `half_life_days`, `on`, `off`, `share_on`, `share_off`;
+    - `as_of` (the day), `dimension`, `value`, `score` (orders' worth, decayed), `share` (0..1), and the line that they
+      are held against: `half_life_days`, `on`, `off`, `share_on`, `share_off`;
     - `signals`, what counts most today: {source, day, order_id (ours), sku, weight (decayed)}, of equal weights the
       newest first; never anybody's sentences;
     - for what came off: `off_by`, the threshold that it fell below (score or share), and `ahead`, the value of the
@@ -55,6 +57,7 @@ def with_evidence(decayed: Table, scored: Table, settings: PreferenceSettings) -
     is_off = ~rows.is_on
     told = ibis.struct(
         {
+            "as_of": ibis.literal(as_of.isoformat()),
             "dimension": rows.dimension,
             "value": rows.value,
             "score": rows.score.round(4),

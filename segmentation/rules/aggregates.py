@@ -161,11 +161,12 @@ def day_of(measure: InSegment, as_of: AsOf) -> date | None:
 
 
 def move_measures(facts: Facts, measures: Mapping[Moved, str], as_of: AsOf) -> Table | None:
-    """The day of the newest such move; null: none. A change computed for a day is dated by the day before it."""
+    """The day of the newest such move; null: none. A change computed for a day is dated by the day before it. Lines
+    drawn anew move nobody."""
     if not measures:
         return None
     spans = {name: span_of(m.window, as_of) for m, name in measures.items()}
-    rows = facts.changes.filter(facts.changes.as_of <= ibis.literal(as_of.day))
+    rows = facts.changes.filter(facts.changes.as_of <= ibis.literal(as_of.day), ~facts.changes.is_relabelled)
     found = {}
     for m, name in measures.items():
         old, new, span = rows[f"old_{m.model}"], rows[m.model], spans[name]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
+from zlib import crc32
 
 import msgspec
 
@@ -164,7 +165,8 @@ class NotOf(Base, frozen=True, kw_only=True, tag="not"):
 class Attribute(Bounds, frozen=True, kw_only=True, tag="attribute"):
     """What the brand or LINE says of a customer: name, gender, city, language, member_id, is_following, is_refused, or
     an attribute of the brand's own by its name. One test: `is`, `in`, `contains` (whatever the case), `exists`, or
-    limits, which read the value as a number. An unknown value fits nothing but `exists: false`."""
+    limits, which read the value as a number. An unknown value fits nothing but `exists: false`. Genders are the same
+    as female, f, 女 or 女性 (male, m, 男, 男性), cities with 臺 or 台."""
 
     name: Name
     is_: str | bool | int | float | None = msgspec.field(default=None, name="is")
@@ -280,7 +282,8 @@ class InSegment(Base, frozen=True, kw_only=True, tag="segment"):
 
 class Moved(Base, frozen=True, kw_only=True, tag="moved"):
     """Moved in one step from one of the segments `from` (left out: whatever it was, none too) to one of `to` (left out:
-    whatever it became) in the window. A move is dated by the last day that it took into account."""
+    whatever it became) in the window. A move is dated by the last day that it took into account. Changed settings move
+    nobody."""
 
     model: Name
     from_: Names | None = msgspec.field(default=None, name="from")
@@ -330,6 +333,9 @@ Rule = (
 )
 
 FLAGS = ("is_following", "is_refused")
+# What files say of a gender, in lower case; and a sign of place names that is written in two ways, 臺中 and 台中.
+WOMAN, MAN = ("female", "f", "女", "女性"), ("male", "m", "男", "男性")
+TAI = ("臺", "台")
 TEXT_ATTRIBUTES = ("name", "gender", "city", "language", "member_id")
 
 
@@ -369,3 +375,8 @@ def to_builtins(rule: Rule) -> dict[str, Any]:
 
     made: dict[str, Any] = plain(msgspec.to_builtins(rule, builtin_types=(Decimal,)))
     return made
+
+
+def mark_of(rule: Rule) -> str:
+    """Eight signs by which `rule` is told from another."""
+    return f"{crc32(msgspec.json.encode(to_builtins(rule), order='deterministic')):08x}"

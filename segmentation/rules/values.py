@@ -17,9 +17,12 @@ from segmentation.rules.aggregates import day_of, needs_lines
 from segmentation.rules.days import AsOf, span_of
 from segmentation.rules.types import (
     FLAGS,
+    MAN,
     MONEY_SCORES,
     REAL_SCORES,
+    TAI,
     TEXT_ATTRIBUTES,
+    WOMAN,
     Age,
     Attribute,
     Birthday,
@@ -218,19 +221,33 @@ def _attribute_fits(condition: Attribute, value: Expression) -> Expression:
         return value.notnull() == condition.exists
     if condition.name in FLAGS:
         return value == ibis.literal(condition.is_)
+    if condition.name == "gender":
+        value = value.lower()
+    elif condition.name == "city":
+        value = value.replace(*TAI)
     if condition.in_ is not None:
-        return value.isin(condition.in_)
+        return value.isin([way for word in condition.in_ for way in _ways_to_say(condition.name, word)])
     if condition.contains is not None:
-        return value.lower().contains(condition.contains.lower())
+        part = condition.contains.replace(*TAI) if condition.name == "city" else condition.contains
+        return value.lower().contains(part.lower())
     if isinstance(condition.is_, bool):
         return value.lower() == ("true" if condition.is_ else "false")
     if isinstance(condition.is_, str):
-        return value == condition.is_
+        return value.isin(_ways_to_say(condition.name, condition.is_))
     number = value.try_cast("float64")
     number = ibis.ifelse(number.isnan() | number.isinf(), None, number)  # "nan" is above everything otherwise
     if condition.is_ is not None:
         return number == ibis.literal(float(condition.is_))
     return _within(number, condition, real=True)
+
+
+def _ways_to_say(name: str, word: str) -> tuple[str, ...]:
+    """What means the same as `word` in the attribute `name`: the same gender, the same city."""
+    if name == "city":
+        return (word.replace(*TAI),)
+    if name == "gender":
+        return next((ways for ways in (WOMAN, MAN) if word.lower() in ways), (word.lower(),))
+    return (word,)
 
 
 def _age(birthday: Expression, as_of: AsOf) -> Expression:

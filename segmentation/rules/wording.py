@@ -1,6 +1,8 @@
 """Rules as sentences for people, in Traditional Chinese and in English. Only words; nothing is decided here."""
 
+from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Literal
 
 from segmentation.models import MODELS
@@ -39,17 +41,18 @@ from segmentation.rules.words import (
 )
 
 Language = Literal["zh", "en"]
+CampaignNames = Mapping[int, str]
 
 
-def sentence(rule: Rule, language: Language) -> str:
-    """`rule` in words, without a full stop."""
+def sentence(rule: Rule, language: Language, campaigns: CampaignNames = MappingProxyType({})) -> str:
+    """`rule` in words, without a full stop. Campaigns that have no name (naming.py) are told by their numbers."""
     match rule:
         case AllOf():
-            return _joined(rule.of, "，且" if language == "zh" else ", and ", language)
+            return _joined(rule.of, "，且" if language == "zh" else ", and ", language, campaigns)
         case AnyOf():
-            return _joined(rule.of, "，或" if language == "zh" else ", or ", language)
+            return _joined(rule.of, "，或" if language == "zh" else ", or ", language, campaigns)
         case NotOf():
-            inner = sentence(rule.of, language)
+            inner = sentence(rule.of, language, campaigns)
             return f"並非（{inner}）" if language == "zh" else f"not ({inner})"
         case Attribute():
             return _attribute(rule, language)
@@ -60,7 +63,7 @@ def sentence(rule: Rule, language: Language) -> str:
         case Orders():
             return _orders(rule, language)
         case Events() | Clicks():
-            return _events(rule, language)
+            return _events(rule, language, campaigns)
         case Tagged():
             return _tag(rule, language)
         case InSegment():
@@ -118,9 +121,9 @@ def _unit(condition: Rule, language: Language) -> str:
     return ""
 
 
-def _joined(parts: tuple[Rule, ...], word: str, language: Language) -> str:
+def _joined(parts: tuple[Rule, ...], word: str, language: Language, campaigns: CampaignNames) -> str:
     def inner(part: Rule) -> str:
-        text = sentence(part, language)
+        text = sentence(part, language, campaigns)
         if len(parts) > 1 and isinstance(part, AllOf | AnyOf) and len(part.of) > 1:
             return f"（{text}）" if language == "zh" else f"({text})"
         return text
@@ -173,7 +176,7 @@ def _products(products: Products | None, language: Language) -> str:
     return words["products"].format(words["comma"].join(found))
 
 
-def _events(rule: Events | Clicks, language: Language) -> str:
+def _events(rule: Events | Clicks, language: Language, campaigns: CampaignNames) -> str:
     words = BOUNDS[language]
     kinds = rule.kinds if isinstance(rule, Events) else ("click",)
     label = words["or"].join(KINDS.get(kind, {}).get(language, WHOLE["event"][language].format(kind)) for kind in kinds)
@@ -183,7 +186,12 @@ def _events(rule: Events | Clicks, language: Language) -> str:
     if rule.topics:
         about.append(words["topics"].format(words["comma"].join(rule.topics)))
     if rule.campaigns:
-        about.append(words["campaigns"].format(words["comma"].join(str(number) for number in rule.campaigns)))
+        about += [
+            words["campaign named"].format(campaigns[number])
+            if number in campaigns
+            else words["campaign"].format(number)
+            for number in rule.campaigns
+        ]
     label += words["about"].format(words["comma"].join(about)) if about else ""
     text = _spaced(label, limits(rule, language), WHOLE["times"][language])
     when = _window(rule.window, language)

@@ -1,5 +1,7 @@
 """The words that rules are told in: Traditional Chinese first, English beside it."""
 
+from segmentation.rules.types import MAN, WOMAN
+
 Words = dict[str, str]
 
 KINDS: dict[str, Words] = {
@@ -34,8 +36,8 @@ ATTRIBUTES: dict[str, Words] = {
     "is_refused": {"zh": "拒收狀態", "en": "refusal"},
 }
 GENDERS: dict[str, Words] = {
-    **{word: {"zh": "為女性", "en": "is a woman"} for word in ("female", "f", "女", "女性")},
-    **{word: {"zh": "為男性", "en": "is a man"} for word in ("male", "m", "男", "男性")},
+    **{word: {"zh": "為女性", "en": "is a woman"} for word in WOMAN},
+    **{word: {"zh": "為男性", "en": "is a man"} for word in MAN},
 }
 FLAG_WORDS: dict[str, dict[bool, Words]] = {
     "is_following": {
@@ -115,7 +117,8 @@ BOUNDS: dict[str, Words] = {
         "named": "名稱含「{}」",
         "products": "（{}）的商品",
         "topics": "主題 {}",
-        "campaigns": "活動 {}",
+        "campaign": "活動 {}",
+        "campaign named": "活動「{}」",
         "about": "（{}）",
         "for days": "，已 {} 天",
         "strength": "，強度 {}",
@@ -144,7 +147,8 @@ BOUNDS: dict[str, Words] = {
         "named": "named like {!r}",
         "products": "products ({})",
         "topics": "topic {}",
-        "campaigns": "campaign {}",
+        "campaign": "campaign {}",
+        "campaign named": "campaign {!r}",
         "about": " ({})",
         "for days": ", for {} days",
         "strength": ", strength {}",

@@ -23,15 +23,13 @@ def leaves_of(rule: Rule) -> list[Rule]:
     return list(dict.fromkeys(part for _, part in conditions(rule) if not isinstance(part, AllOf | AnyOf | NotOf)))
 
 
-def first_day_without(rule: Rule, future: Future) -> Table | None:
-    """`customer_id, falls_off_on`: of the future's holders, for whom `rule` (expanded) holds now, the first day as of
-    whose start it doesn't; those for whom it holds for ever are left out. None when that can't be known."""
+def first_day_without(rule: Rule, future: Future) -> Table:
+    """`customer_id, falls_off_on`: of the future's holders, for whom `rule` (expanded; all of its conditions can be
+    foreseen) holds now, the first day as of whose start it doesn't; those for whom it holds for ever are left out."""
     leaves = leaves_of(rule)
     turns = []
     for place, leaf in enumerate(leaves):
         intervals = intervals_of(leaf, future)
-        if intervals is None:
-            return None
         turns += [_turn(intervals, "start", place, 1), _turn(intervals, "stop", place, -1)]
     both = ibis.union(*turns)
     both = both.filter(both.day < ibis.literal(FOREVER))

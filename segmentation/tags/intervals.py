@@ -1,8 +1,8 @@
 """When each condition of a rule holds from now on if nothing more happens: days [start, stop) per customer.
 
 What was counted leaves a rolling window, an order grows older, a birthday comes: all of it follows from the facts that
-are there. Where a condition looks at the whole population (scores, quantile segments, predictions) nobody can know, and
-`intervals_of` says so with None. Ibis expressions; knows no database.
+are there. Where a condition looks at the whole population (scores, quantile segments, predictions) nobody can know:
+`can_be_foreseen` says of which. Ibis expressions; knows no database.
 
 Facts are added up by customer and day with the compiler's own aggregates, by giving it customer and day as one number
 in place of the customer: filters and sums are then the rules' own, to the last digit.
@@ -43,7 +43,8 @@ Expression = Any
 _DAYS = 2**22  # more than the calendar has, to put customer and day into one number
 _BEFORE_1970 = 2**20
 _BIRTHDAYS_AHEAD = 9  # with 29 February in between, whatever year it is
-_LASTING = frozenset({"frequency", "monetary", "paid_total", "cycle_days"})
+LASTING = frozenset({"frequency", "monetary", "paid_total", "cycle_days"})  # measures that only another order changes
+_CYCLE_MODELS = ("nesl", "nes", "nesl_personal", "nes_personal")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,21 @@ class Future:
     def as_of(self) -> AsOf:
         """The day at whose start the future begins."""
         return self.compiled.as_of
+
+
+def can_be_foreseen(leaf: Rule, as_of: date, *, has_cycle: bool) -> bool:
+    """Whether the days on which `leaf` will hold follow from a customer's own facts. `has_cycle`: orders don't vanish
+    from a look-back window."""
+    match leaf:
+        case Tagged():
+            return leaf.strength is None  # strengths fade, or follow the population
+        case InSegment(on=on) if on is not None and on <= as_of:
+            return True
+        case InSegment():
+            return has_cycle and leaf.model in _CYCLE_MODELS and leaf.on is None and leaf.days_ago is None
+        case Measure():
+            return leaf.name == "paid_total" or (has_cycle and leaf.name in LASTING | {"recency_days"})
+    return True
 
 
 def is_daily(condition: Rule) -> bool:
@@ -108,9 +124,9 @@ def _unkeyed(rows: Table) -> Table:
     return rows.mutate(customer_id=number // _DAYS, day=day)
 
 
-def intervals_of(leaf: Rule, future: Future) -> Table | None:
-    """`customer_id, start, stop` (dates): the days from `as_of` on as of whose start `leaf` holds, for the holders; may
-    overlap. None when it can't be known."""
+def intervals_of(leaf: Rule, future: Future) -> Table:
+    """`customer_id, start, stop` (dates): the days from `as_of` on as of whose start `leaf`, which can be foreseen,
+    holds, for the holders; may overlap."""
     match leaf:
         case Orders() | Events() | Clicks() if is_daily(leaf):
             found = _of_facts(leaf, future)
@@ -128,8 +144,6 @@ def intervals_of(leaf: Rule, future: Future) -> Table | None:
             found = _of_measure(leaf, future)
         case _:
             raise TypeError(f"{type(leaf).__name__} is no condition on facts")
-    if found is None:
-        return None
     start = ibis.greatest(found.start.cast("date"), ibis.literal(future.as_of.day))
     stop = found.stop.fill_null(ibis.literal(FOREVER)).cast("date")
     trimmed = found.mutate(start=start, stop=stop).filter(start < stop, found.customer_id.notnull())
@@ -216,9 +230,7 @@ def _turns(birthday: Expression, age: int) -> Expression:
     return (day.day() == birthday.day()).ifelse(day, later(day, 1))
 
 
-def _of_tag(leaf: Tagged, future: Future) -> Table | None:
-    if leaf.strength is not None:
-        return None  # strengths fade, or follow the population
+def _of_tag(leaf: Tagged, future: Future) -> Table:
     on = future.on.semi_join(future.holders, "customer_id")
     on = on.filter(on.tag == leaf.name)
     # a person's last day is kept to its end; what is computed is off as of the start of its day
@@ -242,14 +254,11 @@ def _of_move(leaf: Moved, future: Future) -> Table:
     return rows.select("customer_id", start=ibis.literal(future.as_of.day), stop=stop)
 
 
-def _of_segment(leaf: InSegment, future: Future) -> Table | None:
-    if leaf.on is not None and leaf.on <= future.as_of.day:
+def _of_segment(leaf: InSegment, future: Future) -> Table:
+    if leaf.on is not None:
         return _lasting(leaf, future)
-    is_personal = leaf.model in ("nesl_personal", "nes_personal")
-    is_cycle = leaf.model in ("nesl", "nes") or is_personal
-    if not is_cycle or leaf.days_ago is not None or leaf.on is not None or future.cycle_days is None:
-        return None
     rows = future.facts.segments.semi_join(future.holders, "customer_id")
+    is_personal = leaf.model in ("nesl_personal", "nes_personal")
     cycle = rows.cycle_days if is_personal else ibis.literal(future.cycle_days)
     last = rows.last_ordered_on
     wanted = set(leaf.in_) | ({"S1", "S2", "L"} if "S" in leaf.in_ else set())
@@ -268,10 +277,8 @@ def _of_segment(leaf: InSegment, future: Future) -> Table | None:
     return _from_now(ibis.union(*[_dated(part) for part in found]), future)
 
 
-def _of_measure(leaf: Measure, future: Future) -> Table | None:
-    if future.cycle_days is None or not (leaf.name in _LASTING or leaf.name == "recency_days"):
-        return _lasting(leaf, future) if leaf.name == "paid_total" else None
-    if leaf.name in _LASTING:
+def _of_measure(leaf: Measure, future: Future) -> Table:
+    if leaf.name in LASTING:
         return _lasting(leaf, future)
     rows = future.facts.segments.semi_join(future.holders, "customer_id")
     rows = rows.filter(rows.last_ordered_on.notnull())

@@ -5,6 +5,7 @@ from sqlmodel import Session
 from segmentation.preference.compute import FACTS as PREFERENCE_FACTS
 from segmentation.rules.reading import conditions
 from segmentation.rules.types import Clicks, Events, InSegment, Measure, Moved, Orders, Rule
+from segmentation.rules.values import PREDICTIONS
 from segmentation.tags.definitions import MeasureTag, RuleTag
 from segmentation.tags.live import live_tags
 from segmentation.tags.measures import MEASURES
@@ -41,8 +42,10 @@ def _tables(condition: Rule) -> set[str]:
             return {"orders", "lines", "products"}
         case Events() | Clicks():
             return {"events", "products"}
-        case Moved() | InSegment():
+        case Moved():
             return {"changes"}
-        case Measure():
+        case InSegment() if condition.days_ago is not None or condition.on is not None:
+            return {"changes"}  # all of the history, which grows for ever: not for a segment as it is now
+        case Measure() if condition.name in PREDICTIONS:
             return {"predictions"}
     return set()

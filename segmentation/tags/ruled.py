@@ -1,7 +1,7 @@
 """Tags judged by what is known of each customer; rule tags layer by layer, all rules of a layer in one pass over the
 facts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -11,8 +11,10 @@ import ibis
 
 from segmentation.facts import Facts
 from segmentation.rules.compile import Compiled, compile_rules
+from segmentation.rules.types import mark_of
 from segmentation.tags.current import after
 from segmentation.tags.definitions import GroupTag, MeasureTag, RuleTag
+from segmentation.tags.ends import known_ends
 from segmentation.tags.foreseen import first_day_without, leaves_of
 from segmentation.tags.intervals import Future, daily_measures
 from segmentation.tags.live import Live, LiveTag
@@ -65,11 +67,12 @@ def judge_rules(live: Live, ground: Ground) -> None:
             live.problems[tag.tag_id] = str(error)
     order, tangled = untangled(rules)
     live.problems.update({tags[name].tag_id: problem for name, problem in tangled.items()})
+    known = known_ends(live, ground.as_of, has_cycle=ground.cycle_days is not None)
     for layer in order:
-        _judge_layer({tags[name]: rules[name] for name in layer}, live, ground)
+        _judge_layer({tags[name]: rules[name] for name in layer}, known, live, ground)
 
 
-def _judge_layer(rules: dict[LiveTag, WholeRule], live: Live, ground: Ground) -> None:
+def _judge_layer(rules: dict[LiveTag, WholeRule], known: Set[int], live: Live, ground: Ground) -> None:
     asked = set().union(*(rule.tags for rule in rules.values()))
     on = _tags_on(asked, live, ground)
     facts = replace(ground.facts, tags=on.select("customer_id", "tag", "since", "strength", "source"))
@@ -78,7 +81,8 @@ def _judge_layer(rules: dict[LiveTag, WholeRule], live: Live, ground: Ground) ->
     )
     measured = ground.writing.keep("rule_measured", compiled.measured(facts))
     verdicts = {tag: _verdict(tag, compiled, measured, ground.as_of) for tag in rules}
-    days = _foreseen(verdicts, rules, Future(facts, measured, compiled, measured, on, {}, ground.cycle_days), ground)
+    ended = {tag: verdict for tag, verdict in verdicts.items() if tag.tag_id in known}
+    days = _foreseen(ended, Future(facts, measured, compiled, measured, on, {}, ground.cycle_days), ground)
     for tag, verdict in verdicts.items():
         ground.add(_dated(verdict, days[tag]) if tag in days else verdict)
 
@@ -107,30 +111,30 @@ def _verdict(tag: LiveTag, compiled: Compiled, measured: Table, as_of: date) -> 
 
     def evidence(rows: Table) -> Expression:
         on = compiled.evidence(rows, puts).cast("json")
-        name = tag.definition.rule
-        return told(as_of, {"rule": ibis.null("string") if name is None else ibis.literal(name), "found": on})
+        name, mark = tag.definition.rule, ibis.literal(mark_of(compiled.rules[puts]))
+        named = ibis.null("string") if name is None else ibis.literal(name)
+        return told(as_of, {"rule": named, "mark": mark, "found": on})
 
     rows = measured.mutate(tag_id=ibis.literal(tag.tag_id, "int64"))
     return Verdict(tag.source, rows, is_on, evidence)
 
 
-def _foreseen(
-    verdicts: dict[LiveTag, Verdict], rules: dict[LiveTag, WholeRule], future: Future, ground: Ground
-) -> dict[LiveTag, Table]:
-    """For each tag whose end can be known a kept table `customer_id, falls_off_on`, of those whom it falls off."""
+def _foreseen(verdicts: dict[LiveTag, Verdict], future: Future, ground: Ground) -> dict[LiveTag, Table]:
+    """For each of these tags, whose ends can be known, a kept table `customer_id, falls_off_on`, of those whom it falls
+    off."""
+    if not verdicts:
+        return {}
     held = [_held(verdict, ground.now) for verdict in verdicts.values()]
     holders = ground.writing.keep("rule_holder", ibis.union(*held))
     everyone = holders.select("customer_id").distinct()
-    keeps = {tag: future.compiled.rules[f"keeps{tag.tag_id}"] for tag in rules}
+    keeps = {tag: future.compiled.rules[f"keeps{tag.tag_id}"] for tag in verdicts}
     leaves = list(dict.fromkeys(leaf for rule in keeps.values() for leaf in leaves_of(rule)))
     daily = daily_measures(future.facts, everyone, future.compiled, leaves)
     daily = {name: ground.writing.keep(f"rule_daily_{name}", rows) for name, rows in daily.items()}
     found = {}
     for tag, rule in keeps.items():
         mine = replace(future, holders=holders.filter(holders.tag_id == tag.tag_id).select("customer_id"), daily=daily)
-        days = first_day_without(rule, mine)
-        if days is not None:
-            found[tag] = ground.writing.keep(f"rule_day_{tag.tag_id}", days)
+        found[tag] = ground.writing.keep(f"rule_day_{tag.tag_id}", first_day_without(rule, mine))
     return found
 
 

@@ -17,6 +17,7 @@ from segmentation.facts import SCHEMAS, Facts
 from segmentation.reading import read_facts
 from segmentation.rules.explain import Explained
 from segmentation.rules.explain import why as explain
+from segmentation.rules.naming import campaign_names
 from segmentation.rules.preview import count_matching
 from segmentation.rules.reading import Names, read_rule
 from segmentation.rules.references import References, expanded
@@ -47,8 +48,7 @@ def check(file: File, as_json: AsJson = False) -> None:
     """Say whether a rule can be used, and what it means in words. Saves nothing."""
     settings = settings_for_command()
     with opened_database(settings) as engine, reading(engine) as session:
-        rule = _checked(session, _text(file))
-    _show(rule, as_json)
+        _show(session, _checked(session, _text(file)), as_json)
 
 
 @app.command()
@@ -56,8 +56,7 @@ def save(name: Name, file: File, as_json: AsJson = False) -> None:
     """Save a rule by a name, in place of the one of that name. Its tags follow with the next run of the segments."""
     settings = settings_for_command()
     with opened_database(settings) as engine, transaction(engine) as session:
-        rule = save_rule(session, name, _text(file), system_clock())
-    _show(rule, as_json)
+        _show(session, save_rule(session, name, _text(file), system_clock()), as_json)
 
 
 @app.command("list")
@@ -65,13 +64,13 @@ def list_saved(as_json: AsJson = False) -> None:
     """Every saved rule in words."""
     settings = settings_for_command()
     with opened_database(settings) as engine, reading(engine) as session:
-        found = list_rules(session)
+        found = [(one, _words(session, one.rule)) for one in list_rules(session)]
     if as_json:
-        print_json([{"name": one.name, "updated_at": one.updated_at, **_words(one.rule)} for one in found])
+        print_json([{"name": one.name, "updated_at": one.updated_at, **words} for one, words in found])
         return
     table = Table("名稱 rule", "條件", "condition")
-    for one in found:
-        table.add_row(one.name, sentence(one.rule, "zh"), sentence(one.rule, "en"))
+    for one, words in found:
+        table.add_row(one.name, words["chinese"], words["english"])
     Console().print(table)
 
 
@@ -81,7 +80,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
     settings = settings_for_command()
     with opened_database(settings) as engine, reading(engine) as session:
         found = rule_named(session, name)
-    _show(found.rule, as_json)
+        _show(session, found.rule, as_json)
     if not as_json:
         print_json(to_builtins(found.rule))
 
@@ -94,14 +93,15 @@ def count(rule: Given, as_of: AsOf = None, as_json: AsJson = False) -> None:
     with opened_database(settings) as engine:
         with reading(engine) as session:
             asked, references = _asked(session, rule)
+            words = _words(session, asked)
         with open_duckdb(settings.zone) as connection:
             facts, source = _facts(connection, engine, settings)
             found = count_matching(connection, facts, asked, day, settings.zone, references)
     if as_json:
-        print_json({**vars(found), "as_of": day, "source": source, **_words(asked)})
+        print_json({**vars(found), "as_of": day, "source": source, **words})
         return
-    typer.echo(sentence(asked, "zh"))
-    typer.echo(sentence(asked, "en"))
+    typer.echo(words["chinese"])
+    typer.echo(words["english"])
     typer.echo(f"{found.matching:,} of {found.customers:,} customers, as of {day}, by {source}")
 
 
@@ -123,10 +123,12 @@ def why_command(
         with open_duckdb(settings.zone) as connection:
             facts = read_facts(connection, engine, *_needed(), customer_ids=[customer_id])
             found = explain(connection, facts, asked, customer_id, day, settings.zone, references)
+        with reading(engine) as session:
+            told = _told(session, found)
     if as_json:
-        print_json({"customer_id": customer_id, "as_of": day, **_told(found)})
+        print_json({"customer_id": customer_id, "as_of": day, **told})
         return
-    for line in _lines(found, 0):
+    for line in _lines(found, told, 0):
         typer.echo(line)
 
 
@@ -196,32 +198,39 @@ def _facts(connection: Any, engine: Engine, settings: Settings) -> tuple[Facts, 
     return read_snapshot(connection, settings.snapshot_folder), f"the snapshot of {written:%Y-%m-%d %H:%M}"
 
 
-def _words(rule: Rule) -> dict[str, Any]:
-    return {"rule": to_builtins(rule), "chinese": sentence(rule, "zh"), "english": sentence(rule, "en")}
+def _words(session: Session, rule: Rule) -> dict[str, Any]:
+    names = campaign_names(session, rule)
+    return {
+        "rule": to_builtins(rule),
+        "chinese": sentence(rule, "zh", names),
+        "english": sentence(rule, "en", names),
+    }
 
 
-def _show(rule: Rule, as_json: bool) -> None:
+def _show(session: Session, rule: Rule, as_json: bool) -> None:
+    words = _words(session, rule)
     if as_json:
-        print_json(_words(rule))
+        print_json(words)
         return
-    typer.echo(sentence(rule, "zh"))
-    typer.echo(sentence(rule, "en"))
+    typer.echo(words["chinese"])
+    typer.echo(words["english"])
 
 
-def _told(found: Explained) -> dict[str, Any]:
-    words = {"path": found.path, "holds": found.holds, "found": found.found, **_words(found.asked)}
-    return {**words, "parts": [_told(part) for part in found.parts]}
+def _told(session: Session, found: Explained) -> dict[str, Any]:
+    words = {"path": found.path, "holds": found.holds, "found": found.found, **_words(session, found.asked)}
+    return {**words, "parts": [_told(session, part) for part in found.parts]}
 
 
-def _lines(found: Explained, depth: int) -> Iterator[str]:
+def _lines(found: Explained, told: dict[str, Any], depth: int) -> Iterator[str]:
+    """The tree as text; `told` as `_told` gives it."""
     mark, indent = "✓" if found.holds else "✗", "  " * depth
     if isinstance(found.asked, AllOf | AnyOf | NotOf):
         names: dict[type, str] = {AllOf: "全部符合 all of", AnyOf: "任一符合 any of", NotOf: "不符合 not"}
         yield f"{indent}{mark} {names[type(found.asked)]}"
     else:
         languages: tuple[Language, Language] = ("zh", "en")
-        asked = " / ".join(sentence(found.asked, language) for language in languages)
         values = dict.fromkeys(found_words(found.asked, found.found, language) for language in languages)
+        asked = f"{told['chinese']} / {told['english']}"
         yield f"{indent}{mark} {asked}" + ("" if found.parts else f": {' / '.join(values)}")
-    for part in found.parts:
-        yield from _lines(part, depth + 1)
+    for part, inner in zip(found.parts, told["parts"], strict=True):
+        yield from _lines(part, inner, depth + 1)

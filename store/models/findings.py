@@ -121,7 +121,7 @@ class CustomerSegment(Row, table=True):
     rfm8: str | None = Field(default=None, index=True)
     nesl: str = Field(index=True)
     nes: str = Field(index=True)
-    cycle_days: int | None = None  # the person's own purchase cycle, shrunk to the brand's; null: no paid order
+    cycle_days: int | None = None  # the person's own purchase cycle, shrunk to the brand's; null: never a paid order
     nesl_personal: str = Field(default="never", index=True)  # by that cycle, like the next
     nes_personal: str = Field(default="never", index=True)
     loyalty: float | None = None  # (t / n) × s, 0 and more; null: no paid order
@@ -147,6 +147,7 @@ class SegmentChange(Row, table=True):
     run_id: int | None = ref("segment_run.id", nullable=True)  # null: between runs, after new facts
     as_of: date  # the day that it was computed for
     changed_at: datetime = Field(sa_type=UTCDateTime, index=True)
+    is_relabelled: bool = False  # lines drawn anew, by other settings or for another day: the person did not move
     old_rf4: str | None = None
     old_rf11: str | None = None
     old_rfm3: str | None = None

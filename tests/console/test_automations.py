@@ -174,4 +174,4 @@ def test_automations_are_paged_by_key(client: FlaskClient, engine: Engine, chann
 )
 def test_waits_are_told_in_the_largest_unit_that_holds_them(minutes: int, zh: str, en: str) -> None:
     assert (wait_words(minutes, "zh"), wait_words(minutes, "en")) == (zh, en)
-    assert step_words(minutes, None, "zh") == zh
+    assert step_words(Session(), minutes, None, "zh") == zh

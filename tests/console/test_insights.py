@@ -17,12 +17,13 @@ from console.frame.spark import HEIGHT, MARGIN, WIDTH, spark
 from console.segments.movement import moved
 from console.segments.sizes import read_sizes
 from console.tags.evidence import told
+from console.tags.rule_words import Asked
 from console.words.catalog import english
 from console.words.names import DIMENSIONS, EVIDENCE, TAG_WORDS
 from segmentation.demand.growing import Group
 from segmentation.demand.run import Demand, keep_demand
 from segmentation.demand.shortage import COLUMNS, measured
-from segmentation.history import transitions
+from segmentation.history import history_of, transitions
 from segmentation.models import MODELS
 from segmentation.renew import Ground, renew_everyone
 from segmentation.rules.reading import read_rule
@@ -102,11 +103,31 @@ def test_who_moved_is_what_replaying_the_whole_history_says(engine: Engine, shop
         for model in MODELS:
             sizes = read_sizes(session, model)
             assert sizes.days == [FIRST, LAST]
-            found = moved(session, model, FIRST, LAST, sizes.on[FIRST]).counts
+            found = moved(session, model, FIRST, LAST, sizes.on[LAST]).counts
             assert found is not None
             replayed = transitions(session, model, FIRST, LAST)
             assert {pair: count for pair, count in found.items() if count} == replayed, model
             assert any(before != after for before, after in replayed)
+
+
+def test_whom_changed_settings_put_elsewhere_is_told_of_and_did_not_move(
+    client: FlaskClient, engine: Engine, clock: StillClock, shop: dict[str, int]
+) -> None:
+    day = LAST + timedelta(days=1)
+    renew_everyone(Ground(engine, TAIPEI, clock), SegmentSettings(cycle=200), as_of=day)
+    with reading(engine) as session:
+        for first in (FIRST, LAST):
+            found = moved(session, "nesl", first, day, read_sizes(session, "nesl").on[day])
+            assert found.counts is not None
+            counts = {pair: count for pair, count in found.counts.items() if count}
+            assert counts == transitions(session, "nesl", first, day)
+            assert any(before != after for before, after in counts) == (first == FIRST)
+        moves = [move for who in range(1, 31) for move in history_of(session, who)["nesl"]]
+    assert found.relabelled > 0
+    assert f"{found.relabelled} 人因此被重新劃分" in page(client, "/console/segments/nesl")
+    assert "重新劃分" not in page(client, f"/console/segments/nesl?from={FIRST}&to={LAST}")
+    one = next(move.customer_id for move in moves if move.is_relabelled and move.before)
+    assert "重新劃分" in page(client, f"/console/customers/{one}")
 
 
 def test_the_matrix_is_shown_with_the_share_of_each_row(
@@ -248,6 +269,41 @@ def test_a_tag_says_what_puts_it_on_and_why_each_has_it(
     assert "Put on by people" in hand
     group = page(client, f"/console/tags/{tag_ids(engine)['回頭客']}?lang=zh")
     assert "三張以上訂單" in group
+    assert f"<b>當時</b> {LAST} 00:00" in rich
+
+
+def test_when_a_tag_falls_off_is_a_day_or_never_or_unknown(
+    client: FlaskClient, engine: Engine, clock: StillClock, shop: dict[str, int]
+) -> None:
+    with transaction(engine) as session:
+        fresh = {"type": "orders", "measure": "count", "at_least": 1, "window": {"last_days": 400}}
+        both = {"type": "all", "of": [fresh, {"type": "tag", "name": "大戶"}]}
+        for name, rule in (("近來", fresh), ("近來的大戶", both)):
+            create_tag(session, name, source="rule", definition={"when": rule}, now=clock())
+    compute(engine, clock, LAST)
+    ids = tag_ids(engine)
+
+    def ends(name: str) -> set[str]:
+        text = page(client, f"/console/tags/{ids[name]}")
+        rows = re.findall(r"<tr>(.*?)</tr>", text[text.index("何時會掉") :].split("</table>")[0], re.DOTALL)
+        return {re.findall(r'<td class="name">([^<]*)</td>$', row)[0] for row in rows if "<td" in row}
+
+    assert ends("大戶") == {"無法預知"}, "the top 10 % of everybody"
+    assert ends("老客戶") == {"不會自動取下"}, "orders in all history don't go away"
+    assert ends("講座") == {"不會自動取下"}, "people decide"
+    assert all(re.fullmatch(r"2\d{3}-\d\d-\d\d", day) for day in ends("近來"))
+    assert ends("近來的大戶") == {"無法預知"}, "it hangs on one of which nobody knows"
+    assert ends("贏回") == {"不會自動取下"}, "only an order ends it"
+    who = holders(engine, "大戶")[0]
+    assert "無法預知" in page(client, f"/console/customers/{who}")
+    with transaction(engine) as session:
+        session.execute(table_of(Tag).update().values(is_active=False))
+    assert ends("近來") == {"不會自動取下"}, "nothing takes an archived tag off"
+    with transaction(engine) as session:
+        session.execute(table_of(Tag).update().values(is_active=True))
+        newest = session.scalars(select(SegmentRun).order_by(table_of(SegmentRun).c.id.desc()).limit(1)).one()
+        newest.settings = {**newest.settings, "look_back_days": 365}
+    assert ends("贏回") == {"無法預知"}, "orders leave the window"
 
 
 def tag_ids(engine: Engine) -> dict[str, int]:
@@ -296,7 +352,10 @@ def test_a_saved_rule_that_was_changed_since_still_shows_its_evidence(
         tag = table_of(Tag)
         changed = tag.update().where(tag.c.name == "老客戶")
         session.execute(changed.values(definition={"when": {"type": "all", "of": [other]}}))
-    assert "新客" in page(client, f"/console/tags/{shop['老客戶']}")
+    text = page(client, f"/console/tags/{shop['老客戶']}")
+    assert "新客" in text
+    assert "規則後來改過" in text
+    assert "<b>$.of[0]</b> 3" in text, "what was found is no answer to what is asked now"
     with transaction(engine) as session:
         session.execute(changed.values(definition={"rule": "不在了"}))
     text = page(client, f"/console/tags/{shop['老客戶']}")
@@ -476,6 +535,7 @@ def test_sizes_over_a_week_need_a_day_that_is_a_week_older(engine: Engine) -> No
 
 def test_a_preference_is_told_by_its_score_line_and_signals() -> None:
     evidence = {
+        "as_of": "2026-11-03",
         "dimension": "label",
         "value": "染護",
         "score": 0.7,
@@ -486,16 +546,17 @@ def test_a_preference_is_told_by_its_score_line_and_signals() -> None:
         "ahead": "頭皮養護",
         "signals": [{"source": "order", "day": "2026-09-02", "order_id": 9, "sku": "S17", "weight": 0.5656}],
     }
-    facts = {fact.name: fact.value for fact in told("preference", evidence, {}, "zh")}
+    facts = {fact.name: fact.value for fact in told("preference", evidence, Asked(), "zh")}
     assert facts == {
         "分數": "0.7（取下的線 0.75）",
         "佔比": "15%",
         "現在更在意": "頭皮養護",
         "2026-09-02": "買了 S17 +0.57",
+        "當時": "2026-11-03 00:00",
     }
-    facts = {fact.name: fact.value for fact in told("preference", {**evidence, "off_by": None}, {}, "en")}
+    facts = {fact.name: fact.value for fact in told("preference", {**evidence, "off_by": None}, Asked(), "en")}
     assert facts["Score"] == "0.7 (put on from 1.5)"
-    assert told("hand", None, {}, "zh") == []
+    assert told("hand", None, Asked(), "zh") == []
 
 
 def test_the_sentences_of_tags_say_what_puts_them_on(client: FlaskClient, engine: Engine, clock: StillClock) -> None:

@@ -14,6 +14,7 @@ from console.tags.form import definition_of, form_of_tag
 from segmentation.rules.saved import save_rule
 from segmentation.tags.catalogue import create_group_tags, create_tag, tag_named
 from segmentation.tags.hand import put_on
+from store.asked import SEGMENTS, request_for
 from store.engine import reading, table_of, transaction
 from store.models import AuditEntry, CustomerTag, Tag, TagCheck
 from tests.conftest import StillClock
@@ -76,6 +77,16 @@ def test_tags_of_each_kind_are_made(client: FlaskClient, engine: Engine, rule: N
     assert named(engine, "大戶").line == "dynamic"
     assert named(engine, "一萬").definition["at_least"] == "10000"
     assert audited(engine) == ["create tag"] * len(made)
+    with reading(engine) as session:
+        asked = request_for(session, SEGMENTS)
+        assert asked is not None
+        assert asked.done_at is None, "the worker judges everybody by them"
+
+
+def test_a_tag_of_people_needs_no_computation(client: FlaskClient, engine: Engine) -> None:
+    send(client, "/console/tags/new", source="hand", name="講座", press="save")
+    with reading(engine) as session:
+        assert request_for(session, SEGMENTS) is None
 
 
 def test_what_is_wrong_is_said_and_what_was_typed_stays(client: FlaskClient, engine: Engine) -> None:

@@ -42,15 +42,15 @@ def segment(
 ) -> dict[str, dict[str, object]]:
     """Customer id -> the columns of the result file (without customer_id)."""
     groups: dict[str, list[Order]] = defaultdict(list)
+    ever: dict[str, list[Order]] = defaultdict(list)  # whatever the look-back window
     for order in orders:
         days = (as_of - order.day(zone)).days
+        if order.status == "paid" and days > 0:
+            ever[order.customer_id].append(order)
         if order.status == "paid" and days > 0 and (look_back is None or days <= look_back):
             groups[order.customer_id].append(order)
     recency = {c: min((as_of - o.day(zone)).days for o in mine) for c, mine in groups.items()}
-    frequency = {
-        c: len({o.order_id for o in mine if o.order_id is not None}) + sum(o.order_id is None for o in mine)
-        for c, mine in groups.items()
-    }
+    frequency, ever_frequency = ({c: _orders(mine) for c, mine in some.items()} for some in (groups, ever))
     monetary = {c: sum((o.amount for o in mine), Decimal(0)) for c, mine in groups.items()}
     r = _scores({c: Decimal(-days) for c, days in recency.items()})
     f = _scores({c: Decimal(n) for c, n in frequency.items()})
@@ -66,12 +66,16 @@ def segment(
             "m": m[c],
             "rf4": _rf4(high_r(c), high_f(c)),
             "rf11": RF11[r[c]][f[c] - 1],
-            "rfm3": _rfm3(high_r(c), high_f(c), high_m(c), frequency[c]),
+            "rfm3": _rfm3(high_r(c), high_f(c), high_m(c), ever_frequency[c]),
             "rfm8": _rfm8(high_r(c), high_f(c), high_m(c)),
-            "nesl": _nesl(recency[c], frequency[c], cycle),
+            "nesl": _nesl(recency[c], ever_frequency[c], cycle),
         }
         for c in groups
     }
+
+
+def _orders(rows: list[Order]) -> int:
+    return len({o.order_id for o in rows if o.order_id is not None}) + sum(o.order_id is None for o in rows)
 
 
 def cycle_of(orders: list[Order], zone: ZoneInfo) -> int | None:

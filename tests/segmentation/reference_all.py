@@ -56,11 +56,12 @@ def segment_all(
         row.update(dict.fromkeys(GROUPS, False), loyalty=None, loyalty_percentile=None, paid_total=None, activity=None)
         if c in scored:
             row.update(scored[c])
-            row["cycle_days"] = own = shrunk(days[c], cycle, settings.weight)
-            row["nesl_personal"] = _nesl((as_of - days[c][-1]).days, len(days[c]), own)
-            row["nes"], row["nes_personal"] = _nes(str(row["nesl"])), _nes(str(row["nesl_personal"]))
             row.update(_groups(scored[c], high, days[c], as_of, cycle))
         if c in loyal:
+            ago, often = (as_of - all_days[c][-1]).days, len(all_days[c])
+            row["cycle_days"] = own = shrunk(days.get(c, []), cycle, settings.weight)
+            row["nesl"], row["nesl_personal"] = _nesl(ago, often, cycle), _nesl(ago, often, own)
+            row["nes"], row["nes_personal"] = _nes(str(row["nesl"])), _nes(str(row["nesl_personal"]))
             lower = sum(other < loyal[c] for other in loyal.values())
             row["loyalty"] = float(loyal[c])
             row["loyalty_percentile"] = float(100 * lower // (len(loyal) - 1)) if len(loyal) > 1 else 0.0

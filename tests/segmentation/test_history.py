@@ -8,28 +8,29 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, func, select, update
 
 from segmentation.history import (
     history_of,
     movements,
     newest_change_id,
-    relabelling_runs,
     segment_at,
     sizes_over_time,
     transitions,
 )
 from segmentation.models import MODELS
 from segmentation.renew import Ground, renew_changed, renew_everyone
+from segmentation.run import run_segments
 from segmentation.settings import SegmentSettings
 from store.changes import note_changes
 from store.engine import reading, table_of, transaction
 from store.errors import NotFound
-from store.models import SegmentChange, SegmentRun
+from store.models import CustomerSegment, SegmentChange, SegmentRun
 from tests.conftest import StillClock
 from tests.factories import make_customer, make_order
 from tests.segmentation.test_renew import TAIPEI, WalkingClock
 
+CHANGE, RUN = table_of(SegmentChange), table_of(SegmentRun)
 START = date(2026, 1, 1)
 STATES = ("N", "E", "S1", "S2", "L", "never")
 SETTINGS = SegmentSettings()
@@ -37,7 +38,7 @@ SETTINGS = SegmentSettings()
 
 def write_random_history(engine: Engine, seed: int) -> list[tuple[str, Any]]:
     """A history as runs and renewals write it, days of runs in any order; what was written, in order, as ("run", day)
-    and ("change", (id, customer, day, before, after, is single))."""
+    and ("change", (id, customer, day, before, after, is single, is relabelled))."""
     chance = random.Random(seed)
     written: list[tuple[str, Any]] = []
     with transaction(engine) as session:
@@ -48,6 +49,7 @@ def write_random_history(engine: Engine, seed: int) -> list[tuple[str, Any]]:
             is_single = chance.random() < 0.5
             day = START + timedelta(days=chance.randrange(12))
             run = None
+            is_relabelled = chance.random() < 0.2
             if not is_single:
                 run = SegmentRun(as_of=day, state="finished", started_at=at, lease_until=at, finished_at=at)
                 session.add(run)
@@ -55,11 +57,12 @@ def write_random_history(engine: Engine, seed: int) -> list[tuple[str, Any]]:
             for who in chance.sample(people, 1 if is_single else chance.randrange(5)):
                 before, after = now[who], chance.choice(STATES)
                 of: dict[str, Any] = {"customer_id": who, "run_id": run.id if run else None, "as_of": day}
+                of["is_relabelled"] = is_relabelled
                 change = SegmentChange(**of, changed_at=at, old_nesl=before, nesl=after, nes="N")
                 session.add(change)
                 session.flush()
                 now[who] = after
-                written.append(("change", (change.id, who, day, before, after, is_single)))
+                written.append(("change", (change.id, who, day, before, after, is_single, is_relabelled)))
             if run is not None:
                 run.last_change_id = max((row[0] for kind, row in written if kind == "change"), default=0)
                 written.append(("run", day))
@@ -67,40 +70,53 @@ def write_random_history(engine: Engine, seed: int) -> list[tuple[str, Any]]:
     return written
 
 
-def replayed(written: list[tuple[str, Any]], day: date) -> dict[int, str]:
-    """The plain way: the newest results for days up to `day`, and everything written until then."""
+def end_of(written: list[tuple[str, Any]], day: date) -> int:
+    """How much was written until the newest results for days up to `day`."""
     ends = [
         (row if kind == "run" else row[2], place)
         for place, (kind, row) in enumerate(written)
         if kind == "run" or row[5]
     ]
     known = [(of, place) for of, place in ends if of <= day]
-    if not known:
-        return {}
-    state: dict[int, str] = {}
-    for kind, row in written[: max(known)[1] + 1]:
-        if kind == "change":
-            state[row[1]] = row[4]
-    return state
+    return max(known)[1] + 1 if known else 0
+
+
+def replayed(written: list[tuple[str, Any]], end: int) -> dict[int, str]:
+    """The plain way: everything written until then."""
+    return {row[1]: row[4] for kind, row in written[:end] if kind == "change"}
+
+
+def walked(written: list[tuple[str, Any]], start: int, end: int) -> Counter[tuple[str | None, str | None]]:
+    """From where to where people moved between the two, one after the other; whoever did not is where they end."""
+    low, high = sorted((start, end))
+    stands = replayed(written, high)
+    found: Counter[tuple[str | None, str | None]] = Counter()
+    for who in stands:
+        moves = [
+            row
+            for kind, row in written[low:high]
+            if kind == "change" and row[1] == who and not row[6] and row[3] != row[4]
+        ]
+        pair = (moves[0][3], moves[-1][4]) if moves else (stands[who], stands[who])
+        found[pair if start <= end else pair[::-1]] += 1
+    return found
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_segments_and_transitions_of_any_days_are_those_of_a_plain_replay(engine: Engine, seed: int) -> None:
     written = write_random_history(engine, seed)
     days = [START + timedelta(days=number) for number in range(-1, 13)]
-    states = {day: replayed(written, day) for day in days}
+    ends = {day: end_of(written, day) for day in days}
     with reading(engine) as session:
         for day in days:
-            assert segment_at(session, "nesl", day) == states[day], day
+            assert segment_at(session, "nesl", day) == replayed(written, ends[day]), day
         for first, last in itertools.product(days[::3], days[::4]):
-            people = states[first].keys() | states[last].keys()
-            expected = Counter((states[first].get(who), states[last].get(who)) for who in people)
-            assert transitions(session, "nesl", first, last) == expected
+            assert transitions(session, "nesl", first, last) == walked(written, ends[first], ends[last])
 
 
 def test_the_feed_gives_every_movement_once_in_order_whatever_the_step(engine: Engine) -> None:
     written = write_random_history(engine, 7)
-    moved = [row for kind, row in written if kind == "change" and row[3] != row[4]]
+    moved = [row for kind, row in written if kind == "change" and row[3] != row[4] and not row[6]]
     with reading(engine) as session:
         assert newest_change_id(session) == max(row[0] for kind, row in written if kind == "change")
         for step in (1, 3, 1_000):
@@ -166,7 +182,7 @@ def test_sizes_over_time_are_of_each_days_newest_whole_run(engine: Engine, clock
 
 def test_runs_that_move_people_who_did_nothing_are_told_apart(engine: Engine) -> None:
     clock = WalkingClock(datetime(2026, 11, 2, 4, tzinfo=UTC))
-    ground, settings, run_table = Ground(engine, TAIPEI, clock), SegmentSettings(), table_of(SegmentRun)
+    ground, settings = Ground(engine, TAIPEI, clock), SegmentSettings()
     with transaction(engine) as session:
         for days in (5, 40, 70, 100):
             make_order(session, make_customer(session), ordered_at=clock() - timedelta(days=days))
@@ -175,20 +191,42 @@ def test_runs_that_move_people_who_did_nothing_are_told_apart(engine: Engine) ->
     next_day = renew_everyone(ground, settings, as_of=day + timedelta(days=25)).run_id
     other = SegmentSettings(cycle=60)
     redrawn = renew_everyone(ground, other, as_of=day + timedelta(days=25)).run_id
-    after = renew_everyone(ground, other, as_of=day + timedelta(days=40)).run_id
+    after = renew_everyone(ground, other, as_of=day + timedelta(days=60)).run_id
     earlier = renew_everyone(ground, other, as_of=day).run_id
-    back = renew_everyone(ground, other, as_of=day + timedelta(days=41)).run_id
-    last = renew_everyone(ground, other, as_of=day + timedelta(days=90)).run_id
+    back = renew_everyone(ground, other, as_of=day + timedelta(days=61)).run_id
+    last = renew_everyone(ground, other, as_of=day + timedelta(days=120)).run_id
     runs = [first, next_day, redrawn, after, earlier, back, last]
     assert sorted(set(runs)) == runs
-    moving = (first, redrawn, earlier, back)
+    with reading(engine) as session:
+        rows = session.execute(select(CHANGE.c.run_id, CHANGE.c.is_relabelled).distinct()).all()
+        history = [move for who in (1, 2, 3, 4) for move in history_of(session, who)["nesl"]]
+        feed = movements(session, "nesl")
+    assert {row.run_id for row in rows} == set(runs)
+    assert sorted(row.run_id for row in rows if row.is_relabelled) == [first, redrawn, earlier, back]
+    assert len(rows) == len(runs), "a run moves people, or lines do"
+    assert sorted(feed, key=lambda move: move.id) == sorted(
+        (move for move in history if not move.is_relabelled), key=lambda move: move.id
+    )
+    assert 0 < len(feed) < len(history)
+
+
+def test_a_run_after_one_that_broke_off_is_held_to_the_last_that_was_finished(engine: Engine) -> None:
+    ground = Ground(engine, TAIPEI, WalkingClock(datetime(2026, 11, 2, 4, tzinfo=UTC)))
     with transaction(engine) as session:
-        assert relabelling_runs(session, 0) == list(moving)
-        rows = session.execute(select(run_table.c.id, run_table.c.last_change_id))
-        ends = {row.id: row.last_change_id for row in rows}
-        for number, one in enumerate(runs):  # wherever one reads on from
-            assert relabelling_runs(session, ends[one]) == [run for run in moving if run in runs[number + 1 :]]
-        session.execute(update(run_table).where(run_table.c.id == last).values(state="running"))
-        assert relabelling_runs(session, ends[back]) == []
-        session.execute(update(run_table).where(run_table.c.id == last).values(settings={"chosen": settings.as_dict()}))
-        assert relabelling_runs(session, ends[back]) == [last]
+        make_order(session, make_customer(session), ordered_at=ground.clock() - timedelta(days=40))
+    renew_everyone(ground, SegmentSettings())
+    other = SegmentSettings(cycle=60)
+
+    def fails(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    at = date(2026, 11, 3)
+    with pytest.raises(ZeroDivisionError):
+        run_segments(engine, as_of=at, zone=TAIPEI, clock=ground.clock, settings=other, also=fails)
+    with transaction(engine) as session:
+        newest = select(func.max(RUN.c.id)).scalar_subquery()
+        session.execute(update(SegmentRun).where(RUN.c.id == newest).values(state="failed"))
+        session.execute(update(CustomerSegment).values(nesl="E"))  # as if it had been cut off before
+    renew_everyone(ground, other)
+    with reading(engine) as session:
+        assert [move.is_relabelled for move in history_of(session, 1)["nesl"]] == [True, True, True]

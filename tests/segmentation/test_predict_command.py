@@ -12,6 +12,7 @@ from sqlalchemy import func, insert, select
 from typer.testing import CliRunner
 
 from segmentation.predict.latest import latest_prediction_run
+from segmentation.tags.catalogue import create_tag, set_active
 from service.cli import app
 from service.settings import Settings
 from service.worker import renew_predictions
@@ -144,7 +145,22 @@ def test_the_worker_predicts_once_a_day_after_the_segments(
     clock.advance(hours=12)  # midnight in Taipei: another day, its segments not yet there
     renew_predictions(engine, settings, clock)
     assert count() == 1
+    with transaction(engine) as session:
+        create_tag(session, "會買", source="measure", definition={"measure": "p_buy", "at_least": "0.3"}, now=clock())
+        create_tag(session, "常客", source="measure", definition={"measure": "f", "at_least": "4"}, now=clock())
     segments_finished()
     renew_predictions(engine, settings, clock)
     assert count() == 2
+    with reading(engine) as session:
+        held = select(func.count()).select_from(table_of(CustomerTag)).join(table_of(Tag))
+        assert session.scalar(held.where(table_of(Tag).c.name == "會買")), "tags follow predictions on the same day"
+        made = session.scalar(select(func.count()).select_from(segments))
+    with transaction(engine) as session:
+        set_active(session, "會買", is_active=False)
+    clock.advance(days=1)
+    segments_finished()
+    renew_predictions(engine, settings, clock)
+    assert count() == 3
+    with reading(engine) as session:
+        assert session.scalar(select(func.count()).select_from(segments)) == (made or 0) + 1, "no tag looks at them"
     engine.dispose()

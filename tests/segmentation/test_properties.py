@@ -199,6 +199,18 @@ def test_amounts_of_a_million_million_add_up_exactly_over_all_history(engine: Ru
     assert row["monetary"] == 10 * Decimal("999999999999.9999")
 
 
+def test_whoever_bought_before_the_look_back_window_is_no_stranger_and_no_newcomer(engine: Run) -> None:
+    orders = orders_of("lost", 400, 380) + orders_of("once", 400) + orders_of("away", 40, 39)
+    orders += orders_of("back", 500, 3, amount=Decimal(900)) + orders_of("new", 3, amount=Decimal(900))
+    orders += [order for place in range(9) for order in orders_of(f"other{place}", 20, 10)]
+    rows = engine(orders, Settings(look_back=30))[0]
+    assert [rows[c]["nesl"] for c in ("lost", "once", "away", "back", "new")] == ["L", "L", "S1", "E", "N"]
+    assert [rows[c]["nes_personal"] for c in ("lost", "once", "away", "back", "new")] == ["S", "S", "S", "E", "N"]
+    assert [rows[c]["rfm3"] for c in ("lost", "back", "new")] == [None, "other", "new_high_value"]
+    assert [rows[c]["frequency"] for c in ("lost", "back", "new")] == [None, 1, 1]
+    assert rows["lost"]["cycle_days"] == 30, "gaps before the window are no habit"
+
+
 def test_loyalty_of_ten_purchases_in_six_of_twelve_months_is_five_and_in_one_month_less(engine: Run) -> None:
     starts = [(AS_OF - start).days for start in period_starts(AS_OF, 12)]
     spread = [*starts[:6], *starts[:4]]

@@ -40,6 +40,7 @@ from tests.factories import make_customer, make_order
 
 TAIPEI = ZoneInfo("Asia/Taipei")
 SETTINGS = SegmentSettings()
+SEGMENT = table_of(CustomerSegment)
 
 
 class WalkingClock(StillClock):
@@ -254,6 +255,24 @@ def test_a_customer_who_waits_for_a_run_is_left_until_it_is_over_or_dead(ground:
     ground.clock.advance(minutes=6)  # type: ignore[attr-defined]
     assert renew_changed(ground, SETTINGS) == 1
     assert count(ground.engine, CustomerChange) == 0
+
+
+@pytest.mark.parametrize("has_bought", [False, True])
+def test_whom_only_another_population_puts_elsewhere_did_not_move(ground: Ground, has_bought: bool) -> None:
+    """Somebody who was computed while a run by other settings was at work waits for its population: what that changes
+    is no move, unless there are new facts too."""
+    (one, *_) = add_people(ground, [40], [40], [3, 20])
+    renew_everyone(ground, SETTINGS)
+    run_id = renew_everyone(ground, SegmentSettings(cycle=60)).run_id
+    with transaction(ground.engine) as session:  # the run left them alone
+        session.execute(update(table_of(CustomerSegment)).values(nesl="S1").where(SEGMENT.c.customer_id == one))
+        note_changes(session, [one], ground.clock(), after_run_id=run_id)
+    if has_bought:
+        add_order(ground, one)
+    assert renew_changed(ground, SETTINGS) == 1
+    with reading(ground.engine) as session:
+        newest = history_of(session, one)["nesl"][-1]
+    assert (newest.after, newest.is_relabelled) == ("E" if has_bought else "N", not has_bought)
 
 
 def test_what_is_noted_after_the_reading_stays_in_the_log(ground: Ground) -> None:

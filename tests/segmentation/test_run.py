@@ -152,7 +152,8 @@ def test_the_look_back_window_begins_at_the_start_of_its_first_day(engine: Engin
         make_order(session, outside, ordered_at=on(10, hour=0) - timedelta(microseconds=1))
     run(engine, clock, look_back_days=10)
     rows = stored(engine)
-    assert (rows[inside.id or 0].nesl, rows[outside.id or 0].nesl) == ("N", "never")
+    assert (rows[inside.id or 0].frequency, rows[outside.id or 0].frequency) == (1, None)
+    assert (rows[inside.id or 0].nesl, rows[outside.id or 0].nesl) == ("N", "N"), "NESL looks at all history"
 
 
 def test_an_automatic_cycle_is_the_median_gap_and_is_written_down(engine: Engine, clock: StillClock) -> None:

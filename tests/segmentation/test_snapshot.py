@@ -11,7 +11,7 @@ import pytest
 
 from segmentation.engine import open_duckdb
 from segmentation.facts import SCHEMAS, Facts, facts_of
-from segmentation.snapshot import UNFINISHED, newest_snapshot, read_snapshot, write_snapshot, written_at
+from segmentation.snapshot import POINTER, UNFINISHED, newest_snapshot, read_snapshot, write_snapshot, written_at
 from store.errors import NotFound
 
 NOW = datetime(2026, 11, 2, 4, 0, tzinfo=UTC)
@@ -74,7 +74,7 @@ def test_a_half_written_generation_is_not_read_and_goes_with_the_next(duck: Any,
     assert not dead.exists()
     assert first.exists()  # somebody may still be reading it
     third = write_snapshot(duck, facts(duck, 1), tmp_path, now=NOW + timedelta(days=2))
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([second.name, third.name, "newest"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([second.name, third.name, POINTER])
     assert written_at(third) == NOW + timedelta(days=2)
 
 

@@ -195,9 +195,30 @@ def test_changes_by_run_become_changes_in_their_order(empty_engine: Engine) -> N
             (1, 2, date(2026, 10, 1), "N", "S1", "new", None),
         ]
         assert {c.changed_at.isoformat() for c in changes} == {"2026-10-01T02:00:00+00:00"}
+        assert [c.is_relabelled for c in changes] == [True, True, False], "the first run moved nobody"
         runs = session.scalars(select(SegmentRun).order_by(table_of(SegmentRun).c.id)).all()
         ids = [change.id for change in changes]
         assert [run.last_change_id for run in runs[:2]] == [ids[1], ids[2]]
+
+
+def test_changes_by_other_settings_are_told_apart(empty_engine: Engine) -> None:
+    upgrade(empty_engine, "0024")
+    runs = [("2026-10-01", 30), ("2026-10-02", 30), ("2026-10-02", 60), ("2026-09-01", 60), ("2026-10-03", 60)]
+    runs.append(("2026-10-04", 60))
+    with empty_engine.begin() as connection:
+        put(connection, "customer", id=1, attributes="{}", created_at=AT, refusal_changed_ms=0)
+        for key, (day, cycle) in enumerate(runs, start=1):
+            settings = json.dumps({"chosen": {"cycle": cycle}})
+            times = {"started_at": AT, "lease_until": AT, "finished_at": AT}
+            counts = {"customer_count": 1, "change_count": 1, "last_change_id": key}
+            put(connection, "segment_run", id=key, as_of=day, state="finished", **times, **counts, settings=settings)
+            said = {"nesl": "N", "nes": "N", "nesl_personal": "N", "nes_personal": "N", "activity": "new"}
+            put(connection, "segment_change", customer_id=1, run_id=key, as_of=day, changed_at=AT, **said)
+        put(connection, "segment_change", customer_id=1, run_id=None, as_of="2026-10-05", changed_at=AT, **said)
+    upgrade(empty_engine)
+    with reading(empty_engine) as session:
+        changes = session.scalars(select(SegmentChange).order_by(table_of(SegmentChange).c.id)).all()
+    assert [c.is_relabelled for c in changes] == [True, False, True, True, True, False, False]
 
 
 def test_narrowcasts_of_before_are_those_of_the_plain_versions(empty_engine: Engine) -> None:

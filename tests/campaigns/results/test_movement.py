@@ -12,7 +12,9 @@ from store.models import SegmentChange
 from tests.campaigns.results.conftest import DAY, TINY, Story
 
 
-def changed(story: Story, who: int, before: str | None, after: str, after_days: float) -> None:
+def changed(
+    story: Story, who: int, before: str | None, after: str, after_days: float, *, is_relabelled: bool = False
+) -> None:
     at = story.at + timedelta(days=after_days)
     with transaction(story.engine) as session:
         change: dict[str, Any] = {
@@ -21,6 +23,7 @@ def changed(story: Story, who: int, before: str | None, after: str, after_days: 
             "nes": after[0],
             "as_of": at.date(),
             "changed_at": at,
+            "is_relabelled": is_relabelled,
         }
         session.add(SegmentChange(customer_id=who, **change))
 
@@ -40,6 +43,7 @@ def test_the_first_place_after_the_firing_and_the_last_one_count(story: Story) -
     changed(story, sent[2], "E", "E", 3)  # moved in another model
     changed(story, sent[3], "S1", "E", 30)  # after the time asked for
     changed(story, held[0], "S1", "S2", 3)
+    changed(story, held[1], "E", "L", 3, is_relabelled=True)  # the settings did
     with reading(story.engine) as session:
         found = movement_after(session, run, "nesl", until=story.at + 7 * DAY)
     assert (found.sent, found.held_out) == (5, 2)  # one was meant to be sent to, and quiet hours came

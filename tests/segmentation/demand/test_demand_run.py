@@ -25,6 +25,7 @@ from store.models import (
     DemandReport,
     OrderLine,
     Product,
+    SegmentRun,
     SegmentSizeOnDay,
     Tag,
 )
@@ -139,6 +140,27 @@ def test_growth_beyond_chance_is_told_most_people_first(engine: Engine, clock: S
 def test_without_an_old_enough_day_nothing_is_known_to_grow(engine: Engine, clock: StillClock) -> None:
     assert grown(engine, clock) == []
     assert grown(engine, clock, (TODAY, "nesl", "E", 500), (TODAY - timedelta(days=27), "nesl", "E", 1)) == []
+
+
+def test_a_segment_whose_lines_were_drawn_anew_did_not_grow(engine: Engine, clock: StillClock) -> None:
+    old, older = TODAY - timedelta(days=28), TODAY - timedelta(days=40)
+    rows = [(day, "nesl", "N", count) for day, count in ((older, 10), (old, 100), (TODAY, 200))]
+
+    def run_on(day: date, cycle: int) -> None:
+        times: dict[str, Any] = dict.fromkeys(("started_at", "lease_until", "finished_at"), clock())
+        settings = {"chosen": {"cycle": cycle}}
+        with transaction(engine) as session:
+            session.add(SegmentRun(as_of=day, state="finished", settings=settings, **times))
+
+    for day in (older, old):
+        run_on(day, 30)
+    run_on(TODAY, 30)
+    assert grown(engine, clock, *rows) == [Group("nesl=N", 100, 200)]
+    run_on(TODAY, 60)  # today once more, otherwise
+    assert grown(engine, clock) == []
+    run_on(old, 60)
+    run_on(TODAY, 60)
+    assert grown(engine, clock) == [Group("nesl=N", 100, 200)], "that day was computed by them too"
 
 
 def test_a_tag_grows_by_those_who_have_it_now_against_those_who_had_it_then(engine: Engine, clock: StillClock) -> None:

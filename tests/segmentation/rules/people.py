@@ -24,6 +24,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "orders": {"order_id": 1, "amount": 0},
     "tags": {"since": LONG_AGO, "strength": 1.0, "source": "hand"},
     "events": {"kind": "product_view"},
+    "changes": {"is_relabelled": False},
 }
 
 

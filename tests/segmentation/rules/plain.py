@@ -156,7 +156,9 @@ def _orders(rule: Orders, one: int, tables: Tables) -> bool:
 def _is_move(rule: Moved, row: dict[str, Any]) -> bool:
     old, new = row["old_nesl"], row["nesl"]
     is_asked = (rule.from_ is None or old in rule.from_) and (rule.to is None or new in rule.to)
-    return old != new and is_asked and inside(rule.window, row["as_of"] - timedelta(days=1))
+    return (
+        old != new and is_asked and not row["is_relabelled"] and inside(rule.window, row["as_of"] - timedelta(days=1))
+    )
 
 
 def _segment(rule: InSegment, one: int, tables: Tables) -> str | None:
@@ -255,6 +257,7 @@ def _facts(random: Random) -> Tables:
             "as_of": _day_in(random),
             "old_nesl": pick((None, *NESL)),
             "nesl": pick(NESL),
+            "is_relabelled": pick((False, False, True)),
         }
         for number in range(20)
     ]

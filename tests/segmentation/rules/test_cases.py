@@ -233,6 +233,30 @@ def test_attributes(test: dict[str, Any], found: set[int]) -> None:
     assert who({"type": "attribute", **test}, date(2026, 1, 1), customers=customers) == found
 
 
+@pytest.mark.parametrize(
+    ("test", "found"),
+    [
+        ({"name": "gender", "is": "female"}, {1, 2, 3}),
+        ({"name": "gender", "is": "女"}, {1, 2, 3}),
+        ({"name": "gender", "in": ["M", "other"]}, {4, 5}),
+        ({"name": "city", "is": "台中市"}, {1, 2}),
+        ({"name": "city", "in": ["臺中市", "台東縣"]}, {1, 2, 3}),
+        ({"name": "city", "contains": "臺"}, {1, 2, 3, 4}),
+        ({"name": "city", "is": "台中"}, set()),
+        ({"name": "name", "is": "臺"}, {5}),
+    ],
+)
+def test_a_gender_or_a_city_is_the_same_however_it_is_written(test: dict[str, Any], found: set[int]) -> None:
+    genders = ("Female", "女", "f", "男性", "Other")
+    cities = ("臺中市", "台中市", "臺東縣", "台北市", None)
+    named = ("台", None, None, None, "臺")
+    customers = [
+        {"customer_id": place, "gender": gender, "city": city, "name": name}
+        for place, (gender, city, name) in enumerate(zip(genders, cities, named, strict=True), start=1)
+    ]
+    assert who({"type": "attribute", **test}, date(2026, 1, 1), customers=customers) == found
+
+
 def test_tags_that_are_on_and_for_how_long() -> None:
     tags = [
         {"customer_id": 1, "tag": "vip", "since": at(2026, 1, 1, 23, 59), "strength": 0.5},
@@ -298,6 +322,14 @@ def test_moves(move: dict[str, Any], is_in: bool) -> None:
     rule = {"type": "moved", "model": "rf4", **move}
     found = who(rule, date(2026, 3, 1), customers=people(1, 2), changes=CHANGES)
     assert found == ({1} if is_in else set())
+
+
+def test_lines_drawn_anew_move_nobody() -> None:
+    change = {**_change(1, date(2026, 1, 1), "new", "one_time"), "is_relabelled": True}
+    moved = {"type": "moved", "model": "rf4", "to": ["one_time"]}
+    was = {"type": "segment", "model": "rf4", "in": ["one_time"], "on": "2026-02-01"}
+    assert who(moved, date(2026, 3, 1), customers=people(1), changes=[change]) == set()
+    assert who(was, date(2026, 3, 1), customers=people(1), changes=[change]) == {1}
 
 
 def test_a_change_in_another_model_is_no_move() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from segmentation.rules.reading import MAX_CONDITIONS, MAX_DEPTH, Names, RuleError, read_rule
 from segmentation.rules.references import MAX_EXPANDED, References, expanded
 from segmentation.rules.schema import rule_schema
-from segmentation.rules.types import Age, AllOf, AnyOf, NotOf, Rule, RuleReference, Tagged, to_builtins
+from segmentation.rules.types import Age, AllOf, AnyOf, NotOf, Rule, RuleReference, Tagged, mark_of, to_builtins
 from segmentation.rules.wording import found_words, sentence
 from tests.segmentation.rules import plain
 
@@ -265,3 +265,18 @@ def test_what_was_found_in_words() -> None:
     assert found_words(read_rule(EVENTS), 1200, "zh") == "1,200 次"
     assert found_words(read_rule({"type": "segment", "model": "nesl", "in": ["E"]}), "S1", "zh") == "瞌睡客"
     assert found_words(read_rule(AGE), None, "en") == "unknown"
+
+
+def test_campaigns_are_told_by_their_names_and_by_numbers_where_there_is_none() -> None:
+    clicked = {"type": "clicks", "campaigns": [7, 9], "at_least": 1}
+    rule = read_rule({"type": "not", "of": {"type": "any", "of": [clicked, AGE]}})
+    names = {7: "母親節"}
+    assert sentence(rule, "zh", names) == "並非（點擊連結（活動「母親節」、活動 9） 至少 1 次，或年齡 至少 18 歲）"
+    assert sentence(rule, "en", names).startswith("not (tapped links (campaign '母親節', campaign 9) at least 1 times")
+    assert "活動 7、活動 9" in sentence(rule, "zh")
+
+
+def test_a_rule_has_another_mark_when_it_says_something_else() -> None:
+    older = {**AGE, "at_least": 19}
+    assert mark_of(read_rule(AGE)) == mark_of(read_rule(json.dumps({**AGE, "at_least": "18.0"})))
+    assert mark_of(read_rule(AGE)) != mark_of(read_rule(older))

@@ -8,6 +8,8 @@ import pytest
 from sqlalchemy import Engine, select
 from sqlmodel import Session
 
+from segmentation.rules.reading import read_rule
+from segmentation.rules.types import mark_of
 from segmentation.tags.assign import TagChanges
 from segmentation.tags.catalogue import create_group_tags, create_tag, set_active, tag_named
 from segmentation.tags.hand import put_on
@@ -47,7 +49,8 @@ def test_a_rule_tag_goes_on_with_its_evidence_and_off_when_the_facts_no_longer_m
     make_tag(engine, "常客", "rule", {"when": REGULAR})
     assert renew(engine) == TagChanges(put_on=1)
     row = tags_on(engine, three)["常客"]
-    assert row.evidence == {"as_of": "2026-11-03", "rule": None, "found": {"$": 3}}
+    asked = {"rule": None, "mark": mark_of(read_rule(REGULAR))}
+    assert row.evidence == {"as_of": "2026-11-03", **asked, "found": {"$": 3}}
     assert (row.source, row.strength, row.since) == ("rule", 1.0, on(1, 20))
     assert tags_on(engine, two) == {}
     # the oldest order, of 80 days before, is the last time in a window of 90 days on the 10th day
@@ -56,7 +59,7 @@ def test_a_rule_tag_goes_on_with_its_evidence_and_off_when_the_facts_no_longer_m
     assert renew(engine, AS_OF + 11 * DAY) == TagChanges(taken_off=1)
     (past,) = history(engine, "常客")
     assert past.until == on(1, 20, AS_OF + 11 * DAY)
-    assert past.off_evidence == {"as_of": "2026-11-14", "rule": None, "found": {"$": 2}}
+    assert past.off_evidence == {"as_of": "2026-11-14", **asked, "found": {"$": 2}}
     assert past.falls_off_on is None
 
 

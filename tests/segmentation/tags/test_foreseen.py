@@ -17,7 +17,7 @@ from segmentation.rules.types import Rule
 from segmentation.tags.current import SCHEMA as TAG_SCHEMA
 from segmentation.tags.days import FOREVER
 from segmentation.tags.foreseen import first_day_without, leaves_of
-from segmentation.tags.intervals import Future, daily_measures
+from segmentation.tags.intervals import Future, can_be_foreseen, daily_measures
 from tests.segmentation.tags.renewal import TAIPEI
 
 AS_OF = date(2028, 2, 25)  # before a 29 February, and birthdays of that day
@@ -165,7 +165,7 @@ def tags_left(tags: list[dict[str, Any]], as_of: date) -> list[dict[str, Any]]:
 
 
 def foreseen(connection: Any, facts: Facts, tags: list[dict[str, Any]], rule: Rule, holders: list[int]) -> Any:
-    """Customer -> the day said for a rule, of these holders; None when it can't be known."""
+    """Customer -> the day said for a rule, of these holders."""
     compiled = compile_rules({"rule": rule}, AS_OF, TAIPEI)
     measured = kept(connection, "measured", compiled.measured(facts))
     schema = pa.schema([*TAG_SCHEMA.to_pyarrow(), pa.field("tag", pa.string())])
@@ -173,10 +173,7 @@ def foreseen(connection: Any, facts: Facts, tags: list[dict[str, Any]], rule: Ru
     people = keep(connection, "holder", pa.table({"customer_id": pa.array(holders, pa.int64())}))
     daily = daily_measures(facts, people, compiled, leaves_of(rule))
     future = Future(facts, people, compiled, measured, on, daily, CYCLE_DAYS)
-    days = first_day_without(rule, future)
-    if days is None:
-        return None
-    rows = connection.to_pyarrow(days).to_pylist()
+    rows = connection.to_pyarrow(first_day_without(rule, future)).to_pylist()
     assert len({row["customer_id"] for row in rows}) == len(rows)
     return {row["customer_id"]: row["falls_off_on"] for row in rows}
 
@@ -204,8 +201,8 @@ def test_the_day_said_is_the_day_on_which_a_daily_renewal_takes_it_off(seed: int
         facts = facts_of(connection, **{name: arrow(name, rows) for name, rows in now.items()})
         ended = 0
         for key, expected in held.items():
+            assert all(can_be_foreseen(leaf, AS_OF, has_cycle=True) for leaf in leaves_of(rules[key]))
             said = foreseen(connection, facts, tags, rules[key], list(expected))
-            assert said is not None, written[int(key[4:])]
             near = {who: said[who] if said.get(who, FOREVER) <= AS_OF + DAYS_AHEAD * DAY else None for who in expected}
             assert near == expected, json.dumps(written[int(key[4:])], ensure_ascii=False)
             ended += sum(day is not None for day in expected.values())
@@ -222,12 +219,23 @@ def test_the_day_said_is_the_day_on_which_a_daily_renewal_takes_it_off(seed: int
         {"type": "tag", "name": "手動", "strength": {"at_least": "0.1"}},
     ],
 )
-def test_what_hangs_on_the_population_has_no_day(condition: dict[str, Any]) -> None:
-    fresh = {"type": "orders", "measure": "count", "at_least": 0, "window": {"last_days": 3}}
-    rule = read_rule({"type": "all", "of": [fresh, condition]})
-    with open_duckdb(TAIPEI) as connection:
-        facts = facts_of(connection, customers=arrow("customers", [{"customer_id": 1}]))
-        assert foreseen(connection, facts, [], rule, [1]) is None
+def test_what_hangs_on_the_population_can_t_be_foreseen(condition: dict[str, Any]) -> None:
+    assert not can_be_foreseen(read_rule(condition), AS_OF, has_cycle=True)
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_known"),
+    [
+        ({"type": "segment", "model": "nesl", "in": ["E"]}, False),
+        ({"type": "segment", "model": "rf4", "in": ["new"], "on": "2028-02-25"}, True),
+        ({"type": "segment", "model": "rf4", "in": ["new"], "on": "2028-02-26"}, False),
+        ({"type": "measure", "name": "recency_days", "at_most": 9}, False),
+        ({"type": "measure", "name": "paid_total", "at_least": 9}, True),
+        ({"type": "orders", "measure": "last", "at_most": 9}, True),
+    ],
+)
+def test_with_a_look_back_window_recency_can_t_be_foreseen(condition: dict[str, Any], is_known: bool) -> None:
+    assert can_be_foreseen(read_rule(condition), AS_OF, has_cycle=False) == is_known
 
 
 def test_a_rule_that_holds_for_ever_has_no_day_and_one_that_does_not_hold_before_has_none_either() -> None:

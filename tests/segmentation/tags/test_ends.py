@@ -1,0 +1,89 @@
+"""Of which tags it is known when they fall off."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from segmentation.preference.settings import PreferenceSettings
+from segmentation.rules.reading import read_rule
+from segmentation.tags.definitions import read_definition
+from segmentation.tags.ends import known_ends
+from segmentation.tags.live import Live, LiveTag
+
+AS_OF = date(2026, 11, 3)
+FRESH: dict[str, Any] = {"type": "orders", "measure": "count", "at_least": 1, "window": {"last_days": 30}}
+PREFERS = ("preference", {"dimension": "label", "value": "染護"})
+
+
+def live_with(**tags: tuple[str, dict[str, Any]]) -> Live:
+    """These tags, by name the source and definition; their ids are 1, 2, … in that order."""
+    names = dict(enumerate(tags, start=1))
+    rows = [
+        LiveTag(number, name, source, read_definition(source, definition))
+        for number, (name, (source, definition)) in enumerate(tags.items(), start=1)
+        if source != "hand"
+    ]
+    rules = {"fresh": read_rule(FRESH)}
+    return Live(rows, names, {}, rules, PreferenceSettings(), has_preferences=True)
+
+
+def known(live: Live, *, has_cycle: bool = True) -> set[str]:
+    return {live.names[number] for number in known_ends(live, AS_OF, has_cycle=has_cycle)}
+
+
+def rule(*conditions: dict[str, Any], **more: Any) -> tuple[str, dict[str, Any]]:
+    return "rule", {"when": {"type": "all", "of": list(conditions)}, **more}
+
+
+def tagged(name: str, **more: Any) -> dict[str, Any]:
+    return {"type": "tag", "name": name, **more}
+
+
+@pytest.mark.parametrize(
+    ("source", "definition", "with_cycle", "without"),
+    [
+        ("hand", {}, True, True),
+        ("preference", {"dimension": "label", "value": "染護"}, True, True),
+        ("group", {"group": "champion"}, False, False),
+        ("group", {"group": "at_risk_spender"}, False, False),
+        ("group", {"group": "win_back"}, True, False),
+        ("group", {"group": "repeat_buyer"}, True, False),
+        ("measure", {"measure": "paid_total", "at_least": "9"}, True, True),
+        ("measure", {"measure": "paid_total", "top_percent": "9"}, False, False),
+        ("measure", {"measure": "frequency", "at_least": "9"}, True, False),
+        ("measure", {"measure": "recency_days", "at_most": "9"}, True, False),
+        ("measure", {"measure": "loyalty", "at_least": "1"}, False, False),
+        ("measure", {"measure": "p_buy", "at_least": "0.5"}, False, False),
+        ("rule", {"rule": "fresh"}, True, True),
+        ("rule", {"rule": "gone"}, False, False),
+    ],
+)
+def test_a_tag_by_itself(source: str, definition: dict[str, Any], with_cycle: bool, without: bool) -> None:
+    live = live_with(it=(source, definition))
+    assert known(live) == ({"it"} if with_cycle else set())
+    assert known(live, has_cycle=False) == ({"it"} if without else set())
+
+
+def test_a_rule_is_known_as_far_as_the_tags_that_it_asks_for_are() -> None:
+    live = live_with(
+        hand=("hand", {}),
+        best=("group", {"group": "champion"}),
+        likes=PREFERS,
+        of_hand=rule(FRESH, tagged("hand"), tagged("likes"), tagged("not there")),
+        of_best=rule(FRESH, tagged("best")),
+        not_of_best=rule({"type": "not", "of": tagged("best")}),
+        of_both=rule(tagged("of_hand"), tagged("of_best")),
+        of_one=rule(tagged("of_hand")),
+        strong=rule(tagged("likes", strength={"at_least": 1})),
+        until=rule(tagged("best"), until=FRESH),
+        round_and=rule(tagged("round")),
+        round=rule(tagged("round_and")),
+    )
+    assert known(live) == {"hand", "likes", "of_hand", "of_one", "until"}
+
+
+def test_what_can_t_be_judged_is_not_known() -> None:
+    live = live_with(a=rule(FRESH), b=rule(FRESH))
+    live.problems[2] = "its definition can't be read"
+    assert known(live) == {"a"}
