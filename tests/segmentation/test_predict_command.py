@@ -3,21 +3,21 @@
 import json
 import os
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 from typer.testing import CliRunner
 
 from segmentation.predict.latest import latest_prediction_run
-from segmentation.tags.catalogue import create_tag, set_active
+from segmentation.tags.catalogue import create_tag
 from service.cli import app
 from service.settings import Settings
-from service.worker import renew_predictions
+from service.worker import compute_everyone, renew_predictions
 from store.engine import open_engine, reading, table_of, transaction
-from store.models import CustomerSegment, CustomerTag, PredictionRun, SegmentRun, Tag
+from store.models import CustomerPrediction, CustomerSegment, CustomerTag, PredictionRun, SegmentRun, Tag
 from tests.conftest import StillClock
 from tests.factories import LONG_AGO
 from tests.segmentation.cdnow import OCTOBER, cdnow_sample
@@ -145,22 +145,34 @@ def test_the_worker_predicts_once_a_day_after_the_segments(
     clock.advance(hours=12)  # midnight in Taipei: another day, its segments not yet there
     renew_predictions(engine, settings, clock)
     assert count() == 1
-    with transaction(engine) as session:
-        create_tag(session, "會買", source="measure", definition={"measure": "p_buy", "at_least": "0.3"}, now=clock())
-        create_tag(session, "常客", source="measure", definition={"measure": "f", "at_least": "4"}, now=clock())
     segments_finished()
     renew_predictions(engine, settings, clock)
     assert count() == 2
-    with reading(engine) as session:
-        held = select(func.count()).select_from(table_of(CustomerTag)).join(table_of(Tag))
-        assert session.scalar(held.where(table_of(Tag).c.name == "會買")), "tags follow predictions on the same day"
-        made = session.scalar(select(func.count()).select_from(segments))
+    engine.dispose()
+
+
+def test_tags_follow_the_predictions_on_the_same_day(new_database_url: Callable[[str], str]) -> None:
+    engine = open_engine(new_database_url("sqlite"))
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    clock = StillClock(datetime(2025, 10, 1, 4, tzinfo=UTC))
+    store_orders(engine, cdnow_sample().before(OCTOBER))
+    tag, held = table_of(Tag), table_of(CustomerTag)
+
+    def tagged_next_day() -> int:
+        """How many have the tag after the predictions of another day."""
+        clock.advance(days=1)
+        compute_everyone(engine, settings, clock)
+        renew_predictions(engine, settings, clock)
+        with reading(engine) as session:
+            newest = latest_prediction_run(session)
+            assert newest is not None
+            assert newest.state == "finished"
+            having = select(func.count()).select_from(held).join(tag, tag.c.id == held.c.tag_id)
+            return session.scalar(having.where(tag.c.name == "會買", held.c.until.is_(None))) or 0
+
+    assert tagged_next_day() == 0
     with transaction(engine) as session:
-        set_active(session, "會買", is_active=False)
-    clock.advance(days=1)
-    segments_finished()
-    renew_predictions(engine, settings, clock)
-    assert count() == 3
-    with reading(engine) as session:
-        assert session.scalar(select(func.count()).select_from(segments)) == (made or 0) + 1, "no tag looks at them"
+        create_tag(session, "會買", source="measure", definition={"measure": "p_buy", "top_percent": "9"}, now=clock())
+        session.execute(delete(table_of(CustomerPrediction)))
+    assert tagged_next_day() >= 200
     engine.dispose()
