@@ -24,8 +24,9 @@ from benchmarks.segmentation_pandas import segment_by_pandas
 from segmentation.engine import Request
 from segmentation.files import segment_file
 from segmentation.run import run_segments
-from store.engine import open_engine
+from store.engine import open_engine, table_of
 from store.migrate import upgrade
+from store.models import SalesOrder
 
 SCALES = {  # customers, orders
     "quick": (100_000, 1_000_000),
@@ -201,6 +202,9 @@ def _fill(engine: Engine, orders: Path) -> None:
         ("customer", ("id", "attributes", "created_at"), customers),
         ("sales_order", ("id", "order_id", "customer_id", "ordered_at", "currency", "total", "status"), rows),
     )
+    indexes = list(table_of(SalesOrder).indexes)
+    for index in indexes:  # made after the rows: several times as fast
+        index.drop(engine)
     raw = engine.raw_connection()
     source = duckdb.connect()
     for table, names, query in tables:
@@ -217,6 +221,8 @@ def _fill(engine: Engine, orders: Path) -> None:
                     for row in chunk:
                         copy.write_row(row)
         raw.commit()
+    for index in indexes:
+        index.create(engine)
     if engine.dialect.name != "sqlite":
         raw.cursor().execute("ANALYZE")
         raw.commit()

@@ -5,8 +5,11 @@ freeze one run together, and a crash goes on where the last slice was committed 
 """
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -69,30 +72,53 @@ def freeze_run(engine: Engine, run_id: int, *, zone: ZoneInfo, clock: Clock) -> 
         log.warning("no_aggregation_units_left", run_id=run_id, variants=unnamed)
     find_arms(engine, run_id, zone=zone, clock=clock)
     find_cut(engine, run_id, zone=zone, clock=clock)
-    freeze = _freeze_on_sqlite if is_sqlite(engine) else _freeze_on_postgres
-    freeze(engine, run_id, Statements(clock()), zone=zone, clock=clock)
+    _freeze(engine, run_id, zone=zone, clock=clock)
 
 
-def _freeze_on_postgres(engine: Engine, run_id: int, kept: "Statements", *, zone: ZoneInfo, clock: Clock) -> None:
-    is_more, size = True, FIRST_SLICE
-    while is_more:
-        with transaction(engine) as session:
-            is_more = freeze_slice(session, run_id, zone=zone, now=clock(), size=size, kept=kept)
-        size = SLICE
+class _Lane:
+    """A connection that chooses a slice's people and then writes them."""
+
+    def __init__(self, engine: Engine, run_id: int, as_of: datetime, zone: ZoneInfo) -> None:
+        self._run_id, self._zone, self._kept = run_id, zone, Statements(as_of)
+        self._connection = engine.connect()
+
+    def choose(self, size: int, after: int | None = None) -> Choice | None:
+        with self._session(writes=False) as session, session.begin():
+            return choose_ahead(session, self._run_id, zone=self._zone, size=size, kept=self._kept, after=after)
+
+    def write(self, ahead: Choice | None, *, size: int, now: datetime) -> int | None:
+        """Write the slice; up to which customer the run is frozen now, None when nothing was left to do."""
+        rest: dict[str, Any] = {"zone": self._zone, "now": now, "size": size, "kept": self._kept, "ahead": ahead}
+        with self._session(writes=True) as session, session.begin():
+            is_more = freeze_slice(session, self._run_id, **rest)
+            return session.get_one(CampaignRun, self._run_id).frozen_up_to if is_more else None
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _session(self, *, writes: bool) -> Session:
+        return Session(self._connection.execution_options(writes=writes))
 
 
-def _freeze_on_sqlite(engine: Engine, run_id: int, kept: "Statements", *, zone: ZoneInfo, clock: Clock) -> None:
-    """Choosing takes as long as writing: it is done before the lock is taken for which everybody else would wait."""
-    is_more, size = True, FIRST_SLICE
-    while is_more:
-        with engine.connect() as connection:
-            with Session(connection.execution_options(writes=False)) as session, session.begin():
-                ahead = choose_ahead(session, run_id, zone=zone, size=size, kept=kept)
-            with Session(connection.execution_options(writes=True)) as session, session.begin():
-                start = time.perf_counter()
-                is_more = freeze_slice(session, run_id, zone=zone, now=clock(), size=size, kept=kept, ahead=ahead)
-        size = _fitting(size, time.perf_counter() - start)
-        let_others_write(engine)
+def _freeze(engine: Engine, run_id: int, *, zone: ZoneInfo, clock: Clock) -> None:
+    """Choosing takes as long as writing and needs no lock: while one connection writes a slice, the other chooses the
+    next. What changes in between is found under the lock, and the slice is chosen anew."""
+    as_of, size = clock(), FIRST_SLICE
+    lanes = [_Lane(engine, run_id, as_of, zone) for _ in range(2)]
+    with closing(lanes[0]), closing(lanes[1]), ThreadPoolExecutor(1, "choosing") as pool:
+        ahead = lanes[0].choose(size)
+        while True:
+            following = pool.submit(lanes[1].choose, size, ahead.part.high) if ahead else None
+            start = time.perf_counter()
+            frozen_up_to = lanes[0].write(ahead, size=size, now=clock())
+            if frozen_up_to is None:
+                return
+            size = _fitting(size, time.perf_counter() - start) if is_sqlite(engine) else SLICE
+            let_others_write(engine)
+            lanes.reverse()
+            ahead = following.result() if following else None
+            if ahead is None or ahead.part.low != frozen_up_to:  # another worker freezes the run as well
+                ahead = lanes[0].choose(size)
 
 
 def find_arms(engine: Engine, run_id: int, *, zone: ZoneInfo, clock: Clock) -> None:
@@ -195,16 +221,19 @@ def freeze_slice(
     return True
 
 
-def choose_ahead(session: Session, run_id: int, *, zone: ZoneInfo, size: int, kept: Statements) -> "Choice | None":
+def choose_ahead(
+    session: Session, run_id: int, *, zone: ZoneInfo, size: int, kept: Statements, after: int | None = None
+) -> "Choice | None":
     """Whom the next slice of a planned run will have, for `freeze_slice` on the same connection; None where that is to
-    find out for itself. For SQLite: reads only, but for a temporary table of the connection, so nobody waits for it."""
+    find out for itself. `after`: up to which customer the run will be frozen by then, else as far as it is now. Reads
+    only, but for a temporary table of the connection, so nobody waits for it."""
     run = session.get(CampaignRun, run_id, populate_existing=True)
     if run is None or run.state != "planned":
         return None
     targets = None if run.by_enrolment else targets_of(session, run)
     if targets is not None and targets.rules() and run.members_at is None:
         return None
-    part = next_part(session, run, targets, size)
+    part = next_part(session, run, targets, size, after=after)
     return None if part is None else Freeze(session, run, zone, kept.as_of).choose(part, kept)
 
 

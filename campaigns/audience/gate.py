@@ -98,6 +98,7 @@ class Limits:
         return {"outranked": (self.claims_since, 1)} | self.caps | kept
 
 
+Recent = tuple[Any, ...]  # see `recent_of`
 Counting = tuple[str, ...]  # the limits that anybody can have come to: "outranked" and reasons of caps
 
 
@@ -213,12 +214,15 @@ def counting_of(session: Session, limits: Limits | None, *, but_run: int | None)
     return tuple(reason for reason, (_, most) in asked.items() if (row[reason] or 0) >= max(most, 1))
 
 
-def counting_holds(session: Session, limits: Limits | None, *, but_run: int | None) -> bool:
-    """On SQLite: whether the recent runs are as `counting_of` put them down on this connection, and none has claimed
-    more people since."""
+def recent_of(session: Session, limits: Limits | None, *, but_run: int | None) -> Recent:
+    """What tells whether the runs that count are still the same and have claimed nobody since: sums that any change of
+    theirs changes, for numbers of runs and `frozen_up_to` only grow."""
     if limits is None:
-        return True
-    return session.execute(_recent(limits, but_run).except_(select(_recent_run)).limit(1)).first() is None
+        return ()
+    recent = _recent(limits, but_run).subquery()
+    higher = func.sum(case((recent.c.is_higher, 1), else_=0))
+    sums = (func.count(recent.c.run_id), func.sum(recent.c.run_id), func.sum(recent.c.frozen_up_to), higher)
+    return tuple(session.execute(select(*sums, func.count(recent.c.until))).one())
 
 
 def contacts_of(

@@ -1,13 +1,14 @@
-"""The people of a slice in their places: each one's place, from 0, among those of the same state and kind.
+"""The people of a slice in their places: each one's place, from 0, among those chosen of the same kind.
 
-PostgreSQL counts with a window. SQLite would keep every row twice for that; there they are sorted into a temporary
-table, whose row numbers are the places but for where their kind begins: a quarter less for all of a slice. The table
-belongs to the connection, lies in memory and takes no lock.
+They are kept in a temporary table, which belongs to the connection, takes nobody's lock, and holds whom a slice has
+until it is written. PostgreSQL counts places with a window. SQLite would keep every row twice for that: there people
+are sorted, and row numbers are the places but for where their kind begins.
 """
 
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Column, Integer, MetaData, String, Table, and_, delete, exists, func, insert, select
+from sqlalchemy import Column, Integer, MetaData, String, Table, and_, delete, exists, func, insert, select, text
 from sqlalchemy.schema import CreateTable
 from sqlmodel import Session
 
@@ -15,53 +16,57 @@ from store.engine import is_sqlite, table_of
 from store.models import Customer
 from store.types import BigId
 
-_slice = Table(
-    "frozen_slice",
-    MetaData(),
-    Column("row_number", Integer, primary_key=True),
-    Column("customer_id", BigId),
-    Column("line_user_id", String),
-    Column("segment", String),
-    Column("reason", String),
-    Column("state", String),
-    Column("variant_place", Integer),
-    Column("wave_place", Integer),
-    Column("kind", Integer),
-    prefixes=["TEMPORARY"],
-)
+_COLUMNS: dict[str, Any] = {
+    "customer_id": BigId,
+    "line_user_id": String,
+    "segment": String,
+    "reason": String,
+    "state": String,
+    "variant_place": Integer,
+    "wave_place": Integer,
+    "kind": Integer,
+}
+
+
+def _table(metadata: MetaData, *number: Column[Any]) -> Table:
+    columns = (Column(name, kind) for name, kind in _COLUMNS.items())
+    return Table("frozen_slice", metadata, *number, *columns, prefixes=["TEMPORARY"])
+
+
+_placed = _table(MetaData(), Column("place", Integer))
+_rowed = _table(MetaData(), Column("row_number", Integer, primary_key=True))  # SQLite's own number of a row
 customer = table_of(Customer)
-COLUMNS = tuple(column.name for column in _slice.columns if not column.primary_key)
 
 
 def numbered(session: Session, judged: Any) -> tuple[list[Any], Any]:
-    """The statements to execute first, in order; then a subquery with the columns of `judged` (a SELECT of COLUMNS by
-    name) and `place`."""
-    if is_sqlite(session):
-        return _sorted(judged)
+    """The statements to execute first, in order; then a subquery with the columns of `judged` (a SELECT of _COLUMNS by
+    name) and `place`, which means nothing for who isn't chosen."""
     people = judged.subquery()
-    window = {"partition_by": [people.c.state, people.c.kind], "order_by": people.c.customer_id}
-    place = func.row_number().over(**window) - 1
-    return [], select(*(people.c[name] for name in COLUMNS), place.label("place")).subquery("person")
+    columns = [people.c[name] for name in _COLUMNS]
+    if not is_sqlite(session):
+        # Customers come in order: where there is one kind, nothing has to be sorted.
+        window: dict[str, Any] = {"partition_by": people.c.kind, "order_by": people.c.customer_id, "rows": (None, 0)}
+        chosen = func.count().filter(people.c.state == "chosen").over(**window)
+        put = _kept(_placed, text(f"TRUNCATE {_placed.name}"), [*_COLUMNS, "place"], select(*columns, chosen - 1))
+        return put, select(_placed).subquery("person")
+    rows = select(*columns).order_by(people.c.state, people.c.kind, people.c.customer_id)
+    begins = select(_rowed.c.state, _rowed.c.kind, func.min(_rowed.c.row_number).label("first"))
+    kinds = begins.group_by(_rowed.c.state, _rowed.c.kind).subquery("kinds")
+    same = and_(kinds.c.state == _rowed.c.state, kinds.c.kind == _rowed.c.kind)
+    place = (_rowed.c.row_number - kinds.c.first).label("place")
+    person = select(*(_rowed.c[name] for name in _COLUMNS), place).join(kinds, same).subquery("person")
+    return _kept(_rowed, delete(_rowed), [*_COLUMNS], rows), person
 
 
-def _sorted(judged: Any) -> tuple[list[Any], Any]:
-    people = judged.subquery()
-    rows = select(*(people.c[name] for name in COLUMNS)).order_by(people.c.state, people.c.kind, people.c.customer_id)
-    first = [
-        CreateTable(_slice, if_not_exists=True),
-        delete(_slice),  # of the slice before; row numbers begin at 1 again
-        insert(_slice).from_select(COLUMNS, rows, include_defaults=False),
-    ]
-    begins = select(_slice.c.state, _slice.c.kind, func.min(_slice.c.row_number).label("first"))
-    kinds = begins.group_by(_slice.c.state, _slice.c.kind).subquery("kinds")
-    same = and_(kinds.c.state == _slice.c.state, kinds.c.kind == _slice.c.kind)
-    place = (_slice.c.row_number - kinds.c.first).label("place")
-    return first, select(*(_slice.c[name] for name in COLUMNS), place).join(kinds, same).subquery("person")
+def _kept(table: Table, empty: Any, names: list[str], rows: Any) -> list[Any]:
+    """The statements that put a slice's people down in place of those of the slice before."""
+    create = CreateTable(table, if_not_exists=True)
+    return [create, empty, insert(table).from_select(names, rows, include_defaults=False)]
 
 
-def are_still_there(session: Session) -> bool:
-    """On SQLite: whether everybody chosen in the temporary table is a customer who may be written to still: not merged
-    into another, not erased, and not refusing since."""
-    still = (customer.c.id == _slice.c.customer_id, customer.c.marketing_refused_at.is_(None))
-    gone = select(_slice.c.row_number).where(_slice.c.state == "chosen", ~exists().where(*still)).limit(1)
-    return session.execute(gone).first() is None
+def are_still_there(session: Session, of: Callable[[Any], Any]) -> bool:
+    """Whether everybody chosen in the temporary table (all are customers that `of` means) may be written to still: not
+    merged into another, not erased, and not refusing since."""
+    still = (customer.c.id == _placed.c.customer_id, of(customer.c.id), customer.c.marketing_refused_at.is_(None))
+    gone = select(func.count()).select_from(_placed).where(_placed.c.state == "chosen", ~exists().where(*still))
+    return session.scalars(gone).one() == 0

@@ -35,12 +35,13 @@ from sqlmodel import Session
 from campaigns.audience.ahead import planned_ahead
 from campaigns.audience.gate import (
     Counting,
+    Recent,
     best_account,
     contacts_of,
-    counting_holds,
     counting_of,
     limits_of,
     reason_to_skip,
+    recent_of,
 )
 from campaigns.audience.members import targets_of
 from campaigns.audience.numbering import are_still_there, numbered
@@ -108,10 +109,13 @@ class Part:
         return column.in_(bindparam("slice_ids", self.ids, expanding=True, literal_execute=True))
 
 
-def next_part(session: Session, run: CampaignRun, targets: Targets | None, size: int) -> Part | None:
-    """The next slice of a run, of `size` people looked at; None: nobody is left."""
+def next_part(
+    session: Session, run: CampaignRun, targets: Targets | None, size: int, *, after: int | None = None
+) -> Part | None:
+    """The next slice of a run, of `size` people looked at, after the customer `after` or up to whom it is frozen; None:
+    nobody is left."""
     assert run.id is not None
-    low = run.frozen_up_to
+    low = run.frozen_up_to if after is None else after
     if targets is not None and (run.arms is not None or not targets.is_narrow()):
         following = select(customer.c.id).where(customer.c.id > low)
         high = session.scalar(following.order_by(customer.c.id).offset(size - 1).limit(1))
@@ -137,7 +141,7 @@ class Choice:
     """A slice whose people are chosen: what writes them, and what it rests on."""
 
     part: Part
-    after: int  # up to which customer the run was frozen
+    recent: Recent
     is_anybody_there: bool
     write: Any  # the statement; numbers of batches are parameters of it
     values: dict[str, Any]
@@ -201,6 +205,7 @@ class Freeze:
 
     def choose(self, part: Part, kept: Statements) -> Choice:
         """Choose the people of a slice; nothing is written yet."""
+        recent = recent_of(self._session, self._limits, but_run=self._run.id)  # first: what changes from now on is seen
         counting = counting_of(self._session, self._limits, but_run=self._run.id)
         is_there = self._is_anybody_there(part)
         values: dict[str, Any] = {}
@@ -213,18 +218,18 @@ class Freeze:
             *first, write = self._statements(part, counting, is_there)
         for statement in first:
             self._session.execute(statement, values)
-        return Choice(part, self._run.frozen_up_to, is_there, write, values)
+        return Choice(part, recent, is_there, write, values)
 
     def still_holds(self, choice: Choice) -> bool:
-        """On SQLite, under the lock: whether a choice made on this connection before it would be made again. Since then
-        another worker may have frozen the slice, or another run that counts towards caps, and people may have been
-        merged, erased, or have refused."""
+        """Under the lock: whether a choice made on this connection before it would be made again. Since then another
+        worker may have frozen the slice, or another run that counts towards caps, and people may have been merged,
+        erased, or have refused."""
         return (
-            choice.after == self._run.frozen_up_to
+            choice.part.low == self._run.frozen_up_to
             and not choice.is_anybody_there
             and not self._is_anybody_there(choice.part)
-            and counting_holds(self._session, self._limits, but_run=self._run.id)
-            and are_still_there(self._session)
+            and choice.recent == recent_of(self._session, self._limits, but_run=self._run.id)
+            and are_still_there(self._session, choice.part.of)
         )
 
     def write(self, choice: Choice) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlmodel import Session
 
 from campaigns.results.tally import SAME_BATCH, effective_state
@@ -81,20 +81,20 @@ def month_start(now: datetime, zone: ZoneInfo) -> datetime:
 
 def _accepted(session: Session, channel_id: int, since: datetime) -> int:
     delivery, batch, run = table_of(Delivery), table_of(SendBatch), table_of(CampaignRun)
-    return (
-        session.scalar(
-            select(func.count())
-            .select_from(_with_batch())
-            .where(
-                delivery.c.run_id.in_(_runs(channel_id)),
-                or_(run.c.finished_at.is_(None), run.c.finished_at >= since),
-                effective_state() == "accepted",
-                ~delivery.c.by_reply,
-                func.coalesce(delivery.c.sent_at, batch.c.sent_at) >= since,
-            )
+    is_kept = and_(run.c.fired_at >= since, run.c.message_count.is_not(None))  # the sum of a run of this month alone
+    mine = (run.c.id.in_(_runs(channel_id)), or_(run.c.finished_at.is_(None), run.c.finished_at >= since))
+    kept = select(func.sum(run.c.message_count)).where(*mine, is_kept)
+    counted = (
+        select(func.count())
+        .select_from(_with_batch())
+        .where(
+            delivery.c.run_id.in_(select(run.c.id).where(*mine, ~is_kept)),
+            effective_state() == "accepted",
+            ~delivery.c.by_reply,
+            func.coalesce(delivery.c.sent_at, batch.c.sent_at) >= since,
         )
-        or 0
     )
+    return int(session.scalar(kept) or 0) + int(session.scalar(counted) or 0)
 
 
 def _waiting(session: Session, channel_id: int, but_run: int | None) -> int:

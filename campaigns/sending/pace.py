@@ -15,7 +15,7 @@ from collections.abc import Callable
 from math import ceil
 from typing import NamedTuple
 
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 
 from store.engine import insert_for, is_sqlite, table_of, transaction
 from store.models import SendPace
@@ -36,23 +36,28 @@ def now_us() -> int:
     return time.time_ns() // 1_000
 
 
-def lease(engine: Engine, channel_id: int, endpoint: str, *, count: int, per_second: float, at_us: int) -> int:
-    """Take `count` permits; returns when the first may be used (microseconds), the others follow at 1/per_second."""
-    width = int(count * 1_000_000 / per_second)
+class Granted(NamedTuple):
+    """Permits: when the first may be used, and up to when all workers together had taken permits before."""
+
+    first_us: int
+    taken_up_to_us: int
+
+
+def lease(engine: Engine, channel_id: int, endpoint: str, *, count: int, per_second: float, at_us: int) -> Granted:
+    """Take `count` permits, 1/per_second from each other, from `at_us` (microseconds since 1970) or a later moment."""
     pace = table_of(SendPace)
+    mine = (pace.c.channel_id == channel_id, pace.c.endpoint == endpoint)
     with transaction(engine) as session:
         session.execute(
             insert_for(session, SendPace)
-            .values(channel_id=channel_id, endpoint=endpoint, free_at_us=at_us)
+            .values(channel_id=channel_id, endpoint=endpoint, free_at_us=0)
             .on_conflict_do_nothing()
         )
-        mine = (pace.c.channel_id == channel_id, pace.c.endpoint == endpoint)
-        # Time that nobody used is not saved up: the limit holds in every single second.
-        session.execute(update(pace).where(*mine, pace.c.free_at_us < at_us).values(free_at_us=at_us))
-        free_at: int = session.execute(
-            update(pace).where(*mine).values(free_at_us=pace.c.free_at_us + width).returning(pace.c.free_at_us)
-        ).scalar_one()
-    return free_at - width
+        free_at = session.scalars(select(pace.c.free_at_us).where(*mine).with_for_update()).one()
+        first = max(free_at, at_us)  # time that nobody used is not saved up: the limit holds in every single second
+        until = first + int(count * SECOND_US / per_second)
+        session.execute(update(pace).where(*mine).values(free_at_us=until))
+    return Granted(first, free_at)
 
 
 def hold_back(engine: Engine, channel_id: int, endpoint: str, *, seconds: float, at_us: int) -> None:
@@ -79,7 +84,7 @@ class Pacer:
         self._count = max(1, int(per_second * (SQLITE_LEASE_SECONDS if is_sqlite(engine) else LEASE_SECONDS)))
         self._left = 0
         self._next_us = 0
-        self._coming: asyncio.Task[int] | None = None  # the next lease, asked for before this one is used up
+        self._coming: asyncio.Task[Granted] | None = None  # the next lease, asked for before this one is used up
         self._gate = asyncio.Lock()
         self._arrivals = _Arrivals()
 
@@ -120,8 +125,9 @@ class Pacer:
                 self._left = max(0, self._left - void)
             if self._left == 0:
                 coming, self._coming = self._coming or self._ask(), None
-                self._next_us, self._left = await coming, self._count
-                self._arrivals.lease(self._next_us, self._count, self._step_us)
+                granted = await coming
+                self._next_us, self._left = granted.first_us, self._count
+                self._arrivals.lease(granted, self._count, self._step_us)
                 continue
             if self._left <= self._count // 2 and self._coming is None and self._count > 1:
                 self._coming = self._ask()
@@ -130,10 +136,10 @@ class Pacer:
             self._next_us += self._step_us
             return at_us
 
-    def _ask(self) -> asyncio.Task[int]:
+    def _ask(self) -> asyncio.Task[Granted]:
         return asyncio.create_task(asyncio.to_thread(self._lease))
 
-    def _lease(self) -> int:
+    def _lease(self) -> Granted:
         return lease(
             self._engine,
             self._channel_id,
@@ -161,8 +167,8 @@ class _Arrivals:
     call may begin while those under way, and those answered later than `quickest` after the second's beginning, are
     fewer than that second's permits with the part on top that `STALE_US` stands for.
 
-    Where other workers share the channel its leases have gaps, and the second in which this worker's calls are most may
-    be another than theirs, by a lease's length: then as much as is on top otherwise is left free, for that.
+    Where other workers take permits too, the second in which this worker's calls are most may be another than theirs,
+    by a lease's length: then as much as is on top otherwise is left free, for that.
     """
 
     def __init__(self) -> None:
@@ -170,13 +176,15 @@ class _Arrivals:
         self._leased = 0  # permits of all of them
         self._answers: deque[int] = deque()
         self._under_way = 0
-        self._gap_at = -SECOND_US  # when others last had permits between this worker's
+        self._others_at = -SECOND_US  # when it was last seen that others had taken permits within a second
         self._quickest, self._quickest_of_these, self._looked_at = 0, 0, 0
 
-    def lease(self, first_us: int, count: int, step_us: int) -> None:
+    def lease(self, granted: Granted, count: int, step_us: int) -> None:
         """Permits that this worker may use."""
-        if self._leases and first_us > self._leases[-1].ends_us + step_us:
-            self._gap_at = first_us
+        first_us, taken_up_to_us = granted
+        mine_up_to_us = self._leases[-1].ends_us if self._leases else first_us - SECOND_US
+        if taken_up_to_us > mine_up_to_us + count:  # steps are whole microseconds: a lease ends a little later
+            self._others_at = first_us
         self._leases.append(_Lease(first_us, first_us + count * step_us, count, step_us))
         self._leased += count
 
@@ -216,5 +224,5 @@ class _Arrivals:
             if newest.ends_us <= now_us:
                 break
             permits -= (newest.ends_us - max(now_us, newest.begins_us)) / newest.step_us
-        on_top = STALE_US / SECOND_US * (-1 if self._gap_at > since else 1)
+        on_top = STALE_US / SECOND_US * (-1 if self._others_at > since else 1)
         return max(1, ceil(permits * (1 + on_top)))

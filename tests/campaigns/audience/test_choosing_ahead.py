@@ -1,4 +1,4 @@
-"""On SQLite a slice is chosen before the lock is taken: what changes in between is obeyed all the same."""
+"""A slice is chosen before the lock is taken: what changes in between is obeyed all the same."""
 
 from collections.abc import Callable
 
@@ -16,8 +16,6 @@ from store.models import CampaignRun, Customer, Delivery
 from tests.campaigns.conftest import ZONE
 from tests.conftest import StillClock
 from tests.factories import make_account, make_campaign, make_channel, make_customer, make_run
-
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # PostgreSQL's writers wait for nobody
 
 
 class Town:

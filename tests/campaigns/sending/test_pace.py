@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from campaigns.sending.pace import Pacer, _Arrivals, hold_back, lease
+from campaigns.sending.pace import Granted, Pacer, _Arrivals, hold_back, lease
 from store.engine import is_sqlite, transaction
 from tests.factories import make_channel
 
@@ -22,30 +22,30 @@ def channel_id(engine: Engine) -> int:
 
 
 def test_leases_follow_each_other_without_gap_or_overlap(engine: Engine, channel_id: int) -> None:
-    starts = [lease(engine, channel_id, "push", count=5, per_second=100, at_us=NOW) for _ in range(3)]
-    assert starts == [NOW, NOW + 50_000, NOW + 100_000]
+    granted = [lease(engine, channel_id, "push", count=5, per_second=100, at_us=NOW) for _ in range(3)]
+    assert granted == [(NOW, 0), (NOW + 50_000, NOW + 50_000), (NOW + 100_000, NOW + 100_000)]
 
 
 def test_time_that_nobody_used_is_not_saved_up(engine: Engine, channel_id: int) -> None:
     lease(engine, channel_id, "push", count=5, per_second=100, at_us=NOW)
     later = NOW + 60_000_000
-    assert lease(engine, channel_id, "push", count=5, per_second=100, at_us=later) == later
-    assert lease(engine, channel_id, "push", count=1, per_second=100, at_us=later) == later + 50_000
+    assert lease(engine, channel_id, "push", count=5, per_second=100, at_us=later) == (later, NOW + 50_000)
+    assert lease(engine, channel_id, "push", count=1, per_second=100, at_us=later).first_us == later + 50_000
 
 
 def test_endpoints_and_channels_are_paced_apart(engine: Engine, channel_id: int) -> None:
     with transaction(engine) as session:
         other = make_channel(session).id or 0
     lease(engine, channel_id, "push", count=100, per_second=1, at_us=NOW)
-    assert lease(engine, channel_id, "multicast", count=1, per_second=1, at_us=NOW) == NOW
-    assert lease(engine, other, "push", count=1, per_second=1, at_us=NOW) == NOW
+    assert lease(engine, channel_id, "multicast", count=1, per_second=1, at_us=NOW).first_us == NOW
+    assert lease(engine, other, "push", count=1, per_second=1, at_us=NOW).first_us == NOW
 
 
 def test_too_fast_holds_everyone_back_and_never_shortens_a_wait(engine: Engine, channel_id: int) -> None:
     lease(engine, channel_id, "push", count=1, per_second=100, at_us=NOW)
     hold_back(engine, channel_id, "push", seconds=2, at_us=NOW)
     hold_back(engine, channel_id, "push", seconds=1, at_us=NOW)
-    assert lease(engine, channel_id, "push", count=1, per_second=100, at_us=NOW) == NOW + 2_000_000
+    assert lease(engine, channel_id, "push", count=1, per_second=100, at_us=NOW).first_us == NOW + 2_000_000
 
 
 def test_permits_too_old_are_void_so_that_nobody_catches_up_in_a_burst(engine: Engine, channel_id: int) -> None:
@@ -62,12 +62,14 @@ def test_permits_too_old_are_void_so_that_nobody_catches_up_in_a_burst(engine: E
 
     assert asyncio.run(work()) < 1
     share = 250_000 if is_sqlite(engine) else 50_000
-    assert lease(engine, channel_id, "push", count=1, per_second=100, at_us=NOW) == NOW + 5_000_000 + share  # anew
+    assert (
+        lease(engine, channel_id, "push", count=1, per_second=100, at_us=NOW).first_us == NOW + 5_000_000 + share
+    )  # anew
 
 
 def test_calls_that_stalled_on_the_way_count_for_the_second_in_which_line_may_have_counted_them() -> None:
     arrivals, now = _Arrivals(), NOW
-    arrivals.lease(NOW, 400, 10_000)  # 100 a second
+    arrivals.lease(Granted(NOW, 0), 400, 10_000)  # 100 a second
     for _ in range(100):
         assert arrivals.has_room(now)
         begun = arrivals.begin(now)
@@ -93,7 +95,7 @@ def test_calls_that_stalled_on_the_way_count_for_the_second_in_which_line_may_ha
 def test_latency_that_stays_the_same_costs_nothing() -> None:
     arrivals = _Arrivals()
     under_way: list[int] = []
-    arrivals.lease(NOW, 400, 10_000)
+    arrivals.lease(Granted(NOW, 0), 400, 10_000)
     for n in range(400):
         now = NOW + n * 10_000
         while under_way and under_way[0] <= now - 300_000:
@@ -103,14 +105,26 @@ def test_latency_that_stays_the_same_costs_nothing() -> None:
 
 
 def test_beside_others_a_worker_leaves_free_what_it_has_on_top_alone() -> None:
-    shared, alone = _Arrivals(), _Arrivals()
+    shared, alone, late = _Arrivals(), _Arrivals(), _Arrivals()
     for number in range(5):
-        shared.lease(NOW + number * 200_000, 10, 10_000)  # each second tenth is another's
-        alone.lease(NOW + number * 100_000, 10, 10_000)
-    for arrivals, allowed in ((shared, 49), (alone, 52)):
+        begins = NOW + number * 200_000
+        shared.lease(Granted(begins, begins), 10, 10_000)  # each second tenth is another's
+        late.lease(Granted(begins, begins - 100_000 if number else 0), 10, 10_000)  # or nobody's: it asked too late
+        alone.lease(Granted(NOW + number * 100_000, NOW + number * 100_000 if number else 0), 10, 10_000)
+    for arrivals, allowed in ((shared, 49), (late, 52), (alone, 52)):
         begun = 0
         while arrivals.has_room(NOW + 900_000):
             arrivals.begin(NOW + 900_000)
+            begun += 1
+        assert begun == allowed
+
+
+def test_a_worker_that_begins_beside_another_knows_it_from_its_first_permits() -> None:
+    for taken_up_to, allowed in ((NOW, 49), (NOW - 1_000_000, 52)):
+        arrivals, begun = _Arrivals(), 0
+        arrivals.lease(Granted(NOW, taken_up_to), 50, 10_000)
+        while arrivals.has_room(NOW + 500_000):
+            arrivals.begin(NOW + 500_000)
             begun += 1
         assert begun == allowed
 

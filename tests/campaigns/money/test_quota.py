@@ -1,0 +1,52 @@
+"""How many messages of a month are used and left, by our own count."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from sqlalchemy import Engine, select, update
+
+from campaigns.money.quota import month_start, quota_state
+from campaigns.results.catch_up import catch_up
+from store.engine import reading, table_of, transaction
+from store.models import CampaignRun, Delivery, SendBatch
+from tests.campaigns.conftest import PLAIN, ZONE, Shop
+
+OpenShop = Callable[[int], Shop]
+
+
+def _accepted(shop: Shop) -> int:
+    with reading(shop.engine) as session:
+        return quota_state(session, shop.channel_id, zone=ZONE, now=shop.clock()).accepted
+
+
+def _go_out(shop: Shop) -> None:
+    shop.plan(messages=PLAIN)
+    for step in (shop.tick, shop.send, shop.tick):
+        step()
+
+
+def test_kept_sums_say_the_same_as_counting(open_shop: OpenShop) -> None:
+    shop = open_shop(7)
+    _go_out(shop)
+    assert _accepted(shop) == 7  # counted
+    catch_up(shop.engine, clock=shop.clock)
+    with transaction(shop.engine) as session:
+        assert session.scalars(select(CampaignRun.message_count)).all() == [7]
+        session.execute(update(table_of(Delivery)).values(state="failed"))  # nobody looks there any more
+    assert _accepted(shop) == 7
+
+
+def test_of_a_run_from_one_month_into_the_next_only_what_went_in_this_counts(
+    engine: Engine, open_shop: OpenShop
+) -> None:
+    shop = open_shop(5)
+    _go_out(shop)
+    catch_up(engine, clock=shop.clock)
+    before = month_start(shop.clock(), ZONE) - timedelta(minutes=1)
+    delivery, batch = table_of(Delivery), table_of(SendBatch)
+    with transaction(engine) as session:
+        two = session.scalars(select(delivery.c.customer_id).order_by(delivery.c.customer_id).limit(2)).all()
+        session.execute(update(table_of(CampaignRun)).values(fired_at=before))
+        session.execute(update(batch).values(sent_at=before))
+        session.execute(update(delivery).where(delivery.c.customer_id.in_(two)).values(sent_at=before))
+    assert _accepted(shop) == 3
