@@ -17,13 +17,13 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine, select, update
 
-from store.engine import insert_for, is_sqlite, table_of, transaction
+from store.engine import insert_for, table_of, transaction
 from store.models import SendPace
 
-# Permits taken at once, as time: longer saves transactions, shorter shares more evenly. SQLite has one worker, and its
-# lock may be held for a while by others.
-LEASE_SECONDS = 0.05
-SQLITE_LEASE_SECONDS = 0.25
+# Permits taken at once, as time: longer saves transactions and outlasts a database that is slow to answer, shorter
+# shares more evenly with other workers.
+LEASE_SECONDS = 0.25
+SHARED_LEASE_SECONDS = 0.05
 # A permit not used in time is void, or a stalled worker would catch up in a burst. At 0.97 of LINE's rate, permits up
 # to 30 ms old keep every window of one second at or below the limit: 0.97 x 1.03 < 1.
 STALE_US = 30_000
@@ -37,8 +37,9 @@ def now_us() -> int:
 
 
 class Granted(NamedTuple):
-    """Permits: when the first may be used, and up to when all workers together had taken permits before."""
+    """So many permits: when the first may be used, and up to when all workers together had taken permits before."""
 
+    permits: int
     first_us: int
     taken_up_to_us: int
 
@@ -57,7 +58,7 @@ def lease(engine: Engine, channel_id: int, endpoint: str, *, count: int, per_sec
         first = max(free_at, at_us)  # time that nobody used is not saved up: the limit holds in every single second
         until = first + int(count * SECOND_US / per_second)
         session.execute(update(pace).where(*mine).values(free_at_us=until))
-    return Granted(first, free_at)
+    return Granted(count, first, free_at)
 
 
 def hold_back(engine: Engine, channel_id: int, endpoint: str, *, seconds: float, at_us: int) -> None:
@@ -81,8 +82,7 @@ class Pacer:
         self._engine, self._channel_id, self._endpoint = engine, channel_id, endpoint
         self._per_second, self._clock_us = per_second, clock_us
         self._step_us = int(SECOND_US / per_second)
-        self._count = max(1, int(per_second * (SQLITE_LEASE_SECONDS if is_sqlite(engine) else LEASE_SECONDS)))
-        self._left = 0
+        self._count = self._left = 0  # permits of the lease in hand; those that are left
         self._next_us = 0
         self._coming: asyncio.Task[Granted] | None = None  # the next lease, asked for before this one is used up
         self._gate = asyncio.Lock()
@@ -126,8 +126,9 @@ class Pacer:
             if self._left == 0:
                 coming, self._coming = self._coming or self._ask(), None
                 granted = await coming
-                self._next_us, self._left = granted.first_us, self._count
-                self._arrivals.lease(granted, self._count, self._step_us)
+                self._next_us, self._count = granted.first_us, granted.permits
+                self._left = self._count
+                self._arrivals.lease(granted, self._step_us)
                 continue
             if self._left <= self._count // 2 and self._coming is None and self._count > 1:
                 self._coming = self._ask()
@@ -140,14 +141,11 @@ class Pacer:
         return asyncio.create_task(asyncio.to_thread(self._lease))
 
     def _lease(self) -> Granted:
-        return lease(
-            self._engine,
-            self._channel_id,
-            self._endpoint,
-            count=self._count,
-            per_second=self._per_second,
-            at_us=self._clock_us(),
-        )
+        at_us = self._clock_us()
+        seconds = SHARED_LEASE_SECONDS if self._arrivals.is_shared(at_us) else LEASE_SECONDS
+        count = max(1, int(self._per_second * seconds))
+        whose = (self._engine, self._channel_id, self._endpoint)
+        return lease(*whose, count=count, per_second=self._per_second, at_us=at_us)
 
 
 class _Lease(NamedTuple):
@@ -179,9 +177,13 @@ class _Arrivals:
         self._others_at = -SECOND_US  # when it was last seen that others had taken permits within a second
         self._quickest, self._quickest_of_these, self._looked_at = 0, 0, 0
 
-    def lease(self, granted: Granted, count: int, step_us: int) -> None:
+    def is_shared(self, now_us: int) -> bool:
+        """Whether others took permits within the last second, as far as this worker's own leases tell."""
+        return self._others_at > now_us - SECOND_US
+
+    def lease(self, granted: Granted, step_us: int) -> None:
         """Permits that this worker may use."""
-        first_us, taken_up_to_us = granted
+        count, first_us, taken_up_to_us = granted
         mine_up_to_us = self._leases[-1].ends_us if self._leases else first_us - SECOND_US
         if taken_up_to_us > mine_up_to_us + count:  # steps are whole microseconds: a lease ends a little later
             self._others_at = first_us
@@ -224,5 +226,5 @@ class _Arrivals:
             if newest.ends_us <= now_us:
                 break
             permits -= (newest.ends_us - max(now_us, newest.begins_us)) / newest.step_us
-        on_top = STALE_US / SECOND_US * (-1 if self._others_at > since else 1)
+        on_top = STALE_US / SECOND_US * (-1 if self.is_shared(now_us) else 1)
         return max(1, ceil(permits * (1 + on_top)))

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from campaigns.sending.pace import Granted, Pacer, _Arrivals, hold_back, lease
-from store.engine import is_sqlite, transaction
+from store.engine import transaction
 from tests.factories import make_channel
 
 NOW = 1_800_000_000_000_000
@@ -23,13 +23,13 @@ def channel_id(engine: Engine) -> int:
 
 def test_leases_follow_each_other_without_gap_or_overlap(engine: Engine, channel_id: int) -> None:
     granted = [lease(engine, channel_id, "push", count=5, per_second=100, at_us=NOW) for _ in range(3)]
-    assert granted == [(NOW, 0), (NOW + 50_000, NOW + 50_000), (NOW + 100_000, NOW + 100_000)]
+    assert granted == [(5, NOW, 0), (5, NOW + 50_000, NOW + 50_000), (5, NOW + 100_000, NOW + 100_000)]
 
 
 def test_time_that_nobody_used_is_not_saved_up(engine: Engine, channel_id: int) -> None:
     lease(engine, channel_id, "push", count=5, per_second=100, at_us=NOW)
     later = NOW + 60_000_000
-    assert lease(engine, channel_id, "push", count=5, per_second=100, at_us=later) == (later, NOW + 50_000)
+    assert lease(engine, channel_id, "push", count=5, per_second=100, at_us=later) == (5, later, NOW + 50_000)
     assert lease(engine, channel_id, "push", count=1, per_second=100, at_us=later).first_us == later + 50_000
 
 
@@ -61,15 +61,13 @@ def test_permits_too_old_are_void_so_that_nobody_catches_up_in_a_burst(engine: E
         return time.monotonic() - begun
 
     assert asyncio.run(work()) < 1
-    share = 250_000 if is_sqlite(engine) else 50_000
-    assert (
-        lease(engine, channel_id, "push", count=1, per_second=100, at_us=NOW).first_us == NOW + 5_000_000 + share
-    )  # anew
+    anew = lease(engine, channel_id, "push", count=1, per_second=100, at_us=NOW)
+    assert anew.first_us == NOW + 5_250_000
 
 
 def test_calls_that_stalled_on_the_way_count_for_the_second_in_which_line_may_have_counted_them() -> None:
     arrivals, now = _Arrivals(), NOW
-    arrivals.lease(Granted(NOW, 0), 400, 10_000)  # 100 a second
+    arrivals.lease(Granted(400, NOW, 0), 10_000)  # 100 a second
     for _ in range(100):
         assert arrivals.has_room(now)
         begun = arrivals.begin(now)
@@ -95,7 +93,7 @@ def test_calls_that_stalled_on_the_way_count_for_the_second_in_which_line_may_ha
 def test_latency_that_stays_the_same_costs_nothing() -> None:
     arrivals = _Arrivals()
     under_way: list[int] = []
-    arrivals.lease(Granted(NOW, 0), 400, 10_000)
+    arrivals.lease(Granted(400, NOW, 0), 10_000)
     for n in range(400):
         now = NOW + n * 10_000
         while under_way and under_way[0] <= now - 300_000:
@@ -108,9 +106,9 @@ def test_beside_others_a_worker_leaves_free_what_it_has_on_top_alone() -> None:
     shared, alone, late = _Arrivals(), _Arrivals(), _Arrivals()
     for number in range(5):
         begins = NOW + number * 200_000
-        shared.lease(Granted(begins, begins), 10, 10_000)  # each second tenth is another's
-        late.lease(Granted(begins, begins - 100_000 if number else 0), 10, 10_000)  # or nobody's: it asked too late
-        alone.lease(Granted(NOW + number * 100_000, NOW + number * 100_000 if number else 0), 10, 10_000)
+        shared.lease(Granted(10, begins, begins), 10_000)  # each second tenth is another's
+        late.lease(Granted(10, begins, begins - 100_000 if number else 0), 10_000)  # or nobody's: it asked too late
+        alone.lease(Granted(10, NOW + number * 100_000, NOW + number * 100_000 if number else 0), 10_000)
     for arrivals, allowed in ((shared, 49), (late, 52), (alone, 52)):
         begun = 0
         while arrivals.has_room(NOW + 900_000):
@@ -122,7 +120,7 @@ def test_beside_others_a_worker_leaves_free_what_it_has_on_top_alone() -> None:
 def test_a_worker_that_begins_beside_another_knows_it_from_its_first_permits() -> None:
     for taken_up_to, allowed in ((NOW, 49), (NOW - 1_000_000, 52)):
         arrivals, begun = _Arrivals(), 0
-        arrivals.lease(Granted(NOW, taken_up_to), 50, 10_000)
+        arrivals.lease(Granted(50, NOW, taken_up_to), 10_000)
         while arrivals.has_room(NOW + 500_000):
             arrivals.begin(NOW + 500_000)
             begun += 1
