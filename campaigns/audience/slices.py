@@ -35,6 +35,7 @@ from sqlmodel import Session
 from campaigns.audience.ahead import planned_ahead
 from campaigns.audience.gate import (
     Counting,
+    Limits,
     Recent,
     best_account,
     contacts_of,
@@ -141,6 +142,7 @@ class Choice:
     """A slice whose people are chosen: what writes them, and what it rests on."""
 
     part: Part
+    limits: Limits | None
     recent: Recent
     is_anybody_there: bool
     write: Any  # the statement; numbers of batches are parameters of it
@@ -218,14 +220,15 @@ class Freeze:
             *first, write = self._statements(part, counting, is_there)
         for statement in first:
             self._session.execute(statement, values)
-        return Choice(part, recent, is_there, write, values)
+        return Choice(part, self._limits, recent, is_there, write, values)
 
     def still_holds(self, choice: Choice) -> bool:
         """Under the lock: whether a choice made on this connection before it would be made again. Since then another
-        worker may have frozen the slice, or another run that counts towards caps, and people may have been merged,
-        erased, or have refused."""
+        worker may have frozen the slice, or another run that counts towards caps; settings may have changed, or what is
+        planned with a higher priority; and people may have been merged, erased, or have refused."""
         return (
             choice.part.low == self._run.frozen_up_to
+            and choice.limits == self._limits
             and not choice.is_anybody_there
             and not self._is_anybody_there(choice.part)
             and choice.recent == recent_of(self._session, self._limits, but_run=self._run.id)

@@ -106,6 +106,15 @@ def test_each_change_alone_is_enough(town: Town, which: int) -> None:
     assert town.outcome()[town.ids[0]] == (GOES if which else ("skipped", "refused"))
 
 
+def test_a_setting_that_is_changed_meanwhile_holds(town: Town) -> None:
+    def meanwhile() -> None:
+        with transaction(town.engine) as session:
+            change_settings(session, {"needs_opt_in": True}, actor="test", now=town.clock())
+
+    town.freeze(meanwhile, [])
+    assert town.outcome() == dict.fromkeys(town.ids, ("skipped", "not_agreed"))
+
+
 def test_another_run_that_claims_the_people_meanwhile_counts_towards_their_cap(town: Town) -> None:
     other = town.plan()
     town.freeze(lambda: freeze_run(town.engine, other, zone=ZONE, clock=town.clock), [])
