@@ -156,7 +156,7 @@ def test_only_what_a_dead_worker_had_under_way_comes_on_top_of_what_the_others_s
     dies_at, stuck, now = NOW + 1_500_000, 0, NOW
     for number in range(40):  # leases of a tenth of a second, in turns until one dies
         whose = dead if number % 2 and now < dies_at else alive
-        whose.lease(now, 10, step)
+        whose.lease(Granted(10, now, now), step)
         for _ in range(10):
             if whose.has_room(now):
                 begun = whose.begin(now)
