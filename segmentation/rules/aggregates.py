@@ -29,7 +29,7 @@ _ID_BITS = 2**40  # change ids below it: day and id fit one 64-bit number
 def event_counts(facts: Facts, measures: Mapping[Events, str], as_of: AsOf) -> Table | None:
     """How many events each of `facts.customers` has; the events are counted here and now, kind by kind, each by the
     measures of its kind alone."""
-    ids = places(facts.customers) if measures else None
+    ids = places(facts.customers, len(measures)) if measures else None
     if ids is None:
         return event_measures(facts, measures, as_of)
     counts: dict[str, Any] = {"customer_id": np.arange(ids.start, ids.stop)}

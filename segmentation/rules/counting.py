@@ -9,18 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 PLACES_A_CUSTOMER = 4  # at most; ids that lie wider apart are grouped
+MOST_COUNTERS = 64_000_000  # 256 MB; more are grouped, which can be spilled
 ONE = np.int32(1)
 
 Table = Any
 Expression = Any
 
 
-def places(customers: Table) -> range | None:
-    """The ids of `customers` from the least to the most; None for nobody, or where they lie too far apart."""
+def places(customers: Table, conditions: int) -> range | None:
+    """The ids of `customers` from the least to the most; None for nobody, or where they lie too far apart, or are too
+    many, to be counted for so many conditions."""
     ids = customers.customer_id
     query = customers.aggregate(least=ids.min(), most=ids.max(), people=ids.count())
     least, most, people = _execute(query).fetchall()[0]
-    return range(least, most + 1) if people and most - least < PLACES_A_CUSTOMER * people else None
+    most_places = min(PLACES_A_CUSTOMER * people, MOST_COUNTERS // conditions)
+    return range(least, most + 1) if people and most - least < most_places else None
 
 
 def counts_by_place(rows: Table, tests: Mapping[str, Expression | None], ids: range) -> dict[str, NDArray[np.int32]]:

@@ -107,6 +107,8 @@ def test_events_of_nobody_known_and_of_ids_far_apart_are_counted_right() -> None
     assert who_viewed([7, 3, 5]) == {7: False, 3: True, 5: True}
     assert who_viewed([7, 3, 5 * 10**12]) == {7: False, 3: True, 5 * 10**12: True}
     assert who_viewed([]) == {}
+    with patch.object(counting, "MOST_COUNTERS", 4):  # ids from 3 to 7 are 5
+        assert who_viewed([7, 3, 5]) == {7: False, 3: True, 5: True}
 
 
 def test_equal_measures_share_a_column() -> None:
