@@ -31,7 +31,7 @@ from store.models import (
 from store.models import Rule as RuleRow
 
 LANGUAGES = ("zh", "en")
-HAN = re.compile(r"[\u3001-\u303f\u3400-\u9fff\uff01-\uff60]+")  # its marks too
+HAN = re.compile(r"[\u3400-\u9fff]+|[\u3001-\u303f\uff01-\uff60]")  # words and, each alone, marks
 DATA = (
     *(AuditEntry, Campaign, CampaignDraft, Channel, ConsoleUser, Customer, CustomerList, CustomerView, DemandReport),
     *(FileImport, KeywordLearning, Product, RuleRow, Tag, TrackedLink, Variant),

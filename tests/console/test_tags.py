@@ -18,7 +18,7 @@ from store.asked import SEGMENTS, request_for
 from store.engine import reading, table_of, transaction
 from store.models import AuditEntry, CustomerTag, Tag, TagCheck
 from tests.conftest import StillClock
-from tests.console.conftest import page, send
+from tests.console.conftest import page, plain, send
 from tests.factories import make_customer
 
 ROWS = {"r0-type": "orders", "r0-measure": "count", "r0-at_least": "3"}
@@ -205,7 +205,7 @@ def test_a_tag_is_renamed_on_the_console_and_that_is_audited(client: FlaskClient
     assert audited(engine) == ["create tag", "change tag", "rename tag"]
     refused = send(client, f"/console/tags/{tag_id}/edit", source="hand", kind="fact", name="a;b", press="save")
     assert refused.status_code == 422
-    assert "標籤的名稱要有" in refused.get_data(as_text=True)
+    assert "標籤的名稱要有" in plain(refused)
 
 
 def test_a_nul_in_a_form_is_refused_with_a_sentence(client: FlaskClient) -> None:
