@@ -116,3 +116,16 @@ def test_migrations_are_one_chain_in_the_order_of_their_numbers() -> None:
         chain.append((path.name[:4], named["revision"], named["down_revision"]))
     numbers = [f"{number:04}" for number in range(1, len(chain) + 1)]
     assert chain == list(zip(numbers, numbers, ["None", *numbers], strict=False))
+
+
+def test_a_page_is_a_function_of_its_module() -> None:
+    """So that `add_pages` is a table of routes, whatever a room shows."""
+    nested = [
+        f"{path.relative_to(ROOT)}: {view.name}"
+        for path in sorted((ROOT / "console").rglob("*.py"))
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.name == "add_pages"
+        for view in node.body
+        if isinstance(view, ast.FunctionDef)
+    ]
+    assert nested == []

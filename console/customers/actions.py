@@ -7,7 +7,8 @@ from typing import Any
 from flask import Blueprint, Response, flash, g, redirect, request, url_for
 
 from console.access.roles import Role, needs
-from console.frame.site import Site
+from console.frame.routes import add_routes, post
+from console.frame.site import Site, site
 from console.words.catalog import translate
 from console.words.refusals import told
 from segmentation.tags.hand import put_on, take_off
@@ -28,52 +29,62 @@ def _day(text: str | None) -> date | None:
         raise BadInput(f"{text!r} is not a day such as 2026-11-02") from error
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
+def _back(customer_id: int, said: str, kind: str = "message", **values: object) -> Any:
+    flash(translate(said, g.language, **values), kind)
+    return redirect(url_for("console.show_customer", customer_id=customer_id), 303)
+
+
+@needs(Role.MARKETER)
+def tag_customer(customer_id: int) -> Any:
+    name, takes_off = request.form.get("tag", "").strip(), request.form.get("press") == "off"
+    why: dict[str, Any] = {"actor": g.user.email, "now": site.clock(), "note": request.form.get("note") or None}
+    try:
+        with transaction(site.engine) as session:
+            if takes_off:
+                take_off(session, name, [customer_id], **why)
+            else:
+                day = today(site.clock, site.zone)
+                put_on(session, name, [customer_id], until=_day(request.form.get("until")), today=day, **why)
+    except ExpectedError as error:
+        return _back(customer_id, "沒有做：{why}", "error", why=told(error, g.language))
+    return _back(customer_id, "標籤已取下。" if takes_off else "標籤已貼上。")
+
+
+@needs(Role.MARKETER)
+def refuse_for_customer(customer_id: int) -> Any:
+    words = {"resume": "已記下：恢復行銷訊息。", "agree": "已記下：同意收行銷訊息。"}
+    said = words.get(request.form.get("press", ""))
+    with transaction(site.engine) as session:
+        note_refusal(session, customer_id, said is None, actor=g.user.email, now=site.clock())
+    return _back(customer_id, said or "已記下：不再發送行銷訊息。")
+
+
+@needs(Role.MARKETER)
+def export_customer(customer_id: int) -> Any:
+    with transaction(site.engine) as session:
+        found = export_person(session, customer_id, actor=g.user.email, now=site.clock())
+    response = Response(json.dumps(found, ensure_ascii=False, indent=1, default=str), mimetype="application/json")
+    response.headers["Content-Disposition"] = f'attachment; filename="customer-{customer_id}.json"'
+    return response
+
+
+@needs(Role.OWNER)
+def erase_customer(customer_id: int) -> Any:
+    if request.form.get("sure") != SURE:
+        return _back(customer_id, "沒有刪除：請照樣輸入 {word}。", "error", word=SURE)
+    with transaction(site.engine) as session:
+        erase_person(session, customer_id, actor=g.user.email, now=site.clock())
+    return _back(customer_id, "個人資料已刪除。")
+
+
+ROUTES = (
+    post("/customers/<int:customer_id>/tag", tag_customer),
+    post("/customers/<int:customer_id>/refusal", refuse_for_customer),
+    post("/customers/<int:customer_id>/export", export_customer),
+    post("/customers/<int:customer_id>/erase", erase_customer),
+)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
     """POST /console/customers/<id>/tag, …/refusal, …/export and …/erase."""
-
-    def back(customer_id: int, said: str, kind: str = "message", **values: object) -> Any:
-        flash(translate(said, g.language, **values), kind)
-        return redirect(url_for("console.show_customer", customer_id=customer_id), 303)
-
-    @blueprint.post("/customers/<int:customer_id>/tag")
-    @needs(Role.MARKETER)
-    def tag_customer(customer_id: int) -> Any:
-        name, takes_off = request.form.get("tag", "").strip(), request.form.get("press") == "off"
-        why: dict[str, Any] = {"actor": g.user.email, "now": site.clock(), "note": request.form.get("note") or None}
-        try:
-            with transaction(site.engine) as session:
-                if takes_off:
-                    take_off(session, name, [customer_id], **why)
-                else:
-                    day = today(site.clock, site.zone)
-                    put_on(session, name, [customer_id], until=_day(request.form.get("until")), today=day, **why)
-        except ExpectedError as error:
-            return back(customer_id, "沒有做：{why}", "error", why=told(error, g.language))
-        return back(customer_id, "標籤已取下。" if takes_off else "標籤已貼上。")
-
-    @blueprint.post("/customers/<int:customer_id>/refusal")
-    @needs(Role.MARKETER)
-    def refuse_for_customer(customer_id: int) -> Any:
-        words = {"resume": "已記下：恢復行銷訊息。", "agree": "已記下：同意收行銷訊息。"}
-        said = words.get(request.form.get("press", ""))
-        with transaction(site.engine) as session:
-            note_refusal(session, customer_id, said is None, actor=g.user.email, now=site.clock())
-        return back(customer_id, said or "已記下：不再發送行銷訊息。")
-
-    @blueprint.post("/customers/<int:customer_id>/export")
-    @needs(Role.MARKETER)
-    def export_customer(customer_id: int) -> Any:
-        with transaction(site.engine) as session:
-            found = export_person(session, customer_id, actor=g.user.email, now=site.clock())
-        response = Response(json.dumps(found, ensure_ascii=False, indent=1, default=str), mimetype="application/json")
-        response.headers["Content-Disposition"] = f'attachment; filename="customer-{customer_id}.json"'
-        return response
-
-    @blueprint.post("/customers/<int:customer_id>/erase")
-    @needs(Role.OWNER)
-    def erase_customer(customer_id: int) -> Any:
-        if request.form.get("sure") != SURE:
-            return back(customer_id, "沒有刪除：請照樣輸入 {word}。", "error", word=SURE)
-        with transaction(site.engine) as session:
-            erase_person(session, customer_id, actor=g.user.email, now=site.clock())
-        return back(customer_id, "個人資料已刪除。")
+    add_routes(blueprint, ROUTES)

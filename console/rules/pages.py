@@ -162,7 +162,7 @@ def _as_far(session: Session, group: Row) -> tuple[Rule | None, bool]:
         return _checked(session, json.dumps(rule_of(group))), True
     except RuleError:
         rest = filled(group)
-        if rest == group:
+        if rest == group and group.rows:
             raise
     return (_checked(session, json.dumps(rule_of(rest))) if rest.rows else None), False
 

@@ -10,7 +10,8 @@ from flask import Blueprint, g, render_template, request
 from sqlmodel import Session
 
 from console.frame.charts import Chart, Format, lines, sankey
-from console.frame.site import Site
+from console.frame.routes import add_routes, get
+from console.frame.site import Site, site
 from console.frame.spark import spark
 from console.segments.computing import computing
 from console.segments.movement import Movement, moved
@@ -30,57 +31,55 @@ from store.engine import reading
 from store.models import PredictionRun
 
 SCORES = (5, 4, 3, 2, 1)
+SHOWN = ("rf11", "nesl")  # whose segments stand open on the page of all models; the others are folded
 LOYALTY_PERCENTS = (25, 50, 75, 90)
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
-    """GET /console/segments and /console/segments/<model>."""
+def show_segments() -> str:
+    with reading(site.engine) as session:
+        computed = last_computed(session, site.clock())
+        run = computed.run
+        sizes = {model: read_sizes(session, model) for model in TITLES} if run else {}
+        tags = read_sizes(session, "tag") if run else Sizes([], {})
+        return render_template(
+            "console/segments/all.html",
+            computed=computed,
+            computing=computing(session, site.clock()),
+            run=run,
+            models=[(model, TITLES[model], table_rows(model, found)) for model, found in sizes.items()],
+            groups=_groups(tags),
+            loyalty=_loyalty(run.settings) if run else None,
+            grid=_grid(read_sizes(session, CELLS).newest) if run else [],
+            scores=SCORES[::-1],
+            shown=SHOWN,
+        )
 
-    @blueprint.get("/segments")
-    def show_segments() -> str:
-        with reading(site.engine) as session:
-            computed = last_computed(session, site.clock())
-            run = computed.run
-            sizes = {model: read_sizes(session, model) for model in TITLES} if run else {}
-            tags = read_sizes(session, "tag") if run else Sizes([], {})
-            return render_template(
-                "console/segments/all.html",
-                computed=computed,
-                computing=computing(session, site.clock()),
-                run=run,
-                models=[(model, TITLES[model], table_rows(model, found)) for model, found in sizes.items()],
-                groups=_groups(tags),
-                loyalty=_loyalty(run.settings) if run else None,
-                grid=_grid(read_sizes(session, CELLS).newest) if run else [],
-                scores=SCORES[::-1],
-            )
 
-    @blueprint.get("/segments/<model>")
-    def show_model(model: str) -> str:
-        segments = segments_of(model)
-        with reading(site.engine) as session:
-            sizes = read_sizes(session, model)
-            computed = last_computed(session, site.clock())
-            found = _movement(session, model, sizes)
-            prediction = latest_prediction_run(session)
-            return render_template(
-                "console/segments/model.html",
-                model=model,
-                title=TITLES[model],
-                segments=segments,
-                run=computed.run,
-                rows=table_rows(model, sizes),
-                sizes=sizes,
-                moves=found,
-                flow=_flow(model, found),
-                drawing=nesl_flow(model, sizes.newest, found),
-                names=segment_named,
-                history=_history(model, sizes, "customers", "人數", "whole"),
-                spent=_history(model, sizes, "value", "消費金額", "money"),
-                prediction=prediction,
-                values=kept_values(prediction, model),
-                value_problem=_value_problem(prediction),
-            )
+def show_model(model: str) -> str:
+    segments = segments_of(model)
+    with reading(site.engine) as session:
+        sizes = read_sizes(session, model)
+        computed = last_computed(session, site.clock())
+        found = _movement(session, model, sizes)
+        prediction = latest_prediction_run(session)
+        return render_template(
+            "console/segments/model.html",
+            model=model,
+            title=TITLES[model],
+            segments=segments,
+            run=computed.run,
+            rows=table_rows(model, sizes),
+            sizes=sizes,
+            moves=found,
+            flow=_flow(model, found),
+            drawing=nesl_flow(model, sizes.newest, found),
+            names=segment_named,
+            history=_history(model, sizes, "customers", "人數", "whole"),
+            spent=_history(model, sizes, "value", "消費金額", "money"),
+            prediction=prediction,
+            values=kept_values(prediction, model),
+            value_problem=_value_problem(prediction),
+        )
 
 
 def _groups(tags: Sizes) -> list[tuple[SegmentSize, Any]]:
@@ -171,3 +170,14 @@ def _grid(cells: Mapping[str, Size]) -> list[tuple[int, list[tuple[Segment, Size
         return cells.get(f"r{r}f{f}", Size(0, Decimal(0)))
 
     return [(r, [(of[r, f], size(r, f)) for f in SCORES[::-1]]) for r in SCORES]
+
+
+ROUTES = (
+    get("/segments", show_segments),
+    get("/segments/<model>", show_model),
+)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
+    """GET /console/segments and /console/segments/<model>."""
+    add_routes(blueprint, ROUTES)

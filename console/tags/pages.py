@@ -10,7 +10,8 @@ from sqlmodel import Session
 
 from console.frame.charts import Chart, lines
 from console.frame.paging import after_id
-from console.frame.site import Site
+from console.frame.routes import add_routes, get
+from console.frame.site import Site, site
 from console.frame.spark import spark
 from console.segments.sizes import Sizes, read_sizes
 from console.tags.tag_words import Wording
@@ -29,51 +30,47 @@ CHECKS_SHOWN = 12
 tag, held, customer, check = table_of(Tag), table_of(CustomerTag), table_of(Customer), table_of(TagCheck)
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
-    """GET /console/tags and /console/tags/<id>."""
+def list_tags() -> str:
+    after = after_id()
+    with reading(site.engine) as session:
+        found = select(Tag).where(tag.c.id > after).order_by(tag.c.id).limit(PAGE_ROWS + 1)
+        tags = list(session.scalars(found))
+        sizes = read_sizes(session, TAG_MODEL)
+        return render_template(
+            "console/tags/list.html",
+            rows=[(one, *_sizes(one.name, sizes)) for one in tags[:PAGE_ROWS]],
+            counted_on=sizes.days[-1] if sizes.days else None,
+            after=after,
+            more=tags[PAGE_ROWS - 1].id if len(tags) > PAGE_ROWS else None,
+        )
 
-    @blueprint.get("/tags")
-    def list_tags() -> str:
-        after = after_id()
-        with reading(site.engine) as session:
-            found = select(Tag).where(tag.c.id > after).order_by(tag.c.id).limit(PAGE_ROWS + 1)
-            tags = list(session.scalars(found))
-            sizes = read_sizes(session, TAG_MODEL)
-            return render_template(
-                "console/tags/list.html",
-                rows=[(one, *_sizes(one.name, sizes)) for one in tags[:PAGE_ROWS]],
-                counted_on=sizes.days[-1] if sizes.days else None,
-                after=after,
-                more=tags[PAGE_ROWS - 1].id if len(tags) > PAGE_ROWS else None,
-            )
 
-    @blueprint.get("/tags/<int:tag_id>")
-    def show_tag(tag_id: int) -> str:
-        after = after_id()
-        with reading(site.engine) as session:
-            one = session.get(Tag, tag_id) if tag_id < 2**63 else None
-            if one is None:
-                raise NotFound(f"there is no tag {tag_id}")
-            sizes = read_sizes(session, TAG_MODEL)
-            wording = Wording(session, g.language)
-            people = _people(session, tag_id, after)
-            checks = _checks(session, tag_id)
-            return render_template(
-                "console/tags/one.html",
-                tag=one,
-                sentence=wording.sentence(one),
-                people=[
-                    (row, wording.why(one, row.source, row.evidence), wording.end(one, row.source, row.falls_off_on))
-                    for row in people[:PEOPLE_SHOWN]
-                ],
-                after=after,
-                more=people[PEOPLE_SHOWN - 1].customer_id if len(people) > PEOPLE_SHOWN else None,
-                counts=_counts(one.name, sizes),
-                spark=spark([count for _, count in reversed(_counts(one.name, sizes))]),
-                checks=checks,
-                right=_right(checks),
-                may_edit=one.source in BY_BRAND,
-            )
+def show_tag(tag_id: int) -> str:
+    after = after_id()
+    with reading(site.engine) as session:
+        one = session.get(Tag, tag_id) if tag_id < 2**63 else None
+        if one is None:
+            raise NotFound(f"there is no tag {tag_id}")
+        sizes = read_sizes(session, TAG_MODEL)
+        wording = Wording(session, g.language)
+        people = _people(session, tag_id, after)
+        checks = _checks(session, tag_id)
+        return render_template(
+            "console/tags/one.html",
+            tag=one,
+            sentence=wording.sentence(one),
+            people=[
+                (row, wording.why(one, row.source, row.evidence), wording.end(one, row.source, row.falls_off_on))
+                for row in people[:PEOPLE_SHOWN]
+            ],
+            after=after,
+            more=people[PEOPLE_SHOWN - 1].customer_id if len(people) > PEOPLE_SHOWN else None,
+            counts=_counts(one.name, sizes),
+            spark=spark([count for _, count in reversed(_counts(one.name, sizes))]),
+            checks=checks,
+            right=_right(checks),
+            may_edit=one.source in BY_BRAND,
+        )
 
 
 def _sizes(name: str, sizes: Sizes) -> tuple[int | None, int | None, Any]:
@@ -115,3 +112,14 @@ def _right(checks: list[TagQuality]) -> Chart:
     }
     step, value = (translate(words, g.language) for words in ("期間結束", "比例"))
     return lines(steps, parts, step=step, value=value, format="percent")
+
+
+ROUTES = (
+    get("/tags", list_tags),
+    get("/tags/<int:tag_id>", show_tag),
+)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
+    """GET /console/tags and /console/tags/<id>."""
+    add_routes(blueprint, ROUTES)

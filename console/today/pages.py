@@ -15,7 +15,8 @@ from campaigns.planning.coming import coming, listening
 from campaigns.results.by_day import Day, sent_by_day
 from console.frame.charts import Chart, lines
 from console.frame.counts import count_rows
-from console.frame.site import Site
+from console.frame.routes import add_routes, get
+from console.frame.site import Site, site
 from console.segments.segment_words import name_of
 from console.segments.sizes import read_sizes
 from console.today.needs import needs_now
@@ -32,37 +33,33 @@ PEOPLE_COUNTED = 500  # who wait for a step; a plus says that there are more
 channel = table_of(Channel)
 
 
-def add_pages(blueprint: Blueprint, site: Site) -> None:
-    """GET /console/."""
-
-    @blueprint.get("/")
-    def show_today() -> str:
-        now = site.clock()
-        account = table_of(LineAccount)
-        with reading(site.engine) as session:
-            today = now.astimezone(site.zone).date()
-            first = today - timedelta(days=DAYS_BACK - 1)
-            found = sent_by_day(session, min(first, today.replace(day=1)), today, site.zone)
-            days = {day: one for day, one in found.items() if day >= first}
-            plan = read_plan(session)
-            sent = _month_messages(found, today)
-            return render_template(
-                "console/today/today.html",
-                needs=needs_now(session, now, g.user.email),
-                coming=coming(session, zone=site.zone, now=now, days=DAYS_AHEAD, counted=PEOPLE_COUNTED)[:COMING_SHOWN],
-                listening=listening(session)[:COMING_SHOWN],
-                channels=session.scalars(select(Channel).order_by(channel.c.id)).all(),
-                sent=sent.total(),
-                plan=plan,
-                cost=_month_cost(plan, sent.values()),
-                chart=_drawn(days),
-                revenue=sum((day.revenue for day in days.values()), Decimal(0)),
-                moved=_moved(session),
-                customers=count_rows(session, table_of(Customer)),
-                followers=count_rows(session, account, account.c.is_following.is_(True)),
-                computed=last_computed(session, now),
-                now=now,
-            )
+def show_today() -> str:
+    now = site.clock()
+    account = table_of(LineAccount)
+    with reading(site.engine) as session:
+        today = now.astimezone(site.zone).date()
+        first = today - timedelta(days=DAYS_BACK - 1)
+        found = sent_by_day(session, min(first, today.replace(day=1)), today, site.zone)
+        days = {day: one for day, one in found.items() if day >= first}
+        plan = read_plan(session)
+        sent = _month_messages(found, today)
+        return render_template(
+            "console/today/today.html",
+            needs=needs_now(session, now, g.user.email),
+            coming=coming(session, zone=site.zone, now=now, days=DAYS_AHEAD, counted=PEOPLE_COUNTED)[:COMING_SHOWN],
+            listening=listening(session)[:COMING_SHOWN],
+            channels=session.scalars(select(Channel).order_by(channel.c.id)).all(),
+            sent=sent.total(),
+            plan=plan,
+            cost=_month_cost(plan, sent.values()),
+            chart=_drawn(days),
+            revenue=sum((day.revenue for day in days.values()), Decimal(0)),
+            moved=_moved(session),
+            customers=count_rows(session, table_of(Customer)),
+            followers=count_rows(session, account, account.c.is_following.is_(True)),
+            computed=last_computed(session, now),
+            now=now,
+        )
 
 
 def _month_messages(days: Mapping[date, Day], today: date) -> Counter[int]:
@@ -106,3 +103,11 @@ def _moved(session: Session) -> list[dict[str, Any]]:
                 name = name_of(segment, g.language)
                 found.append({"model": model, "segment": segment, "name": name, "people": now, "change": now - was})
     return sorted(found, key=lambda one: -abs(one["change"]))[:MOVED_SHOWN]
+
+
+ROUTES = (get("/", show_today),)
+
+
+def add_pages(blueprint: Blueprint, _site: Site) -> None:
+    """GET /console/."""
+    add_routes(blueprint, ROUTES)

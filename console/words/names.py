@@ -155,8 +155,8 @@ CARD_FIELDS = {
 SETTING_WORDS = {
     "quiet_hours": "靜音時段（例如 22:00-08:00）",
     "country": "國定假日的國家",
-    "holidays": "品牌自己的休假日",
-    "workdays": "品牌自己的工作日",
+    "holidays": "品牌自己的休假日（例如 2026-12-24）",
+    "workdays": "品牌自己的工作日（例如 2026-12-26）",
     "keep_line_audiences": "保留上傳到 LINE 的名單",
     "block_slow_percent": "封鎖率超過就減速（%）",
     "block_limit_percent": "封鎖率超過就暫停（%）",

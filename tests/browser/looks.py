@@ -77,7 +77,8 @@ SENTENCES = """() => {
     if (!walk.currentNode.parentElement.closest([pressed, drawn, theirs].join())) found.push(walk.currentNode.data);
   return found;
 }"""
-DEFINED = "[...document.querySelectorAll('main a.word, main a.term')].map(one => one.pathname.split('/').at(-1))"
+DEFINED = """() => [...document.querySelectorAll('main a[href*="/guide/"]')]
+  .filter(one => !one.hash).map(one => one.pathname.split("/").at(-1))"""
 
 SETTLED = """() => new Promise(done => requestAnimationFrame(() => {  // colours that change slowly have changed
   const ending = document.getAnimations().filter(one => isFinite(one.effect.getComputedTiming().endTime));
