@@ -18,6 +18,7 @@ from tests.browser.looks import (
     LOOKS,
     WHOLE,
     chinese_in,
+    code_in,
     open_page,
     take,
     undefined_in,
@@ -59,6 +60,7 @@ NOT_PAGES = {
     *("console.show_experiment", "console.show_coupons"),  # parts of its steps
 }
 # Lists of the product's own Chinese words, which are what these pages are about.
+OF_COLUMNS = {"/import"}  # names them as files must
 IN_CHINESE = {"/keywords/words", "/keywords/write", "/settings/copy"}
 
 
@@ -96,6 +98,8 @@ def test_a_page_in_both_languages_lights_and_widths(tab: Page, served: Served, p
         wait_for_parts(tab)
         assert wrong_in(tab, WHOLE) == []
         assert undefined_in(tab, language) == set()
+        if path not in OF_COLUMNS:
+            assert {word for word in code_in(tab) if word not in kept} == set()
     if path not in IN_CHINESE:
         assert {run for run in chinese_in(tab) if run not in kept} == set()
 
