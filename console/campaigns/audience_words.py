@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from console.segments.segment_words import name_of
+from console.segments.segment_words import TITLES, name_of
 from console.words.catalog import translate
 from segmentation.models import MODELS
 
@@ -27,4 +27,4 @@ def _target_words(target: str, language: str) -> str:
         return f"{translate(NAMED[kind], language)} {name}"
     model, _, name = target.partition("=")
     found = next((segment for segment in MODELS.get(model, ()) if segment.name == name), None)
-    return f"{model.upper()} · {name_of(found, language)}" if found else target
+    return f"{translate(TITLES[model], language)} · {name_of(found, language)}" if found else target

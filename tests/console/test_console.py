@@ -220,7 +220,8 @@ def test_pages_may_not_run_scripts_nor_be_kept_by_caches(client: FlaskClient) ->
     ("target", "chinese", "english"),
     [
         ("all", "所有人", "Everyone"),
-        ("rf4=one_time", "RF4 · 一次客", "RF4 · one time"),
+        ("rf4=one_time", "四群（RF） · 一次客", "Four segments (RF) · one time"),
+        ("nesl_personal=E", "活躍狀態（NESL，個人週期） · 主力客", "Activity (NESL, personal cycle) · E"),
         ("tag:去屑", "標籤 去屑", "Tags 去屑"),
         ("gone=away", "gone=away", "gone=away"),
     ],
