@@ -152,7 +152,7 @@ def test_days_that_were_not_computed_fall_back_to_the_newest_two(client: FlaskCl
     plain = shown("")
     for asked in ("from=1999-01-01&to=2030-01-01", "from=x&to=y", f"from={LAST}&to={FIRST}", f"from={FIRST}"):
         assert shown(f"?{asked}") == plain
-    assert f"{FIRST} ＼ {LAST}" in plain
+    assert f"{FIRST} → {LAST}" in plain
 
 
 def test_one_day_of_results_has_no_movement_yet(client: FlaskClient, engine: Engine, clock: StillClock) -> None:
