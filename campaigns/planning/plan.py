@@ -16,9 +16,9 @@ from campaigns.experiments.design import check_experiment, experiment_of
 from campaigns.links.book import check_utm
 from campaigns.planning.about import about
 from campaigns.planning.conditions import read_condition
-from campaigns.planning.schedule import first_firing, listen
+from campaigns.planning.schedule import first_firing, listen, variants_of
 from campaigns.planning.triggers import CartLeft, Trigger, check_trigger, read_trigger, to_json
-from campaigns.sending.ways import AUTO, WAYS, check_way, needs_of, taps_known
+from campaigns.sending.ways import AUTO, WAYS, Needs, check_way, needs_of, taps_known
 from segmentation.tags.definitions import check_name
 from store.errors import BadInput
 from store.models import Campaign, CampaignStep, TrackedLink, Variant
@@ -98,6 +98,19 @@ class Plan:
 def one_step(messages: Messages) -> list[StepPlan]:
     """The steps of a campaign that says one thing to everybody."""
     return [StepPlan([VariantPlan(messages)])]
+
+
+def campaign_needs(session: Session, campaign: Campaign) -> Needs:
+    """What a stored campaign asks of the way it is sent."""
+    steps: dict[int, list[Any]] = {}
+    for variant in variants_of(session, campaign.id or 0):
+        steps.setdefault(variant.step_number, []).append(variant)
+    return needs_of(
+        list(steps.values()),
+        learns=experiment_of(campaign.experiment).chooses,
+        replies_first=campaign.reply_first_minutes is not None,
+        at_best_hour=campaign.at_best_hour,
+    )
 
 
 def create_campaign(session: Session, plan: Plan, *, channel_id: int, zone: ZoneInfo, now: datetime) -> Campaign:

@@ -11,15 +11,15 @@ from campaigns.money.forecast import Forecast, forecast
 from campaigns.planning.automations import steps_in_words
 from campaigns.planning.coming import when_words
 from campaigns.planning.conditions import condition_words
+from campaigns.planning.plan import campaign_needs
 from campaigns.planning.schedule import schedule_draft
 from campaigns.planning.triggers import Language
-from campaigns.sending.ways import needs_of, ways_for
+from campaigns.sending.ways import ways_for
 from campaigns.settings import read_settings
 from console.access.roles import Role, needs
 from console.campaigns.draft_line import line_facts
 from console.campaigns.draft_show import show_step
 from console.campaigns.draft_store import STEPS, find_draft, locked_draft, made_campaign, note_of_draft, place_of_error
-from console.campaigns.draft_values import plan_of
 from console.campaigns.draft_when import when_of
 from console.campaigns.draft_wrong import WrongStep
 from console.frame.routes import add_routes, post
@@ -94,16 +94,15 @@ def _facts(
 ) -> dict[str, Any]:
     """What edit_check.html tells of the campaign that the draft was made into."""
     campaign = session.get_one(Campaign, campaign_id)
-    plan = plan_of(one.name, one.values, zone=site.zone, now=now, conversion_days=site.conversion_days)
-    variants = [planned.variants for planned in plan.steps]
-    learns = experiment_of(campaign.experiment).chooses
     language: Language = "en" if g.language == "en" else "zh"
     at, recurs = when_of(one.values, zone=site.zone, now=now)
     approval = read_settings(session).needs_approval
+    ways = ways_for(found.reach.messages, campaign_needs(session, campaign))
     return {
         "campaign": campaign,
         "forecast": found,
-        "ways": ways_for(found.reach.messages, needs_of(variants, at_best_hour=campaign.at_best_hour, learns=learns)),
+        "ways": ways,
+        "why_not": {way.name: [told(reason, language) for reason in way.why_not] for way in ways},
         "trigger": when_words(campaign, language),
         "told": steps_in_words(session, campaign_id, language),
         "goal": condition_words(session, campaign.goal, language) if campaign.goal else None,

@@ -5,16 +5,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
-from sqlmodel import Session
 
 from campaigns.audience.reach import reach_now
-from campaigns.experiments.design import experiment_of
-from campaigns.planning.schedule import campaign_by_id, variants_of
-from campaigns.sending.ways import Needs, Way, choose_way, needs_of, ways_for
+from campaigns.planning.plan import campaign_needs
+from campaigns.planning.schedule import campaign_by_id
+from campaigns.sending.ways import Way, choose_way, ways_for
 from service.cli.context import opened_database, print_json, settings_for_command
 from store.clock import system_clock
 from store.engine import reading
-from store.models import Campaign
 
 
 def register_ways(app: typer.Typer) -> None:
@@ -48,19 +46,6 @@ def show_ways(
     for way in ways:
         for note in way.notes if way.is_possible else ():
             typer.echo(f"{way.name}: {note}")
-
-
-def campaign_needs(session: Session, campaign: Campaign) -> Needs:
-    """What a stored campaign asks of the way it is sent."""
-    steps: dict[int, list[Any]] = {}
-    for variant in variants_of(session, campaign.id or 0):
-        steps.setdefault(variant.step_number, []).append(variant)
-    return needs_of(
-        list(steps.values()),
-        learns=experiment_of(campaign.experiment).chooses,
-        replies_first=campaign.reply_first_minutes is not None,
-        at_best_hour=campaign.at_best_hour,
-    )
 
 
 def _time(seconds: float | None) -> str:

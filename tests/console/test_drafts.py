@@ -115,6 +115,20 @@ def test_what_is_no_service_message_holds_out_the_usual_part_unless_told(
         assert newest.holdout_percent == kept
 
 
+def test_the_check_says_why_a_way_of_sending_is_none(client: FlaskClient, engine: Engine, people: None) -> None:
+    never, own = "這個活動沒有設定先等免費回覆", "每個人收到一樣的內容，而您的內容有個人欄位"
+    draft = begin(client)
+    write(client, draft)
+    policy = {"way": "auto", "holdout": "", "priority": "0"}
+    step(client, draft, "policy", reply_first_hours="", **policy)
+    text = page(client, f"{draft}/check")
+    assert (never in text, own in text) == (True, "{{" in TEXT)
+    step(client, draft, "policy", reply_first_hours="3", **policy)
+    step(client, draft, "what", **{"v0-m0-kind": "text", "v0-m0-text": "{{ name or '您' }}，您好"})
+    text = page(client, f"{draft}/check")
+    assert (never in text, text.count(own)) == (False, 2)
+
+
 def test_a_campaign_is_written_step_by_step_checked_and_scheduled(
     client: FlaskClient, engine: Engine, people: None
 ) -> None:
