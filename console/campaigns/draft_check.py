@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, flash, g, redirect, render_template, request, url_for
+from flask import Blueprint, Response, flash, g, redirect, render_template, request, url_for
+from sqlalchemy import func, select
 from sqlmodel import Session
 
 from campaigns.experiments.design import experiment_of
@@ -26,9 +27,11 @@ from console.frame.routes import add_routes, post
 from console.frame.site import Site, site
 from console.words.catalog import translate
 from console.words.refusals import told
-from store.engine import reading, transaction
+from store.engine import reading, table_of, transaction
 from store.errors import ExpectedError
-from store.models import Campaign, CampaignDraft
+from store.models import Campaign, CampaignDraft, Customer
+
+MANY = 50_000  # customers, judged by the newest one's number: to ask the gate of them all takes a second and more
 
 
 @needs(Role.MARKETER)
@@ -69,24 +72,34 @@ def _not_yet(session: Session, site: Site, one: CampaignDraft) -> str | None:
 
 def show_check(site: Site, one: CampaignDraft) -> Any:
     """Make the campaign of the draft, as a draft of its own, and tell all that is known before sending; what is wrong
-    is told in its step."""
+    is told in its step. Where there are many customers the page comes first, and asks for the rest itself."""
+    here, is_part = url_for("console.edit_draft", draft_id=one.id, step="check", now=1), "HX-Request" in request.headers
     try:
         with transaction(site.engine) as session:
             checked = session.get_one(CampaignDraft, one.id)
             campaign_id, version = made_campaign(session, site, checked), checked.version
+            is_large = (session.scalar(select(func.max(table_of(Customer).c.id))) or 0) > MANY
+        if is_large and not is_part and "now" not in request.args:
+            shown = {"draft": one, "steps": STEPS, "step": "check", "here": here}
+            return render_template("console/campaigns/edit_check_later.html", **shown)
         found = forecast(site.engine, campaign_id, zone=site.zone, clock=site.clock)
-    except WrongStep as wrong:
-        told_at = {"wrong_field": wrong.field, "place": wrong.place}
-        return show_step(site, one, wrong.step, why=wrong.told(g.language), **told_at), 422
-    except ExpectedError as error:
-        step, field = place_of_error(error)
-        why = translate("還不能發送：{why}", g.language, why=told(error, g.language))
-        return show_step(site, one, step, why=why, wrong_field=field, place=0), 422
+    except (WrongStep, ExpectedError) as wrong:
+        # A part can't tell what is wrong in its step: the whole page can.
+        return Response(headers={"HX-Redirect": here}) if is_part else (_in_its_step(site, one, wrong), 422)
     with reading(site.engine) as session:
         one = find_draft(session, one.id or 0, "check")
         facts = _facts(session, site, one, campaign_id, found, now=site.clock())
     shown = {"draft": one, "values": one.values, "steps": STEPS, "step": "check", "version": version}
     return render_template("console/campaigns/edit_check.html", **shown, **facts)
+
+
+def _in_its_step(site: Site, one: CampaignDraft, wrong: WrongStep | ExpectedError) -> Any:
+    if isinstance(wrong, WrongStep):
+        told_at = {"wrong_field": wrong.field, "place": wrong.place}
+        return show_step(site, one, wrong.step, why=wrong.told(g.language), **told_at)
+    step, field = place_of_error(wrong)
+    why = translate("還不能發送：{why}", g.language, why=told(wrong, g.language))
+    return show_step(site, one, step, why=why, wrong_field=field, place=0)
 
 
 def _facts(

@@ -129,6 +129,33 @@ def test_the_check_says_why_a_way_of_sending_is_none(client: FlaskClient, engine
     assert (never in text, text.count(own)) == (False, 2)
 
 
+def test_of_many_people_the_check_comes_first_and_asks_for_the_rest(
+    client: FlaskClient, engine: Engine, people: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.campaigns.draft_check.MANY", 3)
+    draft = begin(client)
+    write(client, draft)
+    first = page(client, f"{draft}/check")
+    assert "排程發送給" not in first
+    rest = f"{draft}/check?now=1"
+    assert f'hx-get="{rest}"' in first
+    assert "排程發送給 3 人" in page(client, rest)  # without a script, too
+    part = client.get(rest, headers={"HX-Request": "true"}).get_data(as_text=True)
+    assert "排程發送給 3 人" in part.split('<div id="checked">')[1]
+    with transaction(engine) as session:
+        drafts = table_of(CampaignDraft)
+        gone = {**_values(engine), "any_of": ["list:gone"]}
+        session.execute(drafts.update().values(values=gone, version=drafts.c.version + 1))
+    answer = client.get(rest, headers={"HX-Request": "true"})
+    assert answer.headers["HX-Redirect"] == rest  # where the step says what is wrong
+    assert client.get(rest).status_code == 422
+
+
+def _values(engine: Engine) -> dict[str, Any]:
+    with reading(engine) as session:
+        return session.scalars(select(CampaignDraft)).one().values
+
+
 def test_a_campaign_is_written_step_by_step_checked_and_scheduled(
     client: FlaskClient, engine: Engine, people: None
 ) -> None:
