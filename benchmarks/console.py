@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from benchmarks.figures import Figure
 from benchmarks.results import signed_in_client
 from campaigns.results.catch_up import catch_up
 from campaigns.results.learning import count_message_results, store_message_results
+from console.campaigns.draft_store import STEPS
+from console.campaigns.draft_values import NEW
 from console.frame.site import Site
 from console.pages import create_console
 from keywords.effects.stored import renew_learning
@@ -36,7 +39,7 @@ from service.logging import set_up_logging
 from store.clock import system_clock
 from store.engine import is_sqlite, open_engine, table_of, transaction
 from store.migrate import upgrade
-from store.models import Campaign, CampaignRun, CampaignStep, Customer, TrackedLink, Variant
+from store.models import Campaign, CampaignDraft, CampaignRun, CampaignStep, Customer, TrackedLink, Variant
 from store.searchable import make_searchable
 
 FOLDER = Path("bench-data")
@@ -124,8 +127,20 @@ def _measure_on(engine: Engine, folder: Path, scale: str) -> dict[str, float]:
     app.secret_key = "a key of benchmarks"  # noqa: S105
     app.register_blueprint(create_console(site))
     client = signed_in_client(app, engine)
-    of_many_runs = (automation, f"{automation}/results")
-    return {address: _median_ms(client, address) for address in (*_addresses(app), *of_many_runs, *SEARCHES)}
+    others = (automation, f"{automation}/results", *_editor(engine, now), *SEARCHES)
+    return {address: _median_ms(client, address) for address in (*_addresses(app), *others)}
+
+
+def _editor(engine: Engine, now: datetime) -> list[str]:
+    """The addresses of the editor's steps, for a campaign to everybody."""
+    text = {"kind": "text", "text": "{{ name or '您' }}，週年慶全館 8 折"}
+    said = {"variants": [{"messages": [text], "weight": "1"}], "any_of": ["all"]}
+    with transaction(engine) as session:
+        values = {**deepcopy(NEW), **said}
+        draft = CampaignDraft(name="週年慶", values=values, created_at=now, updated_at=now, updated_by="benchmark")
+        session.add(draft)
+        session.flush()
+        return [f"/console/campaigns/drafts/{draft.id}/{step}" for step, _ in STEPS]
 
 
 def _addresses(app: Flask) -> Iterator[str]:
