@@ -19,7 +19,7 @@ from simulator.server import Simulator, SimulatorThread
 from store.engine import reading
 from store.models import AuditEntry, WebhookBody
 from tests.conftest import StillClock
-from tests.console.conftest import page, send, sign_in
+from tests.console.conftest import page, plain, send, sign_in
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -41,7 +41,7 @@ class Joined:
     def test(self, language: str = "zh") -> str:
         answer = send(self.client, f"{self.address}?lang={language}")
         assert answer.status_code == 200
-        return answer.get_data(as_text=True)
+        return plain(answer)
 
 
 @pytest.fixture

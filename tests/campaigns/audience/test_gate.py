@@ -399,7 +399,7 @@ def test_who_waits_for_a_step_of_today_is_kept_a_place_and_who_may_not_get_it_is
                 "due_at": NOON + timedelta(hours=6),
                 "step_number": number,
             }
-            session.add(Enrolment(campaign_id=campaign_id, customer_id=brand.ids[who], entry_key="k", **due))
+            session.add(Enrolment(campaign_id=campaign_id, customer_id=brand.ids[who], **due))
     low = brand.plan()
     brand.freeze(low)
     assert brand.outcome(low) == [("skipped", "reserved"), GOES, GOES]
