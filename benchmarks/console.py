@@ -134,7 +134,11 @@ def _measure_on(engine: Engine, folder: Path, scale: str) -> dict[str, float]:
 def _editor(engine: Engine, now: datetime) -> list[str]:
     """The addresses of the editor's steps, for a campaign to everybody."""
     text = {"kind": "text", "text": "{{ name or '您' }}，週年慶全館 8 折"}
-    said = {"variants": [{"messages": [text], "weight": "1"}], "any_of": ["all"]}
+    said = {
+        "variants": [{"messages": [text], "weight": "1"}],
+        "any_of": ["all"],
+        "when": {**NEW["when"], "kind": "now"},
+    }
     with transaction(engine) as session:
         values = {**deepcopy(NEW), **said}
         draft = CampaignDraft(name="週年慶", values=values, created_at=now, updated_at=now, updated_by="benchmark")
