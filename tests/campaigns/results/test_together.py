@@ -33,15 +33,22 @@ def test_the_small_runs_of_an_automation_tell_together_what_none_tells_alone(sto
     assert results.variant_lifts[story.variant_id].buyers == alone
 
 
-def test_a_letter_to_the_same_people_every_week_is_as_wide_as_one(story: Story) -> None:
-    runs = [story.run(story.at + n * timedelta(days=7)) for n in range(4)]
-    sent = [story.person(runs[0]) for _ in range(12)]
-    held = [story.person(runs[0], "held_out") for _ in range(6)]
+def letters(
+    story: Story, count: int, apart: timedelta, *, sent: int, held: int
+) -> tuple[list[int], list[int], list[int]]:
+    """So many runs, each to the same people: the runs, who was sent to and who was held out."""
+    runs = [story.run(story.at + n * apart) for n in range(count)]
+    arms = {"accepted": [story.person(runs[0]) for _ in range(sent)]}
+    arms["held_out"] = [story.person(runs[0], "held_out") for _ in range(held)]
     for run in runs[1:]:
-        for who in sent:
-            story.person(run, who=who)
-        for who in held:
-            story.person(run, "held_out", who=who)
+        for state, people in arms.items():
+            for who in people:
+                story.person(run, state, who=who)
+    return runs, arms["accepted"], arms["held_out"]
+
+
+def test_a_letter_to_the_same_people_every_week_is_as_wide_as_one(story: Story) -> None:
+    runs, sent, held = letters(story, 4, timedelta(days=7), sent=12, held=6)
     for run_number in range(4):
         for who in (*sent[:9], *held[:2]):
             story.order(who, story.at + run_number * timedelta(days=7, hours=1))
@@ -125,14 +132,7 @@ def test_the_interval_of_people_who_come_again_holds_the_truth() -> None:
 
 def test_an_order_in_the_windows_of_several_runs_counts_once_in_what_all_brought(story: Story) -> None:
     """A letter to the same people every day: each order is in the windows of up to seven runs."""
-    runs = [story.run(story.at + n * timedelta(days=1)) for n in range(10)]
-    sent = [story.person(runs[0]) for _ in range(30)]
-    held = [story.person(runs[0], "held_out") for _ in range(20)]
-    for run in runs[1:]:
-        for who in sent:
-            story.person(run, who=who)
-        for who in held:
-            story.person(run, "held_out", who=who)
+    runs, sent, held = letters(story, 10, timedelta(days=1), sent=30, held=20)
     for day in range(10):
         for who in (*sent[:10], *held[:4]):
             story.order(who, story.at + day * timedelta(days=1) + MINUTE, total="100")
