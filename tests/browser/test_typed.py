@@ -5,6 +5,14 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Served
 from tests.browser.test_editor import begin
 
+# Chooses another kind of the second message in the same moment in which it comes into the page.
+AT_ONCE = """() => new MutationObserver((_, watching) => {
+  const kind = document.getElementById("v0-m1-kind");
+  if (!kind) return;
+  watching.disconnect();
+  kind.value = "buttons";
+  kind.dispatchEvent(new Event("input", {bubbles: true}));
+}).observe(document.body, {childList: true, subtree: true})"""
 SLOW = {"offline": False, "latency": 700, "downloadThroughput": -1, "uploadThroughput": -1}  # ms
 
 
@@ -27,6 +35,14 @@ def test_what_is_written_while_a_message_is_added_is_kept(tab: Page, served: Ser
     tab.reload()
     expect(tab.locator("#v0-m0-text")).to_have_value("第一則，還沒寫完")
     expect(tab.locator("[name='v0-m1-text']")).to_be_visible()
+
+
+def test_what_came_into_a_page_works_at_once(tab: Page, served: Served) -> None:
+    begin(tab, served, "手很快")
+    tab.fill("#v0-m0-text", "第一則")
+    tab.evaluate(AT_ONCE)
+    tab.click("#press-add-v0")
+    expect(tab.locator("[name='v0-m1-alt']")).to_be_visible(timeout=10_000)
 
 
 def test_a_row_of_a_rule_written_in_while_another_is_added_is_kept(tab: Page, served: Served) -> None:
