@@ -63,8 +63,8 @@ class Settings(BaseSettings):
 
     events_key: SecretStr = SecretStr("")
 
-    push_per_second: Annotated[float, Field(gt=0)] = 1940.0
-    multicast_per_second: Annotated[float, Field(gt=0)] = 194.0
+    push_per_second: Annotated[float, Field(gt=0)] = 1970.0
+    multicast_per_second: Annotated[float, Field(gt=0)] = 197.0
     send_connections: Annotated[int, Field(ge=1)] = 256
     lease_seconds: Annotated[float, Field(ge=2, le=13)] = 10.0
 

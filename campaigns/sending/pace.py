@@ -24,9 +24,15 @@ from store.models import SendPace
 # shares more evenly with other workers.
 LEASE_SECONDS = 0.25
 SHARED_LEASE_SECONDS = 0.05
-# A permit not used in time is void, or a stalled worker would catch up in a burst. At 0.97 of LINE's rate, permits up
-# to 30 ms old keep every window of one second at or below the limit: 0.97 x 1.03 < 1.
-STALE_US = 30_000
+# A permit not used in time is void, or a stalled worker would catch up in a long burst; sooner beside other workers,
+# whose calls this one cannot count.
+STALE_US = 100_000
+SHARED_STALE_US = 30_000
+# How many more calls than permits LINE may count of this worker in a second, as late ones come on top: the settings
+# pace 0.985 of LINE's rate, and 0.985 x 1.014 < 1. Beside others, how many fewer: the second in which this worker's
+# calls are most may be another than theirs, by a lease's length.
+ON_TOP = 0.014
+LEFT_FREE = 0.045
 SECOND_US = 1_000_000
 QUICKEST_OF = 5_000  # answers, after which the quickest is looked for anew: the way to LINE may have changed
 
@@ -96,7 +102,7 @@ class Pacer:
                 wait = (at_us - self._clock_us()) / SECOND_US
                 if wait > 0.001:  # below the timer's own grain
                     await asyncio.sleep(wait)
-                while (now := self._clock_us()) <= at_us + STALE_US:
+                while (now := self._clock_us()) <= at_us + self._arrivals.stale_us(now):
                     if self._arrivals.has_room(now):
                         return self._arrivals.begin(now)
                     await asyncio.sleep(0.001)  # LINE may have its fill for this second
@@ -119,7 +125,8 @@ class Pacer:
     async def _next_permit(self) -> int:
         """The time of the next permit that is not void."""
         while True:
-            void = (self._clock_us() - STALE_US - self._next_us) // self._step_us + 1
+            now = self._clock_us()
+            void = (now - self._arrivals.stale_us(now) - self._next_us) // self._step_us + 1
             if self._left and void > 0:
                 self._next_us += min(void, self._left) * self._step_us
                 self._left = max(0, self._left - void)
@@ -163,10 +170,7 @@ class _Arrivals:
     A call answered at `a` was counted at the latest at `a` less the quickest way back. How the quickest time splits
     into there and back need not be known, as every call's way there takes at least what the quickest one's did. So a
     call may begin while those under way, and those answered later than `quickest` after the second's beginning, are
-    fewer than that second's permits with the part on top that `STALE_US` stands for.
-
-    Where other workers take permits too, the second in which this worker's calls are most may be another than theirs,
-    by a lease's length: then as much as is on top otherwise is left free, for that.
+    fewer than that second's permits with `ON_TOP`, or beside other workers without `LEFT_FREE`.
     """
 
     def __init__(self) -> None:
@@ -180,6 +184,10 @@ class _Arrivals:
     def is_shared(self, now_us: int) -> bool:
         """Whether others took permits within the last second, as far as this worker's own leases tell."""
         return self._others_at > now_us - SECOND_US
+
+    def stale_us(self, now_us: int) -> int:
+        """How old a permit may be."""
+        return SHARED_STALE_US if self.is_shared(now_us) else STALE_US
 
     def lease(self, granted: Granted, step_us: int) -> None:
         """Permits that this worker may use."""
@@ -214,8 +222,8 @@ class _Arrivals:
             self._quickest, self._quickest_of_these, self._looked_at = self._quickest_of_these, 0, 0
 
     def _allowed(self, now_us: int) -> int:
-        """Permits of the last second, used or not, with the part on top that voiding late ones leaves, or beside others
-        without as much; at least 1."""
+        """Permits of the last second, used or not, and those on top, or beside others without those left free; at
+        least 1."""
         since = now_us - SECOND_US
         while self._leases and self._leases[0].ends_us <= since:
             self._leased -= self._leases.popleft().permits
@@ -226,5 +234,4 @@ class _Arrivals:
             if newest.ends_us <= now_us:
                 break
             permits -= (newest.ends_us - max(now_us, newest.begins_us)) / newest.step_us
-        on_top = STALE_US / SECOND_US * (-1 if self.is_shared(now_us) else 1)
-        return max(1, ceil(permits * (1 + on_top)))
+        return max(1, ceil(permits * (1 - LEFT_FREE if self.is_shared(now_us) else 1 + ON_TOP)))

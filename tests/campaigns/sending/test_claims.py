@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import event, insert, select, text, update
 
 from campaigns.planning import schedule
 from campaigns.sending.claims import (
@@ -24,8 +24,9 @@ from campaigns.sending.recipients import multicasts_of, pushes_of
 from campaigns.sending.slowing import slow_down
 from campaigns.sending.splitting import split_batch
 from store.engine import is_sqlite, reading, table_of, transaction
-from store.models import Campaign, CampaignRun, Delivery, SendBatch
+from store.models import Campaign, CampaignRun, Customer, Delivery, SendBatch
 from tests.campaigns.conftest import PLAIN, ZONE, Shop
+from tests.factories import LONG_AGO
 
 OpenShop = Callable[[int], Shop]
 LEASE = timedelta(seconds=10)
@@ -89,9 +90,21 @@ def test_a_lost_lease_changes_nothing(open_shop: OpenShop, act: str) -> None:
     assert (batch.state, batch.claimed_by) == ("claimed", "quick")
 
 
+@pytest.mark.parametrize("earlier", [0, 10_000])
 @pytest.mark.parametrize("way", ["push", "multicast"])
-def test_a_batch_is_read_by_its_number_however_large_its_run(open_shop: OpenShop, way: str) -> None:
+def test_a_batch_is_read_by_its_number_however_large_its_run(open_shop: OpenShop, way: str, earlier: int) -> None:
+    """Also where the database's statistics know of earlier runs only, as they do of each run while it is sent."""
     shop = open_shop(4)
+    if earlier:
+        done = [
+            {"run_id": 10**6, "customer_id": 10**6 + n, "state": "accepted", "batch_number": n // 10, "by_reply": False}
+            for n in range(earlier)
+        ]
+        with transaction(shop.engine) as session:
+            session.execute(insert(table_of(Delivery)), done)
+            others = [{"created_at": LONG_AGO, "attributes": {}, "refusal_changed_ms": 0}] * earlier
+            session.execute(insert(table_of(Customer)), others)
+            session.execute(text("ANALYZE"))
     shop.plan(way=way, messages=PLAIN)
     shop.tick()
     (claimed,) = claim(shop, "one")

@@ -85,7 +85,7 @@ def test_calls_that_stalled_on_the_way_count_for_the_second_in_which_line_may_ha
         arrivals.end(arrivals.begin(now), now + 5_000)
         now += 10_000
         later += 1
-    assert 40 + later <= 103, "more than the second's permits, with the 3 % on top, could be counted in one second"
+    assert 40 + later <= 102, "more than the second's permits, with 1.4 % on top, could be counted in one second"
     assert later >= 60
     assert arrivals.has_room(now + 1_000_000)
 
@@ -109,7 +109,7 @@ def test_beside_others_a_worker_leaves_free_what_it_has_on_top_alone() -> None:
         shared.lease(Granted(10, begins, begins), 10_000)  # each second tenth is another's
         late.lease(Granted(10, begins, begins - 100_000 if number else 0), 10_000)  # or nobody's: it asked too late
         alone.lease(Granted(10, NOW + number * 100_000, NOW + number * 100_000 if number else 0), 10_000)
-    for arrivals, allowed in ((shared, 49), (late, 52), (alone, 52)):
+    for arrivals, allowed in ((shared, 48), (late, 51), (alone, 51)):
         begun = 0
         while arrivals.has_room(NOW + 900_000):
             arrivals.begin(NOW + 900_000)
@@ -118,7 +118,7 @@ def test_beside_others_a_worker_leaves_free_what_it_has_on_top_alone() -> None:
 
 
 def test_a_worker_that_begins_beside_another_knows_it_from_its_first_permits() -> None:
-    for taken_up_to, allowed in ((NOW, 49), (NOW - 1_000_000, 52)):
+    for taken_up_to, allowed in ((NOW, 48), (NOW - 1_000_000, 51)):
         arrivals, begun = _Arrivals(), 0
         arrivals.lease(Granted(50, NOW, taken_up_to), 10_000)
         while arrivals.has_room(NOW + 500_000):
@@ -130,7 +130,7 @@ def test_a_worker_that_begins_beside_another_knows_it_from_its_first_permits() -
 def test_several_workers_together_stay_below_lines_rate_in_every_window(
     engine: Engine, channel_id: int, in_threads: Callable[..., None]
 ) -> None:
-    rate, seconds = 388.0, 1.6  # 97 % of 400, as the settings pace 97 % of LINE's rates
+    rate, seconds = 394.0, 1.6  # 98.5 % of 400, as the settings pace 98.5 % of LINE's rates
     calls: list[int] = []
 
     async def work() -> None:
@@ -169,7 +169,7 @@ def test_only_what_a_dead_worker_had_under_way_comes_on_top_of_what_the_others_s
     assert 20 <= stuck <= 30
     times = np.sort(np.array(counted))
     window = np.searchsorted(times, times + 1_000_000) - np.arange(len(times))
-    assert window.max() <= 103
+    assert window.max() <= 102
     after = int(((times >= dies_at) & (times < dies_at + 1_000_000)).sum())
-    assert 97 <= after <= 103  # at full speed at once: LINE may count as many more as were stuck
-    assert 100 < after + stuck <= 103 + 30
+    assert 95 <= after <= 102  # at full speed at once: LINE may count as many more as were stuck
+    assert 100 < after + stuck <= 102 + 30
