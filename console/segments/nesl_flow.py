@@ -1,7 +1,8 @@
 """The states of NESL as a drawing: how many are in each, and how many went along each arrow between two days.
 
-Drawn by the server as SVG with the colours of the page. Arrows are those that a customer can take in one step: bought
-again, or didn't. Whoever went further between two days (E to L, say) stands in the matrix beneath.
+Drawn by the server as SVG with the colours of the page; static/scripts/flow.js lets it answer. Arrows are those that a
+customer can take in one step: bought again, or didn't. Whoever went further between two days (E to L, say) stands in
+the matrix beneath.
 """
 
 from collections.abc import Mapping
@@ -39,12 +40,15 @@ ARROWS = {
 
 @dataclass(frozen=True)
 class State:
-    """One box: the middle of it, the segment's name, and how many are in it now."""
+    """One box: the middle of it, the segment's name, how many are in it now and what share (0..1) of everybody, and
+    the arrows that leave it."""
 
     x: int
     y: int
     name: str
     people: int
+    share: float
+    leaving: list["Arrow"]
 
     @property
     def corner(self) -> tuple[int, int]:
@@ -54,7 +58,8 @@ class State:
 
 @dataclass(frozen=True)
 class Arrow:
-    """How many went from `before` to `after`; `path` as SVG's path takes it, the label's middle at (x, y)."""
+    """How many went from `before` to `after`, and what share (0..1) of all who had been in `before`; `path` as SVG's
+    path takes it, the label's middle at (x, y)."""
 
     before: str
     after: str
@@ -62,6 +67,7 @@ class Arrow:
     x: int
     y: int
     people: int
+    share: float
     is_good: bool
     thickness: float  # px
 
@@ -71,23 +77,38 @@ class Flow:
     """The whole drawing. `elsewhere`: how many went between two states that no arrow joins."""
 
     states: list[State]
-    arrows: list[Arrow]
     elsewhere: int
     width: int = WIDTH
     height: int = HEIGHT
     box: tuple[int, int] = (BOX_WIDTH, BOX_HEIGHT)
+
+    @property
+    def arrows(self) -> list[Arrow]:
+        """Of all boxes."""
+        return [arrow for state in self.states for arrow in state.leaving]
 
 
 def nesl_flow(model: str, sizes: Mapping[str, Size], moves: Movement | None) -> Flow | None:
     """The drawing of `model` with the people of the newest day and the moves between two; None for other models."""
     if model not in MODELS:
         return None
-    states = [State(x, y, name, sizes[name].customers if name in sizes else 0) for name, (x, y) in PLACES.items()]
     counts = dict((moves.counts if moves else None) or {})
-    most = max((counts.get(pair, 0) for pair in ARROWS), default=0)
-    arrows = [
-        Arrow(*pair, path, *label, counts.get(pair, 0), is_good, 1.5 + 5 * counts.get(pair, 0) / max(most, 1))
-        for pair, (path, label, is_good) in ARROWS.items()
+    people = {name: sizes[name].customers if name in sizes else 0 for name in PLACES}
+    everybody = max(sum(people.values()), 1)
+    states = [
+        State(x, y, name, people[name], people[name] / everybody, _leaving(name, counts))
+        for name, (x, y) in PLACES.items()
     ]
     others = [pair for pair in counts if pair[0] != pair[1] and pair not in ARROWS]
-    return Flow(states, arrows, sum(counts[pair] for pair in others))
+    return Flow(states, sum(counts[pair] for pair in others))
+
+
+def _leaving(state: str, counts: Mapping[tuple[str | None, str | None], int]) -> list[Arrow]:
+    most = max((counts.get(pair, 0) for pair in ARROWS), default=0)
+    before = sum(people for (name, _), people in counts.items() if name == state)
+    return [
+        Arrow(*pair, path, *label, went, went / max(before, 1), is_good, 1.5 + 5 * went / max(most, 1))
+        for pair, (path, label, is_good) in ARROWS.items()
+        if pair[0] == state
+        for went in [counts.get(pair, 0)]
+    ]

@@ -89,7 +89,7 @@ def _groups(tags: Sizes) -> list[tuple[SegmentSize, Any]]:
     rows = []
     for segment in GROUPS:
         name, _line = GROUP_TAGS[segment.name]
-        rows.append((segment_size(segment, tags.newest, name), spark(tags.over_time(name))))
+        rows.append((segment_size(segment, tags.newest, name), spark(tags.days, tags.over_time(name))))
     return rows
 
 

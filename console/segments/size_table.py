@@ -12,7 +12,7 @@ from segmentation.models import Segment, segments_of
 
 def table_rows(model: str, sizes: Sizes) -> list[tuple[SegmentSize, Any]]:
     """Every segment of `model` in the order marketers read them, with its newest size and its line over time."""
-    return [(segment_size(s, sizes.newest), spark(sizes.over_time(s.name))) for s in segments_of(model)]
+    return [(segment_size(s, sizes.newest), spark(sizes.days, sizes.over_time(s.name))) for s in segments_of(model)]
 
 
 def segment_size(segment: Segment, newest: Mapping[str, Size], name: str | None = None) -> SegmentSize:

@@ -1,7 +1,6 @@
 """標籤: every tag with what puts it on, how many have it, and when it was computed; and one tag with its sentence, its
 people and why they have it, its sizes over time, and how often a predictive one was right."""
 
-from datetime import date
 from typing import Any
 
 from flask import Blueprint, g, render_template
@@ -65,8 +64,8 @@ def show_tag(tag_id: int) -> str:
             ],
             after=after,
             more=people[PEOPLE_SHOWN - 1].customer_id if len(people) > PEOPLE_SHOWN else None,
+            people_now=sizes.newest[one.name].customers if one.name in sizes.newest else None,
             counts=_counts(one.name, sizes),
-            spark=spark([count for _, count in reversed(_counts(one.name, sizes))]),
             checks=checks,
             right=_right(checks),
             may_edit=one.source in BY_BRAND,
@@ -77,14 +76,17 @@ def _sizes(name: str, sizes: Sizes) -> tuple[int | None, int | None, Any]:
     """(people on the newest day, change over a week, the line over time); None for what was not counted."""
     now, before = sizes.newest.get(name), sizes.a_week_before()
     if now is None:
-        return None, None, spark([])
+        return None, None, spark([], [])
     change = now.customers - before[name].customers if before and name in before else None
-    return now.customers, change, spark(sizes.over_time(name))
+    return now.customers, change, spark(sizes.days, sizes.over_time(name))
 
 
-def _counts(name: str, sizes: Sizes) -> list[tuple[date, int]]:
-    """(day, people) of the days on which the tag was counted, the newest first."""
-    return [(day, sizes.on[day][name].customers) for day in reversed(sizes.days) if name in sizes.on[day]]
+def _counts(name: str, sizes: Sizes) -> Chart:
+    """People on the days on which the tag was counted."""
+    days = [day for day in sizes.days if name in sizes.on[day]]
+    step, people = (translate(words, g.language) for words in ("資料截至", "人數"))
+    counted = [sizes.on[day][name].customers for day in days]
+    return lines([str(day) for day in days], {people: counted}, step=step, value=people)
 
 
 def _people(session: Session, tag_id: int, after: int) -> list[Row[Any]]:

@@ -270,6 +270,11 @@ def test_a_tag_says_what_puts_it_on_and_why_each_has_it(
     group = page(client, f"/console/tags/{tag_ids(engine)['回頭客']}?lang=zh")
     assert "三張以上訂單" in group
     assert f"<b>當時</b> {LAST} 00:00" in rich
+    by_day = rich[rich.index("每天的人數") :]
+    assert [cells(by_day, str(day))[1] for day in (FIRST, LAST)] == [
+        str(before(engine, "大戶")),
+        str(len(people)),
+    ]
 
 
 def test_when_a_tag_falls_off_is_a_day_or_never_or_unknown(
@@ -486,12 +491,13 @@ def test_demand_shows_what_is_short_and_which_words_no_product_answers(
 
 
 def test_a_line_begins_at_zero_and_keeps_inside_the_drawing() -> None:
-    drawn = spark([0, 5, 10])
+    drawn = spark([FIRST, LAST, "today"], [0, 500, 1000])
     places = [tuple(map(float, place.split(","))) for place in drawn.points.split()]
     assert places == [(MARGIN, HEIGHT - MARGIN), (WIDTH / 2, HEIGHT / 2), (WIDTH - MARGIN, MARGIN)]
-    assert (drawn.first, drawn.last, drawn.change) == (0, 10, 10)
-    assert spark([]).points == spark([7]).points == ""
-    assert "nan" not in spark([0, 0]).points
+    assert drawn.said == "2026-09-01 0|2026-11-01 500|today 1,000"
+    assert (drawn.first, drawn.last) == (0, 1000)
+    assert spark([], []).points == spark([FIRST], [7]).points == ""
+    assert "nan" not in spark([FIRST, LAST], [0, 0]).points
 
 
 def test_few_rows_are_counted_and_many_estimated(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,8 @@ def test_people_stand_on_their_arrows_and_jumps_apart() -> None:
         ("S1", "E"): 10,
     }
     assert flow.elsewhere == 7
-    assert {one.name: one.people for one in flow.states}["E"] == 940
+    assert {one.name: (one.people, one.share) for one in flow.states}["E"] == (940, 1)
+    assert {(one.before, one.after): one.share for one in flow.arrows}["E", "S1"] == 30 / 934, "of all who had been E"
     thick = {(one.before, one.after): one.thickness for one in flow.arrows}
     assert thick["E", "S1"] > thick["S1", "E"] > thick["N", "E"]
     assert nesl_flow("rf11", {}, None) is None
@@ -68,4 +69,9 @@ def test_an_arrow_leads_to_those_who_took_it(
     assert shown == "4"
     (address,) = re.findall(r'<li><a href="([^"]*r0-type=moved[^"]*)"', text)
     assert set(re.findall(r">(M\d)</a>", page(client, unescape(address)))) == {"M2", "M3", "M4", "M5"}
-    assert "<svg viewBox" not in page(client, "/console/segments/rf4")
+    boxes = re.findall(r'<a href="([^"]*)"[^>]* data-states="(\w+)"', text)
+    assert {name for _, name in boxes} == set(PLACES)
+    steps = re.findall(r'<a href="([^"]*)"[^>]* data-states="(\w+ \w+)" aria-label="([^"]*)"', text)
+    assert [(to, states) for to, states, _ in steps] == [(address, "E S1")]
+    assert "66.7%" in steps[0][2], "four of the six"
+    assert "data-flow" not in page(client, "/console/segments/rf4")

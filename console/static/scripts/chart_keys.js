@@ -2,6 +2,11 @@
 // Escape closes. What the tooltip then says is told to screen readers too.
 const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity };
 
+// How many points on a key leads; undefined for another key, and for one that is the browser's own (Alt and left: back).
+export function stepOf(event) {
+  return event.altKey || event.ctrlKey || event.metaKey ? undefined : STEPS[event.key];
+}
+
 // The points along the chart, each as its series and its place in it; a gap in all lines is none.
 function pointsOf(chart) {
   const { series, tooltip } = chart.getOption();
@@ -30,9 +35,10 @@ export function answerKeys(element, chart) {
   element.tabIndex = 0;
   element.addEventListener("keydown", (event) => {
     if (event.key === "Escape") close();
-    if (!(event.key in STEPS)) return;
+    const step = stepOf(event);
+    if (step === undefined) return;
     event.preventDefault();
-    show(at < 0 && STEPS[event.key] < 0 ? 0 : at + STEPS[event.key]);
+    show(at < 0 && step < 0 ? 0 : at + step);
   });
   element.addEventListener("blur", close);
 }
