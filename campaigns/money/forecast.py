@@ -86,10 +86,15 @@ class Forecast:
 
     reach: Reach
     quota: QuotaState
-    short_by: int  # of LINE's quota, or of a plan that sells no more
+    beyond_quota: int  # messages for which LINE's quota has no room; 0 too where it has no limit or was never asked
     plan: LinePlan
     cost: Cost
     expected: Expectation
+
+    @property
+    def short_by(self) -> int:
+        """Messages too many for LINE's quota, or for a plan that sells no more."""
+        return max(self.beyond_quota, self.cost.impossible)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for programs; money as text."""
@@ -126,7 +131,7 @@ def forecast(engine: Engine, campaign_id: int, *, zone: ZoneInfo, clock: Clock) 
     if campaign.trigger is not None:
         missing = [*missing, "people enter this campaign one by one: these are all whom its audience means now"]
     expected = Expectation(found.clicks, found.orders, found.revenue, incremental, found.runs, missing)
-    return Forecast(reach, quota, max(beyond, cost.impossible), plan, cost, expected)
+    return Forecast(reach, quota, beyond, plan, cost, expected)
 
 
 def expect(past: PastGroups, people: dict[str, int], theme: str, rng: np.random.Generator) -> Expectation:

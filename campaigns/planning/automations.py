@@ -150,15 +150,21 @@ def _sending(session: Session, campaign_ids: Sequence[int], most: int, now: date
     return {(row[0], row[1]): min(row[2], most) for row in rows}
 
 
-def steps_in_words(session: Session, campaign_id: int, language: Language) -> list[str]:
-    """Each step of a campaign in words, by number."""
+def steps_in_words(session: Session, campaign_id: int, language: Language, *, starts: str | None) -> list[str]:
+    """Each step of a campaign in words, by number; `starts` as in `step_words`, of the first."""
     mine = select(CampaignStep).where(step.c.campaign_id == campaign_id).order_by(step.c.step_number)
-    return [step_words(session, one.wait_minutes, one.condition, language) for one in session.scalars(mine)]
+    return [
+        step_words(session, one.wait_minutes, one.condition, language, starts=starts if one.step_number == 1 else None)
+        for one in session.scalars(mine)
+    ]
 
 
-def step_words(session: Session, wait_minutes: int, condition: dict[str, Any] | None, language: Language) -> str:
-    """When a step goes out after the one before, and to whom, in words: 3 天後，沒有點擊連結的人."""
-    when = wait_words(wait_minutes, language)
+def step_words(
+    session: Session, wait_minutes: int, condition: dict[str, Any] | None, language: Language, *, starts: str | None
+) -> str:
+    """When a step goes out, and to whom, in words: 3 天後，沒有點擊連結的人. It goes out so long after the step before
+    or an event; `starts`: the words for when it does where it waits for neither."""
+    when = starts or wait_words(wait_minutes, language)
     if condition is None:
         return when
     who = condition_words(session, condition, language)

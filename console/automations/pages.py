@@ -14,6 +14,7 @@ from campaigns.results.sums import Acted, acted_after
 from campaigns.results.tally import accepted_since
 from console.frame.routes import add_routes, get
 from console.frame.site import Site, site
+from console.words.catalog import translate
 from store.engine import reading
 
 PAGE_ROWS = 20
@@ -54,7 +55,7 @@ def _told(session: Session, found: list[Automation], language: Language, since: 
         Row(
             one,
             when_words(one.campaign, language),
-            [step_words(session, step.wait_minutes, step.condition, language) for step in one.steps],
+            _steps(session, one, language),
             condition_words(session, one.campaign.goal, language) if one.campaign.goal else None,
             sent.get(one.campaign.id or 0, 0),
             did.clicks,
@@ -62,6 +63,17 @@ def _told(session: Session, found: list[Automation], language: Language, since: 
         )
         for one in found
         for did in (acted.get(one.campaign.id or 0, Acted()),)
+    ]
+
+
+def _steps(session: Session, one: Automation, language: Language) -> list[str]:
+    """In words; the first of those that no event starts goes out when the campaign does."""
+    starts = None
+    if one.campaign.trigger is None:
+        starts = when_words(one.campaign, language) or translate("在排定的時間", language)
+    return [
+        step_words(session, step.wait_minutes, step.condition, language, starts=starts if step.number == 1 else None)
+        for step in one.steps
     ]
 
 

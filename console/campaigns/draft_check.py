@@ -13,7 +13,8 @@ from campaigns.planning.automations import steps_in_words
 from campaigns.planning.coming import when_words
 from campaigns.planning.conditions import condition_words
 from campaigns.planning.plan import campaign_needs
-from campaigns.planning.schedule import schedule_draft
+from campaigns.planning.recurrence import recurrence_words
+from campaigns.planning.schedule import first_firing, schedule_draft
 from campaigns.planning.triggers import Language
 from campaigns.sending.ways import ways_for
 from campaigns.settings import read_settings
@@ -21,8 +22,9 @@ from console.access.roles import Role, needs
 from console.campaigns.draft_line import line_facts
 from console.campaigns.draft_show import show_step
 from console.campaigns.draft_store import STEPS, find_draft, locked_draft, made_campaign, note_of_draft, place_of_error
-from console.campaigns.draft_when import when_of
+from console.campaigns.draft_when import filled_when, when_of
 from console.campaigns.draft_wrong import WrongStep
+from console.frame.formats import Times
 from console.frame.routes import add_routes, post
 from console.frame.site import Site, site
 from console.words.catalog import translate
@@ -83,12 +85,12 @@ def show_check(site: Site, one: CampaignDraft) -> Any:
             shown = {"draft": one, "steps": STEPS, "step": "check", "here": here}
             return render_template("console/campaigns/edit_check_later.html", **shown)
         found = forecast(site.engine, campaign_id, zone=site.zone, clock=site.clock)
+        with reading(site.engine) as session:
+            one = find_draft(session, one.id or 0, "check")
+            facts = _facts(session, site, one, campaign_id, found, now=site.clock())
     except (WrongStep, ExpectedError) as wrong:
         # A part can't tell what is wrong in its step: the whole page can.
         return Response(headers={"HX-Redirect": here}) if is_part else (_in_its_step(site, one, wrong), 422)
-    with reading(site.engine) as session:
-        one = find_draft(session, one.id or 0, "check")
-        facts = _facts(session, site, one, campaign_id, found, now=site.clock())
     shown = {"draft": one, "values": one.values, "steps": STEPS, "step": "check", "version": version}
     return render_template("console/campaigns/edit_check.html", **shown, **facts)
 
@@ -108,7 +110,7 @@ def _facts(
     """What edit_check.html tells of the campaign that the draft was made into."""
     campaign = session.get_one(Campaign, campaign_id)
     language: Language = "en" if g.language == "en" else "zh"
-    at, recurs = when_of(one.values, zone=site.zone, now=now)
+    starts = _starts(session, site, one, campaign, language, now=now)
     approval = read_settings(session).needs_approval
     ways = ways_for(found.reach.messages, campaign_needs(session, campaign))
     return {
@@ -116,16 +118,29 @@ def _facts(
         "forecast": found,
         "ways": ways,
         "why_not": {way.name: [told(reason, language) for reason in way.why_not] for way in ways},
-        "trigger": when_words(campaign, language),
-        "told": steps_in_words(session, campaign_id, language),
+        "starts": starts,
+        "told": steps_in_words(session, campaign_id, language, starts=None if campaign.trigger else starts),
         "goal": condition_words(session, campaign.goal, language) if campaign.goal else None,
         "experiment": experiment_of(campaign.experiment),
-        "at": at,
-        "recurs": recurs,
         "line": line_facts(session, campaign, g.user.id),
         "needs_approval": approval,
         "may_approve": approval and one.requested_by is not None and one.requested_by != g.user.email,
     }
+
+
+def _starts(
+    session: Session, site: Site, one: CampaignDraft, campaign: Campaign, language: Language, *, now: datetime
+) -> str:
+    """When it goes out, in words. Raises WrongStep."""
+    if campaign.trigger is not None:
+        return when_words(campaign, language) or ""
+    at, recurs = when_of(one.values, zone=site.zone, now=now)
+    if recurs:
+        kept, _ = first_firing(session, at, recurs, zone=site.zone, now=now)
+        return recurrence_words(kept or recurs, language)
+    if filled_when(one.values["when"])["kind"] == "now":
+        return translate("檢查後立刻發送", language)
+    return Times(site.zone).when(at)
 
 
 ROUTES = (post("/campaigns/drafts/<int:draft_id>/send", send_draft),)

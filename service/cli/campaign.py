@@ -363,7 +363,8 @@ def forecast(campaign_id: CampaignId, as_json: AsJson = False) -> None:
         table.add_row(f"  skipped: {REASONS[reason]} {reason}", f"{people:,}")
     table.add_row("  held out", f"{found.reach.held_out:,}")
     table.add_row("messages needed", f"{found.reach.messages:,}")
-    table.add_row("left this month", "unknown or unlimited" if quota.left is None else f"{quota.left:,}")
+    unknown = "unlimited" if quota.read_at else "LINE was not asked yet"
+    table.add_row("left this month", unknown if quota.left is None else f"{quota.left:,}")
     table.add_row(
         "used: LINE says / we sent", f"{'-' if quota.line_used is None else quota.line_used} / {quota.accepted}"
     )

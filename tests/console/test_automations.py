@@ -125,6 +125,21 @@ def test_what_it_did_in_thirty_days_is_told_and_older_runs_are_left_out(client: 
     assert "25.0%" in text
 
 
+def test_the_first_of_several_steps_goes_out_when_the_campaign_does(
+    client: FlaskClient, engine: Engine, clock: StillClock, channel: Channel
+) -> None:
+    with transaction(engine) as session:
+        for name, recurs in (("一次", None), ("每天", "每天 10:00")):
+            one = make_campaign(session, channel, name=name, state="scheduled", recurs=recurs)
+            one.next_fire_at = clock() + timedelta(days=1)
+            add_step(session, one, 2, wait_minutes=60)
+    once, daily = (card(page(client, ADDRESS), name).split('class="steps-of"')[1] for name in ("一次", "每天"))
+    assert "<span>在排定的時間</span>" in once
+    assert "<span>每天 10:00</span>" in daily
+    assert "立刻" not in once + daily
+    assert "1 小時後" in once
+
+
 def test_its_buttons_pause_resume_and_cancel_and_come_back_here(
     client: FlaskClient, client_of: Callable[[Role], FlaskClient], engine: Engine, clock: StillClock, channel: Channel
 ) -> None:
@@ -174,4 +189,4 @@ def test_automations_are_paged_by_key(client: FlaskClient, engine: Engine, chann
 )
 def test_waits_are_told_in_the_largest_unit_that_holds_them(minutes: int, zh: str, en: str) -> None:
     assert (wait_words(minutes, "zh"), wait_words(minutes, "en")) == (zh, en)
-    assert step_words(Session(), minutes, None, "zh") == zh
+    assert step_words(Session(), minutes, None, "zh", starts=None) == zh

@@ -1,6 +1,7 @@
 """The editor of campaigns, step by step: what it keeps, what it refuses and where, and what becomes of it."""
 
 import re
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, func, select
 
+from campaigns.money.line_plan import change_plan
 from campaigns.settings import change_settings
 from console.access.roles import Role
 from console.campaigns.line_preview import chat, flex
@@ -16,7 +18,7 @@ from segmentation.tags.hand import put_on
 from store.engine import reading, table_of, transaction
 from store.models import AuditEntry, Campaign, CampaignDraft, Channel, Customer, TrackedLink, Variant
 from tests.conftest import StillClock
-from tests.console.conftest import page, plain, send, sign_in
+from tests.console.conftest import TAIPEI, page, plain, send, sign_in
 from tests.factories import make_account, make_channel, make_customer
 
 LINK = "https://shop.example/winter"
@@ -127,6 +129,66 @@ def test_the_check_says_why_a_way_of_sending_is_none(client: FlaskClient, engine
     step(client, draft, "what", **{"v0-m0-kind": "text", "v0-m0-text": "{{ name or '您' }}，您好"})
     text = page(client, f"{draft}/check")
     assert (never in text, text.count(own)) == (False, 2)
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "left", "sentence"),
+    [
+        (None, None, "還沒問過 LINE", "照設定裡的方案（小，2 則，不能加購）少 1 則"),
+        (None, 0, "沒有上限", "LINE 的額度夠，但設定裡的方案（小，2 則，不能加購）少 1 則"),
+        (2, 1, "1", "額度不夠，少 2 則"),
+    ],
+)
+def test_the_check_says_in_one_sentence_of_what_there_is_too_little(
+    client: FlaskClient,
+    engine: Engine,
+    clock: StillClock,
+    people: None,
+    limit: int | None,
+    used: int | None,
+    left: str,
+    sentence: str,
+) -> None:
+    with transaction(engine) as session:
+        small = {"name": "小", "monthly_fee": "0", "messages": 2}
+        change_plan(session, {"plan": "small", "plans": {"small": small}}, actor="test", now=clock())
+        if used is not None:
+            session.execute(
+                table_of(Channel).update().values(quota_limit=limit, quota_used=used, quota_read_at=clock())
+            )
+    draft = begin(client)
+    write(client, draft)  # to three of four, one being held out
+    text = page(client, f"{draft}/check")
+    assert re.search(r"本月剩下</dt><dd>([^<]*)<", text)[1] == left  # type: ignore[index]
+    assert re.findall(r'class="warning">([^：<]*)', text) == [sentence]
+
+
+def test_the_check_says_when_and_so_does_its_first_step(
+    client: FlaskClient, engine: Engine, clock: StillClock, people: None
+) -> None:
+    draft = begin(client)
+    write(client, draft)
+    step(client, draft, "then", press="add-step")
+    step(client, draft, "what", place="1", **{"v0-m0-kind": "text", "v0-m0-text": "再看看"})
+    local = (clock() + timedelta(hours=2)).astimezone(TAIPEI)
+    for fields, zh, en in (
+        ({"kind": "now"}, "檢查後立刻發送", "Send at once after the check"),
+        ({"kind": "at", "at": f"{local:%Y-%m-%dT%H:%M}"}, f"{local:%Y-%m-%d %H:%M}", f"{local:%Y-%m-%d %H:%M}"),
+        ({"kind": "recurs", "every": "week", "weekdays": ["四"], "clock": "12:00"}, "每週四 12:00", "12:00"),
+    ):
+        step(client, draft, "when", **fields)
+        for language, words in (("zh", zh), ("en", en)):
+            text = page(client, f"{draft}/check?lang={language}")
+            first = re.findall(r"<ol><li>([^<]*)<", text)[0]
+            assert words in first
+            assert f"<dd>{first}</dd>" in text  # the same above
+    page(client, f"{draft}/check?lang=zh")
+    step(client, draft, "when", kind="at", at=f"{local:%Y-%m-%dT%H:%M}")
+    page(client, f"{draft}/check")
+    clock.advance(hours=3)
+    late = client.get(f"{draft}/check")
+    assert late.status_code == 422
+    assert "發送時間已經過了" in late.get_data(as_text=True)
 
 
 def test_of_many_people_the_check_comes_first_and_asks_for_the_rest(
