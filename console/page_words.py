@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import g, request
 
+from console.access.browsers import browser_words
 from console.campaigns.audience_words import audience_words
 from console.frame import formats, once
 from console.frame.menu import menu_for, room_of
@@ -20,6 +21,7 @@ from console.words.catalog import LANGUAGES, translate
 from console.words.marks import COLON, COMMA
 from console.words.refusals import told
 from segmentation.rules.words import KINDS
+from store.imports.kinds import LAYOUTS
 
 
 def t(text: str, **values: object) -> str:
@@ -81,14 +83,23 @@ def _names() -> dict[str, Any]:
         "weekday_words": lambda name: t(f"週{name}"),
         "who_words": lambda name: t(names.WHO_WORDS[name]),
         "import_kind": lambda name: t(names.IMPORT_KINDS[name]),
+        "column_words": _column_words,
         "import_state": lambda name: t(names.IMPORT_STATES[name]),
     }
+
+
+def _column_words(kind: str, name: str) -> str:
+    """What a column of an import's file means, as its header calls it; empty for one that the import doesn't know."""
+    name = name.strip().lower()
+    found = names.IMPORT_COLUMNS.get(f"{kind}.{name}", names.IMPORT_COLUMNS.get(name))
+    return t(found) if found and name in LAYOUTS[kind].known else ""
 
 
 def _told() -> dict[str, Any]:
     """What is put into words by rooms of the console."""
     return {
         "refusal_words": lambda reason: told(reason, g.language),
+        "browser_words": lambda agent: browser_words(agent, g.language),
         "action_words": lambda action: done(action, g.language),
         "event_word": lambda kind: KINDS[kind][known(g.language)] if kind in KINDS else kind,
         "why_refused": lambda reason: reason_in(reason, g.language),

@@ -405,6 +405,43 @@ EVIDENCE = {
 }
 
 IMPORT_KINDS = {"customers": "顧客", "orders": "訂單", "products": "商品", "events": "行為事件"}
+# Columns of files; of several kinds, or as "kind.column" of one.
+IMPORT_COLUMNS = {
+    "customer_id": "會員編號",
+    "line_user_id": "LINE 的使用者 ID（U 開頭）",
+    "name": "姓名",
+    "gender": "性別",
+    "birthday": "生日",
+    "city": "城市",
+    "language": "語言",
+    "tags": "標籤（用 ; 分開）",
+    "refuses_marketing": "拒收行銷訊息（是／否）",
+    "agrees_marketing": "同意收行銷訊息（是／否）",
+    "order_id": "訂單編號",
+    "ordered_at": "下單時間",
+    "amount": "這一列的金額",
+    "total": "整張訂單的金額（不填就是各列相加）",
+    "status": "訂單狀態（paid 已付款、refunded 已退款、cancelled 已取消）",
+    "currency": "幣別（三個字母）",
+    "coupon": "優惠券代碼",
+    "sku": "商品編號",
+    "quantity": "數量（不填是 1）",
+    "unit_price": "單價（不填就由金額和數量算出）",
+    "discount": "折扣金額",
+    "lines": "商品清單（只有 JSON lines）",
+    "products.name": "商品名稱",
+    "description": "商品說明",
+    "categories": "分類（用 ; 分開）",
+    "labels": "商品標籤（用 ; 分開）",
+    "price": "售價",
+    "in_stock": "有現貨（是／否）",
+    "url": "商品網址",
+    "event_id": "行為事件編號",
+    "kind": "行為的種類（例如 search 搜尋）",
+    "occurred_at": "發生時間",
+    "topic": "主題",
+    "text": "搜尋的字",
+}
 IMPORT_STATES = {
     "uploaded": "等您確認",
     "waiting": "排隊中",

@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine, select, update
 
 from console.access import users
+from console.access.browsers import browser_words
 from console.access.guard import OPEN, SAFE
 from console.access.lockout import FREE, account_subject, note_failure
 from console.access.passwords import check_strength, hash_of, is_right
@@ -20,6 +21,9 @@ from tests.console.conftest import console_app, page, send, sign_in, token_of
 
 PASSWORD = "紅茶 with lemon 7"
 EMAIL = "mei@example.com"
+KIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
+WINDOWS = f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {KIT} Chrome/130.0.0.0 Safari/537.36"
+PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605"
 
 
 @pytest.fixture
@@ -444,3 +448,25 @@ def test_cookies_keep_to_the_console_and_to_https_where_there_is_some(
 def test_a_part_whose_session_ended_sends_the_whole_page_to_the_door(stranger: FlaskClient) -> None:
     answer = stranger.get("/console/customers", headers={"HX-Request": "true"})
     assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/console/login")
+
+
+@pytest.mark.parametrize(
+    ("agent", "words"),
+    [
+        (f"{WINDOWS} Edg/130.0.0.0", "Edge · Windows"),
+        (WINDOWS, "Chrome · Windows"),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605 Version/17 Safari/605", "Safari · macOS"),
+        (f"{PHONE} Safari/604 Line/14.1", "LINE · iPhone"),
+        (f"Mozilla/5.0 (Linux; Android 14; SM-S911B) {KIT} SamsungBrowser/23 Chrome/115", "Samsung Internet · Android"),
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0", "Firefox · Linux"),
+        ("curl/8", "不認得的瀏覽器"),
+        ("", "不認得的瀏覽器"),
+    ],
+)
+def test_a_browser_that_is_signed_in_is_named_in_words(agent: str, words: str) -> None:
+    assert browser_words(agent, "zh") == words
+
+
+def test_the_page_of_the_account_names_browsers_and_keeps_what_they_call_themselves(client: FlaskClient) -> None:
+    text = page(client, "/console/account")
+    assert '<td title="tests">不認得的瀏覽器</td>' in text

@@ -172,7 +172,7 @@ def test_the_check_says_when_and_so_does_its_first_step(
     step(client, draft, "what", place="1", **{"v0-m0-kind": "text", "v0-m0-text": "再看看"})
     local = (clock() + timedelta(hours=2)).astimezone(TAIPEI)
     for fields, zh, en in (
-        ({"kind": "now"}, "檢查後立刻發送", "Send at once after the check"),
+        ({"kind": "now"}, "檢查後立刻發送", "At once after the check"),
         ({"kind": "at", "at": f"{local:%Y-%m-%dT%H:%M}"}, f"{local:%Y-%m-%d %H:%M}", f"{local:%Y-%m-%d %H:%M}"),
         ({"kind": "recurs", "every": "week", "weekdays": ["四"], "clock": "12:00"}, "每週四 12:00", "12:00"),
     ):

@@ -1,5 +1,6 @@
 """匯入資料: a file is handed in, looked at, asked for, and what became of it is told."""
 
+import re
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +15,7 @@ from console.access.roles import Role
 from console.frame.site import Site
 from console.pages import create_console
 from store.engine import reading, table_of, transaction
+from store.imports.kinds import LAYOUTS
 from store.imports.uploads import import_waiting
 from store.models import AuditEntry, FileImport, SalesOrder
 from tests.conftest import StillClock
@@ -68,6 +70,8 @@ def test_from_the_file_to_the_rows_that_were_refused(
     assert "訂單.csv" in preview
     assert "<td>好</td>" in preview
     assert "不會用到" in preview
+    assert "<th>下單時間<br><code>ordered_at</code></th>" in preview
+    assert "<th>note</th>" in preview  # not one that it knows
     assert counted(engine, SalesOrder) == 0
     assert send(client, f"{address}/begin", address).status_code == 303
     waiting = client.get(f"{address}/progress")
@@ -97,7 +101,7 @@ def test_the_same_file_leads_to_the_same_page(web: Callable[..., FlaskClient], e
 def test_a_missing_column_is_told_before_anything_is_asked(web: Callable[..., FlaskClient]) -> None:
     client = web()
     shown = page(client, hand_in(client, "order_id,amount\nA,1\n").headers["Location"])
-    assert "少了必要的欄位：customer_id、ordered_at" in shown
+    assert "少了必要的欄位：會員編號 customer_id、下單時間 ordered_at" in shown
     assert "/begin" not in shown
 
 
@@ -155,3 +159,13 @@ def test_templates_are_files_to_fill_in(web: Callable[..., FlaskClient]) -> None
     assert got.get_data(as_text=True).startswith("\ufefforder_id,customer_id,ordered_at,amount")
     assert client.get("/console/import/template/people").status_code == 404
     assert client.get("/console/import/99").status_code == 404
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_every_column_says_what_it_means(web: Callable[..., FlaskClient], language: str) -> None:
+    text = page(web(), f"/console/import?lang={language}")
+    for layout in LAYOUTS.values():
+        for column in layout.known:
+            assert re.search(rf"<li>[^<]{{2,}} <code>{column}</code></li>", text), column
+    for words in ("商品名稱", "姓名"):
+        assert (f"{words} <code>name</code>" in text) == (language == "zh")
