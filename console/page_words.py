@@ -20,6 +20,7 @@ from console.words.audit import done
 from console.words.catalog import LANGUAGES, translate
 from console.words.marks import COLON, COMMA
 from console.words.refusals import told
+from console.words.setting_names import CHOICE_WORDS, SETTING_CELLS, SETTING_NOTES, SETTING_WORDS
 from segmentation.rules.words import KINDS
 from store.imports.kinds import LAYOUTS
 
@@ -63,8 +64,10 @@ def _names() -> dict[str, Any]:
         "winner_words": lambda name: t(names.WINNER_WORDS[name]),
         "outcome_words": lambda name: t(names.OUTCOME_WORDS[name]),
         "layout_name": lambda name: t(names.LAYOUT_NAMES[name]),
-        "choice_words": lambda name: t(names.CHOICE_WORDS[name]) if name in names.CHOICE_WORDS else name,
-        "setting_words": lambda name: t(names.SETTING_WORDS[name]),
+        "choice_words": lambda name: t(CHOICE_WORDS[name]) if name in CHOICE_WORDS else name,
+        "setting_words": lambda name: t(SETTING_WORDS[name]),
+        "setting_note": lambda name: t(SETTING_NOTES[name]),
+        "cell_words": lambda name: t(SETTING_CELLS[name]),
         "detail_word": lambda name: t(names.AUDIT_DETAILS[name]) if name in names.AUDIT_DETAILS else name,
         "source_word": lambda name: t(names.EVENT_SOURCES[name]) if name in names.EVENT_SOURCES else name,
         "gender_word": lambda name: t(names.GENDERS[name]) if name in names.GENDERS else name,

@@ -41,7 +41,7 @@ class PlanOffer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     monthly_fee: Money
     messages: Annotated[int, Field(ge=0)]
     add_on: tuple[Tier, ...] = ()

@@ -1,6 +1,5 @@
 """The brand's settings as fields of forms, made from the models that check them."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,13 +11,13 @@ from werkzeug.datastructures import MultiDict
 
 from campaigns import settings as campaigns
 from campaigns.money import line_plan
+from console.settings.tables import TABLES, Row, typed_rows, value_of
 from keywords.copy import settings as copywriting
 from keywords.sharing import schedule
 from keywords.sharing.marketers import marketers
 from segmentation import settings as segments
 from segmentation.preference import choices as preferences
 from store import choices
-from store.errors import BadInput
 
 
 @dataclass(frozen=True)
@@ -122,8 +121,9 @@ GROUPS = {
 
 @dataclass(frozen=True)
 class Field:
-    """One setting as a form shows it: `kind` is switch, choice, several, list, json or words; `value` its text now, of
-    several and a list a line each; `options` of a choice; `offered` of several, all that it holds among them."""
+    """One setting as a form shows it: `kind` is switch, choice, several, list, table or words; `value` its text now, of
+    several and a list a line each; `options` of a choice; `offered` of several, all that it holds among them; `rows` of
+    a table."""
 
     name: str
     kind: str
@@ -131,6 +131,7 @@ class Field:
     is_chosen: bool
     options: tuple[Offered, ...] = ()
     offered: tuple[Offered, ...] = ()
+    rows: tuple[Row, ...] = ()
 
 
 def fields_of(session: Session, group: Group, holds: BaseModel, chosen: Mapping[str, Any]) -> list[Field]:
@@ -142,6 +143,8 @@ def fields_of(session: Session, group: Group, holds: BaseModel, chosen: Mapping[
             offered = _offered(session, group, name, plain[name])
             held = "\n".join(one.value for one in offered if one.value in plain[name])
             found.append(Field(name, "several", held, name in chosen, offered=offered))
+        elif name in TABLES:
+            found.append(Field(name, "table", "", name in chosen, rows=tuple(TABLES[name].rows(plain[name]))))
         elif name not in group.apart:
             text = _text(plain[name])
             options = _options(group, name, holds)
@@ -167,8 +170,6 @@ def _kind(group: Group, name: str) -> str:
     annotation = str(group.model.model_fields[name].annotation)
     if annotation == "<class 'bool'>":
         return "switch"
-    if "dict" in annotation or "PlanOffer" in annotation:
-        return "json"
     if "tuple" in annotation or "Words" in annotation:
         return "list"
     return "words"
@@ -179,17 +180,22 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, list):
         return "\n".join(str(one) for one in value)
-    return json.dumps(value, ensure_ascii=False, indent=1) if isinstance(value, dict) else str(value)
+    return str(value)
 
 
 def changes_of(group: Group, shown: list[Field], form: MultiDict[str, str]) -> dict[str, Any]:
-    """What the form changed, by name; None: back to the default. Raises BadInput for JSON that can't be read."""
+    """What the form changed, by name; None: back to the default. Raises WrongCell."""
     changes: dict[str, Any] = {}
     for one in shown:
         if one.kind == "switch":
             given: Any = one.name in form
             if str(given) != one.value:
                 changes[one.name] = given
+            continue
+        if one.kind == "table":
+            typed = value_of(one.name, typed_rows(one.name, form) if one.name in form else one.rows)
+            if typed != value_of(one.name, one.rows):
+                changes[one.name] = typed or None
             continue
         given_lines = "\n".join(form.getlist(one.name)) if one.kind == "several" else form.get(one.name, "")
         text = given_lines.replace("\r\n", "\n").strip() if one.name in form else one.value
@@ -203,9 +209,4 @@ def _value(field: Field, text: str) -> Any:
         return None
     if field.kind in ("list", "several"):
         return [line.strip() for line in text.splitlines() if line.strip()]
-    if field.kind == "json":
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise BadInput(f"{field.name}: {error}") from error
     return text

@@ -1,16 +1,19 @@
 """設定: the brand's choices by group, and the audit log. Owners change, others look."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, flash, g, redirect, render_template, request, url_for
 from sqlalchemy import select
+from werkzeug.datastructures import MultiDict
 
 from console.access.roles import Role, needs
 from console.frame.routes import add_routes, get, post
 from console.frame.site import Site, site
 from console.settings.fields import GROUPS, Group, changes_of, fields_of
+from console.settings.tables import TABLES, Row, after_press, typed_rows
+from console.settings.wrong import Wrong, wrong_with
 from console.words.catalog import translate
-from console.words.refusals import told
 from store.engine import reading, table_of, transaction
 from store.errors import ExpectedError, NotFound
 from store.models import AuditEntry
@@ -38,7 +41,10 @@ def show_settings(name: str) -> Any:
 
 @needs(Role.OWNER)
 def change_settings(name: str) -> Any:
-    group = _group(name)
+    group, typed = _group(name), _typed(request.form)
+    for table, rows in typed.items():
+        if (goes_to := after_press(table, rows, request.form.get("press", ""))) is not None:
+            return _shown(name, form=request.form, typed=typed, goes_to=goes_to)
     try:
         with transaction(site.engine) as session:
             holds = group.read(session, site.segment_defaults)
@@ -47,10 +53,15 @@ def change_settings(name: str) -> Any:
             if changes:
                 group.change(session, changes, defaults=site.segment_defaults, actor=g.user.email, now=site.clock())
     except ExpectedError as error:
-        why = translate("沒有做：{why}", g.language, why=told(error, g.language))
-        return _shown(name, 422, why=why, typed=request.form)
+        wrong = wrong_with(error, typed, list(group.model.model_fields), g.language)
+        return _shown(name, 422, form=request.form, typed=typed, wrong=wrong)
     flash(translate("已儲存。" if changes else "沒有任何更動。", g.language))
     return redirect(url_for("console.show_settings", name=name), 303)
+
+
+def _typed(form: MultiDict[str, str]) -> dict[str, list[Row]]:
+    """The rows of each table that the form has."""
+    return {name: typed_rows(name, form) for name in TABLES if name in form}
 
 
 def _group(name: str) -> Group:
@@ -59,12 +70,33 @@ def _group(name: str) -> Group:
     return GROUPS[name]
 
 
-def _shown(name: str, status: int = 200, **more: Any) -> Any:
+def _shown(
+    name: str,
+    status: int = 200,
+    *,
+    form: MultiDict[str, str] | None = None,
+    typed: Mapping[str, list[Row]] | None = None,
+    wrong: Wrong | None = None,
+    goes_to: str = "",
+) -> Any:
+    """The group's form: as it was sent, or else as the settings are. `goes_to`: where the cursor is put."""
     group = _group(name)
     with reading(site.engine) as session:
         fields = fields_of(session, group, group.read(session, site.segment_defaults), group.chosen(session))
-    page = "console/settings/group.html"
-    return render_template(page, groups=GROUPS, name=name, group=group, fields=fields, **more), status
+    rows = {one.name: list(one.rows) for one in fields if one.kind == "table"} | dict(typed or {})
+    return render_template(
+        "console/settings/group.html",
+        groups=GROUPS,
+        name=name,
+        group=group,
+        fields=fields,
+        form=form,
+        rows=rows,
+        tables=TABLES,
+        units={one.name: one.value for one in fields},
+        wrong=wrong or Wrong(),
+        goes_to=goes_to,
+    ), status
 
 
 ROUTES = (

@@ -46,6 +46,7 @@ PAGES = (
     "/ads",
     *("/keywords", "/keywords/write", "/keywords/words"),
     *("/settings", "/settings/campaigns", "/settings/segments", "/settings/plan", "/settings/copy"),
+    "/settings/preferences",
     *("/settings/report", "/settings/keys", "/settings/audit", "/settings/channels/1/webhook"),
     *("/automations", "/import", "/start", "/people", "/account", "/guide", "/guide/lift"),
 )

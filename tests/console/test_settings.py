@@ -1,14 +1,17 @@
 """The brand's settings on the console: changed by owners alone, checked, audited."""
 
+import re
 from collections.abc import Callable
+from html import unescape
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, select
+from werkzeug.test import TestResponse
 
-from campaigns.money.line_plan import read_plan
+from campaigns.money.line_plan import LinePlan, read_plan
 from campaigns.settings import read_settings
 from console.access.roles import Role
 from console.frame.line_doors import Coupon, Webhook, WebhookTest
@@ -20,8 +23,10 @@ from store.engine import reading, transaction
 from store.errors import ExpectedError
 from store.models import AuditEntry
 from tests.conftest import StillClock
-from tests.console.conftest import TAIPEI, page, send, sign_in
+from tests.console.conftest import TAIPEI, page, plain, send, sign_in
 from tests.factories import make_channel
+
+ON_TOPICS = {"lines": "rows", "lines-0-dimension": "topic", "lines-0-on": "3"}
 
 
 @pytest.mark.parametrize("name", list(GROUPS))
@@ -44,11 +49,10 @@ def test_settings_are_changed_checked_and_noted(client: FlaskClient, engine: Eng
     assert wrong.status_code == 422
     assert 'value="many"' in wrong.get_data(as_text=True)
     assert change("campaigns", cap_day="", needs_approval="on").status_code == 303
-    assert change("plan", plans="{").status_code == 422
     assert change("plan", plan="high").status_code == 303
     assert change("segments", cycle="auto").status_code == 303
     assert change("segments", cycle="0").status_code == 422
-    assert change("preferences", half_life_days="120", lines='{"topic": {"on": 3}}').status_code == 303
+    assert change("preferences", half_life_days="120", **ON_TOPICS).status_code == 303
     assert change("preferences", off="9").status_code == 422
     assert change("nothing").status_code == 404
     with reading(engine) as session:
@@ -58,6 +62,137 @@ def test_settings_are_changed_checked_and_noted(client: FlaskClient, engine: Eng
     noted = page(client, "/console/settings/audit")
     assert "修改活動設定" in noted
     assert "修改 LINE 方案" in noted
+
+
+def shown(client: FlaskClient, name: str) -> dict[str, str]:
+    """The fields of a group's form as the page has them."""
+    text = page(client, address(name))
+    found = re.findall(r'<input type="(?:text|hidden)" name="([^"]+)"[^>]* value="([^"]*)"', text)
+    choices = re.findall(r'<select name="([^"]+)"[^>]*>(?:(?!</select>).)*?<option value="([^"]*)" selected>', text)
+    return {full: unescape(value) for full, value in (*found, *choices) if full != "csrf_token"}
+
+
+def address(name: str) -> str:
+    return f"/console/settings/{name}"
+
+
+def wrong(answer: TestResponse) -> dict[str, str]:
+    """Field -> what is told at it."""
+    text = plain(answer)
+    told = dict(re.findall(r'class="field-error" id="wrong-([^"]+)">([^<]*)<', text))
+    marked = set(re.findall(r'aria-describedby="wrong-([^"]+)"', text))
+    assert marked <= told.keys()
+    return told
+
+
+def test_the_table_of_plans_is_a_form_of_rows(client: FlaskClient, engine: Engine) -> None:
+    fields = shown(client, "plan")
+    assert (fields["plans-1-name"], fields["plans-1-monthly_fee"], fields["plans-1-messages"]) == (
+        "中用量",
+        "800",
+        "3000",
+    )
+    assert (fields["plans-2-add_on-0-first"], fields["plans-2-add_on-0-price"]) == ("1", "0.2")
+
+    added = send(client, address("plan"), **fields, press="add-plans")
+    assert (added.status_code, 'name="plans-3-name" autofocus' in added.text) == (200, True)
+    tiered = send(client, address("plan"), **fields, press="add-plans-2")
+    assert 'name="plans-2-add_on-1-first" autofocus' in tiered.text
+    with reading(engine) as session:
+        assert read_plan(session) == LinePlan()  # nothing was stored
+
+    more = {
+        "plans-2-add_on-1-first": "50,001",
+        "plans-2-add_on-1-price": "0.15",
+        "plans-4-name": "企業",
+        "plans-3-name": "",
+    }
+    more |= {"plans-4-monthly_fee": "5000", "plans-4-messages": "30,000"}
+    assert send(client, address("plan"), **{**fields, **more}).status_code == 303
+    with reading(engine) as session:
+        held = read_plan(session)
+    assert list(held.plans) == ["light", "medium", "high", "企業"]
+    assert [(tier.first, str(tier.price)) for tier in held.plans["high"].add_on] == [(1, "0.2"), (50_001, "0.15")]
+    assert (held.plans["企業"].messages, held.plans["企業"].add_on, held.plan) == (30_000, (), "medium")
+    assert send(client, address("plan"), **shown(client, "plan")).status_code == 303
+    assert "沒有任何更動" in page(client, address("plan"))
+
+    dropped = send(client, address("plan"), **shown(client, "plan"), press="drop-plans-0")
+    assert 'value="輕用量"' not in dropped.text
+    gone = {name: value for name, value in shown(client, "plan").items() if not name.startswith("plans-1-")}
+    refused = send(client, address("plan"), **gone)
+    assert refused.status_code == 422
+    assert "方案表裡沒有目前的方案「medium」" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "cell", "words"),
+    [
+        ({"plans-0-monthly_fee": "很便宜"}, "plans-0-monthly_fee", "這裡要寫一個數字。"),
+        ({"plans-0-messages": ""}, "plans-0-messages", "這裡不能空白。"),
+        ({"plans-0-messages": "-1"}, "plans-0-messages", "不能小於 0。"),
+        ({"plans-1-name": ""}, "plans-1-name", "這裡不能空白。"),
+        ({"plans-2-add_on-0-price": "0.12345"}, "plans-2-add_on-0-price", "小數最多 4 位。"),
+        ({"plans-2-add_on-0-first": "2"}, "plans-2", "加購的級距要從第 1 則開始，一個比一個大"),
+        ({"plans-1-add_on-0-first": "1"}, "plans-1-add_on-0-price", "這裡不能空白。"),
+        ({"plans-3-messages": "9"}, "plans-3-name", "這裡不能空白。"),
+        ({"plans-3-name": "medium"}, "plans-3-name", "這和前面的一列重複了。"),
+        ({"prices_as_of": "今年"}, "prices_as_of", "日期要像 2026-12-24 這樣寫。"),
+    ],
+)
+def test_what_is_wrong_with_a_plan_is_told_at_its_cell(
+    client: FlaskClient, engine: Engine, fields: dict[str, str], cell: str, words: str
+) -> None:
+    answer = send(client, address("plan"), **{**shown(client, "plan"), **fields})
+    assert answer.status_code == 422
+    assert wrong(answer) == {cell: words}
+    for name, value in fields.items():
+        assert f'name="{name}"' in answer.text
+        assert f'value="{value}"' in answer.text  # as it was typed
+    with reading(engine) as session:
+        assert read_plan(session) == LinePlan()
+
+
+def test_preferences_have_rows_for_lines_weights_and_coupons(client: FlaskClient, engine: Engine) -> None:
+    rows = {
+        **ON_TOPICS,
+        "lines-1-dimension": "price",
+        "lines-1-value": "價格敏感",
+        "lines-1-share_on": "0.4",
+        "event_weights": "rows",
+        "event_weights-0-kind": "search",
+        "event_weights-0-weight": "0.4",
+        "coupon_styles": "rows",
+        "coupon_styles-0-code": "SALE*",
+        "coupon_styles-0-style": "打折",
+    }
+    assert send(client, address("preferences"), **rows).status_code == 303
+    fields = shown(client, "preferences")
+    assert rows.items() <= fields.items()
+    with reading(engine) as session:
+        held = preference_settings(session)
+    assert (held.lines["topic"].on, held.lines["price=價格敏感"].share_on) == (3, 0.4)
+    assert (held.event_weights["search"], held.coupon_styles) == (0.4, {"SALE*": "打折"})
+    for wrongly, cell, words in (
+        ({"lines-0-off": "9"}, "lines-0", "「topic」取下的線比貼上的線高"),
+        ({"lines-0-share_on": "2"}, "lines-0-share_on", "不能大於 1。"),
+        ({"lines-0-dimension": ""}, "lines-0-dimension", "這裡不能空白。"),
+        ({"event_weights-0-weight": ""}, "event_weights-0-weight", "這裡不能空白。"),
+        ({"event_weights-0-weight": "很多"}, "event_weights-0-weight", "這裡要寫一個數字。"),
+        ({"half_life_days": "0"}, "half_life_days", "不能小於 1。"),
+    ):
+        answer = send(client, address("preferences"), **{**fields, **wrongly})
+        assert (answer.status_code, wrong(answer)) == (422, {cell: words})
+    cleared = {name: "" if name.startswith("event_weights-") else value for name, value in fields.items()}
+    assert send(client, address("preferences"), **cleared).status_code == 303
+    with reading(engine) as session:
+        assert "search" not in preference_settings(session).event_weights
+
+
+def test_who_may_not_change_settings_sees_their_rows_and_no_button(client_of: Callable[[Role], FlaskClient]) -> None:
+    text = page(client_of(Role.READER), address("plan"))
+    assert 'name="plans-0-name" disabled' in text
+    assert 'name="press"' not in text
 
 
 def test_only_owners_change_and_see_the_audit_log(client_of: Callable[[Role], FlaskClient]) -> None:

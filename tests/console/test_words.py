@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from console.words import names
+from console.words import names, setting_names
 from console.words.catalog import FOLDER, MissingEnglish, english, translate
 
 CONSOLE = FOLDER.parent
@@ -34,7 +34,7 @@ def test_every_text_of_the_pages_has_english() -> None:
 
 
 def test_every_name_has_english() -> None:
-    tables = [one for name, one in vars(names).items() if name.isupper()]
+    tables = [one for module in (names, setting_names) for name, one in vars(module).items() if name.isupper()]
     found = {text for one in tables for text in one.values() if HAN.search(text)}
     assert len(found) > 200
     assert found - english().keys() == set()
