@@ -86,6 +86,7 @@ def _names() -> dict[str, Any]:
         "weekday_words": lambda name: t(f"週{name}"),
         "who_words": lambda name: t(names.WHO_WORDS[name]),
         "import_kind": lambda name: t(names.IMPORT_KINDS[name]),
+        "upload_state": lambda name: t(names.UPLOAD_STATES[name]),
         "column_words": _column_words,
         "import_state": lambda name: t(names.IMPORT_STATES[name]),
     }

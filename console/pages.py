@@ -30,7 +30,7 @@ from console.keywords import brand_words, writing
 from console.keywords import pages as keywords
 from console.page_words import words_of_pages
 from console.predictions import pages as predictions
-from console.results import ads, taking
+from console.results import ad_uploads, ads, taking
 from console.results import pages as results
 from console.rules import pages as rules
 from console.segments import computing
@@ -73,6 +73,7 @@ ROOMS = (
     results,
     taking,
     ads,
+    ad_uploads,
     keywords,
     writing,
     brand_words,

@@ -28,6 +28,7 @@ from campaigns.links.clicks import make_click_events
 from campaigns.planning import schedule
 from campaigns.planning.hours import renew_hours
 from campaigns.planning.steps import move_people
+from campaigns.results.ad_uploads import upload_asked
 from campaigns.results.catch_up import catch_up
 from campaigns.results.learning import count_message_results, store_message_results
 from campaigns.sending.dispatch import Dispatch, Rates
@@ -257,6 +258,11 @@ def _segments_of(session: Session, today: date, settings: Settings) -> SegmentRu
     return newest if newest.finished_at.astimezone(settings.zone).date() >= today else None
 
 
+def upload_ad_audiences(engine: Engine, settings: Settings, clock: Clock) -> int:
+    """Give LINE the ad audiences that were asked for; returns how many are over."""
+    return upload_asked(engine, narrowcast_doors(engine, settings), zone=settings.zone, clock=clock)
+
+
 def narrowcast_ground(engine: Engine, settings: Settings, clock: Clock) -> NarrowcastGround:
     """What the narrowcasts of all channels with a token stand on."""
     return NarrowcastGround(
@@ -318,6 +324,7 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
         Job("click events", IntervalTrigger(seconds=2), lambda: derive_from_clicks(engine, clock)),
         Job("results", IntervalTrigger(seconds=1), lambda: catch_up(engine, clock)),
         Job("narrowcasts", IntervalTrigger(seconds=1), lambda: step_narrowcasts(narrowcasts)),
+        Job("ad audiences", IntervalTrigger(seconds=2), lambda: upload_ad_audiences(engine, settings, clock)),
         Job("LINE's figures", IntervalTrigger(seconds=10), lambda: ask_for_figures(engine, figures, clock=clock)),
         Job("LINE's units", IntervalTrigger(minutes=10), lambda: count_units(engine, figures, clock=clock)),
         Job("imports", IntervalTrigger(seconds=1), lambda: import_files(engine, settings, clock)),

@@ -64,8 +64,7 @@ def upload_ads(
     Raises BadInput for a name that LINE has or doesn't take, and without a setting that says what consent is;
     UnknownTarget, RuleError; the door's ExpectedError, and then some may be in it already.
     """
-    if not 0 < len(name.strip()) <= LONGEST_NAME:
-        raise BadInput(f"an audience's name has 1 to {LONGEST_NAME} characters")
+    name = check_name(name)
     with reading(engine) as session:
         settings = consent_settings(session)
     asked = ask_audience(engine, audience, zone=zone, clock=clock)
@@ -88,6 +87,13 @@ def upload_ads(
             ids = []
     added += _add(door, audience_id, ids, wait) if ids else 0
     return Uploaded(audience_id, added, left_out, tried - added)
+
+
+def check_name(name: str) -> str:
+    """The name without blanks around it. Raises BadInput for one that LINE doesn't take."""
+    if not 0 < len(name.strip()) <= LONGEST_NAME:
+        raise BadInput(f"an audience's name has 1 to {LONGEST_NAME} characters")
+    return name.strip()
 
 
 def _add(door: AudienceDoor, audience_id: int, ids: Sequence[str], wait: Callable[[float], None]) -> int:

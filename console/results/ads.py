@@ -14,6 +14,7 @@ from console.campaigns.choices import audience_choices
 from console.frame.download import download
 from console.frame.routes import add_routes, get, post
 from console.frame.site import Site, site
+from console.results.ad_uploads import uploads_shown
 from console.words.catalog import translate
 from console.words.refusals import told
 from store.engine import reading, table_of
@@ -35,6 +36,7 @@ def show_ads() -> str:
             platforms=PLATFORMS,
             channels=session.execute(select(channel.c.id, channel.c.name).order_by(channel.c.id)).all(),
             consent=read_settings(session).ads_consent,
+            **uploads_shown(session),
         )
 
 

@@ -223,6 +223,7 @@ JOB_WORDS = {
     "click events": "整理點擊",
     "results": "統計成果",
     "narrowcasts": "名單廣播的發送",
+    "ad audiences": "上傳廣告受眾",
     "LINE's figures": "讀取 LINE 的數字",
     "LINE's units": "清點 LINE 的統計單位",
     "imports": "匯入檔案",
@@ -377,6 +378,9 @@ IMPORT_STATES = {
     "done": "完成",
     "failed": "沒有匯入",
 }
+
+# Of an ad audience that LINE is given (campaigns/results/ad_uploads.py).
+UPLOAD_STATES = {"waiting": "排隊中", "running": "上傳中", "done": "完成", "failed": "沒有完成"}
 
 EVERY_WORDS = {
     "day": "每天",

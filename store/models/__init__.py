@@ -3,7 +3,7 @@
 No behaviour lives here. Nullable columns say why they may be null. Names follow docs/glossary.md.
 """
 
-from store.models.asked import FileImport, SampleRow, WorkRequest
+from store.models.asked import AdUpload, FileImport, SampleRow, WorkRequest
 from store.models.campaigns import (
     Campaign,
     CampaignRun,
@@ -81,6 +81,7 @@ from store.models.people import (
 )
 
 __all__ = [
+    "AdUpload",
     "ApiKey",
     "AuditEntry",
     "BehaviourEvent",

@@ -51,6 +51,26 @@ class WorkRequest(Row, table=True):
     problem: str | None = Field(default=None, sa_type=Text)  # why it could not be done; null: it was, or not yet
 
 
+class AdUpload(Row, table=True):
+    """An ad audience that LINE is to be given: the newest asking for each name on a channel, and what came of it."""
+
+    __table_args__ = (UniqueConstraint("channel_id", "name"),)
+
+    id: int | None = key()
+    channel_id: int = ref("channel.id")
+    name: str  # of the audience at LINE
+    target: str = Field(sa_type=Text)  # whom, in the words that campaigns know
+    state: str = Field(default="waiting", index=True)  # waiting running done failed
+    asked_at: datetime = Field(sa_type=UTCDateTime)
+    asked_by: str
+    lease_until: datetime | None = Field(default=None, sa_type=UTCDateTime)  # null unless running
+    finished_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    people: int | None = None  # in it at LINE; null until done, like the next two
+    left_out: int | None = None
+    unknown: int | None = None  # to LINE
+    problem: str | None = Field(default=None, sa_type=Text)  # why it failed; null: it didn't
+
+
 class SampleRow(Row, table=True):
     """A row that belongs to the sample data; what hangs on it goes with it (service/sample/remove.py)."""
 

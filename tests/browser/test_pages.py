@@ -52,6 +52,7 @@ PAGES = (
 )
 NOT_PAGES = {
     *("console.static", "console.sign_in", "console.give_code", "console.welcome", "console.make_first_owner"),
+    "console.show_uploads",
     *("console.show_progress", "console.show_moves", "console.suggest_words"),  # parts of pages
     *("console.take_template", "console.show_import", "console.show_import_progress"),  # a file, and test_day.py
     "console.edit_tag",  # the form of /tags/new; the demo's tags are all the product's own: tests/browser/walks.py

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -12,14 +13,16 @@ from flask.testing import FlaskClient
 from sqlalchemy import insert, select
 
 from campaigns.audience.lists import list_sizes
+from campaigns.results.ad_uploads import upload_asked
 from campaigns.results.hours import taps_by_hour
 from campaigns.settings import change_settings
+from console.access.roles import Role
 from console.results.pages import MOST_RUNS
 from store.engine import reading, table_of, transaction
 from store.models import AuditEntry, Campaign, CampaignRun, Customer
 from tests.campaigns.results.conftest import DAY, Story, story
 from tests.conftest import StillClock
-from tests.console.conftest import page, send
+from tests.console.conftest import TAIPEI, page, send
 
 __all__ = ["story"]
 HOUR = timedelta(hours=1)
@@ -176,6 +179,36 @@ def test_those_of_a_result_become_an_audience_for_ads_if_they_consented(client: 
     assert [row["email"] for row in rows] == hashes
     assert send(client, "/console/ads", **{**asked, "platform": "myspace"}).status_code == 400
     assert send(client, "/console/ads", **{**asked, "to": "list:nobody"}).status_code == 303
+
+
+def test_an_ad_audience_is_asked_for_at_line_and_its_state_is_told(
+    client: FlaskClient, client_of: Callable[[Role], FlaskClient], story: Story
+) -> None:
+    asked = {"to": "all", "name": "秋季廣告", "channel": str(story.channel_id)}
+    refused = send(client, "/console/ads/line", **asked)
+    assert "請先在設定裡填哪個屬性記著" in page(client, refused.location)
+    with transaction(story.engine) as session:
+        change_settings(session, {"ads_consent": "ads"}, actor="test", now=story.clock())
+    answer = send(client, "/console/ads/line", **asked)
+    assert (answer.status_code, answer.location) == (303, "/console/ads?to=all#line")
+    text = page(client, "/console/ads?to=all")
+    assert "已交給背景程序上傳" in text
+    assert 'hx-get="/console/ads/uploads"' in text
+    assert "排隊中" in text
+    send(client, "/console/ads/line", **asked)
+    assert "已經在等著上傳了" in page(client, "/console/ads")
+    send(client, "/console/ads/line", **{**asked, "name": " "})
+    assert "受眾的名稱要有 1 到 120 個字" in page(client, "/console/ads")
+    assert send(client, "/console/ads/line", **{**asked, "channel": "99"}).status_code == 404
+    assert "HX-Refresh" not in client.get("/console/ads/uploads").headers
+    upload_asked(story.engine, {}, zone=TAIPEI, clock=story.clock)
+    assert client.get("/console/ads/uploads").headers["HX-Refresh"] == "true"
+    text = page(client, "/console/ads")
+    assert "沒有完成" in text
+    assert "這個頻道沒有存取權杖" in text
+    assert "every 2s" not in text
+    analyst = client_of(Role.ANALYST)
+    assert send(analyst, "/console/ads/line", **asked).status_code == 403
 
 
 def test_the_revenue_added_for_each_dollar_stands_beside_the_lift(client: FlaskClient, story: Story) -> None:
