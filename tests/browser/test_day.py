@@ -8,6 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Served
+from tests.browser.writing import on_to_the_check, suggested_campaign
 
 
 def test_a_marketers_day(tab: Page, served: Served) -> None:
@@ -25,25 +26,9 @@ def test_a_marketers_day(tab: Page, served: Served) -> None:
     expect(ours).to_be_visible()
 
     ours.locator("a:has-text('發給他們')").click()
-    tab.fill("input[name=name]", "今天的活動")
-    tab.click("main button:has-text('開始')")
-    expect(tab.locator("#people .big")).to_contain_text("人")
-    tab.click("button:has-text('儲存並繼續')")
-    tab.fill("input[name=theme]", "冬季服飾")
-    tab.fill("textarea[name=v0-m0-text]", '{{ name or "您" }}，')
-    tab.click("summary:has-text('建議用詞')")
-    tab.click("#ideas [data-insert] >> nth=0")
-    tab.locator("textarea[name=v0-m0-text]").press("End")
-    tab.locator("textarea[name=v0-m0-text]").type(" https://shop.example/winter")
-    expect(tab.locator("#chat .bubble")).to_contain_text("shop.example")
+    suggested_campaign(tab, "今天的活動", "人")
     expect(tab.locator("#chat .score .big")).to_contain_text("%")
-    tab.click("button:has-text('儲存並繼續')")
-    tab.check("input[name=kind][value=now]")
-    tab.click("button:has-text('儲存並繼續')")
-    tab.click("button:has-text('儲存並繼續')")  # one message, no further step
-    tab.fill("input[name=holdout]", "20")
-    tab.click("button:has-text('儲存並繼續')")
-    expect(tab.locator(".stepper [aria-current]")).to_have_text("6 檢查")
+    on_to_the_check(tab)
     tab.click("button:has-text('排程發送給')")
 
     expect(tab.locator(".said")).to_have_text("已排程。")

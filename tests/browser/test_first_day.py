@@ -15,12 +15,12 @@ from playwright.sync_api import Browser, Page, expect
 from service.demo.live import living
 from service.demo.stage import Stage, free_port, open_stage
 from simulator.people import SpendingClass
+from tests.browser.writing import COUNTED_MS, on_to_the_check, suggested_campaign
 
 PEOPLE = 150
 MINE = f"U{0:032x}"  # the LINE account of the first owner
 ORDERS_OF = (1, 1, 2, 3, 5)  # a customer has so many
 WORKER_MS = 90_000  # what the worker does in the background comes by then
-COUNTED_MS = 30_000  # what is counted while one writes
 PASSWORD = "a passphrase of the first day"
 
 
@@ -130,29 +130,6 @@ def build_a_rule(page: Page, name: str) -> None:
     expect(page.locator("td.name", has_text=name)).to_be_visible(timeout=COUNTED_MS)
 
 
-def write_a_campaign(page: Page, name: str) -> None:
-    """From the rule's list to the check; leaves the page there."""
-    page.click("a:has-text('發給他們')")
-    page.fill("input[name=name]", name)
-    page.click("main button:has-text('開始')")
-    expect(page.locator("#people .big")).to_have_text(f"{PEOPLE} 人", timeout=COUNTED_MS)
-    page.click("button:has-text('儲存並繼續')")
-    page.fill("input[name=theme]", "冬季服飾")
-    page.fill("textarea[name=v0-m0-text]", '{{ name or "您" }}，')
-    page.click("summary:has-text('建議用詞')")
-    page.click("#ideas [data-insert] >> nth=0")
-    page.locator("textarea[name=v0-m0-text]").press("End")
-    page.locator("textarea[name=v0-m0-text]").type(" https://shop.example/winter")
-    expect(page.locator("#chat .bubble")).to_contain_text("shop.example", timeout=COUNTED_MS)
-    page.click("button:has-text('儲存並繼續')")
-    page.check("input[name=kind][value=now]")
-    page.click("button:has-text('儲存並繼續')")
-    page.click("button:has-text('儲存並繼續')")  # one message, no further step
-    page.fill("input[name=holdout]", "20")
-    page.click("button:has-text('儲存並繼續')")
-    expect(page.locator(".stepper [aria-current]")).to_have_text("6 檢查", timeout=COUNTED_MS)
-
-
 def invite_a_colleague(page: Page) -> str:
     """Let campaigns need a second person's word; returns the invitation's address."""
     page.click("nav >> text=設定")
@@ -190,7 +167,9 @@ def test_from_no_account_to_a_measured_lift(browser: Browser, service: Stage, tm
     expect(page.locator(".grid")).to_be_visible()
 
     build_a_rule(page, "買過的人")
-    write_a_campaign(page, "第一個活動")
+    page.click("a:has-text('發給他們')")
+    suggested_campaign(page, "第一個活動", f"{PEOPLE} 人")
+    on_to_the_check(page)
     draft = page.url
     page.click("button:has-text('傳給自己試看')")
     expect(page.locator(".said")).to_contain_text("已傳到您的 LINE")

@@ -3,18 +3,11 @@
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Served
+from tests.browser.writing import nested_rule
 
 
 def test_groups_are_put_together_without_losing_what_was_typed(tab: Page, served: Served) -> None:
-    tab.goto(f"{served.url}/console/rules/edit?lang=zh")
-    tab.fill("input[name=name]", "一組一組")
-    tab.select_option("select[name=r0-value]", "rf11=lost")
-    tab.select_option("select[name=new]", "any")
-    tab.click("#press-add")
-    tab.select_option("select[name='r1.0-value']", "rf11=champions")
-    tab.select_option("select[name='new-1']", "orders")
-    tab.click("#press-add-1")
-    tab.fill("input[name='r1.1-at_least']", "1")
+    nested_rule(tab, served.url, "一組一組")
     tab.check("input[name='r1-not']")
     expect(tab.locator("#said")).to_contain_text("並非", timeout=20_000)
     expect(tab.locator("#said .big")).to_have_text("0 人", timeout=20_000)  # whoever was lost has bought once

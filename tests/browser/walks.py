@@ -15,6 +15,7 @@ from store.clock import system_clock
 from tests.browser.conftest import Served
 from tests.browser.looks import LANGUAGES, open_page, wait_for_parts
 from tests.browser.new_brand import PASSWORD, serve_new_brand
+from tests.browser.writing import nested_rule
 
 STEPS = ("who", "what", "when", "then", "policy", "check")
 ORDERS = "order_id,customer_id,ordered_at,amount\nS-1,W1,2026-01-05,100\nS-2,W2,2026-01-06,abc\n"
@@ -120,15 +121,7 @@ def what_opens(tab: Page, served: Served, folder: Path) -> Walk:
 def a_rule_and_its_tag(tab: Page, served: Served, folder: Path) -> Walk:
     """A rule of nested rows, and a tag by it; both are opened again."""
     del folder
-    open_page(tab, f"{served.url}/console/rules/edit", "zh")
-    tab.fill("input[name=name]", RULE)
-    tab.select_option("select[name=r0-value]", "rf11=lost")
-    tab.select_option("select[name=new]", "any")
-    tab.click("#press-add")
-    tab.select_option("select[name='r1.0-value']", "rf11=champions")
-    tab.select_option("select[name='new-1']", "orders")
-    tab.click("#press-add-1")
-    tab.fill("input[name='r1.1-at_least']", "1")
+    nested_rule(tab, served.url, RULE)
     tab.click("button:has-text('儲存')")
     tab.click(f"td.name >> text={RULE}")
     yield from views(tab, tab.url.partition("?")[0], "rule-nested")
