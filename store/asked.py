@@ -13,11 +13,13 @@ SEGMENTS, LABELS, SAMPLE_LOAD, SAMPLE_REMOVE = "segments", "product labels", "sa
 table = table_of(WorkRequest)
 
 
-def ask_for(session: Session, work: str, *, actor: str, now: datetime) -> bool:
-    """Ask the worker for `work`; False when it was asked for already and isn't done yet. Never commits."""
+def ask_for(session: Session, work: str, *, actor: str, now: datetime, anew: bool = False) -> bool:
+    """Ask the worker for `work`; False when it was asked for already and isn't done yet. With `anew` that is asked for
+    once more: something was changed just now, of which work that is under way knows nothing. Never commits."""
     fresh = {"asked_at": now, "asked_by": actor, "done_at": None, "problem": None}
     again = insert_for(session, WorkRequest).values(work=work, **fresh)
-    again = again.on_conflict_do_update(index_elements=["work"], set_=fresh, where=table.c.done_at.is_not(None))
+    is_over = None if anew else table.c.done_at.is_not(None)
+    again = again.on_conflict_do_update(index_elements=["work"], set_=fresh, where=is_over)
     if session.execute(again.returning(table.c.work)).scalar() is None:
         return False
     session.add(AuditEntry(at=now, actor=actor, action=f"ask for {work}", detail={}))

@@ -76,14 +76,15 @@ def save_rule_form() -> Any:
     given = text if text is not None else json.dumps(rule_of(group))
     try:
         with transaction(site.engine) as session:
-            save_rule(session, name, given, site.clock())
+            saving = save_rule(session, name, given, site.clock(), actor=g.user.email)
             detail = {"rule": name}
             session.add(AuditEntry(at=site.clock(), actor=g.user.email, action="save rule", detail=detail))
     except ExpectedError as error:
         wrong = place_of(group, error.path) if isinstance(error, RuleError) else ""
         why = translate("沒有做：{why}", g.language, why=told(error, g.language))
         return form(name, group, text, 422, why=why, wrong=wrong)
-    flash(translate("規則「{name}」已儲存。", g.language, name=name))
+    said = "規則「{name}」已儲存，背景程序會接著照它重算標籤。" if saving.is_followed else "規則「{name}」已儲存。"
+    flash(translate(said, g.language, name=name))
     return redirect(url_for("console.list_rules"), 303)
 
 

@@ -154,7 +154,7 @@ _SAVED = {
 def _ask(session: Session, source: str) -> None:
     """Have everybody's tags judged anew, where a computation puts the tag on."""
     if source in COMPUTED:
-        ask_for(session, SEGMENTS, actor=g.user.email, now=site.clock())
+        ask_for(session, SEGMENTS, actor=g.user.email, now=site.clock(), anew=True)
 
 
 def _kind(given: TagForm) -> Any:

@@ -137,5 +137,5 @@ def change_choices(session: Session, changes: Mapping[str, Any], *, actor: str, 
     made = checked(PreferenceChoices, wanted)
     stored = {name: one for name, one in made.as_dict().items() if name in wanted}
     keep_choice(session, NAME, stored, changed=changes, actor=actor, now=now)
-    ask_for(session, SEGMENTS, actor=actor, now=now)
+    ask_for(session, SEGMENTS, actor=actor, now=now, anew=True)
     return made

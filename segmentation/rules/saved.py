@@ -1,9 +1,9 @@
 """Saved rules: kept by name, checked when they are saved, not deleted while something needs them.
 
-A rule's row is its one writer's; a tag that follows it is judged anew by the next run of the segments.
+A rule's row is its one writer's. Where tags follow it, the worker is asked to judge everybody anew when it changes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from sqlmodel import Session
 from segmentation.rules.reading import Names, RuleError, read_rule
 from segmentation.rules.references import References, expanded, mentioned
 from segmentation.rules.types import AllOf, Rule, RuleReference, to_builtins
+from store.asked import SEGMENTS, ask_for
 from store.engine import insert_for, table_of
 from store.errors import BadInput, ExpectedError, NotFound
 from store.models import Rule as RuleRow
@@ -40,7 +41,15 @@ class SavedRule:
     updated_at: datetime
 
 
-def save_rule(session: Session, name: str, given: str | bytes | dict[str, Any], now: datetime) -> Rule:
+@dataclass(frozen=True)
+class Saving:
+    """What was saved, and whether the worker was asked to judge the tags that follow it."""
+
+    rule: Rule
+    is_followed: bool
+
+
+def save_rule(session: Session, name: str, given: str | bytes | dict[str, Any], now: datetime, *, actor: str) -> Saving:
     """Save what `given` says (see read_rule) as `name`, in place of a rule of that name. Never commits.
 
     Raises RuleError for what can't be used, for names that don't exist, and for a circle through rules and tags;
@@ -49,10 +58,10 @@ def save_rule(session: Session, name: str, given: str | bytes | dict[str, Any], 
     if not name.strip() or name != name.strip() or len(name) > MAX_NAME or not name.isprintable():
         raise BadInput(f"the name of a rule has 1 to {MAX_NAME} characters, and no space at its ends, not {name!r}")
     rules = load_rules(session)
-    tags = {found.name: found.definition for found in session.execute(select(tag.c.name, tag.c.definition))}
-    rule = read_rule(given, Names(rules={*rules, name}, tags=tags))
-    by_rule = {one: _ground(definition) for one, definition in tags.items()}
-    references = References({**rules, name: rule}, {one: ground for one, ground in by_rule.items() if ground})
+    tags = session.execute(select(tag.c.name, tag.c.definition, tag.c.is_active)).all()
+    rule = read_rule(given, Names(rules={*rules, name}, tags={one.name for one in tags}))
+    grounds = {one.name: ground for one in tags if (ground := _ground(one.definition)) is not None}
+    references = References({**rules, name: rule}, grounds)
     expanded(RuleReference(name=name), references)
     for user in _users(session, name):  # what it is a part of must not become too large or go round
         if user in rules:
@@ -60,7 +69,20 @@ def save_rule(session: Session, name: str, given: str | bytes | dict[str, Any], 
     values = {"definition": to_builtins(rule), "updated_at": now}
     saved = insert_for(session, RuleRow).values(name=name, created_at=now, **values)
     session.execute(saved.on_conflict_do_update(index_elements=["name"], set_=values))
-    return rule
+    upon = _upon(name, references.rules)
+    active = (grounds[one.name] for one in tags if one.is_active and one.name in grounds)
+    is_followed = rule != rules.get(name) and any(mentioned(ground)[0] & upon for ground in active)
+    if is_followed:
+        ask_for(session, SEGMENTS, actor=actor, now=now, anew=True)
+    return Saving(rule, is_followed)
+
+
+def _upon(name: str, rules: Mapping[str, Rule]) -> set[str]:
+    """The rule `name`, and all that stand upon it, through others too."""
+    found = {name}
+    while more := {one for one, rule in rules.items() if mentioned(rule)[0] & found} - found:
+        found |= more
+    return found
 
 
 def list_rules(session: Session) -> list[SavedRule]:

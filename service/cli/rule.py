@@ -37,6 +37,8 @@ from store.models import Customer, Tag
 app = typer.Typer(help="Rules: check, save, count, and why.", no_args_is_help=True, add_completion=False)
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="A JSON file with the rule; - reads standard input.")]
+ACTOR = "command line"
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The rule's name.")]
 Given = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A saved rule's name, or a .json file (- for stdin).")]
 AsOf = Annotated[str | None, typer.Option(help="Count what happened before this day; tomorrow when left out: all.")]
@@ -53,10 +55,11 @@ def check(file: File, as_json: AsJson = False) -> None:
 
 @app.command()
 def save(name: Name, file: File, as_json: AsJson = False) -> None:
-    """Save a rule by a name, in place of the one of that name. Its tags follow with the next run of the segments."""
+    """Save a rule by a name, in place of the one of that name. Tags that follow it are computed anew by the worker."""
     settings = settings_for_command()
     with opened_database(settings) as engine, transaction(engine) as session:
-        _show(session, save_rule(session, name, _text(file), system_clock()), as_json)
+        saving = save_rule(session, name, _text(file), system_clock(), actor=ACTOR)
+        _show(session, saving.rule, as_json)
 
 
 @app.command("list")

@@ -14,7 +14,7 @@ from sqlmodel import Session
 
 from segmentation.rfm import start_of_day
 from segmentation.tags import catalogue, hand
-from segmentation.tags.definitions import GROUP_TAGS, Kind
+from segmentation.tags.definitions import COMPUTED, GROUP_TAGS, Kind
 from segmentation.tags.history import (
     Assignment,
     assignments_of,
@@ -28,6 +28,7 @@ from segmentation.tags.measures import MEASURES
 from service.cli import tag_preferences
 from service.cli.context import opened_database, print_json, settings_for_command
 from service.cli.segment import day_option
+from store.asked import SEGMENTS, ask_for
 from store.clock import system_clock, today
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput, NotFound
@@ -108,10 +109,11 @@ def create(
     with opened_database(settings) as engine, transaction(engine) as session:
         now = system_clock()
         made = catalogue.create_tag(session, name, source=source, definition=definition, kind=_kind(kind), now=now)
+        _ask(session, source)
     if as_json:
         print_json(_described(made))
         return
-    on = "people put it on" if source == "hand" else "on people after the next computation"
+    on = "people put it on" if source == "hand" else "the worker computes it now"
     typer.echo(f"tag {made.name} ({made.kind}, {made.line}, {made.source}): {on}")
 
 
@@ -228,10 +230,18 @@ def _switch(name: str, is_active: bool, as_json: bool) -> None:
     settings = settings_for_command()
     with opened_database(settings) as engine, transaction(engine) as session:
         found = catalogue.set_active(session, name, is_active=is_active)
+        if is_active:
+            _ask(session, found.source)
     if as_json:
         print_json(_described(found))
         return
     typer.echo(f"tag {name} is switched {'on' if is_active else 'off'}")
+
+
+def _ask(session: Session, source: str) -> None:
+    """Have everybody's tags judged anew, where a computation puts the tag on."""
+    if source in COMPUTED:
+        ask_for(session, SEGMENTS, actor=ACTOR, now=system_clock(), anew=True)
 
 
 def _described(tag: Tag) -> dict[str, Any]:

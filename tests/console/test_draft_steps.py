@@ -73,7 +73,7 @@ def test_a_saved_rule_may_be_a_condition_and_the_goal(
     client: FlaskClient, engine: Engine, clock: StillClock, people: None
 ) -> None:
     with transaction(engine) as session:
-        save_rule(session, "台北人", {"type": "attribute", "name": "city", "is": "台北"}, clock())
+        save_rule(session, "台北人", {"type": "attribute", "name": "city", "is": "台北"}, clock(), actor="me")
     draft = begin(client)
     write_two_steps(client, draft, **{"s0-condition": "rule:台北人", "goal": "rule:台北人"})
     assert '<option value="rule:台北人" selected>' in page(client, f"{draft}/then")

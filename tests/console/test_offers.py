@@ -60,7 +60,7 @@ def brand(engine: Engine, clock: StillClock, story: Story) -> None:
             session.execute(update(Campaign).where(table_of(Campaign).c.id == campaign_id).values(state=state))
     now = clock()
     with transaction(engine) as session:
-        save_rule(session, "臺中人", '{"type": "attribute", "name": "city", "is": "臺中"}', now)
+        save_rule(session, "臺中人", '{"type": "attribute", "name": "city", "is": "臺中"}', now, actor="me")
         asked: dict[str, Any] = {"requested_by": "x@example.com", "updated_by": "x@example.com"}
         session.add(CampaignDraft(name="等核准", values=deepcopy(NEW), created_at=now, updated_at=now, **asked))
         file: dict[str, Any] = {"kind": "orders", "file_name": "訂單.csv", "file_hash": "0" * 64, "size_bytes": 9}

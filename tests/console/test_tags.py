@@ -39,7 +39,7 @@ TAGS = [
 @pytest.fixture
 def rule(engine: Engine, clock: StillClock) -> None:
     with transaction(engine) as session:
-        save_rule(session, "常客", {"type": "orders", "measure": "count", "at_least": 3}, clock())
+        save_rule(session, "常客", {"type": "orders", "measure": "count", "at_least": 3}, clock(), actor="me")
 
 
 def named(engine: Engine, name: str) -> Tag:

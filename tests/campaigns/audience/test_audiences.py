@@ -53,7 +53,7 @@ class Folk:
                 if n <= 3:
                     make_order(session, customer)
                 self.ids.append(customer.id or 0)
-            save_rule(session, "買過", BOUGHT, clock())
+            save_rule(session, "買過", BOUGHT, clock(), actor="me")
 
     def plan(self, audience: Audience, **fields: Any) -> int:
         with transaction(self.engine) as session:

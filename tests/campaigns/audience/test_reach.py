@@ -35,7 +35,7 @@ def a_day_in_a_shop(shop: Shop) -> None:
         change_settings(session, chosen, actor="test", now=shop.clock())
         for customer_id in shop.ids[:180]:
             make_order(session, session.get_one(Customer, customer_id))
-        save_rule(session, "買過", BOUGHT, shop.clock())
+        save_rule(session, "買過", BOUGHT, shop.clock(), actor="me")
     for name, people in (("早上", shop.ids[2:40]), ("急件", shop.ids[40:80])):
         make_list(shop.engine, name, people, origin={}, actor="test", clock=shop.clock)
     shop.plan(messages=PLAIN, audience=Audience(("list:早上",)))

@@ -272,7 +272,9 @@ def test_who_is_not_in_the_audience_leaves_at_once(open_shop: Opener) -> None:
     with transaction(shop.engine) as session:
         customer = table_of(Customer)
         session.execute(update(customer).where(customer.c.id.in_(shop.ids[:2])).values(city="Taipei"))
-        save_rule(session, "from Taipei", {"type": "attribute", "name": "city", "is": "Taipei"}, shop.clock())
+        save_rule(
+            session, "from Taipei", {"type": "attribute", "name": "city", "is": "Taipei"}, shop.clock(), actor="me"
+        )
         session.add(Tag(name="staff", created_at=shop.clock()))
         session.flush()
         put_on(session, "staff", [shop.ids[0]], actor="ann", now=shop.clock(), today=shop.clock().date())

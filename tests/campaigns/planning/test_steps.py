@@ -77,7 +77,9 @@ def test_conditions_choose_who_gets_a_step_and_the_others_go_past_it(open_shop: 
 def test_a_condition_may_be_a_rule_and_a_rule_that_has_gone_pauses_the_campaign(open_shop: Opener) -> None:
     shop = open_shop(2)
     with transaction(shop.engine) as session:
-        save_rule(session, "from Taipei", {"type": "attribute", "name": "city", "is": "Taipei"}, shop.clock())
+        save_rule(
+            session, "from Taipei", {"type": "attribute", "name": "city", "is": "Taipei"}, shop.clock(), actor="me"
+        )
         session.execute(update(table_of(Customer)).where(table_of(Customer).c.id == shop.ids[1]).values(city="Taipei"))
     campaign = shop.plan(steps=says("one", "two", wait2=60, condition2="rule:from Taipei"))
     again = shop.plan(steps=says("1", "2", wait2=120, condition2="rule:from Taipei"))

@@ -31,7 +31,9 @@ def named(engine: Engine, clock: StillClock) -> None:
         create_tag(session, "別的", now=clock())
         customer = make_customer(session, member_id="A1")
         put_on(session, OLD, [customer.id or 0], actor="test", now=clock(), today=DAY)
-        save_rule(session, "貴賓們", {"type": "all", "of": [TAGGED, {"type": "not", "of": TAGGED}]}, clock())
+        save_rule(
+            session, "貴賓們", {"type": "all", "of": [TAGGED, {"type": "not", "of": TAGGED}]}, clock(), actor="me"
+        )
         create_tag(session, "跟著", source="rule", definition={"when": TAGGED}, now=clock())
         make_campaign(
             session,

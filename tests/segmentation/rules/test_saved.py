@@ -12,6 +12,7 @@ from segmentation.rules.reading import RuleError, read_rule
 from segmentation.rules.references import References
 from segmentation.rules.saved import RuleInUse, delete_rule, list_rules, load_rules, rule_named, save_rule
 from segmentation.rules.types import RuleReference
+from store.asked import SEGMENTS, request_for
 from store.errors import BadInput, NotFound
 from store.models import Tag
 from tests.conftest import StillClock
@@ -26,8 +27,8 @@ def mention(name: str) -> dict[str, Any]:
 
 def test_a_rule_saved_again_is_replaced_and_keeps_when_it_was_made(session: Session, clock: StillClock) -> None:
     made = clock()
-    save_rule(session, "成年", ADULT, made)
-    save_rule(session, "成年", {**ADULT, "at_least": 20}, clock.advance(days=1))
+    save_rule(session, "成年", ADULT, made, actor="me")
+    save_rule(session, "成年", {**ADULT, "at_least": 20}, clock.advance(days=1), actor="me")
     (saved,) = list_rules(session)
     assert (saved.name, saved.created_at, saved.updated_at) == ("成年", made, made + timedelta(days=1))
     assert load_rules(session) == {"成年": read_rule({**ADULT, "at_least": 20})}
@@ -36,7 +37,13 @@ def test_a_rule_saved_again_is_replaced_and_keeps_when_it_was_made(session: Sess
 
 def test_amounts_come_back_from_the_store_to_the_last_digit(session: Session, clock: StillClock) -> None:
     rule = read_rule({"type": "measure", "name": "paid_total", "at_least": "12345678901234.5678"})
-    save_rule(session, "rich", '{"type": "measure", "name": "paid_total", "at_least": 12345678901234.5678}', clock())
+    save_rule(
+        session,
+        "rich",
+        '{"type": "measure", "name": "paid_total", "at_least": 12345678901234.5678}',
+        clock(),
+        actor="me",
+    )
     session.expire_all()
     assert load_rules(session)["rich"] == rule
 
@@ -44,35 +51,35 @@ def test_amounts_come_back_from_the_store_to_the_last_digit(session: Session, cl
 @pytest.mark.parametrize("name", ["", " x", "x ", "a\nb", "x" * 101])
 def test_a_name_that_cannot_be_one_is_refused(session: Session, clock: StillClock, name: str) -> None:
     with pytest.raises(BadInput, match="name of a rule"):
-        save_rule(session, name, ADULT, clock())
+        save_rule(session, name, ADULT, clock(), actor="me")
 
 
 def test_a_circle_is_refused_when_it_would_close(session: Session, clock: StillClock) -> None:
     with pytest.raises(RuleError, match="circle: rule 'a' → rule 'a'"):
-        save_rule(session, "a", mention("a"), clock())
+        save_rule(session, "a", mention("a"), clock(), actor="me")
     with pytest.raises(RuleError, match="no saved rule 'b'"):
-        save_rule(session, "a", mention("b"), clock())
-    save_rule(session, "a", ADULT, clock())
-    save_rule(session, "b", mention("a"), clock())
+        save_rule(session, "a", mention("b"), clock(), actor="me")
+    save_rule(session, "a", ADULT, clock(), actor="me")
+    save_rule(session, "b", mention("a"), clock(), actor="me")
     with pytest.raises(RuleError, match="circle: rule 'a' → rule 'b' → rule 'a'"):
-        save_rule(session, "a", mention("b"), clock())
+        save_rule(session, "a", mention("b"), clock(), actor="me")
     assert load_rules(session)["a"] == read_rule(ADULT)
 
 
 @pytest.mark.parametrize("definition", [{"rule": "a"}, {"when": mention("a")}, {"when": ADULT, "until_rule": "a"}])
 def test_a_circle_through_a_tag_is_refused(session: Session, clock: StillClock, definition: dict[str, Any]) -> None:
-    save_rule(session, "a", ADULT, clock())
+    save_rule(session, "a", ADULT, clock(), actor="me")
     session.add(Tag(name="t", source="rule", definition=definition, created_at=clock()))
     session.flush()
     with pytest.raises(RuleError, match="circle: rule 'a' → tag 't' → rule 'a'"):
-        save_rule(session, "a", {"type": "tag", "name": "t"}, clock())
+        save_rule(session, "a", {"type": "tag", "name": "t"}, clock(), actor="me")
     with pytest.raises(RuleInUse, match="needed by tag t"):
         delete_rule(session, "a")
 
 
 def test_a_rule_that_another_needs_is_not_deleted(session: Session, clock: StillClock) -> None:
-    save_rule(session, "a", ADULT, clock())
-    save_rule(session, "b", mention("a"), clock())
+    save_rule(session, "a", ADULT, clock(), actor="me")
+    save_rule(session, "b", mention("a"), clock(), actor="me")
     with pytest.raises(RuleInUse, match="needed by b;"):
         delete_rule(session, "a")
     delete_rule(session, "b")
@@ -80,6 +87,31 @@ def test_a_rule_that_another_needs_is_not_deleted(session: Session, clock: Still
     assert list_rules(session) == []
     with pytest.raises(NotFound, match="no saved rule 'a'"):
         delete_rule(session, "a")
+
+
+@pytest.mark.parametrize(
+    ("definition", "is_active", "is_asked"),
+    [
+        ({"rule": "a"}, True, True),
+        ({"when": mention("upon a")}, True, True),
+        ({"when": ADULT, "until_rule": "upon a"}, True, True),
+        ({"rule": "a"}, False, False),
+        ({"rule": "other"}, True, False),
+    ],
+)
+def test_the_worker_is_asked_when_a_changed_rule_has_tags_that_follow_it(
+    session: Session, clock: StillClock, definition: dict[str, Any], *, is_active: bool, is_asked: bool
+) -> None:
+    for name, given in (("a", ADULT), ("upon a", mention("a")), ("other", ADULT)):
+        assert not save_rule(session, name, given, clock(), actor="me").is_followed
+    session.add(Tag(name="t", source="rule", definition=definition, is_active=is_active, created_at=clock()))
+    session.flush()
+    assert not save_rule(session, "a", ADULT, clock(), actor="me").is_followed  # nothing is other than it was
+    assert request_for(session, SEGMENTS) is None
+    changed = save_rule(session, "a", {**ADULT, "at_least": 20}, clock(), actor="me")
+    asked = request_for(session, SEGMENTS)
+    assert (changed.is_followed, asked is not None) == (is_asked, is_asked)
+    assert asked is None or (asked.asked_by, asked.done_at) == ("me", None)
 
 
 VIEWS = {"type": "events", "kinds": ["product_view"], "window": {"last_days": 30}, "more_than": 1}
