@@ -6,15 +6,14 @@ A measure is a condition without its limits: rules that ask for the same with ot
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import ibis
-import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 
 from segmentation.facts import Facts, lend
-from segmentation.rules.counting import counts_by_place, places
+from segmentation.rules.counting import Condition, counters
 from segmentation.rules.days import ONE_DAY, AsOf, Span, days_before, hull, span_of
 from segmentation.rules.types import Events, InSegment, Moved, Orders, Products, Tagged
 
@@ -27,49 +26,60 @@ _ID_BITS = 2**40  # change ids below it: day and id fit one 64-bit number
 
 
 def event_counts(facts: Facts, measures: Mapping[Events, str], as_of: AsOf) -> Table | None:
-    """How many events each of `facts.customers` has; the events are counted here and now, kind by kind, each by the
-    measures of its kind alone."""
-    ids = places(facts.customers, len(measures)) if measures else None
-    if ids is None:
-        return event_measures(facts, measures, as_of)
-    counts: dict[str, Any] = {"customer_id": np.arange(ids.start, ids.stop)}
+    """How many events each of `facts.customers` has, a row for each of them; counted here and now, kind by kind, each
+    by the measures of its kind alone. None where that is no way to count them."""
+    counted = counters(facts.customers, list(measures.values())) if measures else None
+    if counted is None:
+        return None
     for kinds in dict.fromkeys(m.kinds for m in measures):
-        asked = {m: name for m, name in measures.items() if m.kinds == kinds}
-        counts |= counts_by_place(*_event_tests(facts, asked, as_of), ids)
-    return lend(facts.customers.get_backend(), "event_counts", pa.table(counts))
+        found = _events(facts, {m: name for m, name in measures.items() if m.kinds == kinds}, as_of)
+        inside = {name: None if span == found.whole else span for name, span in found.spans.items()}
+        windows = {name: None if span is None else span.microseconds(as_of.zone) for name, span in inside.items()}
+        counted.add(found.rows, {name: Condition(windows[name], _all(found.tests[name])) for name in windows})
+    return lend(facts.customers.get_backend(), "event_counts", counted.table())
 
 
 def event_measures(facts: Facts, measures: Mapping[Events, str], as_of: AsOf) -> Table | None:
-    """The same of whoever has any of them, whatever their ids look like; nothing is computed until it is read."""
+    """The same of whoever has any of them, whatever the ids look like; nothing is computed until it is read."""
     if not measures:
         return None
-    rows, tests = _event_tests(facts, measures, as_of)
+    found = _events(facts, measures, as_of)
+    rows = found.rows
+    tests = {
+        name: _all([*_in_span(rows.occurred_at, span, found.whole, as_of), *found.tests[name]])
+        for name, span in found.spans.items()
+    }
     return rows.group_by("customer_id").aggregate(**{name: rows.count(where=test) for name, test in tests.items()})
 
 
-def _event_tests(
-    facts: Facts, measures: Mapping[Events, str], as_of: AsOf
-) -> tuple[Table, dict[str, Expression | None]]:
-    """The events that some measure may count, and by name which of them each does (None: all)."""
+@dataclass(frozen=True)
+class _Events:
+    """The events that some measure may count; by name in which span each does, and what else must hold."""
+
+    rows: Table
+    whole: Span  # around all spans: the rows lie in it
+    spans: dict[str, Span]
+    tests: dict[str, list[Expression]]
+
+
+def _events(facts: Facts, measures: Mapping[Events, str], as_of: AsOf) -> _Events:
     asked = {name: m for m, name in measures.items()}
     kinds = sorted({kind for m in asked.values() for kind in m.kinds})
     spans = {name: span_of(m.window, as_of) for name, m in asked.items()}
     rows = facts.events.filter(facts.events.kind.isin(kinds))
     rows, whole = _in_hull(rows, "occurred_at", list(spans.values()), as_of)
     rows, of_products = _with_products(rows, facts.products, [m.products for m in asked.values()])
-    found = {}
+    found: dict[str, list[Expression]] = {name: [] for name in asked}
     for name, m in asked.items():
-        tests = _in_span(rows.occurred_at, spans[name], whole, as_of)
         if len(m.kinds) < len(kinds):
-            tests.append(rows.kind.isin(m.kinds))
+            found[name].append(rows.kind.isin(m.kinds))
         if m.topics:
-            tests.append(rows.topic.isin(m.topics))
+            found[name].append(rows.topic.isin(m.topics))
         if m.campaigns:
-            tests.append(rows.campaign_id.isin(m.campaigns))
+            found[name].append(rows.campaign_id.isin(m.campaigns))
         if m.products:
-            tests.append(of_products[m.products])
-        found[name] = _all(tests)
-    return rows, found
+            found[name].append(of_products[m.products])
+    return _Events(rows, whole, spans, found)
 
 
 def order_measures(facts: Facts, measures: Mapping[Orders, str], as_of: AsOf) -> Table | None:

@@ -17,6 +17,7 @@ from segmentation.facts import Facts
 from segmentation.rules.aggregates import (
     day_of,
     event_counts,
+    event_measures,
     line_measures,
     move_measures,
     needs_lines,
@@ -27,7 +28,20 @@ from segmentation.rules.aggregates import (
 from segmentation.rules.days import AsOf
 from segmentation.rules.reading import conditions
 from segmentation.rules.references import References, expanded
-from segmentation.rules.types import AllOf, AnyOf, Events, InSegment, Moved, NotOf, Orders, Rule, Tagged
+from segmentation.rules.types import (
+    Age,
+    AllOf,
+    AnyOf,
+    Attribute,
+    Birthday,
+    Events,
+    InSegment,
+    Moved,
+    NotOf,
+    Orders,
+    Rule,
+    Tagged,
+)
 from segmentation.rules.values import holds, measure_of, needed_columns, shown, value_columns
 
 Table = Any
@@ -146,8 +160,12 @@ def _joined(facts: Facts, columns: Mapping[Rule, str], as_of: AsOf) -> Table:
         return {measure: name for measure, name in columns.items() if isinstance(measure, kind)}
 
     segments, predictions = needed_columns(list(columns), as_of)
+    rows, counted = facts.customers, event_counts(facts, of(Events), as_of)
+    if counted is not None:  # it has every customer already
+        asks_who = any(isinstance(measure, Attribute | Age | Birthday) for measure in columns)
+        rows = rows.inner_join(counted, "customer_id") if asks_who else counted
     tables = {
-        "events": event_counts(facts, of(Events), as_of),
+        "events": event_measures(facts, of(Events), as_of) if counted is None else None,
         "orders": order_measures(facts, of(Orders), as_of),
         "lines": line_measures(facts, of(Orders), as_of),
         "tags": tag_measures(facts, of(Tagged)),
@@ -156,7 +174,6 @@ def _joined(facts: Facts, columns: Mapping[Rule, str], as_of: AsOf) -> Table:
         "segments": _prefixed(facts.segments, "segments", segments) if segments else None,
         "predictions": _prefixed(facts.predictions, "predictions", predictions) if predictions else None,
     }
-    rows = facts.customers
     for name, table in tables.items():
         if table is not None:
             beside = table.rename({f"{name}_customer_id": "customer_id"})

@@ -1,49 +1,96 @@
 """Events counted by place: for each condition a row of counters, one for every customer id. Where ids lie close
-together, as ours do, that is far cheaper than grouping: no event is looked for among groups, and one table is joined to
-the customers in place of one for each kind."""
+together, as ours do, that is far cheaper than grouping: no event is looked for among groups, and the counters of all
+conditions lie in the same order."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 from numpy.typing import NDArray
 
 PLACES_A_CUSTOMER = 4  # at most; ids that lie wider apart are grouped
 MOST_COUNTERS = 64_000_000  # 256 MB; more are grouped, which can be spilled
+BATCH_ROWS = 100_000
 ONE = np.int32(1)
 
 Table = Any
 Expression = Any
+Ints = NDArray[Any]
 
 
-def places(customers: Table, conditions: int) -> range | None:
-    """The ids of `customers` from the least to the most; None for nobody, or where they lie too far apart, or are too
-    many, to be counted for so many conditions."""
-    ids = customers.customer_id
-    query = customers.aggregate(least=ids.min(), most=ids.max(), people=ids.count())
-    least, most, people = _execute(query).fetchall()[0]
-    most_places = min(PLACES_A_CUSTOMER * people, MOST_COUNTERS // conditions)
-    return range(least, most + 1) if people and most - least < most_places else None
+@dataclass(frozen=True)
+class Condition:
+    """What events are counted for: those of moments, in microseconds since 1970 (None: all), and whatever else must
+    hold."""
+
+    within: range | None
+    test: Expression | None
 
 
-def counts_by_place(rows: Table, tests: Mapping[str, Expression | None], ids: range) -> dict[str, NDArray[np.int32]]:
-    """For each of `tests` (of `rows`, which have customer_id; None: no test) how many rows of each of `ids` fit it."""
-    counts = {name: np.zeros(len(ids), np.int32) for name in tests}
-    columns = {name: test for name, test in tests.items() if test is not None}
-    asked = rows.filter(rows.customer_id.between(ids.start, ids.stop - 1)).select("customer_id", **columns)
-    for batch in _relation(asked).to_arrow_reader():
-        who = batch["customer_id"].to_numpy() - ids.start
-        for name, counted in counts.items():
-            fits = who[batch[name].fill_null(False).to_numpy(zero_copy_only=False)] if name in columns else who
-            np.add.at(counted, fits, ONE)
-    return counts
+@dataclass(frozen=True)
+class Counters:
+    """A row of counters for each of `names`, a column for each id from `first` on; `whose` are the ids of customers."""
+
+    names: list[str]
+    whose: Ints
+    first: int
+    counts: Ints
+
+    def add(self, rows: Table, conditions: Mapping[str, Condition]) -> None:
+        """Count, for each condition by its name, those of `rows` (of events, and what is tested) that fit."""
+        last = self.first + self.counts.shape[1] - 1
+        tests = {name: asked.test for name, asked in conditions.items() if asked.test is not None}
+        times = ["occurred_at"] if any(asked.within is not None for asked in conditions.values()) else []
+        rows = rows.filter(rows.customer_id.between(self.first, last)).select("customer_id", *times, **tests)
+        for batch in _relation(rows).to_arrow_reader(BATCH_ROWS):
+            who, moments = batch["customer_id"].to_numpy() - self.first, Moments(batch) if times else None
+            for name, asked in conditions.items():
+                inside = slice(None) if moments is None or asked.within is None else moments.inside(asked.within)
+                fits = who[inside]
+                if name in tests:
+                    fits = fits[batch[name].fill_null(False).to_numpy(zero_copy_only=False)[inside]]
+                np.add.at(self.counts[self.names.index(name)], fits, ONE)
+
+    def table(self) -> pa.Table:
+        """`customer_id` and the counts by name, a row for each customer."""
+        places = self.whose - self.first
+        counts = self.counts if len(places) == self.counts.shape[1] else self.counts.take(np.sort(places), axis=1)
+        return pa.table({"customer_id": np.sort(self.whose), **dict(zip(self.names, counts, strict=True))})
+
+
+class Moments:
+    """When the events of a batch were. Events come about in the order of their times, so that most windows hold all of
+    a batch or nothing of it."""
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self._at = batch["occurred_at"].cast(pa.timestamp("us", "UTC")).view(pa.int64()).to_numpy()
+        self._first, self._last = (int(self._at.min()), int(self._at.max())) if len(self._at) else (0, 0)
+
+    def inside(self, within: range) -> slice | NDArray[np.bool_]:
+        """Which of the batch lie there."""
+        if self._first in within and self._last in within:
+            return slice(None)
+        if self._last < within.start or self._first >= within.stop:
+            return slice(0)
+        found: NDArray[np.bool_] = (self._at >= within.start) & (self._at < within.stop)
+        return found
+
+
+def counters(customers: Table, names: list[str]) -> Counters | None:
+    """Counters at zero; None for nobody, or where ids lie too far apart, or are too many, for so many conditions."""
+    whose = _relation(customers.select("customer_id")).to_arrow_table()["customer_id"].to_numpy()
+    if not len(whose) or not names:
+        return None
+    first, last = int(whose.min()), int(whose.max())
+    if last - first >= min(PLACES_A_CUSTOMER * len(whose), MOST_COUNTERS // len(names)):
+        return None
+    counts = np.empty((len(names), last - first + 1), np.int32)  # large pages, where zeros would be small ones
+    counts.fill(0)
+    return Counters(names, whose, first, counts)
 
 
 def _relation(table: Table) -> Any:
     connection = table.get_backend()
     return connection.con.sql(connection.compile(table))
-
-
-def _execute(table: Table) -> Any:
-    connection = table.get_backend()
-    return connection.con.execute(connection.compile(table))

@@ -1,7 +1,7 @@
 """Windows of a rule as days and as moments, and the days that ages and birthdays are counted from."""
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,7 @@ from segmentation.rules.types import Window
 
 Expression = Any
 ONE_DAY = timedelta(days=1)
+EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Span:
         inside = at < moment(self.end, zone)
         return inside if self.start is None else inside & (at >= moment(self.start, zone))
 
+    def microseconds(self, zone: ZoneInfo) -> range:
+        """The same as moments, in microseconds since 1970; "from the beginning" is before everything."""
+        start, end = ((instant(day, zone) - EPOCH) // MICROSECOND for day in (self.start or date.min, self.end))
+        return range(-(2**63) if self.start is None else start, max(start, end))
+
 
 def span_of(window: Window | None, as_of: AsOf) -> Span:
     """The days of `window`; none of them on or after the day asked for."""
@@ -63,7 +69,11 @@ def days_before(day: date, days: int) -> date:
 
 
 def moment(day: date, zone: ZoneInfo) -> Expression:
-    """The instant at which `day` begins, as a literal. The calendar's first day stands for "from the beginning": east
-    of Greenwich it began in a year that Python has not."""
-    at = start_of_day(max(day, date(2, 1, 1)), zone)
-    return ibis.literal(at, type=dt.Timestamp(timezone="UTC"))
+    """The instant at which `day` begins, as a literal."""
+    return ibis.literal(instant(day, zone), type=dt.Timestamp(timezone="UTC"))
+
+
+def instant(day: date, zone: ZoneInfo) -> datetime:
+    """The instant at which `day` begins. The calendar's first day stands for "from the beginning": east of Greenwich
+    it began in a year that Python has not."""
+    return start_of_day(max(day, date(2, 1, 1)), zone)
