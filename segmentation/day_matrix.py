@@ -34,7 +34,8 @@ class SumTooLarge(Exception):
 @dataclass(frozen=True)
 class Happenings:
     """Orders or acts, in any order: `who` (0, 1, … below the number of customers) and how many days `ago`, at least 1;
-    of orders the `amount`, and what of it is `counted` where that differs."""
+    of orders the `amount`, and what of it is `counted` where that differs. Before they come `together` numbers may be
+    narrower than for work."""
 
     who: Ints
     ago: Ints
@@ -65,12 +66,12 @@ class Happenings:
         if not batches:
             return cls(np.zeros(0, np.int32), np.zeros(0, np.int32))
 
-        def column(name: str) -> Ints | None:
+        def column(name: str, kind: type[np.integer[Any]]) -> Any:
             arrays = [getattr(batch, name) for batch in batches]
-            return None if arrays[0] is None else np.concatenate(arrays)
+            return None if arrays[0] is None else np.concatenate(arrays, dtype=kind)
 
-        who, ago = np.concatenate([batch.who for batch in batches]), np.concatenate([batch.ago for batch in batches])
-        return cls(who - first, ago, column("amount"), column("counted"))
+        who = column("who", np.int32) - first
+        return cls(who, column("ago", np.int32), column("amount", np.int64), column("counted", np.int64))
 
 
 class DayMatrix:
@@ -88,6 +89,7 @@ class DayMatrix:
             _check_sums(customers, rows.who, rows.amount, self.times)
             np.add.at(self.total, rows.who, rows.amount)
         self.gaps = Gaps(self.ago, self.ends, width)
+        self._longest = 0, np.zeros(0, np.intp)  # a span of days, and the places of its entries
 
     @property
     def newest(self) -> Ints:
@@ -123,8 +125,12 @@ class DayMatrix:
         return np.repeat(np.arange(self.customers, dtype=np.int32), self.times)
 
     def _within(self, days: int) -> Ints:
-        """The places of entries of the last `days` days."""
-        return np.flatnonzero(self.ago <= days)
+        """The places of entries of the last `days` days; found among those of a longer span asked for before."""
+        longest, places = self._longest
+        if days > longest:
+            self._longest = days, np.flatnonzero(self.ago <= days)
+            return self._longest[1]
+        return places if days == longest else places[self.ago[places] <= days]
 
     def _count(self, places: Ints) -> Ints:
         return np.bincount(self._who[places], minlength=self.customers)
@@ -202,8 +208,8 @@ class Measured:
         counted, whole, acted = self._counted, self._orders, self._acts
         cycle, starts = spans.cycle_days, spans.period_starts_back
         gap_count, act_gap_count = np.maximum(counted.times - 1, 0), acted.gaps.apart
-        longest = acted.longest_gap(spans.returned_days)
         product = whole.active_periods(starts) * whole.count(1, starts[-1])
+        longest = acted.longest_gap(spans.returned_days)
         found = {
             "monetary": _column(counted.total, counted.has_any),
             "paid_total": _column(whole.total, whole.has_any),

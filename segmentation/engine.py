@@ -14,6 +14,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import ibis
+import numpy as np
 
 from segmentation import activity, groups, loyalty, measures, nesl, rfm
 from segmentation.activity import Activity
@@ -228,13 +229,25 @@ def scale(
 ) -> tuple[int, dict[str, tuple[int, ...]], dict[str, int]]:
     """How many people there are; and, if any, of each measure the four cut points (None in `fixed`: their quantiles)
     and the sum of the scores that these give. Raises UnreadableRows."""
-    rows = people.select(is_unread=people.unread > 0, **rfm.better(people))
-    found = connection.con.sql(connection.compile(rows)).to_arrow_table()
-    if found["is_unread"].to_numpy().any():
+    rows = connection.con.sql(connection.compile(people.select("unread", **rfm.better(people))))
+    count, unread = rows.aggregate("count(*), sum(unread)").fetchall()[0]
+    if unread:
         raise UnreadableRows
-    values = {name: found[name].to_numpy() for name in rfm.MEASURES if len(found)}
-    points = {name: fixed[name] or rfm.cut_points(column) for name, column in values.items()}
-    return len(found), points, {name: rfm.score_sum(column, points[name]) for name, column in values.items()}
+    points, sums = dict[str, tuple[int, ...]](), dict[str, int]()
+    for name in rfm.MEASURES if count else ():  # one after the other: of millions of people they are large
+        values = _values(rows, name, count)
+        points[name] = fixed[name] or rfm.cut_points(values)
+        sums[name] = rfm.score_sum(values, points[name])
+    return count, points, sums
+
+
+def _values(rows: Any, name: str, count: int) -> Any:
+    """A column of whole numbers of a DuckDB relation of `count` rows."""
+    values, start = np.empty(count, np.int64), 0
+    for batch in rows.project(name).to_arrow_reader():
+        values[start : start + len(batch)] = batch[0]
+        start += len(batch)
+    return values
 
 
 def _cuts(connection: Any, people: Table, request: Request, known: Population | None) -> tuple[int, rfm.Cuts | None]:

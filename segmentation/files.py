@@ -88,7 +88,7 @@ def reading_orders(path: Path, zone: ZoneInfo) -> Iterator[OrderFile]:
             yield OrderFile(connection, raw, paid, has_lines)
         except UnreadableRows:
             raise BadInput(_first_fault(connection, raw, path)) from None
-        except (duckdb.Error, SumTooLarge) as error:
+        except (duckdb.Error, SumTooLarge, OSError) as error:
             found = _csv_fault(path) or f"{path} can't be computed with: {_first_line(error)}"
             raise BadInput(found) from error
 

@@ -165,9 +165,10 @@ def quantile_ranks(count: int) -> list[int]:
 
 
 def cut_points(values: Ints) -> tuple[int, ...]:
-    """The four cut points of at least one value."""
+    """The four cut points of at least one value. Leaves `values` in another order."""
     places = [rank - 1 for rank in quantile_ranks(len(values))]
-    return tuple(np.partition(values, places)[places].tolist())
+    values.partition(places)
+    return tuple(values[places].tolist())
 
 
 def scores(population: Table, points: dict[str, tuple[int, ...]]) -> dict[str, Expression]:

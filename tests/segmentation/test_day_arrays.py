@@ -79,7 +79,7 @@ def test_shares_and_parts_come_out_as_everybody_at_once(
     monkeypatch.setattr("segmentation.day_arrays.ROWS_A_SHARE", 50)
     monkeypatch.setattr("os.cpu_count", lambda: 5)
     assert computed(orders, acts) == at_once
-    monkeypatch.setattr("segmentation.day_arrays.ROWS_AT_ONCE", 20)  # more parts than some have customers for
+    monkeypatch.setattr("segmentation.day_rows.ROWS_AT_ONCE", 20)  # more parts than some have customers for
     assert computed(orders, acts) == at_once
 
 

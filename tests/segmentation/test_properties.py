@@ -346,5 +346,5 @@ def test_customers_measured_in_parts_come_out_as_at_once(monkeypatch: pytest.Mon
 
     at_once = computed()
     assert len(at_once[0]) > 55
-    monkeypatch.setattr("segmentation.day_arrays.ROWS_AT_ONCE", 50)
+    monkeypatch.setattr("segmentation.day_rows.ROWS_AT_ONCE", 50)
     assert computed() == at_once
