@@ -82,7 +82,10 @@ class Everyone:
         for number, part in enumerate(self._parts()):
             tables, *found = zip(*part.each(work), strict=True)
             rows = pa.concat_tables(tables)
-            people = lend(connection, name, rows) if self._is_one else keep(connection, name, rows, add=number > 0)
+            if self._is_one:
+                people = lend(connection, f"lent_{name}", rows)
+            else:
+                people = keep(connection, name, rows, add=number > 0)
             counts += zip(*found, strict=True)
         return people, _together([gaps for gaps, _ in counts]), _together([gaps for _, gaps in counts])
 

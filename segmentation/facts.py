@@ -5,7 +5,6 @@ database: reading.py fills these tables from one.
 """
 
 from dataclasses import dataclass, fields
-from itertools import count
 from typing import Any
 
 import ibis
@@ -15,7 +14,6 @@ Table = Any
 
 MODEL_COLUMNS = ("rf4", "rf11", "rfm3", "rfm8", "nesl", "nes", "nesl_personal", "nes_personal", "activity")
 _MOMENT = "timestamp('UTC', 6)"
-_numbers = count(1)
 
 SCHEMAS = {
     "customers": ibis.schema(
@@ -162,7 +160,7 @@ def keep(connection: Any, name: str, rows: Any, select: str = "FROM incoming", *
 
 
 def lend(connection: Any, name: str, rows: pa.Table) -> Table:
-    """`rows` as a view of a DuckDB connection, `name` and a number: read where they lie, until that is closed."""
-    name = f"{name}_{next(_numbers)}"
+    """`rows` as the view `name` of a DuckDB connection, in place of one that was there: read where they lie, until that
+    is closed."""
     connection.con.register(name, rows)
     return connection.table(name)

@@ -40,7 +40,7 @@ from store.engine import reading, transaction
 from store.models import SegmentRun
 
 LEASE = timedelta(seconds=15)  # a slice takes about one; a dead process's work waits that long
-SLICE_CUSTOMERS = 500  # computed together: few enough to be done in about a second
+SLICE_CUSTOMERS = 500  # computed together: few enough to be done in about a second, and below counting.FEWEST
 SLICE_ROWS = 20_000  # of the log, looked at together
 MOST_SINGLE = 20_000  # customers waiting; beyond it, computing everybody is faster
 

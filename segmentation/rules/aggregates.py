@@ -8,6 +8,7 @@ A measure is a condition without its limits: rules that ask for the same with ot
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import count
 from typing import Any
 
 import ibis
@@ -22,12 +23,13 @@ Expression = Any
 
 _WIDE = "decimal(38, 0)"  # exact where 64 bits might not be enough
 _HALF = "decimal(19, 0)"  # any 64-bit number; two of them multiplied are exact in _WIDE
+_numbers = count(1)  # several rules' counts may be asked at once
 _ID_BITS = 2**40  # change ids below it: day and id fit one 64-bit number
 
 
 def event_counts(facts: Facts, measures: Mapping[Events, str], as_of: AsOf) -> Table | None:
     """How many events each of `facts.customers` has, a row for each of them; counted here and now, kind by kind, each
-    by the measures of its kind alone. None where that is no way to count them."""
+    by the measures of its kind alone. None where that is no way to count them, as of a few customers."""
     counted = counters(facts.customers, list(measures.values())) if measures else None
     if counted is None:
         return None
@@ -36,7 +38,7 @@ def event_counts(facts: Facts, measures: Mapping[Events, str], as_of: AsOf) -> T
         inside = {name: None if span == found.whole else span for name, span in found.spans.items()}
         windows = {name: None if span is None else span.microseconds(as_of.zone) for name, span in inside.items()}
         counted.add(found.rows, {name: Condition(windows[name], _all(found.tests[name])) for name in windows})
-    return lend(facts.customers.get_backend(), "event_counts", counted.table())
+    return lend(facts.customers.get_backend(), f"event_counts_{next(_numbers)}", counted.table())
 
 
 def event_measures(facts: Facts, measures: Mapping[Events, str], as_of: AsOf) -> Table | None:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 from numpy.typing import NDArray
 
+FEWEST = 2_000  # customers; fewer are grouped, which is computed where it is read, whoever they are then
 PLACES_A_CUSTOMER = 4  # at most; ids that lie wider apart are grouped
 MOST_COUNTERS = 64_000_000  # 256 MB; more are grouped, which can be spilled
 BATCH_ROWS = 100_000
@@ -79,9 +80,9 @@ class Moments:
 
 
 def counters(customers: Table, names: list[str]) -> Counters | None:
-    """Counters at zero; None for nobody, or where ids lie too far apart, or are too many, for so many conditions."""
+    """Counters at zero; None for too few, or where ids lie too far apart, or are too many, for so many conditions."""
     whose = _relation(customers.select("customer_id")).to_arrow_table()["customer_id"].to_numpy()
-    if not len(whose) or not names:
+    if len(whose) < max(1, FEWEST):
         return None
     first, last = int(whose.min()), int(whose.max())
     if last - first >= min(PLACES_A_CUSTOMER * len(whose), MOST_COUNTERS // len(names)):

@@ -91,7 +91,7 @@ def renew_tags(
     at_once = Writing(connection, Program())
     ground = Ground(facts, current, found, keep_moment(connection, now), as_of, zone, cycle_days, at_once)
     live = judge_preferences(live, ground, tokenize, now, writing if is_whole else None)
-    _judge(live, ground, groups)
+    _judge(live, ground, groups, is_whole=is_whole)
     changes = _write(connection, engine, writing, now)
     if is_whole:
         sizes = sizes_after(connection, current, found, facts.segments, ground.moment)
@@ -109,15 +109,9 @@ def held_transaction(engine: Engine, hold: Hold | None) -> Iterator[Session]:
         yield session
 
 
-def _judge(live: Live, ground: Ground, groups: Table) -> None:
-    """Add the differences of all tags but those of preferences, by the statements of a former renewal if there are
-    any."""
-    connection = ground.writing.connection
-    given = [*vars(ground.facts).values(), groups, ground.now, ground.found, ground.moment]
-    tags = tuple((tag.tag_id, tag.name, tag.source, repr(tag.definition), tag.cut) for tag in live.tags)
-    rules = repr(sorted(live.rules.items(), key=lambda item: item[0]))
-    days = (ground.as_of, ground.zone.key, ground.cycle_days)
-    key = (days, tags, rules, tuple(live.names.items()), tuple(connection.compile(table) for table in given))
+def _judge(live: Live, ground: Ground, groups: Table, *, is_whole: bool) -> None:
+    """Add the differences of all tags but those of preferences; of a few customers by the statements of a former
+    renewal if there are any. Those of everybody speak of what was counted for them alone."""
 
     def write(statements: Writing) -> None:
         before = dict(live.problems)
@@ -125,6 +119,15 @@ def _judge(live: Live, ground: Ground, groups: Table) -> None:
         judge_rules(live, replace(ground, writing=statements))
         statements.program.problems.update({k: v for k, v in live.problems.items() if before.get(k) != v})
 
+    if is_whole:
+        write(ground.writing)
+        return
+    connection = ground.writing.connection
+    given = [*vars(ground.facts).values(), groups, ground.now, ground.found, ground.moment]
+    tags = tuple((tag.tag_id, tag.name, tag.source, repr(tag.definition), tag.cut) for tag in live.tags)
+    rules = repr(sorted(live.rules.items(), key=lambda item: item[0]))
+    days = (ground.as_of, ground.zone.key, ground.cycle_days)
+    key = (days, tags, rules, tuple(live.names.items()), tuple(connection.compile(table) for table in given))
     live.problems.update(_programs.run(connection, key, write).problems)
 
 

@@ -24,8 +24,8 @@ MANY = settings(max_examples=60, deadline=None)
 def test_all_rules_in_one_pass_say_what_the_plain_reading_says(tables: plain.Tables, rules: list[Rule]) -> None:
     asked = {f"rule_{place}": rule for place, rule in enumerate(rules)}
     both = []
-    for apart in (counting.PLACES_A_CUSTOMER, 0):  # 0: no ids lie close enough together to be counted by place
-        with patch.object(counting, "PLACES_A_CUSTOMER", apart), facts_with(**tables) as (connection, facts):
+    for fewest in (0, counting.FEWEST):  # counted by place, and grouped
+        with patch.object(counting, "FEWEST", fewest), facts_with(**tables) as (connection, facts):
             table = matching(facts, asked, plain.AS_OF, TAIPEI, with_evidence=True)
             both.append(connection.to_pyarrow(table.order_by("customer_id")).to_pylist())
     rows, grouped = both
@@ -96,6 +96,7 @@ def test_a_rule_written_as_json_is_read_back_the_same(rule: Rule) -> None:
     assert read_rule(json.dumps(to_builtins(rule), ensure_ascii=False)) == rule
 
 
+@patch.object(counting, "FEWEST", 0)
 def test_events_of_nobody_known_and_of_ids_far_apart_are_counted_right() -> None:
     def who_viewed(ids: list[int]) -> dict[int, bool]:
         people = [{"customer_id": who} for who in ids]
