@@ -1,18 +1,21 @@
 """Everybody's orders and acts as the arrays that day_matrix.py works on, and what comes of them back into DuckDB: in
 parts that fit in memory, and each part in shares that fit in a processor's cache."""
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+from pyarrow import dataset, fs  # type: ignore[import-untyped, unused-ignore]
 
 from segmentation.day_matrix import Happenings, Ints, Measured
 from segmentation.day_rows import PIECES, Rows, has_remainders, on_all_processors
-from segmentation.facts import keep, lend
+from segmentation.facts import lend
 from segmentation.measures import Spans
 
 ROWS_A_SHARE = 125_000
@@ -69,9 +72,9 @@ class Everyone:
         return _together([gaps for part in self._parts() for gaps in part.each(lambda _, m: m.gaps, keep=True)])
 
     def measure(self, connection: Any, name: str, spans: Spans) -> tuple[Table, GapCounts, GapCounts]:
-        """A table of `connection`, called like `name`, with customer_id and the columns of `Measured`; the gaps between
-        orders that count, and those between days with an act. One part's rows stay where they are; those of several
-        become a temporary table, which can be spilled."""
+        """A view of `connection`, called like `name`, with customer_id and the columns of `Measured`; the gaps between
+        orders that count, and those between days with an act. The rows stay where they are: those of one part in
+        memory, those of several in a file beside what DuckDB spills (whose own tables are several times as dear)."""
 
         def work(ids: pa.Array, measured: Measured) -> tuple[pa.Table, Ints, Ints]:
             columns, has_any = measured.columns(spans)
@@ -79,15 +82,29 @@ class Everyone:
             return rows if has_any.all() else rows.filter(pa.array(has_any)), measured.gaps, measured.act_gaps
 
         counts: list[tuple[Ints, Ints]] = []
-        for number, part in enumerate(self._parts()):
-            tables, *found = zip(*part.each(work), strict=True)
-            rows = pa.concat_tables(tables)
-            if self._is_one:
-                people = lend(connection, f"lent_{name}", rows)
-            else:
-                people = keep(connection, name, rows, add=number > 0)
-            counts += zip(*found, strict=True)
+
+        def tables() -> Iterator[pa.Table]:
+            for part in self._parts():
+                found, *gaps = zip(*part.each(work), strict=True)
+                counts.extend(zip(*gaps, strict=True))
+                yield pa.concat_tables(found)
+
+        rows = next(tables()) if self._is_one else _on_disk(connection, name, tables())
+        people = lend(connection, f"lent_{name}", rows)
         return people, _together([gaps for gaps, _ in counts]), _together([gaps for _, gaps in counts])
+
+
+def _on_disk(connection: Any, name: str, tables: Iterator[pa.Table]) -> dataset.Dataset:
+    """The rows of `tables` in files that go with the connection, for any number of readings. Each file is mapped while
+    it is read, and no longer: they are never in memory all at once."""
+    ((spilled,),) = connection.con.execute("SELECT current_setting('temp_directory')").fetchall()
+    folder = Path(spilled) / name
+    shutil.rmtree(folder, ignore_errors=True)  # of a former call; what is still mapped of it stays readable
+    folder.mkdir()
+    for number, table in enumerate(tables):
+        with pa.ipc.new_file(folder / f"{number}.arrow", table.schema) as file:
+            file.write_table(table)
+    return dataset.dataset(folder, format="ipc", filesystem=fs.LocalFileSystem(use_mmap=True))
 
 
 def _together(counts: list[Ints]) -> GapCounts:

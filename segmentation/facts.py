@@ -159,8 +159,8 @@ def keep(connection: Any, name: str, rows: Any, select: str = "FROM incoming", *
     return connection.table(name)
 
 
-def lend(connection: Any, name: str, rows: pa.Table) -> Table:
-    """`rows` as the view `name` of a DuckDB connection, in place of one that was there: read where they lie, until that
-    is closed."""
+def lend(connection: Any, name: str, rows: Any) -> Table:
+    """`rows` (an Arrow table or dataset) as the view `name` of a DuckDB connection, in place of one that was there:
+    read where they lie, until that is closed."""
     connection.con.register(name, rows)
     return connection.table(name)

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,6 +22,9 @@ from segmentation.leases import LeaseLost, leased, lengthened
 from segmentation.renew import LEASE, Ground, renew_changed, renew_everyone
 from segmentation.results import differences
 from segmentation.settings import SegmentSettings
+from segmentation.tags.catalogue import create_tag
+from segmentation.tags.history import members_at
+from segmentation.tags.program import Program, Programs, Writing
 from store.changes import note_changes
 from store.clock import system_clock
 from store.engine import open_engine, reading, table_of, transaction
@@ -117,6 +121,38 @@ def test_after_an_order_only_its_customer_is_computed_and_as_a_whole_run_would(g
         (first, moved) = history_of(session, one)["nesl"]
     assert (first.after, moved.before, moved.after) == ("S1", "S1", "E")
     assert moved.as_of == (ground.clock().astimezone(TAIPEI) + timedelta(days=1)).date()
+
+
+def test_what_tags_ask_of_a_few_is_worked_out_once_a_day(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[object] = []
+
+    class Counted(Programs):
+        def run(self, connection: Any, key: Any, write: Callable[[Writing], None]) -> Program:
+            def noted(writing: Writing) -> None:
+                written.append(key)
+                write(writing)
+
+            return super().run(connection, key, noted)
+
+    def view(who: int) -> None:
+        now = ground.clock()
+        seen: dict[str, Any] = {"kind": "product_view", "source": "site", "occurred_at": now, "received_at": now}
+        with transaction(ground.engine) as session:
+            session.add(BehaviourEvent(event_key=f"of {who}", customer_id=who, payload={}, **seen))
+            note_changes(session, [who], now)
+
+    monkeypatch.setattr("segmentation.tags.assign._programs", Counted())
+    ids = add_people(ground, [5, 40], [200], [300])
+    views = {"type": "events", "kinds": ["product_view"], "at_least": 1}
+    with transaction(ground.engine) as session:
+        create_tag(session, "看過", source="rule", definition={"when": views}, now=ground.clock())
+    renew_everyone(ground, SETTINGS)
+    for place, who in enumerate(ids):
+        view(who)
+        assert renew_changed(ground, SETTINGS) == 1
+        with reading(ground.engine) as session:
+            assert members_at(session, "看過") == ids[: place + 1]
+    assert len(written) == 1
 
 
 def test_whoever_is_computed_alone_comes_out_as_among_everybody(ground: Ground) -> None:

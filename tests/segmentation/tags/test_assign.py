@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select
@@ -14,11 +13,10 @@ from segmentation.rules.types import mark_of
 from segmentation.tags.assign import TagChanges
 from segmentation.tags.catalogue import create_group_tags, create_tag, set_active, tag_named
 from segmentation.tags.hand import put_on
-from segmentation.tags.program import Program, Programs, Writing
 from segmentation.tags.rule_tags import Circle
 from store.engine import open_engine, reading, transaction
 from store.errors import BadInput
-from store.models import BehaviourEvent, Customer, CustomerTag, SegmentSizeOnDay, Tag
+from store.models import Customer, CustomerTag, SegmentSizeOnDay, Tag
 from tests.factories import make_customer, make_order
 from tests.segmentation.tags.renewal import AS_OF, history, on, renew, tags_on
 
@@ -285,32 +283,6 @@ def test_the_same_renewal_again_changes_nothing(engine: Engine) -> None:
     make_tag(engine, "常客", "rule", {"when": REGULAR})
     assert renew(engine).put_on >= 3
     assert renew(engine) == TagChanges()
-
-
-def test_what_is_asked_of_a_few_is_worked_out_once_a_day(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[object] = []
-
-    class Counted(Programs):
-        def run(self, connection: Any, key: Any, write: Callable[[Writing], None]) -> Program:
-            return super().run(connection, key, lambda writing: (written.append(key), write(writing))[1])
-
-    def view(who: int) -> None:
-        seen = {"kind": "product_view", "source": "site", "occurred_at": on(2), "received_at": on(2), "payload": {}}
-        with transaction(engine) as session:
-            session.add(BehaviourEvent(event_key=f"of {who}", customer_id=who, **seen))
-
-    monkeypatch.setattr("segmentation.tags.assign._programs", Counted())
-    one, other, third = customers(engine, [(5, "9"), (40, "9")], [(200, "9")], [(300, "9")])
-    make_tag(engine, "看過", "rule", {"when": {"type": "events", "kinds": ["product_view"], "at_least": 1}})
-    renew(engine)
-    assert written == []
-    for who in (one, other, third):
-        view(who)
-        assert renew(engine, customer_ids=[who]) == TagChanges(put_on=1)
-        assert set(tags_on(engine, who)) == {"看過"}
-    assert len(written) == 1
-    assert renew(engine, AS_OF + DAY, customer_ids=[one, other]) == TagChanges(renewed=2)
-    assert len(written) == 2
 
 
 def test_sizes_of_the_day_are_stored_with_what_the_people_paid(engine: Engine) -> None:
