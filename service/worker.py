@@ -31,7 +31,8 @@ from campaigns.planning.steps import move_people
 from campaigns.results.ad_uploads import upload_asked
 from campaigns.results.catch_up import catch_up
 from campaigns.results.learning import count_message_results, store_message_results
-from campaigns.sending.dispatch import Dispatch, Rates
+from campaigns.sending.calls import Rates
+from campaigns.sending.dispatch import Dispatch
 from campaigns.sending.figures import ask_for_figures, count_units
 from campaigns.sending.narrowcast import Ground as NarrowcastGround
 from campaigns.sending.narrowcast import step_narrowcasts

@@ -8,8 +8,8 @@ sent, it was answered, or nobody knows.
 import asyncio
 import ssl
 from collections import deque
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -25,14 +25,17 @@ class Unanswered(Exception):
     """The request went out, and no answer came back that says what became of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """An answer. `headers` by lower-case name. `is_whole`: False where the body was cut off."""
 
     status: int
     headers: dict[str, str]
     body: bytes
     is_whole: bool
+
+
+Became = Response | NotReached | Unanswered
+T = TypeVar("T")
 
 
 class HttpClient:
@@ -46,9 +49,13 @@ class HttpClient:
         self._base_path = parts.path.rstrip("/")
         self._authority = parts.netloc.rpartition("@")[2]
         self._context = ssl.create_default_context() if self._is_secure else None
+        self._loop = asyncio.get_running_loop()
         self._timeout = timeout_seconds
-        self._room = asyncio.Semaphore(connections)
+        self._room = connections
+        self._waiting: deque[asyncio.Future[None]] = deque()  # for room
         self._kept: deque[_Connection] = deque()
+        self._busy: dict[_Connection, float] = {}  # until when
+        self._timer: asyncio.TimerHandle | None = None  # one for all requests: each its own would be dear
 
     def prepared(self, path: str, headers: dict[str, str]) -> bytes:
         """The beginning of a request to `path` with `headers`, to be handed to `post` again and again.
@@ -61,30 +68,85 @@ class HttpClient:
             raise ValueError("a header holds a character that can't be sent")
         return "\r\n".join(lines).encode("latin-1") + b"\r\n"
 
-    async def post(self, prepared: bytes, header: bytes, body: bytes) -> Response:
-        """The answer to `body`, sent below `prepared` and one more `header` line (without its end).
+    def post(self, prepared: bytes, header: bytes, body: bytes, read: Callable[[Became], T]) -> asyncio.Future[T]:
+        """What `read` makes of the answer to `body`, sent below `prepared` and one more `header` line without its end.
 
-        Raises NotReached, Unanswered. Both also when time is up, which runs from a free connection on.
+        `read` is given NotReached or Unanswered where there is no answer, both also when time is up, which runs from a
+        free connection on. Where a connection is free the request has gone out when this returns: no task is made.
         """
-        async with self._room:
-            deadline = asyncio.get_running_loop().time() + self._timeout
-            connection = self._take() or await self._connect(deadline)
-            request = b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (prepared, header, len(body), body)
-            response = await connection.ask(request, deadline)
-            if connection.is_free:
-                self._kept.append(connection)
-            return response
+        request = b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (prepared, header, len(body), body)
+        connection = self._take() if self._room else None
+        if connection is None:
+            return self._loop.create_task(self._post_later(request, read))
+        self._room -= 1
+        return self._ask(connection, request, read, self._loop.time() + self._timeout)
 
     def close(self) -> None:
-        """Close the connections that are kept."""
-        while self._kept:
-            self._kept.pop().close()
+        """Close the connections; requests under way are given up."""
+        for connection in [*self._kept, *self._busy]:
+            connection.give_up("the client was closed")
+        self._kept.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def _post_later(self, request: bytes, read: Callable[[Became], T]) -> T:
+        while not self._room:
+            freed = self._loop.create_future()
+            self._waiting.append(freed)
+            try:
+                await freed
+            except asyncio.CancelledError:
+                self._wake()  # it was told, perhaps, and goes without: the next may come in
+                raise
+        self._room -= 1
+        deadline = self._loop.time() + self._timeout
+        try:
+            connection = self._take() or await self._connect(deadline)
+        except NotReached as error:
+            self._make_room()
+            return read(error)
+        except BaseException:
+            self._make_room()
+            raise
+        return await self._ask(connection, request, read, deadline)
+
+    def _ask(
+        self, connection: "_Connection", request: bytes, read: Callable[[Became], T], deadline: float
+    ) -> asyncio.Future[T]:
+        self._busy[connection] = deadline
+        if self._timer is None:
+            self._timer = self._loop.call_at(deadline, self._give_up_late)
+        return connection.ask(request, read)
+
+    def _give_up_late(self) -> None:
+        """Give up what was to be answered by now, and look again when the next is due."""
+        now = self._loop.time()
+        for connection in [late for late, deadline in self._busy.items() if deadline <= now]:
+            connection.give_up("time is up")
+        self._timer = self._loop.call_at(min(self._busy.values()), self._give_up_late) if self._busy else None
+
+    def _is_over(self, connection: "_Connection") -> None:
+        """A connection's request was answered, or given up."""
+        del self._busy[connection]
+        if connection.is_free:
+            self._kept.append(connection)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        self._room += 1
+        self._wake()
+
+    def _wake(self) -> None:
+        while self._waiting:
+            if not (waiting := self._waiting.popleft()).done():
+                waiting.set_result(None)
+                break
 
     def _take(self) -> "_Connection | None":
         """The connection used last: those that are too many grow old and are closed."""
-        oldest = asyncio.get_running_loop().time() - KEPT_SECONDS
+        oldest = self._loop.time() - KEPT_SECONDS
         while self._kept and (self._kept[0].used_at < oldest or not self._kept[0].is_free):
-            self._kept.popleft().close()
+            self._kept.popleft().give_up("kept too long")
         while self._kept:
             connection = self._kept.pop()
             if connection.is_free:
@@ -94,8 +156,8 @@ class HttpClient:
     async def _connect(self, deadline: float) -> "_Connection":
         try:
             async with asyncio.timeout_at(deadline):
-                _, connection = await asyncio.get_running_loop().create_connection(
-                    _Connection, self._host, self._port, ssl=self._context
+                _, connection = await self._loop.create_connection(
+                    lambda: _Connection(self._is_over), self._host, self._port, ssl=self._context
                 )
         except (OSError, TimeoutError) as error:
             raise NotReached(f"no connection: {type(error).__name__}") from error
@@ -105,11 +167,13 @@ class HttpClient:
 class _Connection(asyncio.Protocol):
     """One connection, with one request under way at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_over: Callable[["_Connection"], None]) -> None:
         self._loop = asyncio.get_running_loop()
+        self._is_over = is_over
         self._transport: asyncio.Transport
         self._parser = httptools.HttpResponseParser(self)
-        self._waiting: asyncio.Future[Response] | None = None
+        self._waiting: asyncio.Future[Any] | None = None  # cancelled or not, what comes is the answer to it
+        self._read: Callable[[Became], Any]
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self._has_head = False
@@ -120,24 +184,13 @@ class _Connection(asyncio.Protocol):
         """Whether another request can be sent."""
         return self._waiting is None and not self._transport.is_closing()
 
-    async def ask(self, request: bytes, deadline: float) -> Response:
-        """The answer to a whole request. Raises Unanswered."""
+    def ask(self, request: bytes, read: Callable[[Became], T]) -> asyncio.Future[T]:
+        """What `read` makes of the answer to a whole request."""
         self._headers, self._body, self._has_head = {}, [], False
-        waiting: asyncio.Future[Response] = self._loop.create_future()
-        self._waiting = waiting
-        timer = self._loop.call_at(deadline, self._give_up, "time is up")
-        try:
-            self._transport.write(request)
-            return await waiting
-        finally:
-            timer.cancel()
-            if self._waiting is not None:  # cancelled: an answer to come would be taken for the next one's
-                self._waiting = None
-                self._transport.abort()
-
-    def close(self) -> None:
-        """Let go of the server."""
-        self._transport.close()
+        waiting: asyncio.Future[T] = self._loop.create_future()
+        self._waiting, self._read = waiting, read
+        self._transport.write(request)
+        return waiting
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio's."""
@@ -151,12 +204,12 @@ class _Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._give_up(f"unreadable answer: {type(error).__name__}")
+            self.give_up(f"unreadable answer: {type(error).__name__}")
 
     def connection_lost(self, error: Exception | None) -> None:
         """asyncio's."""
         ends_here = error is None and not {"content-length", "transfer-encoding"} & self._headers.keys()
-        self._give_up("connection broke", is_whole=ends_here)
+        self.give_up("connection broke", is_whole=ends_here)
 
     def on_message_begin(self) -> None:
         """httptools'."""
@@ -184,18 +237,28 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
         self._answer(is_whole=True)
 
-    def _give_up(self, problem: str, *, is_whole: bool = False) -> None:
+    def give_up(self, problem: str, *, is_whole: bool = False) -> None:
         """No more will be read. What has come says what it says."""
         self._transport.abort()
         if self._has_head:
             self._answer(is_whole=is_whole)
-        elif self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(Unanswered(problem))
-            self._waiting = None
+        else:
+            self._became(Unanswered(problem))
 
     def _answer(self, *, is_whole: bool) -> None:
+        self._became(Response(self._parser.get_status_code(), self._headers, b"".join(self._body), is_whole))
+
+    def _became(self, what: Became) -> None:
         waiting, self._waiting = self._waiting, None
+        if waiting is None:
+            return
         self.used_at = self._loop.time()
-        if waiting is not None and not waiting.done():
-            status = self._parser.get_status_code()
-            waiting.set_result(Response(status, self._headers, b"".join(self._body), is_whole))
+        self._is_over(self)
+        if waiting.done():
+            return
+        try:
+            read = self._read(what)
+        except Exception as error:
+            waiting.set_exception(error)
+        else:
+            waiting.set_result(read)

@@ -35,13 +35,14 @@ class TokenSigner:
 
     def __init__(self, secret_key: str) -> None:
         # Derived, so that a link token can never stand in for anything else signed with the service's key.
-        self._key = hmac.digest(secret_key.encode(), b"link token", "sha256")
+        key = hmac.digest(secret_key.encode(), b"link token", "sha256")
+        # Copied for each token: `hmac.digest` makes it anew, and lets go of the interpreter while other threads wait.
+        self._mac = hmac.new(key, digestmod="sha256")
 
     def sign(self, link_id: int, run_id: int | None, customer_id: int | None) -> str:
         """A URL-safe token of 32 characters."""
         fields = _FIELDS.pack(link_id, run_id or 0, customer_id or 0)
-        tag = hmac.digest(self._key, fields, "sha256")[:_TAG_BYTES]
-        return base64.urlsafe_b64encode(fields + tag).decode()
+        return base64.urlsafe_b64encode(fields + self._tag(fields)).decode()
 
     def read(self, token: str) -> Tap:
         """What a token says. Raises UnknownToken unless this key signed it."""
@@ -49,7 +50,12 @@ class TokenSigner:
             raise UnknownToken("this link is not one of ours")
         raw = base64.urlsafe_b64decode(token)
         fields, tag = raw[: _FIELDS.size], raw[_FIELDS.size :]
-        if not hmac.compare_digest(hmac.digest(self._key, fields, "sha256")[:_TAG_BYTES], tag):
+        if not hmac.compare_digest(self._tag(fields), tag):
             raise UnknownToken("this link is not one of ours")
         link_id, run_id, customer_id = _FIELDS.unpack(fields)
         return Tap(link_id, run_id or None, customer_id or None)
+
+    def _tag(self, fields: bytes) -> bytes:
+        mac = self._mac.copy()
+        mac.update(fields)
+        return mac.digest()[:_TAG_BYTES]

@@ -240,6 +240,8 @@ def mind_quiet_hours(session: Session, *, zone: ZoneInfo, now: datetime) -> list
     overtaken = (run.c.state.in_(("planned", "sending")), run.c.send_until <= now)
     mine = select(campaign.c.id).where(campaign.c.id.in_(select(run.c.campaign_id).where(*overtaken)))
     locked = session.scalars(mine.order_by(campaign.c.id).with_for_update()).all()
+    if not locked:
+        return []
     of_these = select(CampaignRun).where(*overtaken, run.c.campaign_id.in_(locked)).order_by(run.c.id)
     found = session.scalars(of_these.with_for_update()).all()
     for one in found:
@@ -384,6 +386,8 @@ def _close_sent(session: Session, *, now: datetime) -> list[int]:
         .order_by(campaign.c.id)
         .with_for_update()
     ).all()
+    if not locked:
+        return []
     of_these = run.c.campaign_id.in_(locked)
     return list(
         session.scalars(update(run).where(*over, of_these).values(state="sent", finished_at=now).returning(run.c.id))
@@ -422,9 +426,10 @@ def _close_campaigns(session: Session, run_ids: list[int]) -> None:
     through."""
     campaign, run, enrolment = table_of(Campaign), table_of(CampaignRun), table_of(Enrolment)
     running = exists().where(run.c.campaign_id == campaign.c.id, run.c.state.in_(("planned", "sending", "paused")))
-    of_these = campaign.c.id.in_(select(run.c.campaign_id).where(run.c.id.in_(run_ids)))
-    over = (of_these, campaign.c.state == "sending", ~running)
-    session.execute(update(campaign).where(*over).values(state="scheduled"))
+    if run_ids:
+        of_these = campaign.c.id.in_(select(run.c.campaign_id).where(run.c.id.in_(run_ids)))
+        over = (of_these, campaign.c.state == "sending", ~running)
+        session.execute(update(campaign).where(*over).values(state="scheduled"))
     on_the_way = exists().where(enrolment.c.campaign_id == campaign.c.id, enrolment.c.state.in_(ON_THE_WAY))
     nothing_to_come = (campaign.c.next_fire_at.is_(None), campaign.c.trigger.is_(None), ~running, ~on_the_way)
     idle = select(campaign.c.id).where(campaign.c.state == "scheduled", *nothing_to_come).order_by(campaign.c.id)

@@ -10,7 +10,7 @@ unknown and never repeated blindly.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ARRAY,
@@ -61,8 +61,7 @@ class Claimed:
         return self.run_id, self.batch_number
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one recipient: state accepted, failed, unknown or skipped; or `chosen` with `doubt_since`,
     when LINE may have it and the call must be repeated."""
 

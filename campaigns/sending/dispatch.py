@@ -1,18 +1,16 @@
 """Sending a run: claim, commit, call, record. Once for everyone, whatever breaks in between.
 
-Knows no HTTP: it declares the `Sender` it needs, which bot/line/ fits and service joins. Lanes work side by side:
-while one waits for LINE, another claims and records. Every call carries the retry key stored when the audience was
-frozen, so a repeat after a crash, a timeout or a 5xx is one that LINE recognises.
+Lanes work side by side: while one waits for LINE, another claims and records. Every call carries the retry key stored
+when the audience was frozen, so a repeat after a crash, a timeout or a 5xx is one that LINE recognises.
 """
 
 import asyncio
-import random
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from sqlalchemy import Engine
@@ -23,6 +21,15 @@ from campaigns.content.message import InvalidMessage, NotRenderable
 from campaigns.content.versions import Versions
 from campaigns.links.making import LinkMaker
 from campaigns.planning import schedule
+from campaigns.sending.calls import (
+    REFUSED_CONTENT,
+    TRIES_IN_HAND,
+    Calls,
+    OpenRun,
+    Rates,
+    Sender,
+    is_about_content,
+)
 from campaigns.sending.claims import (
     KEY_LIFE,
     BatchOutcome,
@@ -38,7 +45,7 @@ from campaigns.sending.claims import (
     runs_to_stop,
 )
 from campaigns.sending.commits import Commits
-from campaigns.sending.pace import Pacer
+from campaigns.sending.pushing import Pushes
 from campaigns.sending.recipients import Recipient, multicasts_of, pushes_of, still_willing
 from campaigns.sending.splitting import split_batch
 from campaigns.sending.units import units_of
@@ -48,62 +55,14 @@ from store.models import CampaignRun
 
 log = structlog.get_logger()
 
-TRIES_IN_HAND = 4  # repeats of one call before its batch is put back with a longer wait
-LONGEST_WAIT_SECONDS = 300.0
-MANY_IN_A_ROW = 20  # refusals that could be about one person, but are not when they come so often
-UNKNOWN_LIMIT = "LINE refuses with a limit that we don't know"
-REFUSED_CONTENT = "LINE refuses its content"
-MOST_DOUBLINGS = 20  # of the first wait: after days of trying it would be beyond what a float can hold
 GROUP_SECONDS = 0.1  # calls noted and recorded together, as time: this much is in doubt when a lane's worker dies
-LARGEST_GROUP = {"push": 100, "multicast": 20}
+LARGEST_GROUP = {"push": 200, "multicast": 20}
 WATCH_EVERY_SECONDS = 0.3  # so that pause and cancel take hold within a second
 IDLE_SECONDS = 0.1
 RESCUE_EVERY_SECONDS = 1.0
 RESCUE_LIMIT = 16  # claims of dead workers taken up at once
 TOO_LONG_IN_DOUBT = "in doubt for longer than a retry key lives"
 DATABASE_SECONDS = 2.0  # between looks whether a lost database is back
-
-
-class Answer(Protocol):
-    """What LINE made of a call; see bot/line/answers.py for the outcomes."""
-
-    @property
-    def outcome(self) -> str: ...
-    @property
-    def request_id(self) -> str | None: ...
-    @property
-    def problem(self) -> str | None: ...
-
-
-class Sender(Protocol):
-    """The door that sending needs. Neither call raises for what LINE or the network does."""
-
-    async def push(self, line_user_id: str, messages: bytes, retry_key: str, unit: str | None) -> Answer: ...
-    async def multicast(
-        self, line_user_ids: Sequence[str], messages: bytes, retry_key: str, unit: str | None
-    ) -> Answer: ...
-
-
-@dataclass(frozen=True)
-class Rates:
-    """Calls begun per second and channel, all workers together; and calls under way at once in this worker."""
-
-    push_per_second: float
-    multicast_per_second: float
-    connections: int
-    lanes: int = 8
-    first_wait_seconds: float = 0.5  # before the first repeat; doubled each time
-
-
-@dataclass
-class _Run:
-    """What this worker keeps of a run that it is sending."""
-
-    contents: Mapping[int, Versions]  # variant id -> what it says
-    link_ids: Mapping[str, int]
-    units: Mapping[int, str]  # variant id -> the name under which LINE counts what is done with it
-    stopped: asyncio.Event = field(default_factory=asyncio.Event)
-    refusals_in_a_row: int = 0  # of the content, or with a limit that we don't know, since LINE last accepted something
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,22 +87,16 @@ class Dispatch:
         lease: timedelta,
         clock: Clock,
     ) -> None:
-        self._engine, self._senders, self._clock = engine, senders, clock
+        self._engine, self._channels, self._clock = engine, list(senders), clock
         self._links, self._lease = links, lease
-        self._lanes, self._first_wait = rates.lanes, rates.first_wait_seconds
+        self._lanes = rates.lanes
         self.worker = f"{uuid.uuid4().hex[:12]}"
-        self._pacers = {
-            (channel_id, way): Pacer(engine, channel_id, way, rate)
-            for channel_id in senders
-            for way, rate in (("push", rates.push_per_second), ("multicast", rates.multicast_per_second))
-        }
-        self._calls = {which: asyncio.Semaphore(rates.connections) for which in self._pacers}
         self._groups = {
-            way: max(1, min(LARGEST_GROUP[way], int(rate * GROUP_SECONDS)))
-            for way, rate in (("push", rates.push_per_second), ("multicast", rates.multicast_per_second))
+            way: max(1, min(LARGEST_GROUP[way], int(rate * GROUP_SECONDS))) for way, rate in rates.by_way().items()
         }
         self._commits = Commits(engine)
-        self._runs: dict[int, _Run] = {}
+        self._calls = Calls(engine, senders, rates=rates, commits=self._commits, clock=clock)
+        self._runs: dict[int, OpenRun] = {}
         self._in_hand: set[tuple[int, int]] = set()  # run id, batch number
         self._looking = asyncio.Lock()
 
@@ -180,10 +133,13 @@ class Dispatch:
             if not await asyncio.to_thread(self._is_anything_free):
                 await _sleep(stop, IDLE_SECONDS)
                 return
-        if work := await self._claim():
-            await self._deliver(work, stop)
-        else:
+        work = await self._claim()
+        if not work:
             await _sleep(stop, IDLE_SECONDS)
+        while work:
+            await self._deliver(work, stop)
+            # Behind a batch of pushes there is mostly another, so that a look before would be for nothing.
+            work = await self._claim() if work[0].batch.way == "push" and not stop.is_set() else []
 
     async def _rescue(self, stop: asyncio.Event) -> None:
         """Take over what dead workers held, now: the lanes may be busy for long where LINE or the rate is slow."""
@@ -197,7 +153,7 @@ class Dispatch:
 
     def _is_anything_free(self) -> bool:
         with reading(self._engine) as session:
-            return is_anything_free(session, now=self._clock(), channels=list(self._senders))
+            return is_anything_free(session, now=self._clock(), channels=self._channels)
 
     async def _claim(self, *, only_lapsed: bool = False) -> list[_Work]:
         """Batches of one run with their recipients, now in these hands; empty when there is nothing to do."""
@@ -212,7 +168,7 @@ class Dispatch:
             limit=self._groups["multicast"],
             lease=self._lease,
             now=self._clock(),
-            channels=list(self._senders),
+            channels=self._channels,
             only_lapsed=only_lapsed,
         )
         # After a stall its own leases may have lapsed: claimed again, they are renewed, and still in these hands.
@@ -272,11 +228,11 @@ class Dispatch:
         finally:
             self._in_hand.difference_update(piece.batch.key for piece in work)
 
-    def _open_run(self, run_id: int) -> _Run:
+    def _open_run(self, run_id: int) -> OpenRun:
         with reading(self._engine) as session:
             run = session.get_one(CampaignRun, run_id)
             contents = {variant["variant_id"]: Versions(variant) for variant in run.variants}
-            return _Run(contents, run.link_ids, units_of(session, run))
+            return OpenRun(contents, run.link_ids, units_of(session, run))
 
     def _pause_unopened(self, session: Session, work: list[_Work], problem: str) -> None:
         schedule.pause_for(session, work[0].batch.run_id, f"its content can't be sent: {problem}")
@@ -289,7 +245,7 @@ class Dispatch:
 
     # --- push: one call per person -----------------------------------------------------------------------------
 
-    async def _push_all(self, claimed: Claimed, run: _Run, recipients: list[Recipient]) -> None:
+    async def _push_all(self, claimed: Claimed, run: OpenRun, recipients: list[Recipient]) -> None:
         outcomes, recipients = self._give_up_old(recipients)
         for group in _groups(recipients, self._groups["push"]):
             if run.stopped.is_set():
@@ -298,7 +254,7 @@ class Dispatch:
             if willing is None:
                 break
             outcomes = await self._push_group(claimed, run, willing)
-        pause = None if run.stopped.is_set() else self._clock() + self._wait(claimed.attempts)
+        pause = None if run.stopped.is_set() else self._clock() + self._calls.wait(claimed.attempts)
         await self._in_transaction(self._record_and_let_go, claimed, outcomes, pause)
 
     def _give_up_old(self, recipients: list[Recipient]) -> tuple[list[Outcome], list[Recipient]]:
@@ -323,51 +279,13 @@ class Dispatch:
         record_outcomes(session, claimed.run_id, outcomes)
         let_go(session, claimed, self.worker, not_before=not_before)
 
-    async def _push_group(self, claimed: Claimed, run: _Run, group: Sequence[Recipient]) -> list[Outcome]:
-        """Push to each of a group; the outcomes of those who were called."""
-        # A failure of ours leaves here with the batch still claimed, so that its doubt is kept for who takes over.
-        async with asyncio.TaskGroup() as tasks:
-            pushes = [tasks.create_task(self._push_one(claimed, run, recipient)) for recipient in group]
-        return [outcome for push in pushes if (outcome := push.result()) is not None]
-
-    async def _push_one(self, claimed: Claimed, run: _Run, recipient: Recipient) -> Outcome | None:
-        assert recipient.retry_key is not None
-        try:
-            track = self._links.tracker(run.link_ids, claimed.run_id, recipient.customer_id)
-            content = run.contents[recipient.variant_id].for_reader(*recipient.languages)
-            messages = content(recipient.fields, track)
-        except NotRenderable as error:
-            return Outcome(recipient.customer_id, "failed", str(error))
-        sender, unit = self._senders[claimed.channel_id], run.units.get(recipient.variant_id)
-        doubt_since = recipient.doubt_since
-        for attempt in range(TRIES_IN_HAND):
-            begun_at = self._clock()
-            answer = await self._paced(
-                claimed, run, lambda: sender.push(recipient.line_user_id, messages, recipient.retry_key or "", unit)
-            )
-            if answer is None:
-                break
-            if answer.outcome == "accepted":
-                run.refusals_in_a_row = 0
-                return Outcome(recipient.customer_id, "accepted", request_id=answer.request_id, sent_at=self._clock())
-            if answer.outcome == "refused":
-                if _is_about_content(answer) and self._is_for_all(claimed, run, at_once=True):
-                    await self._pause(claimed, run, f"{REFUSED_CONTENT} ({answer.problem})")
-                    break
-                return Outcome(recipient.customer_id, "failed", answer.problem, answer.request_id)
-            if answer.outcome == "in_doubt":
-                doubt_since = doubt_since or begun_at
-            await self._hold_up(claimed, run, answer, attempt)
-            is_last = attempt == TRIES_IN_HAND - 1 and doubt_since is None and not run.stopped.is_set()
-            if answer.outcome == "limited" and is_last:
-                return Outcome(recipient.customer_id, "failed", answer.problem, answer.request_id)
-        if doubt_since is None:
-            return None
-        return Outcome(recipient.customer_id, "chosen", "in doubt", doubt_since=doubt_since)
+    async def _push_group(self, claimed: Claimed, run: OpenRun, group: Sequence[Recipient]) -> list[Outcome]:
+        pushes = Pushes(self._calls, self._links, claimed, run, noted_at=self._clock(), clock=self._clock)
+        return await pushes.to(group)
 
     # --- multicast: one call per batch -------------------------------------------------------------------------
 
-    async def _multicast_all(self, work: list[_Work], run: _Run) -> None:
+    async def _multicast_all(self, work: list[_Work], run: OpenRun) -> None:
         """One call for each batch of a group, noted and recorded together."""
         settled = [(piece.batch, outcome) for piece in work if (outcome := self._without_a_call(piece)) is not None]
         over = {batch.key for batch, _ in settled}
@@ -391,7 +309,7 @@ class Dispatch:
             return BatchOutcome("unknown", problem=TOO_LONG_IN_DOUBT)
         return None
 
-    async def _multicast(self, piece: _Work, run: _Run) -> BatchOutcome | None:
+    async def _multicast(self, piece: _Work, run: OpenRun) -> BatchOutcome | None:
         """Send one batch; None when it is no longer one, but two halves."""
         claimed = piece.batch
         assert claimed.retry_key is not None
@@ -403,18 +321,17 @@ class Dispatch:
             )
         except NotRenderable as error:  # tracked links are longer than what they stand for
             return BatchOutcome("failed", problem=str(error))
-        sender, unit = self._senders[claimed.channel_id], run.units.get(claimed.variant_id)
+        key, unit = claimed.retry_key, run.units.get(claimed.variant_id)
         for attempt in range(TRIES_IN_HAND):
             begun_at = self._clock()
-            answer = await self._paced(
-                claimed, run, lambda: sender.multicast(piece.to, messages, claimed.retry_key or "", unit)
-            )
-            if answer is None:
+            call = await self._calls.begin(claimed, run, lambda sender: sender.multicast(piece.to, messages, key, unit))
+            if call is None:
                 break
+            answer = await call.answer
             if answer.outcome == "accepted":
                 return BatchOutcome("accepted", request_id=answer.request_id)
-            if answer.outcome == "refused" and _is_about_content(answer):  # wrong for everybody, and in every batch
-                await self._pause(claimed, run, f"{REFUSED_CONTENT} ({answer.problem})")
+            if answer.outcome == "refused" and is_about_content(answer):  # wrong for everybody, and in every batch
+                await self._calls.pause(claimed, run, f"{REFUSED_CONTENT} ({answer.problem})")
                 break
             if answer.outcome == "refused" and len(piece.to) == 1:
                 return BatchOutcome("failed", problem=answer.problem)
@@ -424,68 +341,12 @@ class Dispatch:
                 return None
             if answer.outcome == "in_doubt":
                 doubt_since = doubt_since or begun_at
-            await self._hold_up(claimed, run, answer, attempt)
-        wait = timedelta() if run.stopped.is_set() else self._wait(claimed.attempts)
+            await self._calls.hold_up(claimed, run, answer, attempt)
+        wait = timedelta() if run.stopped.is_set() else self._calls.wait(claimed.attempts)
         return BatchOutcome("due", not_before=self._clock() + wait, doubt_since=doubt_since)
-
-    # --- both --------------------------------------------------------------------------------------------------
-
-    async def _paced(self, claimed: Claimed, run: _Run, call: Callable[[], Awaitable[Answer]]) -> Answer | None:
-        """The answer to one call made when its turn comes; None when the run was stopped before."""
-        pacer = self._pacers[(claimed.channel_id, claimed.way)]
-        async with self._calls[(claimed.channel_id, claimed.way)]:
-            if run.stopped.is_set():
-                return None
-            begun_us = await pacer.permit()
-            try:
-                return None if run.stopped.is_set() else await call()
-            finally:
-                pacer.answered(begun_us)
-
-    async def _hold_up(self, claimed: Claimed, run: _Run, answer: Answer, attempt: int) -> None:
-        """LINE did not take a call that may be repeated: wait as it asks, or stop what can't go on."""
-        problem = answer.problem or answer.outcome
-        if answer.outcome == "quota_exhausted":
-            await self._pause(claimed, run, f"LINE's monthly quota is used up ({problem})")
-        elif answer.outcome == "stopped":
-            run.stopped.set()
-            await self._in_transaction(
-                schedule.stop_channel, claimed.channel_id, f"LINE refuses this channel's token or account ({problem})"
-            )
-            log.error("channel_stopped", channel_id=claimed.channel_id)
-        elif answer.outcome == "slow_down":
-            await self._pacers[(claimed.channel_id, claimed.way)].too_fast(1.0)
-            log.warning("line_rate_exceeded", run_id=claimed.run_id, way=claimed.way)
-        elif answer.outcome == "limited" and self._is_for_all(claimed, run, at_once=attempt == TRIES_IN_HAND - 1):
-            await self._pause(claimed, run, f"{UNKNOWN_LIMIT} ({problem})")
-        else:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(run.stopped.wait(), self._wait(attempt).total_seconds())
-
-    async def _pause(self, claimed: Claimed, run: _Run, problem: str) -> None:
-        """No further call of a run is begun, and its campaign says why."""
-        run.stopped.set()
-        await self._in_transaction(schedule.pause_for, claimed.run_id, problem)
-        log.warning("run_paused", run_id=claimed.run_id, problem=problem.partition(" (")[0])
-
-    def _is_for_all(self, claimed: Claimed, run: _Run, *, at_once: bool) -> bool:
-        """Whether a refusal holds for more than one person: a push can be refused for its person's sake, and then it
-        alone fails, unless many come in a row; a multicast can't (`at_once`: nor need it be tried again)."""
-        run.refusals_in_a_row += 1
-        return at_once if claimed.way == "multicast" else run.refusals_in_a_row >= MANY_IN_A_ROW
 
     async def _in_transaction(self, step: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         return await self._commits.commit(lambda session: step(session, *arguments, **named))
-
-    def _wait(self, attempt: int) -> timedelta:
-        """Exponential back-off with jitter, half to all of it ("Retrying an API request")."""
-        longest: float = min(LONGEST_WAIT_SECONDS, self._first_wait * 2 ** min(attempt, MOST_DOUBLINGS))
-        return timedelta(seconds=longest * random.uniform(0.5, 1.0))
-
-
-def _is_about_content(answer: Answer) -> bool:
-    """LINE names the property at fault: a message, or else somebody to whom it is to go."""
-    return "messages[" in (answer.problem or "")
 
 
 async def _sleep(stop: asyncio.Event, seconds: float) -> None:

@@ -23,8 +23,8 @@ from campaigns.content.message import InvalidMessage, NotRenderable
 from campaigns.content.versions import Versions
 from campaigns.links.making import LinkMaker
 from campaigns.planning import schedule
+from campaigns.sending.calls import MOST_DOUBLINGS, TRIES_IN_HAND, UNKNOWN_LIMIT, Answer
 from campaigns.sending.claims import KEY_LIFE
-from campaigns.sending.dispatch import MOST_DOUBLINGS, TRIES_IN_HAND, UNKNOWN_LIMIT, Answer
 from campaigns.sending.narrowcast_claims import (
     ENDED,
     OVER,

@@ -1,13 +1,13 @@
 """Who in claimed batches is sent to, as they are now: who has refused or left since the freeze is skipped."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import (
     and_,
+    bindparam,
     case,
     exists,
     func,
@@ -28,8 +28,7 @@ READER = (  # what `fields_of` reads of a customer and their account
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(NamedTuple):
     """One person of a batch still to be sent to, with the fields that content may name."""
 
     customer_id: int
@@ -93,12 +92,32 @@ def pushes_of(session: Session, claimed: Claimed) -> list[Recipient]:
 def still_willing(session: Session, claimed: Claimed, people: Sequence[Recipient]) -> list[Recipient]:
     """Those of a claimed batch's `people` who have not refused since they were read, which may be minutes ago where the
     rate is slow or LINE is; who has is skipped. One in doubt stays: LINE may have sent it already."""
-    customer = table_of(Customer)
-    asked = [person.customer_id for person in people if person.doubt_since is None]
-    refusing = customer.c.id.in_(asked), customer.c.marketing_refused_at.is_not(None)
-    gone = set(session.scalars(select(customer.c.id).where(*refusing)))
+    if not people:
+        return []
+    its = {"its_run_id": claimed.run_id, "its_number": claimed.batch_number}
+    these = {"first": people[0].customer_id, "last": people[-1].customer_id}  # they come by customer id
+    refusing = set(session.scalars(_REFUSING, its | these))
+    gone = {one.customer_id for one in people if one.customer_id in refusing and one.doubt_since is None}
     _skip(session, [claimed], dict.fromkeys(gone, "refused"))
     return [person for person in people if person.customer_id not in gone]
+
+
+def _refusing() -> Any:
+    """By batch and bounds: as ids, the people would be hundreds of parameters."""
+    delivery, customer = table_of(Delivery), table_of(Customer)
+    return (
+        select(delivery.c.customer_id)
+        .join(customer, customer.c.id == delivery.c.customer_id)
+        .where(
+            delivery.c.run_id == bindparam("its_run_id"),
+            delivery.c.batch_number == bindparam("its_number"),
+            delivery.c.customer_id.between(bindparam("first"), bindparam("last")),
+            customer.c.marketing_refused_at.is_not(None),
+        )
+    )
+
+
+_REFUSING = _refusing()
 
 
 def multicasts_of(session: Session, batches: Sequence[Claimed]) -> list[list[str]]:

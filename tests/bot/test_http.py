@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from bot.line.http import HttpClient, NotReached, Response, Unanswered
+from bot.line.http import Became, HttpClient, NotReached, Response, Unanswered
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -39,12 +39,19 @@ class Server:
 Talk = Callable[[HttpClient, Server], Awaitable[None]]
 
 
-def talk(server: Server, what: Talk, timeout_seconds: float = 5.0, base_path: str = "", scheme: str = "http") -> None:
+def talk(
+    server: Server,
+    what: Talk,
+    timeout_seconds: float = 5.0,
+    base_path: str = "",
+    scheme: str = "http",
+    connections: int = 8,
+) -> None:
     async def work() -> None:
         async with await asyncio.start_server(server, "127.0.0.1", 0) as listening:
             port = listening.sockets[0].getsockname()[1]
             client = HttpClient(
-                f"{scheme}://127.0.0.1:{port}{base_path}", timeout_seconds=timeout_seconds, connections=8
+                f"{scheme}://127.0.0.1:{port}{base_path}", timeout_seconds=timeout_seconds, connections=connections
             )
             await what(client, server)
             client.close()
@@ -54,8 +61,16 @@ def talk(server: Server, what: Talk, timeout_seconds: float = 5.0, base_path: st
     asyncio.run(work())
 
 
-def ask(client: HttpClient, body: bytes = b"{}") -> Awaitable[Response]:
-    return client.post(client.prepared("/push", {"Authorization": "Bearer t"}), b"X-Line-Retry-Key: k", body)
+def response(became: Became) -> Response:
+    if isinstance(became, Exception):
+        raise became
+    return became
+
+
+def ask(
+    client: HttpClient, body: bytes = b"{}", read: Callable[[Became], Response] = response
+) -> asyncio.Future[Response]:
+    return client.post(client.prepared("/push", {"Authorization": "Bearer t"}), b"X-Line-Retry-Key: k", body, read)
 
 
 def test_a_connection_is_used_again_and_requests_are_as_asked() -> None:
@@ -168,6 +183,47 @@ def test_no_more_connections_than_allowed_are_open() -> None:
         assert server.connections <= 8
 
     talk(Server([OK] * 100), many)
+
+
+def test_who_waits_for_room_and_is_cancelled_lets_the_next_in() -> None:
+    async def impatient(client: HttpClient, _: Server) -> None:
+        def read(became: Became) -> Response:
+            second.cancel()  # now it has been told that there is room, and has not begun
+            return response(became)
+
+        first = asyncio.ensure_future(ask(client, read=read))
+        second, third = (asyncio.ensure_future(ask(client)) for _ in range(2))
+        await first
+        assert (await asyncio.wait_for(third, 2)).status == 200
+        assert second.cancelled()
+
+    talk(Server([OK, OK]), impatient, connections=1)
+
+
+def test_each_request_has_its_own_time() -> None:
+    async def slow(client: HttpClient, _: Server) -> None:
+        first = asyncio.ensure_future(ask(client))
+        await asyncio.sleep(0.1)
+        second = asyncio.ensure_future(ask(client))
+        with pytest.raises(Unanswered, match="time is up"):
+            await first
+        assert not second.done()
+        with pytest.raises(Unanswered, match="time is up"):
+            await second
+
+    talk(Server([b"", b""]), slow, timeout_seconds=0.2)
+
+
+def test_a_client_that_is_closed_gives_up_what_is_under_way() -> None:
+    async def close(client: HttpClient, server: Server) -> None:
+        asking = asyncio.ensure_future(ask(client))
+        while not server.requests:
+            await asyncio.sleep(0.001)
+        client.close()
+        with pytest.raises(Unanswered, match="closed"):
+            await asking
+
+    talk(Server([b""]), close)
 
 
 def test_an_address_where_nobody_listens_is_not_reached() -> None:

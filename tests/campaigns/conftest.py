@@ -23,7 +23,8 @@ from campaigns.planning import schedule
 from campaigns.planning.plan import Plan, create_campaign, one_step
 from campaigns.results.runs import RunResults
 from campaigns.results.together import campaign_results
-from campaigns.sending.dispatch import Dispatch, Rates
+from campaigns.sending.calls import Rates
+from campaigns.sending.dispatch import Dispatch
 from simulator.channels import ChannelOptions, Friend
 from simulator.faults import Fault, FaultKind
 from simulator.server import Simulator, SimulatorThread

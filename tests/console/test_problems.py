@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
-from campaigns.sending.dispatch import REFUSED_CONTENT, UNKNOWN_LIMIT
+from campaigns.sending.calls import REFUSED_CONTENT, UNKNOWN_LIMIT
 from console.words.audit import done
 from console.words.catalog import FOLDER
 from console.words.refusals import told

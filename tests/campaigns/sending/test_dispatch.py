@@ -343,6 +343,46 @@ class RefusedMeanwhile:
         return await self.door.multicast(line_user_ids, messages, retry_key, unit)
 
 
+def test_one_that_line_is_slow_about_changes_nobody_elses_time(open_shop: OpenShop) -> None:
+    shop = open_shop(3)
+    shop.plan(messages=PLAIN)
+    shop.tick()
+    begun_at = shop.clock()
+    asyncio.run(shop.dispatch({shop.channel_id: SlowAboutTheFirst(shop)}).drain())
+    delivery = table_of(Delivery)
+    with reading(shop.engine) as session:
+        sent_at = session.scalars(select(delivery.c.sent_at).order_by(delivery.c.customer_id)).all()
+    assert sent_at == [begun_at + timedelta(seconds=5), begun_at, begun_at]
+
+
+class SlowAboutTheFirst:
+    """A door that has the first answer five seconds after the others."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.first: asyncio.Future[Answer] | None = None
+
+    def push(self, line_user_id: str, messages: bytes, retry_key: str, unit: str | None) -> asyncio.Future[Answer]:
+        answer = asyncio.get_running_loop().create_future()
+        if self.first is None:
+            self.first = answer
+            return answer
+        answer.set_result(Answer("accepted"))
+        if line_user_id == user_id(3):
+            asyncio.get_running_loop().call_later(0.05, self._finish)
+        return answer
+
+    def _finish(self) -> None:
+        assert self.first is not None
+        self.shop.clock.advance(seconds=5)
+        self.first.set_result(Answer("accepted"))
+
+    async def multicast(
+        self, line_user_ids: Sequence[str], messages: bytes, retry_key: str, unit: str | None
+    ) -> NoReturn:
+        raise AssertionError("these are pushes")
+
+
 def test_paused_runs_are_left_alone_and_cancelled_ones_skipped(open_shop: OpenShop) -> None:
     shop = open_shop(3)
     campaign_id = shop.plan()

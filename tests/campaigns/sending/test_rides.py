@@ -297,7 +297,8 @@ from bot.line import BulkDoor, LineDoor
 from bot.replies import ReplyTexts, send_due_replies
 from campaigns.links.making import LinkMaker
 from campaigns.links.tokens import TokenSigner
-from campaigns.sending.dispatch import Dispatch, Rates
+from campaigns.sending.calls import Rates
+from campaigns.sending.dispatch import Dispatch
 from campaigns.sending.rides import Rides
 from store.bodies import open_bodies
 from store.clock import system_clock
