@@ -283,7 +283,8 @@ def fault_sentence(place: str, fault: str, value: object) -> str:
 
 def write_result(connection: Any, result: Segmented, out: Path) -> None:
     """Write those of `result`, on that DuckDB connection, who have an order that counts, to a .csv or .parquet."""
-    found = result.table.filter(result.table.frequency.notnull())
+    # not "is not null", which DuckDB would leave to Arrow, and Arrow copies what it filters, as far ahead as it can
+    found = result.table.filter(result.table.frequency.fill_null(0) > 0)
     # times a decimal 0.0001 keeps the amount exact; a division would make it a float
     unit = ibis.literal(Decimal(1) / UNITS, "decimal(5, 4)")
     table = found.mutate(**{name: unit * found[name] for name in MONEY if name in found.columns})
