@@ -11,7 +11,10 @@ from console.rules.form import Row, as_rows, filled, form_of, place_of, read_for
 from segmentation.rules.reading import RuleError, read_rule
 from segmentation.rules.saved import load_rules, rule_named
 from segmentation.rules.types import to_builtins
+from segmentation.tags.catalogue import create_tag
+from store.asked import SEGMENTS, request_for
 from store.engine import reading, transaction
+from tests.conftest import StillClock
 from tests.console.conftest import page, send
 from tests.factories import make_account, make_channel, make_customer
 
@@ -44,6 +47,25 @@ def test_a_rule_is_told_counted_and_saved(client: FlaskClient, engine: Engine, p
     assert send(client, "/console/rules/delete", name="臺中人").status_code == 303
     with reading(engine) as session:
         assert load_rules(session) == {}
+
+
+def test_a_changed_rule_that_a_tag_follows_is_computed_next(
+    client: FlaskClient, engine: Engine, clock: StillClock, people: None
+) -> None:
+    def saved(city: str) -> str:
+        answer = send(client, "/console/rules/edit", name="在地人", **{**ROWS, "r0-value": city})
+        assert answer.status_code == 303
+        return page(client, answer.location)
+
+    assert "規則「在地人」已儲存。" in saved("臺中")
+    with transaction(engine) as session:
+        create_tag(session, "在地", source="rule", definition={"rule": "在地人"}, now=clock())
+    assert "規則「在地人」已儲存。" in saved("臺中")
+    with reading(engine) as session:
+        assert request_for(session, SEGMENTS) is None
+    assert "規則「在地人」已儲存，背景程序會接著照它重算標籤。" in saved("臺北")
+    with reading(engine) as session:
+        assert request_for(session, SEGMENTS) is not None
 
 
 def test_why_is_asked_of_a_member_a_line_account_or_a_customers_number(client: FlaskClient, engine: Engine) -> None:

@@ -13,6 +13,7 @@ from segmentation.tags.catalogue import TagExists
 from segmentation.tags.definitions import InvalidTag
 from segmentation.tags.hand import ComputedTag
 from service.cli.tag import app
+from store.asked import SEGMENTS, note_done, request_for
 from store.engine import open_engine, transaction
 from store.errors import BadInput, NotFound
 from tests.factories import make_customer, make_order
@@ -56,6 +57,26 @@ def test_a_tag_of_people_is_made_put_on_shown_and_taken_off(retarget: Retarget, 
     assert "貴賓 (hand): since" in retarget("history", "A1")
     assert 'came off because {"by": "command line"}' in retarget("why", "貴賓", "A2")
     assert "was never on this customer" not in retarget("why", "貴賓", "A1")
+
+
+def test_the_worker_is_asked_for_what_it_computes_and_for_nothing_else(retarget: Retarget, database: Engine) -> None:
+    def is_asked() -> bool:
+        with transaction(database) as session:
+            found = request_for(session, SEGMENTS)
+            asked = found is not None and found.done_at is None
+            if found is not None:
+                note_done(session, found, problem=None, now=found.asked_at)
+        return asked
+
+    retarget("create", "貴賓")
+    retarget("activate", "貴賓")
+    assert not is_asked()
+    retarget("create", "大戶", "--measure", "paid_total", "--top-percent", "5")
+    assert is_asked()
+    retarget("deactivate", "大戶")
+    assert not is_asked()
+    retarget("activate", "大戶")
+    assert is_asked()
 
 
 def test_tags_by_rule_measure_and_group_are_made_and_say_what_they_are(
