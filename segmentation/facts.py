@@ -146,14 +146,13 @@ def facts_of(connection: Any, **tables: pa.Table) -> Facts:
     return Facts(**made)
 
 
-def keep(connection: Any, name: str, rows: Any, select: str = "FROM incoming", *, add: bool = False) -> Table:
+def keep(connection: Any, name: str, rows: Any, select: str = "FROM incoming") -> Table:
     """`rows` (an Arrow table or stream) as the temporary table `name` of a DuckDB connection, in place of one that was
-    there, or with `add` behind its rows; or what `select` makes of them, as `incoming`."""
+    there; or what `select` makes of them, as `incoming`."""
     duck = connection.con
     duck.register("incoming", rows)
     try:
-        head = f"INSERT INTO temp.{name}" if add else f"CREATE OR REPLACE TEMP TABLE {name} AS"
-        duck.execute(f"{head} {select}").fetchall()
+        duck.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {select}").fetchall()
     finally:
         duck.unregister("incoming")
     return connection.table(name)
