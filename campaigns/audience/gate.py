@@ -304,11 +304,10 @@ def _counted(recent: Any, now: datetime) -> tuple[Any, Any]:
     """The deliveries of recent runs that count, a SELECT of no columns yet, and when each went: where that isn't known,
     or it is of a narrowcast, no later than its run was over. What is open is as its batch is: that of a multicast tells
     what became of all in it."""
-    its_batch = and_(
-        batch.c.run_id == delivery.c.run_id,
-        batch.c.batch_number == delivery.c.batch_number,
-        delivery.c.state == "chosen",
-    )
+    # In the key, not beside it: PostgreSQL, which knows little of the newest runs, may look batches up row by row, and
+    # did so for everybody whose state was settled (a third of a choice). For NULL it looks nothing up.
+    number = case((delivery.c.state == "chosen", delivery.c.batch_number))
+    its_batch = and_(batch.c.run_id == delivery.c.run_id, batch.c.batch_number == number)
     is_open = and_(delivery.c.state == "chosen", or_(batch.c.state.is_(None), batch.c.state != "failed"))
     joined = delivery.join(recent, recent.c.run_id == delivery.c.run_id).outerjoin(batch, its_batch)
     rows = select().select_from(joined).where(or_(delivery.c.state.in_(("accepted", "unknown")), is_open))
