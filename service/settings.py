@@ -65,7 +65,7 @@ class Settings(BaseSettings):
 
     push_per_second: Annotated[float, Field(gt=0)] = 1970.0
     multicast_per_second: Annotated[float, Field(gt=0)] = 197.0
-    send_connections: Annotated[int, Field(ge=1)] = 256
+    send_connections: Annotated[int, Field(ge=1)] = 512
     lease_seconds: Annotated[float, Field(ge=2, le=13)] = 10.0
 
     purchase_cycle_days: Annotated[int, Field(ge=1)] = 30
