@@ -24,6 +24,7 @@ from store.models import (
     FileImport,
     KeywordLearning,
     Product,
+    ProductLabel,
     Tag,
     TrackedLink,
     Variant,
@@ -34,7 +35,7 @@ LANGUAGES = ("zh", "en")
 HAN = re.compile(r"[\u3400-\u9fff]+|[\u3001-\u303f\uff01-\uff60]")  # words and, each alone, marks
 DATA = (
     *(AuditEntry, Campaign, CampaignDraft, Channel, ConsoleUser, Customer, CustomerList, CustomerView, DemandReport),
-    *(FileImport, KeywordLearning, Product, RuleRow, Tag, TrackedLink, Variant),
+    *(FileImport, KeywordLearning, Product, ProductLabel, RuleRow, Tag, TrackedLink, Variant),
 )
 # What axe may judge otherwise in another look; its other rules are asked in light and wide, and in dark and narrow.
 OF_A_LOOK = ["color-contrast", "link-in-text-block", "scrollable-region-focusable"]
@@ -158,4 +159,4 @@ def undefined_in(tab: Page, language: str) -> set[str]:
 def words_kept(engine: Engine) -> str:
     """Everything that the brand itself has written or named, in one text."""
     with reading(engine) as session:
-        return "\n".join(str(row) for model in DATA for row in session.execute(select(table_of(model))))
+        return "\n".join(str(tuple(row)) for model in DATA for row in session.execute(select(table_of(model))))

@@ -11,7 +11,12 @@ from playwright.sync_api import Page, expect
 
 from console.access.roles import Role
 from console.access.totp import new_secret
+from segmentation.demand.run import find_demand, keep_demand
+from service.brand_words import tokenize_for_brand
+from service.worker import propose_labels
 from store.clock import system_clock
+from store.engine import reading
+from store.imports import import_events, import_products
 from tests.browser.conftest import Served
 from tests.browser.looks import LANGUAGES, open_page, wait_for_parts
 from tests.browser.new_brand import PASSWORD, serve_new_brand
@@ -124,7 +129,9 @@ def a_rule_and_its_tag(tab: Page, served: Served, folder: Path) -> Walk:
     nested_rule(tab, served.url, RULE)
     tab.click("button:has-text('儲存')")
     tab.click(f"td.name >> text={RULE}")
-    yield from views(tab, tab.url.partition("?")[0], "rule-nested")
+    expect(tab.locator("select[name='r1.0-value']")).to_be_visible()
+    yield from views(tab, tab.url, "rule-nested")
+    expect(tab.locator("select[name='r1.0-value']")).to_be_visible()
     for source in ("rule", "measure", "hand"):
         yield from views(tab, f"{served.url}/console/tags/new?source={source}", f"tag-new-{source}")
     open_page(tab, f"{served.url}/console/tags/new?source=hand", "zh")
@@ -150,6 +157,26 @@ def a_file_of_orders(tab: Page, served: Served, folder: Path) -> Walk:
     tab.click("button:has-text('開始匯入')")
     expect(tab.locator("main")).to_contain_text("amount 不是單純的數字", timeout=20_000)
     yield from views(tab, address, "import-done")
+
+
+def a_catalogue(tab: Page, served: Served, folder: Path) -> Walk:
+    """Twelve products, of which one is against dandruff, and forty people who search for that."""
+    stage, (products, events) = served.stage, (folder / "products.csv", folder / "events.csv")
+    wanted = "亮澤抗屑洗髮精"
+    shelf = [f"P-{n},{'亮澤洗髮精' if n else wanted} {n},洗髮,溫和" for n in range(12)]
+    products.write_text("\n".join(["sku,name,categories,labels", *shelf]))
+    searched = [f"Q-{n},W{n},search,{system_clock() - timedelta(days=n + 1):%Y-%m-%d},抗屑" for n in range(40)]
+    events.write_text("\n".join(["event_id,customer_id,kind,occurred_at,text", *searched]))
+    for bring, path in ((import_products, products), (import_events, events)):
+        bring(stage.engine, path, zone=stage.settings.zone, clock=system_clock)
+    yield from views(tab, f"{served.url}/console/products", "products-some")
+    propose_labels(stage.engine, system_clock)
+    yield from views(tab, f"{served.url}/console/products/labels", "products-labels-some")
+    with reading(stage.engine) as session:
+        tokenize = tokenize_for_brand(session)
+    demand = find_demand(stage.engine, zone=stage.settings.zone, clock=system_clock, tokenize=tokenize)
+    keep_demand(stage.engine, demand, system_clock)
+    yield from views(tab, f"{served.url}/console/demand", "demand-some")
 
 
 def through_the_door(stranger: Page, folder: Path) -> Walk:
@@ -189,4 +216,4 @@ def errors(tab: Page, served: Served, folder: Path) -> Walk:
             yield View(f"error-{name}", language)
 
 
-INSIDE = (through_the_editor, what_opens, a_rule_and_its_tag, a_file_of_orders, errors)
+INSIDE = (through_the_editor, what_opens, a_rule_and_its_tag, a_file_of_orders, a_catalogue, errors)
