@@ -34,7 +34,10 @@ SHARED_STALE_US = 30_000
 ON_TOP = 0.014
 LEFT_FREE = 0.045
 SECOND_US = 1_000_000
-QUICKEST_OF = 5_000  # answers, after which the quickest is looked for anew: the way to LINE may have changed
+# Answers, after which the quickest is looked for anew, as the way to LINE may have changed: a minute's, for in a busy
+# second or two none may be as quick as the way allows.
+QUICKEST_OF = 100_000
+QUICKER_US = 3_000  # by how much a call may be quicker on its way than any that was answered
 
 
 def now_us() -> int:
@@ -169,7 +172,7 @@ class _Arrivals:
 
     A call answered at `a` was counted at the latest at `a` less the quickest way back. How the quickest time splits
     into there and back need not be known, as every call's way there takes at least what the quickest one's did. So a
-    call may begin while those under way, and those answered later than `quickest` after the second's beginning, are
+    call may begin while those under way, and those answered later than that after the second's beginning, are
     fewer than that second's permits with `ON_TOP`, or beside other workers without `LEFT_FREE`.
     """
 
@@ -200,7 +203,7 @@ class _Arrivals:
 
     def has_room(self, now_us: int) -> bool:
         """Whether one more call is sure to be within the permits of a second."""
-        since = now_us - SECOND_US + self._quickest
+        since = now_us - SECOND_US + self._quickest - QUICKER_US
         while self._answers and self._answers[0] <= since:
             self._answers.popleft()
         return self._under_way + len(self._answers) < self._allowed(now_us)
