@@ -4,7 +4,7 @@ Read from kept sums (`tally`, `responses`) and as fresh as they are: deliveries 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -214,7 +214,7 @@ def results_by_run(session: Session, run_ids: Sequence[int]) -> dict[int, RunRes
         mine = of_run[run_id]
         variants = _summed(mine, lambda key: key[0])
         segments = _summed(mine, lambda key: key[1])
-        total = sum(mine.values(), Part())
+        total = _together(mine.values())
         by_chance = total.is_by_chance
         pairs = {key: (part.sent, total.held_out) for key, part in variants.items() if key is not None}
         made[run_id] = RunResults(
@@ -294,10 +294,16 @@ def _fetches(session: Session, run_ids: Sequence[int]) -> tuple[dict[int, dict[s
 
 
 def _summed(cells: dict[tuple[int | None, str], Part], key_of: Callable[[tuple[int | None, str]], Any]) -> Any:
-    summed: dict[Any, Part] = {}
+    parts: dict[Any, list[Part]] = defaultdict(list)
     for key, part in sorted(cells.items(), key=lambda item: (item[0][0] or 0, item[0][1])):
-        summed[key_of(key)] = summed.get(key_of(key), Part()) + part
-    return summed
+        parts[key_of(key)].append(part)
+    return {key: _together(some) for key, some in parts.items()}
+
+
+def _together(parts: Iterable[Part]) -> Part:
+    """All of them; one alone as it is, which of the many small runs of an automation most are."""
+    first, *others = list(parts) or [Part()]
+    return sum(others, first)
 
 
 def lifts_of(pairs: Mapping[Any, tuple[Arm, Arm]], *, times: float = 1.0) -> dict[Any, Lifts]:

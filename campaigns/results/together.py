@@ -16,12 +16,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select, true
 from sqlmodel import Session
 
 from campaigns.results.lift import Arm
 from campaigns.results.runs import Part, RunResults, added, lifts_of, results_by_run, runs_of
-from store.engine import table_of
+from store.engine import is_sqlite, table_of
 from store.models import CampaignRun, Delivery
 
 
@@ -82,9 +82,14 @@ def times_each(session: Session, run_ids: Sequence[int]) -> dict[int, float]:
     if not entered:  # then no look at deliveries, which may be millions
         return found
     side = or_(delivery.c.state != "skipped", delivery.c.variant_id.is_not(None))
-    each = select(run.c.campaign_id, func.count().label("runs")).join_from(delivery, run, run.c.id == delivery.c.run_id)
-    each = each.where(delivery.c.run_id.in_(entered), side).group_by(run.c.campaign_id, delivery.c.customer_id)
-    people = each.subquery()
+    if is_sqlite(session):
+        joined, customer_id = run.join(delivery, and_(delivery.c.run_id == run.c.id, side)), delivery.c.customer_id
+    else:  # run by run ("offset 0" keeps it so): not knowing how large a run is, it would read everybody's deliveries
+        of_run = select(delivery.c.customer_id).where(delivery.c.run_id == run.c.id, side)
+        theirs = of_run.offset(0).lateral()
+        joined, customer_id = run.join(theirs, true()), theirs.c.customer_id
+    each = select(run.c.campaign_id, func.count().label("runs")).select_from(joined).where(run.c.id.in_(entered))
+    people = each.group_by(run.c.campaign_id, customer_id).subquery()
     sums = select(people.c.campaign_id, func.sum(people.c.runs * people.c.runs), func.sum(people.c.runs))
     for campaign_id, squares, count in session.execute(sums.group_by(people.c.campaign_id)):
         found[campaign_id] = found.get(campaign_id, 0.0) + float(squares) / float(count)
