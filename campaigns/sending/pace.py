@@ -172,8 +172,8 @@ class _Arrivals:
 
     A call answered at `a` was counted at the latest at `a` less the quickest way back. How the quickest time splits
     into there and back need not be known, as every call's way there takes at least what the quickest one's did. So a
-    call may begin while those under way, and those answered later than that after the second's beginning, are
-    fewer than that second's permits with `ON_TOP`, or beside other workers without `LEFT_FREE`.
+    call may begin while those under way, and those answered later than the quickest time (less `QUICKER_US`) after the
+    second's beginning, are fewer than its permits with `ON_TOP`, or beside other workers without `LEFT_FREE`.
     """
 
     def __init__(self) -> None:
