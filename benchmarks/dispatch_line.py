@@ -18,7 +18,7 @@ from aiohttp import web
 
 from simulator.channels import ChannelOptions, Friend
 from simulator.rates import Rate
-from simulator.server import Simulator, loop_factory
+from simulator.server import Simulator, loop_factory, walk_young_objects_only
 
 SENT = b'{"sentMessages":[{"id":"461230966842064897","quoteToken":"IStG5h1Tz7b"}]}'
 _TO = re.compile(rb"U[0-9a-f]{32}")
@@ -41,6 +41,7 @@ async def _simulate(port: int, people: int, *, is_limited: bool) -> None:
     rates = {} if is_limited else {"push": _NO_LIMIT, "multicast": _NO_LIMIT}
     simulator = Simulator([ChannelOptions(rates=rates)], is_live=False)
     simulator.platform.add_friends(Friend(user_id(n), "會員") for n in range(1, people + 1))
+    walk_young_objects_only()
     channel = simulator.platform.channels[0]
 
     async def proof(_: web.Request) -> web.Response:

@@ -71,6 +71,9 @@ from store.models import Heartbeat, Product, SegmentRun
 
 log = structlog.get_logger()
 
+# Python's own is 5 ms. While one thread computes (the first look at the words takes 0.6 s), each database call of the
+# others waits as long to go on, permits among them, and for half a second nothing is sent.
+SWITCH_SECONDS = 0.0005
 BEAT_EVERY = timedelta(seconds=10)
 
 
@@ -376,12 +379,16 @@ def start_scheduler(engine: Engine, settings: Settings, clock: Clock = system_cl
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     scheduler = BackgroundScheduler(timezone=settings.zone)
     beats: dict[str, tuple[datetime, str | None]] = {}
-    for job in jobs(engine, settings, clock):
+    table = jobs(engine, settings, clock)
+    for place, job in enumerate(table):
+        first = job.trigger.get_next_fire_time(None, datetime.now(UTC))
         scheduler.add_job(
             run_job,
             job.trigger,
             args=[engine, job, clock, beats],
             id=job.name,
+            # Each at another part of the second: all at once, they kept the sender from its turn for 0.1 s.
+            next_run_time=first and first + timedelta(seconds=place / len(table)),
             max_instances=1,
             coalesce=True,
             misfire_grace_time=None,  # the default of one second drops ticks that come late
@@ -434,6 +441,7 @@ async def _send_until_told(engine: Engine, settings: Settings, clock: Clock) -> 
 def work(engine: Engine, settings: Settings, clock: Clock = system_clock) -> None:
     """Run the jobs and send until SIGTERM or SIGINT; calls under way are finished and recorded first."""
     scheduler = start_scheduler(engine, settings, clock)
+    sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()  # what imports made stays for good: walking over it time and again cost a sixth of a push
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -1,6 +1,7 @@
 """The simulator as a running server: LINE's endpoints, the control API and the people's life on one event loop."""
 
 import asyncio
+import gc
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -165,6 +166,13 @@ class SimulatorThread:
     def _note_start(self, port: int) -> None:
         self.url = f"http://{self._host}:{port}"
         self._started.set()
+
+
+def walk_young_objects_only() -> None:
+    """Keep this process's garbage collector from walking a ledger that only grows: at each walk, LINE stood still for
+    up to 0.3 s after 60,000 requests, which the real one doesn't. For a process that is nothing but LINE."""
+    gc.freeze()
+    gc.set_threshold(10_000, 50, 1_000)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

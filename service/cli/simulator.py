@@ -14,7 +14,7 @@ from simulator.channels import ChannelOptions
 from simulator.faults import Fault, FaultKind
 from simulator.platform import utc_now
 from simulator.population import Action, ActionKind, Population
-from simulator.server import Simulator, loop_factory
+from simulator.server import Simulator, loop_factory, walk_young_objects_only
 from store.errors import BadInput
 
 FOLLOWS_PER_SECOND = 50
@@ -101,4 +101,5 @@ async def _serve(simulator: Simulator, options: ChannelOptions, host: str, port:
         click.echo(f"  LINE_CHANNEL_SECRET={options.secret}")
         click.echo(f"  LINE_CHANNEL_ACCESS_TOKEN={options.access_token}")
 
+    walk_young_objects_only()
     await simulator.serve(host, port, say_where, stop)

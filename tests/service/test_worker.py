@@ -19,7 +19,16 @@ from segmentation.settings import change_settings
 from segmentation.snapshot import newest_snapshot
 from service.channels import channel_ids
 from service.settings import Settings
-from service.worker import Job, dispatching, jobs, renew_demand, renew_segments, run_job, tick_campaigns
+from service.worker import (
+    Job,
+    dispatching,
+    jobs,
+    renew_demand,
+    renew_segments,
+    run_job,
+    start_scheduler,
+    tick_campaigns,
+)
 from simulator.channels import ChannelOptions, Friend
 from simulator.faults import Fault, FaultKind
 from simulator.server import Simulator, SimulatorThread
@@ -164,6 +173,17 @@ def test_every_job_of_the_table_runs_on_an_empty_database(
         beat = heartbeat(engine, job.name)
         assert beat is not None
         assert beat.problem is None, job.name
+
+
+def test_jobs_begin_each_at_another_part_of_the_second(engine: Engine, clock: StillClock, settings: Settings) -> None:
+    scheduler = start_scheduler(engine, settings, clock)
+    try:
+        firsts = [job.next_run_time for job in scheduler.get_jobs()]
+    finally:
+        scheduler.shutdown(wait=True)
+    each_second = [first for first in firsts if first - min(firsts) < timedelta(seconds=3)]
+    assert len(each_second) > 10
+    assert len({round(first.timestamp() % 1, 2) for first in each_second}) > len(each_second) / 2
 
 
 def test_a_campaign_goes_from_tick_to_sent_and_a_vanished_target_fails_it(
