@@ -34,6 +34,7 @@ from console.results import ad_uploads, ads, taking
 from console.results import pages as results
 from console.rules import pages as rules
 from console.segments import computing
+from console.segments import moves as segment_moves
 from console.segments import pages as segments
 from console.settings import channels, keys
 from console.settings import pages as settings
@@ -55,6 +56,7 @@ ROOMS = (
     customer_actions,
     segments,
     computing,
+    segment_moves,
     tags,
     tag_editing,
     rules,

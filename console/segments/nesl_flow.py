@@ -8,8 +8,8 @@ the matrix beneath.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from console.segments.movement import Movement
 from console.segments.sizes import Size
+from segmentation.movement import Movement
 
 WIDTH, HEIGHT = 860, 330
 BOX_WIDTH, BOX_HEIGHT = 132, 64

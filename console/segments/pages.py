@@ -2,7 +2,6 @@
 moved between two days, what its segments are worth, and their people and value day by day."""
 
 from collections.abc import Mapping
-from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +13,7 @@ from console.frame.routes import add_routes, get
 from console.frame.site import Site, site
 from console.frame.spark import spark
 from console.segments.computing import computing
-from console.segments.movement import Movement, moved
+from console.segments.moves import days_asked
 from console.segments.nesl_flow import nesl_flow
 from console.segments.segment_words import TITLES, name_of, segment_named
 from console.segments.size_table import segment_size, table_rows
@@ -22,6 +21,7 @@ from console.segments.sizes import Size, Sizes, read_sizes
 from console.words.catalog import translate
 from segmentation.history import SegmentSize, last_computed
 from segmentation.models import GROUPS, MODELS, RF11_CELLS, Segment, segments_of
+from segmentation.movement import Movement, moved
 from segmentation.predict.horizons import SPEND_365
 from segmentation.predict.latest import latest_prediction_run
 from segmentation.predict.ltv import kept_values
@@ -104,14 +104,10 @@ def _loyalty(settings: Mapping[str, Any]) -> list[tuple[int, float]] | None:
 
 def _movement(session: Session, model: str, sizes: Sizes) -> Movement | None:
     """Between the days that the form asks for, else the two newest; None with fewer than two days."""
-    if len(sizes.days) < 2:
+    if (days := days_asked(sizes.days, request.args)) is None:
         return None
-    asked = [_day(request.args.get(name)) for name in ("from", "to")]
-    first = asked[0] if asked[0] in sizes.days[:-1] else sizes.days[-2]
-    assert first is not None
-    last = asked[1] if asked[1] in sizes.days and asked[1] > first else sizes.days[-1]
-    assert last is not None
-    return moved(session, model, first, last, sizes.on[last])
+    first, last = days
+    return moved(session, model, first, last, {name: size.customers for name, size in sizes.on[last].items()})
 
 
 def _flow(model: str, moves: Movement | None) -> Chart:
@@ -149,13 +145,6 @@ def _history(model: str, sizes: Sizes, what: str, name: str, shown: Format) -> C
     days = [str(day) for day in sizes.days]
     step, value = (translate(words, g.language) for words in ("資料截至", name))
     return lines(days, parts, step=step, value=value, format=shown, is_stacked=True)
-
-
-def _day(text: str | None) -> date | None:
-    try:
-        return date.fromisoformat(text or "")
-    except ValueError:
-        return None
 
 
 def _grid(cells: Mapping[str, Size]) -> list[tuple[int, list[tuple[Segment, Size]]]]:

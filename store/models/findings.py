@@ -187,6 +187,23 @@ class SegmentSizeOnDay(Row, table=True):
     value: Decimal = Field(sa_type=Decimal4)
 
 
+class SegmentMovement(Row, table=True):
+    """Who moved between two days in a model, where that is more than a page has time to read: what somebody asked for,
+    and what the worker found (segmentation/movement.py). Holds for the changes after `first_change_id` up to
+    `last_change_id` alone."""
+
+    model: str = Field(primary_key=True)
+    first_day: date = Field(primary_key=True)
+    last_day: date = Field(primary_key=True)
+    first_change_id: int = Field(sa_type=BigId)
+    last_change_id: int = Field(sa_type=BigId)
+    asked_at: datetime = Field(sa_type=UTCDateTime)
+    found_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)  # null: waiting, or at work
+    # rows of before, after, segment on the last day, people; null: not found yet
+    moves: list[list[Any]] | None = Field(default=None, sa_type=JSON(none_as_null=True))
+    relabelled: int = 0  # people whom lines drawn anew put elsewhere in between
+
+
 class PredictionRun(Row, table=True):
     """One computation of predictions for everyone, or why there is none. One at a time, by the index, as a
     SegmentRun."""

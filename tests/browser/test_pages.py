@@ -53,7 +53,8 @@ PAGES = (
 NOT_PAGES = {
     *("console.static", "console.sign_in", "console.give_code", "console.welcome", "console.make_first_owner"),
     "console.show_uploads",
-    *("console.show_progress", "console.show_moves", "console.suggest_words"),  # parts of pages
+    *("console.show_progress", "console.show_moves", "console.show_waiting_moves"),  # parts of pages, like the next
+    "console.suggest_words",
     *("console.take_template", "console.show_import", "console.show_import_progress"),  # a file, and test_day.py
     "console.edit_tag",  # the form of /tags/new; the demo's tags are all the product's own: tests/browser/walks.py
     *("console.show_computing", "console.show_waiting", "console.show_sample_waiting"),

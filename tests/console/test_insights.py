@@ -1,6 +1,7 @@
 """Segments, tags, predictions and demand on the console's pages: what the computations stored is what is shown."""
 
 import re
+from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 from html import unescape
@@ -12,10 +13,10 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, select
 
+from console.access.roles import Role
 from console.frame.counts import EXACT_UP_TO, Count, count_rows
 from console.frame.spark import HEIGHT, MARGIN, WIDTH, spark
-from console.segments.movement import moved
-from console.segments.sizes import read_sizes
+from console.segments.sizes import Sizes, read_sizes
 from console.tags.evidence import told
 from console.tags.rule_words import Asked
 from console.words.catalog import english
@@ -25,6 +26,7 @@ from segmentation.demand.run import Demand, keep_demand
 from segmentation.demand.shortage import COLUMNS, measured
 from segmentation.history import history_of, transitions
 from segmentation.models import MODELS
+from segmentation.movement import find_asked_moves, moved
 from segmentation.renew import Ground, renew_everyone
 from segmentation.rules.reading import read_rule
 from segmentation.rules.wording import sentence
@@ -48,7 +50,7 @@ from store.models import (
     TagCheck,
 )
 from tests.conftest import StillClock
-from tests.console.conftest import page, without_token
+from tests.console.conftest import page, send, without_token
 from tests.factories import make_customer, make_order
 
 TAIPEI = ZoneInfo("Asia/Taipei")
@@ -63,6 +65,10 @@ def cells(text: str, name: str) -> list[str]:
         if found and found[0].startswith(name):
             return found
     raise AssertionError(f"no row of {name}")
+
+
+def people_of(sizes: Sizes, day: date) -> dict[str, int]:
+    return {name: size.customers for name, size in sizes.on[day].items()}
 
 
 def compute(engine: Engine, clock: StillClock, day: date) -> None:
@@ -103,7 +109,7 @@ def test_who_moved_is_what_replaying_the_whole_history_says(engine: Engine, shop
         for model in MODELS:
             sizes = read_sizes(session, model)
             assert sizes.days == [FIRST, LAST]
-            found = moved(session, model, FIRST, LAST, sizes.on[LAST]).counts
+            found = moved(session, model, FIRST, LAST, people_of(sizes, LAST)).counts
             assert found is not None
             replayed = transitions(session, model, FIRST, LAST)
             assert {pair: count for pair, count in found.items() if count} == replayed, model
@@ -117,7 +123,7 @@ def test_whom_changed_settings_put_elsewhere_is_told_of_and_did_not_move(
     renew_everyone(Ground(engine, TAIPEI, clock), SegmentSettings(cycle=200), as_of=day)
     with reading(engine) as session:
         for first in (FIRST, LAST):
-            found = moved(session, "nesl", first, day, read_sizes(session, "nesl").on[day])
+            found = moved(session, "nesl", first, day, people_of(read_sizes(session, "nesl"), day))
             assert found.counts is not None
             counts = {pair: count for pair, count in found.counts.items() if count}
             assert counts == transitions(session, "nesl", first, day)
@@ -517,11 +523,32 @@ def test_few_rows_are_counted_and_many_estimated(engine: Engine, monkeypatch: py
     assert EXACT_UP_TO == 200_000
 
 
-def test_too_many_changes_are_not_read_for_a_page(
-    client: FlaskClient, engine: Engine, shop: dict[str, int], monkeypatch: pytest.MonkeyPatch
+def test_what_a_page_has_no_time_to_read_is_asked_of_the_worker_and_then_shown(
+    client: FlaskClient,
+    client_of: Callable[[Role], FlaskClient],
+    engine: Engine,
+    clock: StillClock,
+    shop: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("console.segments.movement.MOST_CHANGES", 0)
-    assert "這兩天之間的變動太多" in page(client, "/console/segments/nesl")
+    matrix = re.compile(r'<table class="matrix">.*?</table>', re.DOTALL)
+    model, part = "/console/segments/nesl", "/console/segments/nesl/moves"
+    (read,) = matrix.findall(page(client, model))
+    monkeypatch.setattr("segmentation.movement.MOST_CHANGES", 0)
+    asking = page(client, model)
+    assert f'hx-post="{part}"' in asking
+    assert matrix.findall(asking) == []
+    reader, days = client_of(Role.READER), {"from": str(FIRST), "to": str(LAST)}
+    assert send(reader, part, **days).headers["Location"].startswith(f"{model}?from={FIRST}")
+    waiting = reader.get(part, query_string=days)
+    assert 'hx-trigger="every 2s"' in waiting.text
+    assert "HX-Refresh" not in waiting.headers
+    assert "背景程序沒有回應" not in waiting.text
+    clock.advance(minutes=3)
+    assert "背景程序沒有回應" in reader.get(part, query_string=days).text
+    assert find_asked_moves(engine, clock) == 1
+    assert reader.get(part, query_string=days).headers["HX-Refresh"] == "true"
+    assert matrix.findall(page(client, model)) == [read]
 
 
 def test_sizes_over_a_week_need_a_day_that_is_a_week_older(engine: Engine) -> None:

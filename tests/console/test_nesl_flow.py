@@ -10,10 +10,10 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
-from console.segments.movement import Movement
 from console.segments.nesl_flow import ARROWS, PLACES, nesl_flow
 from console.segments.sizes import Size
 from segmentation.models import MODELS
+from segmentation.movement import Movement
 from segmentation.renew import Ground, renew_everyone
 from segmentation.settings import SegmentSettings
 from store.engine import transaction
