@@ -180,7 +180,7 @@ def _write_chunk(
     _insert(connection, new, now)
     changed |= _update(connection, [one for one in good if one.stored])
     changed |= _bind_accounts(connection, good, channel_id)
-    changed |= _put_tags(connection, good, now)
+    changed |= _put_tags(connection, good, now, actor)
     changed |= _obey_refusals(connection, good, now, actor)
     changed |= _record_agreements(connection, good, now, actor)
     renewed = changed | {one.member_id for one in new}
@@ -318,7 +318,7 @@ def _bind_accounts(connection: Connection, good: list[Given], channel_id: int | 
     return {one.member_id for one in missing}
 
 
-def _put_tags(connection: Connection, good: list[Given], now: datetime) -> set[str]:
+def _put_tags(connection: Connection, good: list[Given], now: datetime, actor: str) -> set[str]:
     """Put on the tags that are not on; the member ids of those who got one."""
     names = sorted({name for one in good for name in one.tags})
     if not names:
@@ -337,7 +337,7 @@ def _put_tags(connection: Connection, good: list[Given], now: datetime) -> set[s
         (one, tag_ids[name]) for one in good for name in one.tags if (tag_ids[name], one.customer_id) not in current
     ]
     if missing:
-        put_on = {"since": now, "strength": 1.0, "source": "import", "evidence": {}}
+        put_on = {"since": now, "strength": 1.0, "source": "import", "evidence": {"by": actor}}
         rows = [{"tag_id": t, "customer_id": one.customer_id, **put_on} for one, t in missing]
         connection.execute(insert(customer_tag), rows)
     return {one.member_id for one, _ in missing}

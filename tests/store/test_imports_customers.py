@@ -80,6 +80,8 @@ def test_columns_attributes_account_and_tags_arrive_and_twice_is_once(engine: En
         assert (account.customer_id, account.line_user_id, account.is_following) == (anna.id, ANNA, None)
         names = session.exec(select(Tag.name).join(CustomerTag).where(CustomerTag.customer_id == anna.id)).all()
         assert sorted(names) == ["VIP", "老客戶"]
+        why = {(tag.source, tuple(tag.evidence.items())) for tag in session.exec(select(CustomerTag))}
+        assert why == {("import", (("by", "command line"),))}
         assert one(session, "5").attributes == {"vip": "yes"}
     before = everything(engine)
     assert importer(text).unchanged == 2
