@@ -1,7 +1,8 @@
 """One computation of all segments over the operational database: read in bulk, compute in DuckDB, write differences.
 
 The run's row is made first and holds a lease: a unique index lets only one run be `running`, and a later run takes
-over from one whose lease is over. Results are then written in short transactions, so that webhooks are never kept
+over from one whose lease is over. A healthy run must not be taken over while it computes, so the lease is as long as
+some runs of this brand. Results are then written in short transactions, so that webhooks are never kept
 waiting; each writes some customers' segments together with their history. A crash in between leaves whole customers
 done and whole customers not yet done: the next run compares with what is stored and writes what is missing.
 Before each write a run makes sure that it still owns its row, so one that was taken over can't write any more.
@@ -41,6 +42,8 @@ from store.models import SegmentChange, SegmentRun, SegmentSizeOnDay
 from store.types import from_ten_thousandths
 
 LEASE = timedelta(minutes=5)
+LEASE_RUNS = 3  # of the last run's length, where that is more: who reads and computes gives no sign of life
+MOST_DOUBLINGS = 3  # of the lease, one for each run that came to nothing
 COUNTED = (*MODEL_COLUMNS, CELLS)  # tags are counted by their own renewal
 CHUNK_CUSTOMERS = 2_000  # written in one transaction, which SQLite's other writers wait for
 CUSTOMERS = "SELECT id AS customer_id FROM customer"
@@ -114,7 +117,7 @@ def run_segments(
         former = _newest(engine)
         unchanged = rows.num_rows == 0 and former is not None and (former.as_of, former.settings) == (as_of, said)
         changed = 0 if unchanged else _write(engine, stamp, rows, clock)
-        problem = _problem_of(also, done, lambda session: _hold(session, stamp.run_id, clock))
+        problem = _problem_of(also, done, lambda session: _hold(session, stamp, clock))
         if unchanged:
             _forget(engine, stamp.run_id)
         else:
@@ -165,23 +168,38 @@ def _claimed(engine: Engine, as_of: date, settings: SegmentSettings, clock: Cloc
     """The stamp of a new run that is ours alone. Left by an error, the run is marked failed, so that the next may start
     at once; left by a dying process, its lease runs out."""
     now = clock()
-    row = {"as_of": as_of, "state": "running", "settings": {}, "started_at": now, "lease_until": now + LEASE}
+    row = {"as_of": as_of, "state": "running", "settings": {}, "started_at": now}
     try:
         with transaction(engine) as session:
             stale = (run_table.c.state == "running") & (run_table.c.lease_until < now)
             session.execute(update(run_table).where(stale).values(state="failed"))
-            values = {**row, "customer_count": 0, "change_count": 0, "last_change_id": 0}
+            lease = _lease(session)
+            counts = {"customer_count": 0, "change_count": 0, "last_change_id": 0}
+            values = {**row, **counts, "lease_until": now + lease}
             run_id = int(session.execute(insert(run_table).values(values)).inserted_primary_key[0])  # type: ignore[attr-defined]
             is_relabelling = draws_anew(session, run_id, as_of, settings.as_dict())
     except IntegrityError as error:
         raise SegmentRunBusy("another segment run is at work; try again when it has finished") from error
     try:
-        yield RunStamp(run_id, as_of, now, is_relabelling)
+        yield RunStamp(run_id, as_of, now, is_relabelling, lease)
     except BaseException:
         with transaction(engine) as session:
             ours = (run_table.c.id == run_id) & (run_table.c.state == "running")
             session.execute(update(run_table).where(ours).values(state="failed"))
         raise
+
+
+def _lease(session: Session) -> timedelta:
+    """How long a run may give no sign of life: by the last one that was finished, and twice as long for each since that
+    came to nothing, so that the first run of a very large brand gets its time even where others wait to take over."""
+    finished = select(run_table.c.id, run_table.c.started_at, run_table.c.finished_at)
+    finished = finished.where(run_table.c.state == "finished").order_by(run_table.c.id.desc()).limit(1)
+    last = session.execute(finished).first()
+    took = last.finished_at - last.started_at if last is not None and last.finished_at else timedelta(0)
+    failed = (run_table.c.state == "failed", run_table.c.id > (0 if last is None else last.id))
+    doublings = session.scalar(select(func.count()).select_from(run_table).where(*failed)) or 0
+    lease: timedelta = max(LEASE, LEASE_RUNS * took) * 2 ** min(doublings, MOST_DOUBLINGS)
+    return lease
 
 
 def _computed(connection: Any, engine: Engine, request: Request, stamp: RunStamp, spark: str | None) -> Computed:
@@ -212,7 +230,7 @@ def _write(engine: Engine, stamp: RunStamp, rows: pa.Table, clock: Clock) -> int
         if start:
             let_others_write(engine)
         with transaction(engine) as session:
-            _hold(session, stamp.run_id, clock)
+            _hold(session, stamp, clock)
             written = write_changes(session, stamp, rows.slice(start, CHUNK_CUSTOMERS))
             note_changes(session, written.overtaken, stamp.at, after_run_id=stamp.run_id)
         changed += written.moved
@@ -231,10 +249,10 @@ def _problem_of(also: Also | None, done: Computed, hold: Hold) -> Exception | No
     return None
 
 
-def _hold(session: Session, run_id: int, clock: Clock, **values: Any) -> None:
+def _hold(session: Session, stamp: RunStamp, clock: Clock, **values: Any) -> None:
     """Lengthen the lease and set `values`. Raises SegmentRunBusy when the run is no longer ours."""
-    ours = (run_table.c.id == run_id) & (run_table.c.state == "running")
-    values = {"lease_until": clock() + LEASE, **values}
+    ours = (run_table.c.id == stamp.run_id) & (run_table.c.state == "running")
+    values = {"lease_until": clock() + stamp.lease, **values}
     if session.execute(update(run_table).where(ours).values(values)).rowcount != 1:  # type: ignore[attr-defined]
         raise SegmentRunBusy("another segment run took over because this one was too slow; its results stand")
 
@@ -253,7 +271,7 @@ def _finish(
         lock_history(session)
         newest = session.scalar(select(func.max(change.c.id))) or 0
         done = {"state": "finished", "finished_at": clock(), "last_change_id": newest}
-        _hold(session, stamp.run_id, clock, **done, **counts)
+        _hold(session, stamp, clock, **done, **counts)
         session.execute(delete(size).where(size.c.as_of == stamp.as_of, size.c.model.in_(COUNTED)))
         if rows:
             session.execute(insert(size), rows)

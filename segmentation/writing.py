@@ -8,7 +8,7 @@ before the facts. Who was computed anew by somebody else meanwhile is left alone
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import repeat
 from typing import Any
 
@@ -71,6 +71,7 @@ class RunStamp(Stamp):
 
     run_id: int
     is_relabelling: bool  # it draws lines anew: see history.draws_anew
+    lease: timedelta  # of its row, from each sign of life on
 
 
 @dataclass(frozen=True)

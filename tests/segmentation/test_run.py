@@ -215,6 +215,32 @@ def test_a_run_that_was_taken_over_writes_nothing_more(engine: Engine, clock: St
     assert count(engine, SegmentChange) == 1
 
 
+def test_a_lease_is_as_long_as_the_brands_runs_and_grows_where_they_are_taken_over(
+    engine: Engine, clock: StillClock
+) -> None:
+    """A run that reads and computes for long is silent meanwhile, and must not be taken for dead."""
+
+    def lease() -> timedelta:
+        """Of a run that is broken off."""
+
+        def stop(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run(engine, clock, also=stop)
+        with reading(engine) as session:
+            newest = select(SegmentRun).order_by(table_of(SegmentRun).c.id.desc()).limit(1)
+            return session.scalars(newest).one().lease_until - clock()
+
+    minutes = timedelta(minutes=1)
+    assert [lease() for _ in range(5)] == [minutes * of for of in (5, 10, 20, 40, 40)]
+    run(engine, clock)
+    with transaction(engine) as session:
+        last = session.scalars(select(SegmentRun).where(table_of(SegmentRun).c.state == "finished")).one()
+        last.started_at = clock() - 7 * minutes
+    assert [lease() for _ in range(2)] == [21 * minutes, 42 * minutes]
+
+
 def test_a_run_that_fails_in_the_middle_is_completed_by_the_next(
     engine: Engine, clock: StillClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
