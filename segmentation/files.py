@@ -26,7 +26,7 @@ from store.errors import BadInput
 from store.types import DECIMAL_PLACES
 
 NEEDED = ("customer_id", "ordered_at", "amount")
-KNOWN = (*NEEDED, "order_id", "status")
+KNOWN = (*NEEDED, "order_id", "status", "currency")
 STATUSES = ("paid", "refunded", "cancelled")
 MAX_AMOUNT = 10**13  # of one row; leaves room for the sums in 64 bits of ten-thousandths
 EXACT = r"^[+-]?(\d+(\.\d{0,4}0*)?|\.\d{1,4}0*)$"  # an amount of at most DECIMAL_PLACES places, written plainly
@@ -34,6 +34,7 @@ PRINTED = r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$"  # a number as progra
 FLOAT_NOISE = 1e-6  # what a printed float may be off by: 22.200000000000003 is 22.2, and 0.00001 stays refused
 EIGHT_DIGITS = r"^(\d{4})(\d{2})(\d{2})$"
 MONEY = ("monetary", "paid_total")
+MOST_NAMED = 5  # of wrong values
 
 Table = Any
 Expression = Any
@@ -84,6 +85,7 @@ def reading_orders(path: Path, zone: ZoneInfo) -> Iterator[OrderFile]:
         raw = _open(connection, path)
         paid = paid_rows(raw)
         try:
+            require_one_currency(connection, raw, str(path))
             has_lines = "order_id" in raw.columns and not _is_unique(connection, raw.order_id)
             yield OrderFile(connection, raw, paid, has_lines)
         except UnreadableRows:
@@ -151,6 +153,18 @@ def known_columns(raw: Table, path: str) -> Table:
     if missing:
         raise BadInput(f"{path} lacks the column {', '.join(missing)}; it has {', '.join(raw.columns)}")
     return raw
+
+
+def require_one_currency(connection: Any, raw: Table, path: str) -> None:
+    """Raises BadInput for orders in several currencies: their amounts can't be added. An empty cell says nothing."""
+    if "currency" not in raw.columns:
+        return
+    names = raw.select(currency=raw.currency.cast("string").strip().upper()).distinct()
+    found = sorted(filter(None, connection.to_pyarrow(names)["currency"].to_pylist()))
+    if len(found) > 1:
+        more = "…" if len(found) > MOST_NAMED else ""
+        listed = ", ".join(found[:MOST_NAMED]) + more
+        raise BadInput(f"{path} has orders in several currencies ({listed}): convert them, or give a file of each")
 
 
 def _csv_fault(path: Path) -> str | None:

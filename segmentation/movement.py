@@ -65,7 +65,8 @@ class Between:
     def changes(self) -> ColumnElement[bool]:
         """Those in between, whichever way."""
         low, high = sorted((self.first, self.last))
-        return (change.c.id > low) & (change.c.id <= high)
+        inside: ColumnElement[bool] = (change.c.id > low) & (change.c.id <= high)
+        return inside
 
     @property
     def is_much(self) -> bool:

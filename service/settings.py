@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 
@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     database_url: str = "sqlite:///retarget.db"
     secret_key: SecretStr = SecretStr(DEVELOPMENT_KEY)
     timezone: str = "Asia/Taipei"
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{3}$", to_upper=True)] = "TWD"
 
     line_channel_name: str = "main"
     line_channel_secret: SecretStr = SecretStr("")

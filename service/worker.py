@@ -42,6 +42,7 @@ from keywords.text.brand import brand_tokenizer
 from segmentation.demand.run import find_demand, keep_demand, newest_demand
 from segmentation.history import latest_run
 from segmentation.labelling import renew_proposals
+from segmentation.movement import ask_for_newest_moves, find_asked_moves
 from segmentation.predict.checks import check_tags
 from segmentation.predict.latest import latest_prediction_run
 from segmentation.predict.run import run_predictions
@@ -63,6 +64,7 @@ from service.waves import release_waves
 from store.asked import LABELS, SAMPLE_LOAD, SAMPLE_REMOVE, SEGMENTS
 from store.bodies import open_bodies
 from store.clock import Clock, system_clock
+from store.currencies import check_currencies
 from store.engine import insert_for, reading, table_of, transaction
 from store.erasure import forget_settled
 from store.errors import BadInput, ExpectedError
@@ -189,8 +191,10 @@ def propose_labels(engine: Engine, clock: Clock) -> None:
 
 
 def compute_everyone(engine: Engine, settings: Settings, clock: Clock) -> None:
-    """Everybody's segments and tags, and a snapshot of the facts."""
+    """Everybody's segments and tags, and a snapshot of the facts; who moved since the day before is then found out."""
     renew_everyone(renewal_ground(engine, settings, clock), segment_settings(engine, settings))
+    with transaction(engine) as session:
+        ask_for_newest_moves(session, clock())
     take_snapshot(engine, settings.snapshot_folder, zone=settings.zone, now=clock())
 
 
@@ -280,7 +284,7 @@ def narrowcast_ground(engine: Engine, settings: Settings, clock: Clock) -> Narro
 
 def import_files(engine: Engine, settings: Settings, clock: Clock) -> None:
     """Import the files that wait, and delete those that were kept long enough."""
-    import_waiting(engine, settings.upload_folder, zone=settings.zone, clock=clock)
+    import_waiting(engine, settings.upload_folder, zone=settings.zone, clock=clock, currency=settings.currency)
     forget_files(engine, settings.upload_folder, clock())
 
 
@@ -339,8 +343,14 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
         Job("changes", IntervalTrigger(seconds=1), lambda: renew_after_changes(engine, settings, clock)),
         Job("segments", IntervalTrigger(seconds=60), lambda: renew_segments(engine, settings, clock)),
         Job("asked", IntervalTrigger(seconds=2), asked),
+        Job("movements", IntervalTrigger(seconds=2), lambda: find_asked_moves(engine, clock)),
         Job("predictions", IntervalTrigger(seconds=60), lambda: renew_predictions(engine, settings, clock)),
         Job("erasures", IntervalTrigger(hours=1, start_date=soon), lambda: finish_erasures(engine)),
+        Job(
+            "currencies",
+            IntervalTrigger(hours=6, start_date=soon),
+            lambda: check_currencies(engine, settings.currency),
+        ),
         Job("demand", IntervalTrigger(seconds=60), lambda: renew_demand(engine, settings, clock)),
     ]
 

@@ -29,6 +29,7 @@ CHINESE = Patterns(
         r"(\w+) is outside 1900-2199": "{0} 不在 1900 到 2199 年之間",
         r"status is none of (.+)": "status 要是 {0} 其中之一",
         r"currency is not a code of three letters": "currency 要是三個字母的代碼",
+        r"currency is (\w+), not the brand's (\w+)": "幣別是 {0}，不是品牌的 {1}；請先換算",
         r"lines is not a list of objects with sku, quantity and unit_price": (
             "lines 要是有 sku、quantity、unit_price 的清單"
         ),

@@ -38,7 +38,7 @@ def ask_moves(model: str) -> Any:
             ask_for_moves(session, model, *days, site.clock())
     if "HX-Request" in request.headers:
         return show_waiting_moves(model)
-    chosen = {name: request.form[name] for name in ("from", "to") if name in request.form}
+    chosen: dict[str, Any] = {name: request.form[name] for name in ("from", "to") if name in request.form}
     return redirect(url_for("console.show_model", model=model, **chosen, _anchor="moves"), 303)
 
 

@@ -234,9 +234,11 @@ JOB_WORDS = {
     "changes": "顧客變動後重新計算",
     "segments": "計算分群",
     "asked": "您要求的工作",
+    "movements": "計算分群間的移動",
     "predictions": "計算預測",
     "erasures": "刪除個人資料",
     "demand": "計算商品需求",
+    "currencies": "檢查訂單的幣別",
 }
 
 ROLE_WORDS = {"owner": "擁有者", "marketer": "行銷", "analyst": "分析", "reader": "唯讀"}
@@ -351,7 +353,7 @@ IMPORT_COLUMNS = {
     "amount": "這一列的金額",
     "total": "整張訂單的金額（不填就是各列相加）",
     "status": "訂單狀態（paid 已付款、refunded 已退款、cancelled 已取消）",
-    "currency": "幣別（三個字母）",
+    "currency": "幣別（要是品牌的幣別；不填也是）",
     "coupon": "優惠券代碼",
     "sku": "商品編號",
     "quantity": "數量（不填是 1）",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from segmentation.files import fault_of, fault_sentence, known_columns, paid_rows
+from segmentation.files import fault_of, fault_sentence, known_columns, paid_rows, require_one_currency
 from segmentation.measures import UnreadableRows
 from segmentation.spark.session import SparkConnection, Table, cause_of
 from store.errors import BadInput
@@ -39,6 +39,7 @@ def read_orders(spark: SparkConnection, path: str, zone: ZoneInfo) -> Iterator[T
     places = {FILE: functions.col("_metadata.file_path"), ROW: functions.col("_metadata.row_index")}
     raw = known_columns(spark.table("parquet_orders", files.withColumns(places)), path)
     _require_types(raw, path)
+    require_one_currency(spark, raw, path)
     try:
         yield paid_rows(raw)
     except UnreadableRows:

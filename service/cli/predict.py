@@ -18,7 +18,7 @@ from segmentation.predict.ltv import CustomerValue, SegmentValue, ltv_by_segment
 from segmentation.predict.quality import Quality
 from segmentation.predict.run import run_predictions
 from service.cli.context import open_database, print_json, settings_for_command
-from service.cli.segment import day_option, zone_option
+from service.cli.segment import day_option, reached_day, zone_option
 from service.settings import Settings
 from store.clock import system_clock, today
 from store.engine import reading
@@ -60,7 +60,7 @@ def run(
     engine = open_database(settings)
     result = run_predictions(
         engine,
-        as_of=day_option(as_of) if as_of else today(system_clock, settings.zone),
+        as_of=reached_day(as_of, settings.zone) if as_of else today(system_clock, settings.zone),
         zone=settings.zone,
         clock=system_clock,
         cycle_days=cycle or _cycle_days(engine, settings),

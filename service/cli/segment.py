@@ -22,7 +22,7 @@ from segmentation.snapshot import take_snapshot
 from segmentation.spark.files import segment_files
 from service.cli.context import opened_database, print_json, settings_for_command
 from service.worker import renewal_ground, segment_settings
-from store.clock import system_clock, today
+from store.clock import system_clock, today, tomorrow
 from store.engine import reading, transaction
 from store.errors import BadInput, NotFound
 from store.models import Customer
@@ -65,7 +65,7 @@ def run(
     }
     scoring = _scoring(r_days, f_orders, m_amount, high_from)
     given |= {name: getattr(scoring, name) for name in ("r_days", "f_orders", "m_amount", "high_from")}
-    day = day_option(as_of) if as_of else None
+    day = reached_day(as_of, settings.zone) if as_of else None
     with opened_database(settings) as engine:
         wanted = segment_settings(engine, settings).as_dict() | {k: v for k, v in given.items() if v is not None}
         result = renew_everyone(renewal_ground(engine, settings, system_clock), settings_from(wanted), as_of=day)
@@ -269,6 +269,15 @@ def day_option(text: str, option: str = "--as-of") -> date:
         return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a calendar day has no zone
     except ValueError as error:
         raise BadInput(f"{option} {text!r} is not a day such as 2026-11-02") from error
+
+
+def reached_day(text: str, zone: ZoneInfo) -> date:
+    """The day of --as-of for results that are stored. Raises BadInput for one after tomorrow too: results for it would
+    stand as the newest, and nothing would be computed until it comes."""
+    day, latest = day_option(text), tomorrow(system_clock, zone)
+    if day > latest:
+        raise BadInput(f"--as-of {day} lies ahead: what counts is known up to today, so it is {latest} at the latest")
+    return day
 
 
 def _cycle(text: str | None, default: int) -> int | None:

@@ -49,7 +49,6 @@ PEOPLE, CAMPAIGNS, RECIPIENTS, VIEWS = 240, 6, 150, 600
 CHANNEL = "範例"  # no name of the settings can be this one: they allow plain letters only
 TARGETS = ("rf4=regular", "rf4=new", "rf4=former", "rf4=one_time")
 LATELY = timedelta(days=45)
-MONEY = 30  # the source's amounts are dollars of 1998
 SURNAMES, GIVEN = (
     "陳林黃張李王吳劉蔡楊",
     ("怡君", "志明", "雅婷", "家豪", "淑芬", "俊傑", "美玲", "宗翰", "佩珊", "建宏"),
@@ -154,7 +153,7 @@ def _orders(
             order_id=f"SAMPLE-{row['order_id']}",
             customer_id=whose[row["customer_id"]],
             ordered_at=row["ordered_at"] + timedelta(minutes=chooser.randint(540, 1320)),
-            total=max(Decimal(1), (row["amount"] * MONEY).quantize(Decimal(1))),
+            total=max(Decimal(1), row["amount"].quantize(Decimal(1))),
         )
         for row in source
         if row["customer_id"] in whose

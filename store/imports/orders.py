@@ -10,6 +10,8 @@ objects with those four). An empty optional cell leaves what is stored.
 - In a file without one, a row is an order; a row that repeats another exactly counts once.
 - Rows of one order that disagree (two customers, two states…), or of which one is bad, are refused together.
 - A customer not seen before is made, with `customer_id` as the member id.
+- All amounts are in the brand's one currency: they are added up. An order in another one is refused, to be converted by
+  whoever knows the rate.
 """
 
 from datetime import datetime
@@ -101,24 +103,26 @@ def import_orders(
     progress: Progress | None = None,
     refused_path: Path | None = None,
     actor: str = "command line",
+    currency: str = DEFAULT_CURRENCY,
 ) -> ImportReport:
     """Add and update the orders of `path` (see the module), and write an audit entry.
 
-    `zone` is the time zone of times that name none. `progress` gets (work done, work in all). All refused rows go
-    to `refused_path` as CSV. Raises BadInput, with nothing written, when the file can't be used at all.
+    `zone` is the time zone of times that name none, `currency` (three capitals) the brand's. `progress` gets (work
+    done, work in all). All refused rows go to `refused_path` as CSV. Raises BadInput, with nothing written, when the
+    file can't be used at all.
     """
     with checked_file(path, LAYOUT, zone, half_of(progress, 0)) as (duck, columns, report):
-        _check_rows(duck)
+        _check_rows(duck, currency)
         _check_lines(duck)
         _check_orders(duck, in_parts="sku" in columns)
         fill_refusals(duck, report, refused_path)
-        _write(engine, duck, clock, report, half_of(progress, 1))
+        _write(engine, duck, clock, report, half_of(progress, 1), currency)
     with transaction(engine) as session:
         session.add(AuditEntry(at=clock(), actor=actor, action="import orders", detail=report.counts()))
     return report
 
 
-def _check_rows(duck: duckdb.DuckDBPyConnection) -> None:
+def _check_rows(duck: duckdb.DuckDBPyConnection, brand_currency: str) -> None:
     """Table `part`: one row per row of the file, values read, with its problem or null."""
     statuses = ", ".join(f"'{status}'" for status in STATUSES)
     duck.execute(f"""
@@ -138,7 +142,9 @@ def _check_rows(duck: duckdb.DuckDBPyConnection) -> None:
                    number_problem(raw.amount, 'amount'), number_problem(raw.total, 'total'),
                    CASE WHEN lower(raw.status) NOT IN ({statuses}) THEN 'status is none of {", ".join(STATUSES)}'
                         WHEN NOT regexp_full_match(raw.currency, '[A-Za-z]{{3}}')
-                        THEN 'currency is not a code of three letters' END,
+                        THEN 'currency is not a code of three letters'
+                        WHEN upper(raw.currency) <> '{brand_currency}'
+                        THEN 'currency is ' || upper(raw.currency) || ', not the brand''s {brand_currency}' END,
                    words_problem(coupon, 'coupon'),
                    CASE WHEN sku IS NULL THEN NULL ELSE coalesce(
                        id_problem(sku, 'sku'), number_problem(raw.quantity, 'quantity'),
@@ -219,6 +225,7 @@ def _write(
     clock: Clock,
     report: ImportReport,
     progress: Progress | None,
+    currency: str,
 ) -> None:
     """One short transaction per chunk; a reader sees whole orders only."""
     [(total, chunks)] = duck.execute("SELECT count(*), coalesce(max(chunk) + 1, 0) FROM ready").fetchall()
@@ -228,7 +235,7 @@ def _write(
             with connection.begin():
                 stage(connection, staged, orders)
                 stage(connection, staged_line, lines)
-                added, changed = _write_chunk(connection, clock())
+                added, changed = _write_chunk(connection, clock(), currency)
             report.added += added
             report.changed += changed
             report.unchanged += orders.num_rows - added - changed
@@ -240,7 +247,7 @@ def _chunk_of(duck: duckdb.DuckDBPyConnection, table: str, chunk: int) -> pa.Tab
     return duck.sql(f"SELECT * EXCLUDE chunk FROM {table} WHERE chunk = {chunk}").to_arrow_table()  # noqa: S608
 
 
-def _write_chunk(connection: Connection, now: datetime) -> tuple[int, int]:
+def _write_chunk(connection: Connection, now: datetime, currency: str) -> tuple[int, int]:
     """(orders added, orders changed) by the staged chunk; whose they are is noted as changed."""
     members = select(staged.c.member_id).distinct().subquery()
     unknown = select(members.c.member_id).where(~exists().where(customer.c.member_id == members.c.member_id))
@@ -260,7 +267,7 @@ def _write_chunk(connection: Connection, now: datetime) -> tuple[int, int]:
             staged.c.order_id,
             customer.c.id.label("customer_id"),
             staged.c.ordered_at,
-            func.coalesce(staged.c.currency, DEFAULT_CURRENCY).label("currency"),
+            func.coalesce(staged.c.currency, currency).label("currency"),
             staged.c.total,
             staged.c.coupon,
             func.coalesce(staged.c.status, "paid").label("status"),

@@ -30,7 +30,7 @@ from store.imports.customers import import_customers
 from store.imports.events import import_events
 from store.imports.files import ENDINGS
 from store.imports.kinds import LAYOUTS
-from store.imports.orders import import_orders
+from store.imports.orders import DEFAULT_CURRENCY, import_orders
 from store.imports.products import import_products
 from store.imports.report import ImportReport
 from store.models import AuditEntry, FileImport
@@ -135,13 +135,16 @@ def ask_import(session: Session, import_id: int, *, channel_id: int | None, acto
     return True
 
 
-def import_waiting(engine: Engine, folder: Path, *, zone: ZoneInfo, clock: Clock) -> int:
-    """Import what waits, one file after the other; returns how many were taken up. Another worker's are left to it as
-    long as its lease holds. What goes wrong unexpectedly is tried MOST_ATTEMPTS times, and raised each time."""
+def import_waiting(
+    engine: Engine, folder: Path, *, zone: ZoneInfo, clock: Clock, currency: str = DEFAULT_CURRENCY
+) -> int:
+    """Import what waits, one file after the other; returns how many were taken up. Orders must be in `currency`.
+    Another worker's are left to it as long as its lease holds. What goes wrong unexpectedly is tried MOST_ATTEMPTS
+    times, and raised each time."""
     taken = 0
     while (one := _claim(engine, clock())) is not None:
         taken += 1
-        _import_one(engine, folder, one, zone, clock)
+        _import_one(engine, folder, one, zone, clock, currency)
     return taken
 
 
@@ -161,7 +164,7 @@ def _claim(engine: Engine, now: datetime) -> FileImport | None:
         return session.get_one(FileImport, import_id)
 
 
-def _import_one(engine: Engine, folder: Path, one: FileImport, zone: ZoneInfo, clock: Clock) -> None:
+def _import_one(engine: Engine, folder: Path, one: FileImport, zone: ZoneInfo, clock: Clock, currency: str) -> None:
     try:
         if one.attempts > MOST_ATTEMPTS:
             raise BadInput(f"it was begun {MOST_ATTEMPTS} times and never ended: see the worker's log")
@@ -169,7 +172,9 @@ def _import_one(engine: Engine, folder: Path, one: FileImport, zone: ZoneInfo, c
         if not path.exists():
             raise BadInput(f"the file is not in {folder}: web and worker must share UPLOAD_DIR")
         with _beating(engine, one, clock) as beat:
-            report = _run(engine, one, path, refused_path_of(folder, one), beat, zone, clock)
+            common = {"zone": zone, "clock": clock, "progress": beat.note, "actor": one.asked_by or "console"}
+            common["refused_path"] = refused_path_of(folder, one)
+            report = _run(engine, one, path, currency, common)
         finished = {"state": "done", "report": report.to_json(), "part_done": 1.0}
     except ExpectedError as error:
         finished = {"state": "failed", "problem": str(error).replace(path_of(folder, one).name, one.file_name)}
@@ -184,19 +189,12 @@ def _import_one(engine: Engine, folder: Path, one: FileImport, zone: ZoneInfo, c
     log.info("file_imported", import_id=one.id, state=finished["state"])
 
 
-def _run(
-    engine: Engine, one: FileImport, path: Path, refused: Path, beat: "_Beat", zone: ZoneInfo, clock: Clock
-) -> ImportReport:
-    common: dict[str, Any] = {
-        "zone": zone,
-        "clock": clock,
-        "progress": beat.note,
-        "refused_path": refused,
-        "actor": one.asked_by or "console",
-    }
+def _run(engine: Engine, one: FileImport, path: Path, currency: str, common: dict[str, Any]) -> ImportReport:
     if one.kind == "customers":
         return import_customers(engine, path, channel_id=one.channel_id, **common)
-    imports = {"orders": import_orders, "products": import_products, "events": import_events}
+    if one.kind == "orders":
+        return import_orders(engine, path, currency=currency, **common)
+    imports = {"products": import_products, "events": import_events}
     return imports[one.kind](engine, path, **common)
 
 

@@ -323,6 +323,16 @@ def test_missing_columns_files_and_endings_are_named(tmp_path: Path) -> None:
         segment_file(tmp_path / "not.parquet", tmp_path / "out.csv", request)
 
 
+def test_amounts_of_several_currencies_are_not_added(tmp_path: Path) -> None:
+    rows = "Currency,customer_id,ordered_at,amount\nTWD,a,2024-01-01,1\n,a,2024-01-02,2\n twd,a,2024-01-03,3\n"
+    (tmp_path / "one.csv").write_text(rows)
+    segment_file(tmp_path / "one.csv", tmp_path / "one-out.csv", Request(AS_OF, TAIPEI))
+    assert read_rows(tmp_path / "one-out.csv")["a"]["monetary"] == 6
+    assert "has orders in several currencies (TWD, USD): convert them" in refused(
+        tmp_path, f"{rows}usd,b,2024-01-03,3\n"
+    )
+
+
 def test_a_parquet_file_with_a_missing_amount_or_infinity_is_refused(tmp_path: Path) -> None:
     for amount in (None, float("inf"), float("nan")):
         table = {"customer_id": [1, 2], "ordered_at": [date(2024, 1, 1)] * 2, "amount": pa.array([1.0, amount])}

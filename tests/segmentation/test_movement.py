@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, func, insert, select, text
@@ -47,7 +48,7 @@ def finish_run(engine: Engine, day: date, sizes: Mapping[str, int], *, last_chan
         if last_change_id is None:
             last_change_id = session.scalar(select(func.max(table_of(SegmentChange).c.id))) or 0
         at = datetime(2026, 11, 1, tzinfo=UTC)
-        times = {"started_at": at, "lease_until": at, "finished_at": at}
+        times: dict[str, Any] = {"started_at": at, "lease_until": at, "finished_at": at}
         session.add(SegmentRun(as_of=day, state="finished", last_change_id=last_change_id, **times))
         size = table_of(SegmentSizeOnDay)
         session.execute(size.delete().where(size.c.as_of == day))

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,6 +58,7 @@ def test_run_then_show_then_ltv(command: RunCommand) -> None:
     words = command("show")
     assert "2,357 customers" in words
     assert "流失 churn" in words
+    assert "lies ahead" in command("run", "--as-of", "2199-01-01", fails=True)
     again = command("run", "--as-of", day(500), "--cycle", "30")
     assert "nothing changed since run" in again
     value = json.loads(command("ltv", "--customer", "4", "--json"))
@@ -116,10 +118,10 @@ def test_check_shows_precision_and_recall(command: RunCommand) -> None:
 
 
 def test_the_worker_predicts_once_a_day_after_the_segments(
-    new_database_url: Callable[[str], str], clock: StillClock
+    new_database_url: Callable[[str], str], clock: StillClock, tmp_path: Path
 ) -> None:
     engine = open_engine(new_database_url("sqlite"))
-    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, snapshot_dir=tmp_path)  # type: ignore[call-arg]
     runs, segments = table_of(PredictionRun), table_of(SegmentRun)
 
     def count() -> int:
@@ -151,9 +153,9 @@ def test_the_worker_predicts_once_a_day_after_the_segments(
     engine.dispose()
 
 
-def test_tags_follow_the_predictions_on_the_same_day(new_database_url: Callable[[str], str]) -> None:
+def test_tags_follow_the_predictions_on_the_same_day(new_database_url: Callable[[str], str], tmp_path: Path) -> None:
     engine = open_engine(new_database_url("sqlite"))
-    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, snapshot_dir=tmp_path)  # type: ignore[call-arg]
     clock = StillClock(datetime(2025, 10, 1, 4, tzinfo=UTC))
     store_orders(engine, cdnow_sample().before(OCTOBER))
     tag, held = table_of(Tag), table_of(CustomerTag)

@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 import typer
@@ -49,6 +50,14 @@ def test_what_was_bought_today_counts_and_is_one_day_away(engine: Engine, retarg
     assert shown["settings"]["scores"]["r"]["cut_points"] == [1, 1, 1, 1]
     assert (shown["waiting"], shown["is_stuck"]) == (0, False)
     assert retarget("run", "--json")["unchanged"] is True
+
+
+def test_nothing_is_stored_for_a_day_that_lies_ahead(engine: Engine, retarget: Retarget) -> None:
+    buy(engine, 0)
+    ahead = datetime.now(ZoneInfo("Asia/Taipei")).date() + timedelta(days=2)
+    with pytest.raises(BadInput, match=f"--as-of {ahead} lies ahead"):
+        retarget("run", "--as-of", str(ahead))
+    assert retarget("run", "--as-of", str(ahead - timedelta(days=1)), "--json")["customer_count"] == 1
 
 
 def test_moves_are_a_matrix_a_feed_and_a_customers_history(engine: Engine, retarget: Retarget) -> None:

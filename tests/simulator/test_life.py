@@ -15,7 +15,7 @@ import requests
 
 from simulator.channels import ChannelOptions
 from simulator.life import IN_APP_BROWSER, PREVIEW_ROBOT
-from simulator.orders import demo_orders
+from simulator.orders import TWD, demo_orders
 from simulator.platform import utc_now
 from simulator.population import Action, ActionKind, Population
 from simulator.server import Simulator, SimulatorThread
@@ -159,10 +159,10 @@ def test_demo_orders_are_cdnow_moved_to_end_on_the_given_day() -> None:
     assert orders.num_rows == 69_659
     assert pc.count_distinct(orders["customer_id"]).as_py() == 23_570
     assert pc.count_distinct(orders["order_id"]).as_py() == 69_659
-    assert pc.sum(orders["amount"]).as_py() == Decimal("2500315.63")
+    assert pc.sum(orders["amount"]).as_py() == Decimal("2500315.63") * TWD
     span = pc.min_max(orders["ordered_at"]).as_py()
     assert span["max"] == datetime(2026, 11, 21, 16, tzinfo=UTC)  # the day begins at 16:00 UTC in Taipei
     assert span["max"] - span["min"] == timedelta(days=545)
     first = orders.slice(0, 1).to_pylist()[0]
-    assert (first["customer_id"], first["order_id"], first["amount"]) == ("00001", "C00001", Decimal("11.77"))
+    assert (first["customer_id"], first["order_id"], first["amount"]) == ("00001", "C00001", Decimal("11.77") * TWD)
     assert sum(orders[name].null_count for name in orders.column_names) == 0

@@ -70,11 +70,13 @@ def test_a_path_without_parquet_is_one_sentence(spark: SparkConnection, tmp_path
     pq.write_table(pq.read_table(write()).slice(0, 0), empty)
     lacking = tmp_path / "lacking.parquet"
     pq.write_table(pq.read_table(write()).drop_columns(["amount"]), lacking)
+    mixed = write(currency=["TWD", None, "usd"])
     for path, sentence in (
         (tmp_path / "nowhere", "can't be read as Parquet"),
         (text, "can't be read as Parquet"),
         (empty, "has no orders"),
         (lacking, "lacks the column amount"),
+        (mixed, r"has orders in several currencies \(TWD, USD\)"),
     ):
         with pytest.raises(BadInput, match=sentence), read_orders(spark, str(path), TAIPEI):
             pass

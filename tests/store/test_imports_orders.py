@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, delete
 from sqlmodel import select
 
+from store.currencies import OtherCurrencies, check_currencies
 from store.engine import open_engine, reading, table_of, transaction
 from store.errors import BadInput
 from store.imports import ImportReport, import_orders
@@ -126,6 +127,7 @@ BAD_ROWS = [
     ("A,1,2026-01-05," + "9" * 60 + ",,", "amount is too large"),
     ("A,1,2026-01-05,1,pending,", "status is none of paid, refunded, cancelled"),
     ("A,1,2026-01-05,1,,NT$", "currency is not a code of three letters"),
+    ("A,1,2026-01-05,1,,twd", "currency is TWD, not the brand's USD"),
     ("A,1,2026-01-05,1", "4 cells where the header has 6"),
     ("A,1,2026-01-05,1,,,,", "8 cells where the header has 6"),
     ('A,"1"2,2026-01-05,1,,', "the quotation marks of this row don't match"),
@@ -140,11 +142,29 @@ def test_a_bad_row_is_refused_with_its_number_and_the_good_one_goes_in(
     engine = open_engine(new_database_url("sqlite"))
     path = tmp_path / "orders.csv"
     path.write_text(f"{HEADER},status,currency\nG,1,2026-01-05,899999999999999.9999,PAID,usd\n\n{row}\n")
-    report = import_orders(engine, path, zone=TAIPEI, clock=clock)
+    report = import_orders(engine, path, zone=TAIPEI, clock=clock, currency="USD")
     assert report.refused == [(4, reason)]
     assert report.refused_by_reason == {reason: 1}
     assert [(k, v[2], v[4]) for k, v in stored(engine).items()] == [("G", Decimal("899999999999999.9999"), "USD")]
     engine.dispose()
+
+
+def test_orders_in_other_currencies_are_never_added_to_the_brands(engine: Engine, importer: Importer) -> None:
+    text = (
+        f"{HEADER},currency\nA,1,2026-01-05,10,TWD\nB,1,2026-01-06,20,\nC,1,2026-01-07,30,USD\nD,1,2026-01-07,4,jpy\n"
+    )
+    report = importer(text)
+    reasons = {"currency is USD, not the brand's TWD": 1, "currency is JPY, not the brand's TWD": 1}
+    assert (report.added, report.refused_by_reason) == (2, reasons)
+    assert {name: row[4] for name, row in stored(engine).items()} == {"A": "TWD", "B": "TWD"}
+    check_currencies(engine, "TWD")
+    report = importer(f"{HEADER}\nE,1,2026-01-07,30\nA,1,2026-01-05,11\n", currency="USD")  # the setting was changed
+    assert (report.added, report.changed) == (1, 1)
+    assert {name: row[4] for name, row in stored(engine).items()} == {"A": "TWD", "B": "TWD", "E": "USD"}
+    with pytest.raises(OtherCurrencies, match=r"brand's USD, and added as if in it: 2 in TWD;"):
+        check_currencies(engine, "USD")
+    with pytest.raises(OtherCurrencies, match=r"1 in USD;"):
+        check_currencies(engine, "TWD")
 
 
 def test_importing_twice_changes_nothing_and_a_new_status_updates(engine: Engine, importer: Importer) -> None:
