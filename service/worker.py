@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from threading import Thread
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -77,6 +78,7 @@ log = structlog.get_logger()
 # others waits as long to go on, permits among them, and for half a second nothing is sent.
 SWITCH_SECONDS = 0.0005
 BEAT_EVERY = timedelta(seconds=10)
+JOBS_END_WITHIN_SECONDS = 5.0  # most do; one that computes everybody may need minutes
 
 
 @dataclass(frozen=True)
@@ -448,8 +450,12 @@ async def _send_until_told(engine: Engine, settings: Settings, clock: Clock) -> 
         await dispatch.run_until(stop)
 
 
-def work(engine: Engine, settings: Settings, clock: Clock = system_clock) -> None:
-    """Run the jobs and send until SIGTERM or SIGINT; calls under way are finished and recorded first."""
+def work(engine: Engine, settings: Settings, clock: Clock = system_clock) -> bool:
+    """Run the jobs and send until SIGTERM or SIGINT; calls under way are finished and recorded first.
+
+    False: a job is still at work after JOBS_END_WITHIN_SECONDS, and the caller must end the process all the same. What
+    it leaves in the middle is taken up by the next worker, as what a killed one leaves is.
+    """
     scheduler = start_scheduler(engine, settings, clock)
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()  # what imports made stays for good: walking over it time and again cost a sixth of a push
@@ -458,4 +464,13 @@ def work(engine: Engine, settings: Settings, clock: Clock = system_clock) -> Non
             runner.run(_send_until_told(engine, settings, clock))
     finally:
         gc.unfreeze()
-        scheduler.shutdown(wait=True)
+        have_ended = end_jobs(scheduler, JOBS_END_WITHIN_SECONDS)
+    return have_ended
+
+
+def end_jobs(scheduler: BackgroundScheduler, seconds: float) -> bool:
+    """Begin no job any more, and wait for those at work; whether all ended within so many seconds."""
+    ending = Thread(target=scheduler.shutdown, name="jobs end", daemon=True)
+    ending.start()
+    ending.join(seconds)
+    return not ending.is_alive()

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from typing import Annotated
 
@@ -77,7 +78,13 @@ def worker(parent: Parent = None) -> None:
     _end_with(parent)
     from service.worker import work  # here, not above: the parent of web and worker needs none of it
 
-    work(open_database(settings), settings)
+    # What a computation spills goes with us, also where it is left in the middle.
+    with tempfile.TemporaryDirectory(prefix="retarget-worker-", ignore_cleanup_errors=True) as folder:
+        tempfile.tempdir = folder
+        have_ended = work(open_database(settings), settings)
+    if not have_ended:
+        log.warning("worker_left_jobs_in_the_middle")
+        os._exit(0)  # else the interpreter would wait for their threads
 
 
 def up() -> None:

@@ -8,10 +8,16 @@ import urllib.error
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from service.worker import JOBS_END_WITHIN_SECONDS
+from store.clock import system_clock
+from store.engine import open_engine, reading, transaction
+from store.migrate import upgrade
+from store.models import FileImport
 from tests.stories.processes import environment, start, wait_until
 
 
@@ -71,5 +77,41 @@ def test_up_ends_when_its_worker_dies_and_says_so(place: tuple[dict[str, str], P
         assert running.wait(timeout=15) == signal.SIGKILL
         assert not is_served(variables)
     finally:
+        if left_of(running):
+            os.killpg(running.pid, signal.SIGKILL)
+
+
+def test_up_ends_soon_although_a_job_is_at_work(place: tuple[dict[str, str], Path]) -> None:
+    variables, folder = place
+    uploads, temporary = folder / "uploads", folder / "tmp"
+    uploads.mkdir()
+    temporary.mkdir()
+    os.mkfifo(uploads / "1.csv")  # nobody writes into it: whoever reads it waits for ever
+    engine = open_engine(variables["DATABASE_URL"])
+    upgrade(engine)
+    by: dict[str, Any] = {
+        "uploaded_by": "me",
+        "asked_by": "me",
+        "uploaded_at": system_clock(),
+        "asked_at": system_clock(),
+    }
+    file: dict[str, Any] = {"kind": "orders", "file_name": "orders.csv", "file_hash": "0" * 64, "size_bytes": 9}
+    with transaction(engine) as session:
+        session.add(FileImport(id=1, state="waiting", **file, **by))
+
+    def state() -> str:
+        with reading(engine) as session:
+            return session.get_one(FileImport, 1).state
+
+    running = start(variables | {"UPLOAD_DIR": str(uploads), "TMPDIR": str(temporary)}, "up", folder=folder)
+    try:
+        wait_until(lambda: state() == "running", seconds=90, what="import begun")
+        os.kill(running.pid, signal.SIGTERM)
+        assert running.wait(timeout=JOBS_END_WITHIN_SECONDS + 20) == 0
+        assert left_of(running) == []
+        assert state() == "running"  # left in the middle: the next worker takes it up
+        assert list(temporary.iterdir()) == []
+    finally:
+        engine.dispose()
         if left_of(running):
             os.killpg(running.pid, signal.SIGKILL)
