@@ -132,13 +132,32 @@ def _measure_on(engine: Engine, folder: Path, scale: str) -> dict[str, float]:
     app = Flask("bench")
     app.secret_key = "a key of benchmarks"  # noqa: S105
     app.register_blueprint(create_console(site))
-    client = signed_in_client(app, engine)
-    others = (automation, f"{automation}/results", *_editor(engine, now), *SEARCHES)
-    return {address: _median_ms(client, address) for address in (*_addresses(app), *others)}
+    app.config["WTF_CSRF_METHODS"] = []  # forms are sent without their page
+    client, draft = signed_in_client(app, engine), _draft(engine, now)
+    editor = (*(f"{draft}/{step}" for step, _ in STEPS), f"{draft}/check?now=1")
+    others = (automation, f"{automation}/results", *editor, *SEARCHES)
+    found = {address: _median_ms(client, address) for address in (*_addresses(app), *others)}
+    return found | {name: _median_ms(client, *asked) for name, asked in _parts(draft).items()}
 
 
-def _editor(engine: Engine, now: datetime) -> list[str]:
-    """The addresses of the editor's steps, for a campaign to everybody."""
+def _parts(draft: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Parts of pages that renew themselves while somebody writes: what each is called, its address and its form."""
+    people, rule = f"{draft}/people", {"r0-type": "segment", "r0-value": "nesl=E", "join": "all"}
+    orders = {"r1-type": "orders", "r1-measure": "count", "r1-at_least": "1", "r1-last_days": "90"}
+    return {
+        "the people of a segment": (people, {"any_of": "nesl=E"}),
+        "of everybody": (people, {"any_of": "all"}),
+        "of two segments, not of a third": (people, {"any_of": ["nesl=E", "rf4=regular"], "none_of": "rf11=lost"}),
+        "the chat": (
+            f"{draft}/preview",
+            {"v0-m0-kind": "text", "v0-m0-text": "{{ name or '您' }}，週年慶", "theme": "主題1"},
+        ),
+        "a rule being written": ("/console/rules/said", {**rule, **orders}),
+    }
+
+
+def _draft(engine: Engine, now: datetime) -> str:
+    """The address of a campaign to everybody in the editor."""
     text = {"kind": "text", "text": "{{ name or '您' }}，週年慶全館 8 折"}
     said = {
         "variants": [{"messages": [text], "weight": "1"}],
@@ -150,7 +169,7 @@ def _editor(engine: Engine, now: datetime) -> list[str]:
         draft = CampaignDraft(name="週年慶", values=values, created_at=now, updated_at=now, updated_by="benchmark")
         session.add(draft)
         session.flush()
-        return [f"/console/campaigns/drafts/{draft.id}/{step}" for step, _ in STEPS]
+        return f"/console/campaigns/drafts/{draft.id}"
 
 
 def _addresses(app: Flask) -> Iterator[str]:
@@ -163,13 +182,18 @@ def _addresses(app: Flask) -> Iterator[str]:
             yield adapter.build(rule.endpoint, {part: VALUES[part] for part in rule.arguments})
 
 
-def _median_ms(client: FlaskClient, address: str) -> float:
-    if (status := client.get(address).status_code) != 200:
+def _median_ms(client: FlaskClient, address: str, form: dict[str, Any] | None = None) -> float:
+    """Of a page that is got, or of what a form asks for."""
+
+    def ask() -> int:
+        return (client.get(address) if form is None else client.post(address, data=form)).status_code
+
+    if (status := ask()) != 200:
         raise RuntimeError(f"{address} answers {status}")
     found = []
     for _ in range(VIEWS):
         start = time.perf_counter()
-        client.get(address)
+        ask()
         found.append(time.perf_counter() - start)
     return statistics.median(found) * 1000
 

@@ -86,6 +86,7 @@ def create_app(settings: Settings, engine: Engine, journal: Journal, clock: Cloc
         writer=writer_of(settings),
         upload_folder=settings.upload_folder,
         upload_max_bytes=settings.upload_max_bytes,
+        currency=settings.currency,
     )
     app.register_blueprint(create_console(site, allow_first_owner=settings.retarget_env == "development"))
 

@@ -75,7 +75,7 @@ def test_draft(draft_id: int) -> Any:
         flash(translate("已傳到您的 LINE，請看手機。", g.language))
     except ExpectedError as error:
         why = told(error, g.language)
-        flash(translate("沒有做：{why}", g.language, why=why), "error")
+        flash(translate("無法執行：{why}", g.language, why=why), "error")
     return _back(draft_id)
 
 

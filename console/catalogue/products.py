@@ -61,7 +61,7 @@ def decide_label() -> Any:
     try:
         decided = decide(site.engine, label, skus or None, approve=approve, clock=site.clock, actor=g.user.email)
     except NotFound as error:
-        flash(translate("沒有做：{why}", g.language, why=told(error, g.language)), "error")
+        flash(translate("無法執行：{why}", g.language, why=told(error, g.language)), "error")
     else:
         said = "標籤「{label}」已貼上 {n} 件商品。" if approve else "標籤「{label}」不再為 {n} 件商品提出。"
         flash(translate(said, g.language, label=label, n=len(decided)))
@@ -72,7 +72,7 @@ def decide_label() -> Any:
 def propose_labels() -> Any:
     with transaction(site.engine) as session:
         is_new = ask_for(session, LABELS, actor=g.user.email, now=site.clock())
-    flash(translate("已交給背景程序尋找。" if is_new else "已經在等著尋找了。", g.language))
+    flash(translate("已交給背景程式尋找。" if is_new else "已經在等著尋找了。", g.language))
     return redirect(url_for("console.list_proposals"), 303)
 
 

@@ -46,7 +46,7 @@ def tag_customer(customer_id: int) -> Any:
                 day = today(site.clock, site.zone)
                 put_on(session, name, [customer_id], until=_day(request.form.get("until")), today=day, **why)
     except ExpectedError as error:
-        return _back(customer_id, "沒有做：{why}", "error", why=told(error, g.language))
+        return _back(customer_id, "無法執行：{why}", "error", why=told(error, g.language))
     return _back(customer_id, "標籤已取下。" if takes_off else "標籤已貼上。")
 
 

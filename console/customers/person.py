@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlmodel import Session
 
 from console.access.roles import Role
+from console.customers.goods import goods_of
 from console.customers.timeline import KINDS, Moment, Place, moments, moves_of, words_in
 from console.frame.routes import add_routes, get
 from console.frame.site import Site, site
@@ -21,6 +22,7 @@ from store.models import AuditEntry, Customer, CustomerPrediction, CustomerSegme
 
 WORDS_ARE_FOR = Role.MARKETER  # owners may too
 PAGE_ROWS = 50
+GOODS_SHOWN = 8  # of an order
 _HELD = tuple(
     table_of(CustomerTag).c[name]
     for name in ("since", "until", "strength", "source", "evidence", "off_evidence", "falls_off_on")
@@ -42,6 +44,8 @@ def show_customer(customer_id: int) -> str:
             session.add(AuditEntry(at=site.clock(), actor=g.user.email, action="read chat", detail=detail))
         wording = Wording(session, g.language)
         line = moments(session, customer_id, kind=kind, after=after, limit=PAGE_ROWS + 1)
+        orders = {moment.place.id for moment in line if moment.kind == "order"}
+        looked_at = {moment.row.sku for moment in line if moment.kind == "event" and moment.row.sku}
         return render_template(
             "console/customers/one.html",
             customer=one,
@@ -53,6 +57,8 @@ def show_customer(customer_id: int) -> str:
             value=ltv_of(session, customer_id),
             names=segment_named,
             line=[Told(moment, *_more(session, wording, moment)) for moment in line[:PAGE_ROWS]],
+            goods=goods_of(session, orders, looked_at),
+            goods_shown=GOODS_SHOWN,
             more=line[PAGE_ROWS - 1].place if len(line) > PAGE_ROWS else None,
             before=after,
             kinds=KINDS,

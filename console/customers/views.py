@@ -70,7 +70,7 @@ def keep_view() -> Any:
             one.is_shared = _wants_sharing()
             view_id = _stored(session, one, "keep view", site)
     except ExpectedError as error:
-        return _done("沒有做：{why}", "error", why=told(error, g.language))
+        return _done("無法執行：{why}", "error", why=told(error, g.language))
     return _done("檢視「{name}」已儲存。", view_id=view_id, name=_name())
 
 
@@ -86,7 +86,7 @@ def change_view(view_id: int) -> Any:
     except NotFound:
         raise
     except ExpectedError as error:
-        return _done("沒有做：{why}", "error", view_id, why=told(error, g.language))
+        return _done("無法執行：{why}", "error", view_id, why=told(error, g.language))
     return _done("檢視「{name}」已儲存。", view_id=view_id, name=_name())
 
 

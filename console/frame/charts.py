@@ -79,6 +79,8 @@ def lines(
     heights: list[dict[str, Any]] = [
         {"type": "value", "min": 0, "name": value, "nameTextStyle": {"align": "left"}},
     ]
+    if format == "whole":
+        heights[0] |= {"minInterval": 1}  # else 0.5 and 1 would both read 1
     if right is not None:
         drawn[-1] |= {"yAxisIndex": 1}
         heights.append({"type": "value", "min": 0, "minInterval": 1, "name": right, "splitLine": {"show": False}})

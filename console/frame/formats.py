@@ -3,11 +3,33 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from zoneinfo import ZoneInfo
+
+from babel.dates import get_timezone_name
+from markupsafe import Markup
 
 from campaigns.results.lift import Lift
 
 NONE = "–"
+MARKS = {"TWD": "NT$"}  # of other currencies their code
+LOCALES = {"zh": "zh_Hant_TW", "en": "en"}
+
+
+def money_mark(currency: str) -> str:
+    """What stands before an amount."""
+    return MARKS.get(currency, currency)
+
+
+def in_money(currency: str) -> Markup:
+    """HTML behind what names an amount."""
+    return Markup(" <small>{}</small>").format(money_mark(currency))
+
+
+@cache
+def zone_name(zone: ZoneInfo, language: str) -> str:
+    """What people call the time of a zone, in "zh" or "en": 台北時間."""
+    return get_timezone_name(zone, locale=LOCALES[language])
 
 
 @dataclass(frozen=True)
@@ -31,7 +53,7 @@ def whole(number: int | None) -> str:
 
 
 def money(value: Decimal | None) -> str:
-    """An amount in NT$, without a fraction where there is none."""
+    """An amount in the brand's currency, without a fraction where there is none."""
     if value is None:
         return NONE
     return f"{value:,.0f}" if value == value.to_integral_value() else f"{value:,.2f}"

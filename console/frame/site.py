@@ -35,6 +35,7 @@ class Site:
     writer: Writer | None = None  # a model that writes copy; None: there is none
     upload_folder: Path = Path("retarget-uploads")
     upload_max_bytes: int = 2 * 1024**3
+    currency: str = "TWD"  # of all amounts
     allow_first_owner: bool = False  # while there is no account, whoever sits at this machine may make the first
 
 

@@ -75,7 +75,7 @@ def upload_file() -> Any:
                 now=site.clock(),
             )
     except BadInput as error:
-        return listed(422, why=translate("沒有做：{why}", g.language, why=told(error, g.language)), kind=kind)
+        return listed(422, why=translate("無法執行：{why}", g.language, why=told(error, g.language)), kind=kind)
     return redirect(url_for("console.show_import", import_id=import_id), 303)
 
 
@@ -120,7 +120,7 @@ def begin_import(import_id: int) -> Any:
         if not asked:
             flash(translate("這個檔案已經在匯入了。", g.language))
     except BadInput as error:
-        flash(translate("沒有做：{why}", g.language, why=told(error, g.language)), "error")
+        flash(translate("無法執行：{why}", g.language, why=told(error, g.language)), "error")
     return redirect(url_for("console.show_import", import_id=import_id), 303)
 
 

@@ -33,7 +33,7 @@ def change_words() -> Any:
             else:
                 add_words(session, words, **by)
     except BadInput as error:
-        flash(translate("沒有做：{why}", g.language, why=told(error, g.language)), "error")
+        flash(translate("無法執行：{why}", g.language, why=told(error, g.language)), "error")
     else:
         flash(translate("已儲存；下一次學習會用新的斷詞。", g.language))
     return redirect(url_for("console.show_words"), 303)

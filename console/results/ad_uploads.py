@@ -30,9 +30,9 @@ def ask_line_upload() -> Any:
     try:
         with transaction(site.engine) as session:
             is_new = ask_for_upload(session, target, name, channel_id=channel_id, actor=g.user.email, now=site.clock())
-        flash(translate("已交給背景程序上傳。" if is_new else "這個名稱的受眾已經在等著上傳了。", g.language))
+        flash(translate("已交給背景程式上傳。" if is_new else "這個名稱的受眾已經在等著上傳了。", g.language))
     except BadInput as error:
-        flash(translate("沒有做：{why}", g.language, why=told(error, g.language)), "error")
+        flash(translate("無法執行：{why}", g.language, why=told(error, g.language)), "error")
     return redirect(url_for("console.show_ads", to=target, _anchor="line"), 303)
 
 

@@ -62,7 +62,7 @@ def export_for_ads() -> Any:
     try:
         return download(f"ads-{platform}.csv", write)
     except ExpectedError as error:
-        flash(translate("沒有做：{why}", g.language, why=told(error, g.language)), "error")
+        flash(translate("無法執行：{why}", g.language, why=told(error, g.language)), "error")
         return redirect(url_for("console.show_ads", to=target), 303)
 
 

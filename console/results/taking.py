@@ -47,8 +47,11 @@ def make_audience(campaign_id: int) -> AnyResponse:
     except ExpectedError as error:
         return _refused(campaign_id, error)
     flash(translate("名單「{name}」已建立，共 {n} 人。", g.language, name=name, n=f"{people:,}"))
+    target = f"list:{name}"
+    if request.form.get("then") == "campaign":
+        return redirect(url_for("console.new_campaign", target=target), 303)
     if request.form.get("then") == "ads":
-        return redirect(url_for("console.show_ads", to=f"list:{name}"), 303)
+        return redirect(url_for("console.show_ads", to=target), 303)
     return _back(campaign_id)
 
 
@@ -88,7 +91,7 @@ def _one_of(field: str, allowed: Collection[str]) -> str:
 
 
 def _refused(campaign_id: int, error: ExpectedError) -> AnyResponse:
-    flash(translate("沒有做：{why}", g.language, why=told(error, g.language)), "error")
+    flash(translate("無法執行：{why}", g.language, why=told(error, g.language)), "error")
     return _back(campaign_id)
 
 

@@ -81,9 +81,9 @@ def save_rule_form() -> Any:
             session.add(AuditEntry(at=site.clock(), actor=g.user.email, action="save rule", detail=detail))
     except ExpectedError as error:
         wrong = place_of(group, error.path) if isinstance(error, RuleError) else ""
-        why = translate("沒有做：{why}", g.language, why=told(error, g.language))
+        why = translate("無法執行：{why}", g.language, why=told(error, g.language))
         return form(name, group, text, 422, why=why, wrong=wrong)
-    said = "規則「{name}」已儲存，背景程序會接著照它重算標籤。" if saving.is_followed else "規則「{name}」已儲存。"
+    said = "規則「{name}」已儲存，背景程式會接著照它重算標籤。" if saving.is_followed else "規則「{name}」已儲存。"
     flash(translate(said, g.language, name=name))
     return redirect(url_for("console.list_rules"), 303)
 
@@ -97,7 +97,7 @@ def delete_rule_form() -> Any:
             detail = {"rule": name}
             session.add(AuditEntry(at=site.clock(), actor=g.user.email, action="delete rule", detail=detail))
     except ExpectedError as error:
-        flash(translate("沒有做：{why}", g.language, why=told(error, g.language)), "error")
+        flash(translate("無法執行：{why}", g.language, why=told(error, g.language)), "error")
     else:
         flash(translate("規則「{name}」已刪除。", g.language, name=name))
     return redirect(url_for("console.list_rules"), 303)

@@ -59,7 +59,7 @@ def computing(session: Session, now: datetime) -> Computing:
 def compute_now() -> Any:
     with transaction(site.engine) as session:
         is_new = ask_for(session, SEGMENTS, actor=g.user.email, now=site.clock())
-    flash(translate("已交給背景程序計算。" if is_new else "已經在等著計算了。", g.language))
+    flash(translate("已交給背景程式計算。" if is_new else "已經在等著計算了。", g.language))
     return redirect(url_for("console.show_start" if from_start() else "console.show_segments"), 303)
 
 

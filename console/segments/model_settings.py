@@ -64,4 +64,4 @@ def _score(name: str, score: Mapping[str, Any], how_high: str, t: Any, beside: A
     how = t("分位數") if score["by"] == "quantile" else t("固定門檻")
     points = " · ".join(str(point) for point in score["cut_points"])
     cuts = (f"{name.upper()} {t('切點')}", f"{points} {t(_UNITS[name])}{beside(how)}")
-    return [cuts, (f"{name.upper()} {t('算高')}", f"≥ {score['high_from']:g} {t('分')}{beside(how_high)}")]
+    return [cuts, (f"{name.upper()} {t('高分門檻')}", f"≥ {score['high_from']:g} {t('分')}{beside(how_high)}")]

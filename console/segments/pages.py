@@ -17,7 +17,7 @@ from console.segments.moves import days_asked
 from console.segments.nesl_flow import nesl_flow
 from console.segments.segment_words import TITLES, name_of, segment_named
 from console.segments.size_table import segment_size, table_rows
-from console.segments.sizes import Size, Sizes, read_sizes
+from console.segments.sizes import DAYS_SHOWN, Size, Sizes, read_sizes
 from console.words.catalog import translate
 from segmentation.history import SegmentSize, last_computed
 from segmentation.models import GROUPS, MODELS, RF11_CELLS, Segment, segments_of
@@ -33,6 +33,7 @@ from store.models import PredictionRun
 SCORES = (5, 4, 3, 2, 1)
 SHOWN = ("rf11", "nesl")  # whose segments stand open on the page of all models; the others are folded
 LOYALTY_PERCENTS = (25, 50, 75, 90)
+SPANS = (DAYS_SHOWN, 90, 365)  # days with sizes that a model's page may show
 
 
 def show_segments() -> str:
@@ -48,6 +49,7 @@ def show_segments() -> str:
             run=run,
             models=[(model, TITLES[model], table_rows(model, found)) for model, found in sizes.items()],
             groups=_groups(tags),
+            group_tags={group: name for group, (name, _line) in GROUP_TAGS.items()},
             loyalty=_loyalty(run.settings) if run else None,
             grid=_grid(read_sizes(session, CELLS).newest) if run else [],
             scores=SCORES[::-1],
@@ -57,8 +59,10 @@ def show_segments() -> str:
 
 def show_model(model: str) -> str:
     segments = segments_of(model)
+    asked = request.args.get("days", type=int)
+    span = asked if asked in SPANS else DAYS_SHOWN
     with reading(site.engine) as session:
-        sizes = read_sizes(session, model)
+        sizes = read_sizes(session, model, span)
         computed = last_computed(session, site.clock())
         found = _movement(session, model, sizes)
         prediction = latest_prediction_run(session)
@@ -70,6 +74,8 @@ def show_model(model: str) -> str:
             run=computed.run,
             rows=table_rows(model, sizes),
             sizes=sizes,
+            span=span,
+            spans=SPANS,
             moves=found,
             flow=_flow(model, found),
             drawing=nesl_flow(model, sizes.newest, found),

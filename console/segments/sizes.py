@@ -48,10 +48,10 @@ class Sizes:
         return self.on[older[-1]] if older else None
 
 
-def read_sizes(session: Session, model: str) -> Sizes:
-    """The newest DAYS_SHOWN days with sizes of `model` ("tag": of the tags, by name)."""
+def read_sizes(session: Session, model: str, most: int = DAYS_SHOWN) -> Sizes:
+    """The newest days with sizes of `model` ("tag": of the tags, by name), `most` of them."""
     days = select(size.c.as_of).where(size.c.model == model).distinct().order_by(size.c.as_of.desc())
-    wanted = sorted(session.scalars(days.limit(DAYS_SHOWN)))
+    wanted = sorted(session.scalars(days.limit(most)))
     if not wanted:
         return Sizes([], {})
     rows = session.execute(select(size).where(size.c.model == model, size.c.as_of >= wanted[0]))

@@ -46,7 +46,7 @@ def check_channel(channel_id: int) -> Any:
             session.add(AuditEntry(at=now, actor=g.user.email, action="check LINE channel", detail=detail))
         flash(translate("權杖有效，帳號是「{name}」。", g.language, name=account))
     except ExpectedError as error:
-        flash(translate("沒有做：{why}", g.language, why=told(error, g.language)), "error")
+        flash(translate("無法執行：{why}", g.language, why=told(error, g.language)), "error")
     return redirect(url_for("console.show_start" if from_start() else "console.show_channels"), 303)
 
 

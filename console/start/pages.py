@@ -97,7 +97,7 @@ def send_first_test(channel_id: int) -> Any:
         flash(translate("已傳到您的 LINE，請看手機。", g.language))
     except ExpectedError as error:
         why = told(error, g.language)
-        flash(translate("沒有做：{why}", g.language, why=why), "error")
+        flash(translate("無法執行：{why}", g.language, why=why), "error")
     return redirect(url_for("console.show_start", _anchor="test"), 303)
 
 

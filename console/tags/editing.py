@@ -56,7 +56,7 @@ def shown(given: TagForm, tag_id: int | None, status: int = 200, **more: Any) ->
 
 def refused(given: TagForm, tag_id: int | None, error: Exception) -> Any:
     wrong = place_of(given.rows, error.path) if isinstance(error, RuleError) else ""
-    why = translate("沒有做：{why}", g.language, why=told(error, g.language))
+    why = translate("無法執行：{why}", g.language, why=told(error, g.language))
     return shown(given, tag_id, 422, why=why, wrong=wrong)
 
 
@@ -141,13 +141,13 @@ def switch_tag(tag_id: int) -> Any:
 
 _MADE = {
     "hand": "標籤「{name}」已建立。可以在顧客頁貼上。",
-    "rule": "標籤「{name}」已建立，背景程序會接著計算，算好就貼上。",
-    "measure": "標籤「{name}」已建立，背景程序會接著計算，算好就貼上。",
+    "rule": "標籤「{name}」已建立，背景程式會接著計算，算好就貼上。",
+    "measure": "標籤「{name}」已建立，背景程式會接著計算，算好就貼上。",
 }
 _SAVED = {
     "hand": "標籤「{name}」已儲存。",
-    "rule": "標籤「{name}」已儲存，背景程序會接著照新的條件計算。",
-    "measure": "標籤「{name}」已儲存，背景程序會接著照新的條件計算。",
+    "rule": "標籤「{name}」已儲存，背景程式會接著照新的條件計算。",
+    "measure": "標籤「{name}」已儲存，背景程式會接著照新的條件計算。",
 }
 
 

@@ -70,7 +70,7 @@ def _of_preference(evidence: Mapping[str, Any], language: str) -> list[Told]:
     return rows
 
 
-_LINES = {"on": "貼上的線", "off": "取下的線"}
+_LINES = {"on": "貼上門檻", "off": "取下門檻"}
 
 
 def _fact(name: str, value: Any, language: str) -> Told:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import and_, func, or_, select
 from sqlmodel import Session
 
+from campaigns.results.leaving import leaving_since
 from campaigns.sending.slowing import slowed_words
 from segmentation.history import last_computed
 from store.engine import table_of
@@ -13,6 +14,7 @@ from store.models import Campaign, CampaignDraft, CampaignRun, Channel, FileImpo
 
 SHOWN = 10  # of a kind
 SILENT_FOR = timedelta(minutes=5)  # jobs beat every ten seconds, each beside the others: no long one silences them all
+BLOCKS_OF = timedelta(days=7)
 IMPORTS_OF = timedelta(days=7)  # a file that failed is not mended but handed in anew
 
 campaign, draft, channel = table_of(Campaign), table_of(CampaignDraft), table_of(Channel)
@@ -43,6 +45,7 @@ def needs_now(session: Session, now: datetime, email: str) -> list[Need]:
     newest = select(Campaign).where(troubled).order_by(campaign.c.id.desc()).limit(SHOWN)
     found += [Need(one.state, one.name, one.problem, one.id) for one in session.scalars(newest)]
     found += _slowed(session)
+    found += _left(session, now - BLOCKS_OF, {need.id for need in found})
     missed = campaign.c.state.in_(("scheduled", "sending")), campaign.c.problem.is_not(None)
     goes_on = select(Campaign).where(*missed).order_by(campaign.c.id.desc()).limit(SHOWN)
     found += [Need("missed", one.name, one.problem, one.id) for one in session.scalars(goes_on)]
@@ -67,6 +70,12 @@ def _slowed(session: Session) -> list[Need]:
     mine = mine.join(run, run.c.campaign_id == campaign.c.id).where(*at_work).group_by(campaign.c.id, campaign.c.name)
     rows = session.execute(mine.order_by(campaign.c.id.desc()).limit(SHOWN))
     return [Need("slowed", one.name, slowed_words(one.step), one.id) for one in rows]
+
+
+def _left(session: Session, since: datetime, told: set[int | None]) -> list[Need]:
+    """Campaigns after which many block the account, but those of which it is told already."""
+    found = (one for one in leaving_since(session, since) if one.campaign_id not in told)
+    return [Need("blocked", one.name, one.words(BLOCKS_OF.days), one.campaign_id) for one in found][:SHOWN]
 
 
 def _of_the_worker(session: Session, now: datetime) -> list[Need]:

@@ -205,6 +205,7 @@ NEED_WORDS = {
     "failed": "活動失敗",
     "paused": "活動已暫停",
     "slowed": "發送已減速",
+    "blocked": "封鎖率偏高",
     "missed": "錯過了一次發送",
     "import": "匯入失敗",
     "approval": "等您核准",
@@ -260,16 +261,16 @@ WHO_WORDS = {
 
 TAG_WORDS = {
     "fact": "事實",
-    "model": "模型推得",
-    "predictive": "預測的",
+    "model": "模型判定",
+    "predictive": "預測性",
     "static": "固定",
-    "dynamic": "隨母體移動",
+    "dynamic": "隨全體顧客變動",
     "hand": "手動",
     "import": "匯入",
     "link": "連結",
-    "group": "群",
+    "group": "內建分群",
     "rule": "規則",
-    "measure": "量",
+    "measure": "數值",
     "preference": "偏好分數",
 }
 
@@ -392,7 +393,7 @@ EVERY_WORDS = {
     "month_end": "每月最後一天",
     "first_workday": "每月第一個工作日",
     "last_workday": "每月最後一個工作日",
-    "words": "自己寫（或 cron）",
+    "words": "自行輸入（或 cron）",
 }
 HOLIDAY_CHOICES = {"fire": "照樣發送", "skip": "跳過", "next": "順延到下一個工作日", "before": "提前到前一個工作日"}
 EVENT_WORDS = {
@@ -403,7 +404,7 @@ EVENT_WORDS = {
     "cart_left": "購物車放著沒有結帳",
     "birthday": "生日",
     "coupon_ends": "優惠券到期之前",
-    "words": "自己寫",
+    "words": "自行輸入",
 }
 
 DID_WORDS = {

@@ -138,7 +138,7 @@ def invite_a_colleague(page: Page) -> str:
     page.click("main button:has-text('儲存')")
     page.click("nav >> text=團隊")
     page.fill("form:has(h2) input[name=email]", "kai@example.com")
-    page.click("button:has-text('做出邀請連結')")
+    page.click("button:has-text('產生邀請連結')")
     return page.locator("input.link").input_value()
 
 

@@ -1,7 +1,7 @@
 """The console served to somebody who signed in, its pages read and its forms sent."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,6 +19,7 @@ from console.frame.site import Site
 from console.pages import create_console
 from store.engine import transaction
 from tests.conftest import StillClock
+from tests.console.auditing import unnoted, watch
 
 TAIPEI = ZoneInfo("Asia/Taipei")
 
@@ -28,7 +29,16 @@ def console_app(engine: Engine, clock: StillClock, *, allow_first_owner: bool = 
     app = Flask(__name__)
     app.secret_key = "a key of tests"
     app.register_blueprint(create_console(Site(engine, TAIPEI, clock), allow_first_owner=allow_first_owner))
+    watch(app, engine)
     return app
+
+
+@pytest.fixture(autouse=True)
+def every_change_is_noted() -> Iterator[None]:
+    """Whatever a test changes through a form stands in the audit log."""
+    unnoted.clear()
+    yield
+    assert unnoted == []
 
 
 def sign_in(client: FlaskClient, engine: Engine, clock: StillClock, role: Role = Role.OWNER) -> FlaskClient:

@@ -147,7 +147,7 @@ def test_a_reader_keeps_views_for_themselves_only(engine: Engine, client_of: Cal
     assert send(reader, "/console/customers/views", name="三十歲", rule=rule, shared="on").status_code == 303
     with reading(engine) as session:
         assert session.scalars(select(CustomerView)).one().is_shared is False
-    assert "沒有做" in page(reader, send(reader, "/console/customers/views", name="壞的", rule="{").location)
+    assert "無法執行" in page(reader, send(reader, "/console/customers/views", name="壞的", rule="{").location)
 
 
 @pytest.mark.parametrize("query", [NESL, {"r0-type": "tag", "r0-value": "講座"}, {}])

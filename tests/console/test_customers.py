@@ -42,7 +42,7 @@ def test_a_customer_is_refused_exported_and_erased(
     assert now().name is None
     assert "林小姐" not in page(client, address)
     send(client, f"{address}/tag", tag="沒有的", press="on")
-    assert "沒有做" in page(client, address)
+    assert "無法執行" in page(client, address)
     assert send(client, "/console/customers/999/export").status_code == 404
 
 
@@ -53,7 +53,7 @@ def test_a_tag_put_on_by_hand_has_a_note_and_a_last_day(client: FlaskClient, eng
     address = f"/console/customers/{one}"
     for wrong in ("soon", "2026-11-02"):  # no day, and today
         send(client, f"{address}/tag", tag="講座", press="on", until=wrong)
-        assert "沒有做" in page(client, address)
+        assert "無法執行" in page(client, address)
     send(client, f"{address}/tag", tag="講座", press="on", note="五月場", until="2026-12-01")
     with reading(engine) as session:
         (held,) = tags_of(session, one)

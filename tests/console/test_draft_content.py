@@ -146,7 +146,7 @@ def test_who_reads_another_language_gets_its_version(client: FlaskClient, engine
     seen = [send(client, f"{draft}/preview", **fields, **{"as": str(n)}).get_data(as_text=True) for n in range(5)]
     assert [("Hello<" in text, "您好<" in text) for text in seen[:2]] == [(False, True), (True, False)]
     assert "Hello<" in seen[4]  # an example of who reads it, after the four of the audience
-    told = re.findall(r'<li>([^:]+): <span class="pill">([^<]+)<', seen[0])
+    told = re.findall(r'<li>([^：]+)：<span class="pill">([^<]+)<', seen[0])
     assert [version for _, version in told] == ["一般版本", "en", "一般版本", "一般版本", "en"]
     step(client, draft, "what", **fields)
     checked(client, draft)

@@ -118,7 +118,7 @@ def test_what_an_experiment_takes_is_told_before(client: FlaskClient, people: No
     assert f"{draft}/experiment" in page(client, f"{draft}/check")
     assert "請寫出您預期的比率" in page(client, f"{draft}/experiment")  # nothing was sent before
     text = page(client, f"{draft}/experiment?baseline=40&difference=30")
-    assert "人不夠" in text  # four people
+    assert "人數不足" in text  # four people
     assert "看不出" in text
     assert "請寫大於 0" in page(client, f"{draft}/experiment?baseline=x")
     part = client.get(f"{draft}/experiment?baseline=40", headers={"HX-Request": "true"}).get_data(as_text=True)

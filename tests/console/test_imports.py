@@ -19,6 +19,7 @@ from store.imports.kinds import LAYOUTS
 from store.imports.uploads import import_waiting
 from store.models import AuditEntry, FileImport, SalesOrder
 from tests.conftest import StillClock
+from tests.console.auditing import watch
 from tests.console.conftest import TAIPEI, page, send, sign_in, token_of
 from tests.factories import make_channel
 
@@ -41,6 +42,7 @@ def web(engine: Engine, clock: StillClock, folder: Path) -> Callable[..., FlaskC
         app.secret_key = "a key of tests"
         site = Site(engine, TAIPEI, clock, upload_folder=folder, upload_max_bytes=6 * 1024**2)
         app.register_blueprint(create_console(site))
+        watch(app, engine)
         client = app.test_client()
         return sign_in(client, engine, clock, role) if role else client
 

@@ -40,6 +40,7 @@ from store.models import (
     MessageResult,
 )
 from tests.conftest import StillClock
+from tests.console.auditing import watch
 from tests.console.conftest import TAIPEI, page, send, sign_in
 from tests.console.test_drafts import begin, step
 from tests.factories import make_account, make_campaign, make_channel, make_customer, make_run
@@ -93,7 +94,7 @@ def test_the_page_draws_what_was_learned(client: FlaskClient, learned: None, cam
     assert "下殺" in text
     assert "2026-10-01 08:00" in text  # when it was computed, in the brand's time
     taught = page(client, f"/console/campaigns/{campaign_id}")
-    assert "這次發送教了什麼" in taught
+    assert "這次發送學到什麼" in taught
     assert "帳篷" in taught
 
 
@@ -109,7 +110,7 @@ def test_a_campaigns_page_says_when_its_run_will_teach(
         run = session.get_one(CampaignRun, run_id)
         run.state, run.finished_at = "sent", clock() - timedelta(hours=23)
     text = page(client, f"/console/campaigns/{campaign_id}")
-    assert "從這個時間起： 2026-11-02 13:00" in text
+    assert "開始的時間： 2026-11-02 13:00" in text
     with transaction(engine) as session:
         session.get_one(CampaignRun, run_id).finished_at = clock() - timedelta(hours=24)
     assert "才教哪些詞有效" not in page(client, f"/console/campaigns/{campaign_id}")
@@ -233,6 +234,7 @@ def test_a_model_that_does_not_write_is_told_and_the_built_lines_are_there(engin
     app.secret_key = "a key of tests"
     writer = Writer("http://127.0.0.1:9/v1", "tiny", timeout_seconds=2.0)
     app.register_blueprint(create_console(Site(engine, TAIPEI, clock, writer=writer)))
+    watch(app, engine)
     client = sign_in(app.test_client(), engine, clock)
     assert "也請模型寫" in page(client, "/console/keywords/write")
     text = page(client, "/console/keywords/ideas?" + urlencode({"theme": "冬季服飾", "writer": "1"}))
@@ -255,7 +257,7 @@ def test_the_brands_words_are_added_removed_and_folded(client: FlaskClient, engi
     send(client, "/console/keywords/words", press="fold")
     assert kept() == ({"極潤賦活露"}, False)
     send(client, "/console/keywords/words", press="add", words="…")
-    assert "沒有做" in page(client, "/console/keywords/words")
+    assert "無法執行" in page(client, "/console/keywords/words")
     assert kept() == ({"極潤賦活露"}, False)
 
 

@@ -76,7 +76,7 @@ def test_a_label_is_approved_for_all_or_for_some_and_rejected(
 def test_a_label_that_nobody_proposed_is_refused(client: FlaskClient, engine: Engine, catalogue: None) -> None:
     assert client.get("/console/products/labels?label=x").status_code == 404
     send(client, "/console/products/labels", label="x", press="approve")
-    assert "沒有做" in page(client, "/console/products/labels")
+    assert "無法執行" in page(client, "/console/products/labels")
     assert labelled(engine) == []
 
 

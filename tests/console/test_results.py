@@ -139,7 +139,7 @@ def test_results_are_taken_away_and_noted(client: FlaskClient, story: Story) -> 
     assert "名單「點過的人」已建立，共 12 人。" in page(client, address)
     again = send(client, f"{address}/audience", who="clicked", name="點過的人")
     assert again.status_code == 303
-    assert "沒有做" in page(client, address)
+    assert "無法執行" in page(client, address)
     with reading(story.engine) as session:
         assert [(one.name, one.people) for one in list_sizes(session)] == [("點過的人", 12)]
         audit = table_of(AuditEntry)
@@ -178,6 +178,8 @@ def test_those_of_a_result_become_an_audience_for_ads_if_they_consented(client: 
     hashes = [hashlib.sha256(f"p{place}@example.com".encode()).hexdigest() for place in (1, 2)]
     assert [row["email"] for row in rows] == hashes
     assert send(client, "/console/ads", **{**asked, "platform": "myspace"}).status_code == 400
+    again = send(client, f"{address}/audience", who="clicked", name="再寄一次", then="campaign")
+    assert "對象：名單 再寄一次" in page(client, again.location)
     assert send(client, "/console/ads", **{**asked, "to": "list:nobody"}).status_code == 303
 
 
@@ -192,7 +194,7 @@ def test_an_ad_audience_is_asked_for_at_line_and_its_state_is_told(
     answer = send(client, "/console/ads/line", **asked)
     assert (answer.status_code, answer.location) == (303, "/console/ads?to=all#line")
     text = page(client, "/console/ads?to=all")
-    assert "已交給背景程序上傳" in text
+    assert "已交給背景程式上傳" in text
     assert 'hx-get="/console/ads/uploads"' in text
     assert "排隊中" in text
     send(client, "/console/ads/line", **asked)
@@ -239,7 +241,7 @@ def test_a_row_of_the_results_becomes_a_list_named_after_it(client: FlaskClient,
     send(client, f"{address}/audience", part=parts[0], who="clicked", run=run_id)  # pressed once more
     for wrong in ("variant-x", "variant-99", "segment-nobody", "all-1"):
         send(client, f"{address}/audience", part=wrong, who="sent")
-        assert "沒有做" in page(client, address), wrong
+        assert "無法執行" in page(client, address), wrong
     with reading(story.engine) as session:
         name = session.get_one(Campaign, story.campaign_id).name
         found = {one.name.removeprefix(f"{name}・"): one.people for one in list_sizes(session)}

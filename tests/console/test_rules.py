@@ -63,7 +63,7 @@ def test_a_changed_rule_that_a_tag_follows_is_computed_next(
     assert "規則「在地人」已儲存。" in saved("臺中")
     with reading(engine) as session:
         assert request_for(session, SEGMENTS) is None
-    assert "規則「在地人」已儲存，背景程序會接著照它重算標籤。" in saved("臺北")
+    assert "規則「在地人」已儲存，背景程式會接著照它重算標籤。" in saved("臺北")
     with reading(engine) as session:
         assert request_for(session, SEGMENTS) is not None
 

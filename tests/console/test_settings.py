@@ -23,6 +23,7 @@ from store.engine import reading, transaction
 from store.errors import ExpectedError
 from store.models import AuditEntry
 from tests.conftest import StillClock
+from tests.console.auditing import watch
 from tests.console.conftest import TAIPEI, page, plain, send, sign_in
 from tests.factories import make_channel
 
@@ -174,7 +175,7 @@ def test_preferences_have_rows_for_lines_weights_and_coupons(client: FlaskClient
     assert (held.lines["topic"].on, held.lines["price=價格敏感"].share_on) == (3, 0.4)
     assert (held.event_weights["search"], held.coupon_styles) == (0.4, {"SALE*": "打折"})
     for wrongly, cell, words in (
-        ({"lines-0-off": "9"}, "lines-0", "「topic」取下的線比貼上的線高"),
+        ({"lines-0-off": "9"}, "lines-0", "「topic」取下門檻比貼上門檻高"),
         ({"lines-0-share_on": "2"}, "lines-0-share_on", "不能大於 1。"),
         ({"lines-0-dimension": ""}, "lines-0-dimension", "這裡不能空白。"),
         ({"event_weights-0-weight": ""}, "event_weights-0-weight", "這裡不能空白。"),
@@ -234,6 +235,7 @@ def test_a_channels_token_is_checked_with_line(client: FlaskClient, engine: Engi
     app = Flask(__name__)
     app.secret_key = "a key of tests"
     app.register_blueprint(create_console(Site(engine, TAIPEI, clock, line=Doors())))
+    watch(app, engine)
     owner = sign_in(app.test_client(), engine, clock)
     send(owner, f"/console/settings/channels/{first}/check")
     assert "品牌官方帳號" in page(owner, "/console/settings")

@@ -28,6 +28,7 @@ from store.models import (
     WorkRequest,
 )
 from tests.conftest import StillClock
+from tests.console.auditing import watch
 from tests.console.conftest import TAIPEI, page, send, sign_in
 from tests.console.test_drafts import begin, checked, write
 from tests.factories import make_account, make_channel, make_customer, make_order
@@ -77,6 +78,7 @@ def app(engine: Engine, clock: StillClock, line: Doors) -> Flask:
     app = Flask(__name__)
     app.secret_key = "a key of tests"
     app.register_blueprint(create_console(Site(engine, TAIPEI, clock, line=line)))
+    watch(app, engine)
     return app
 
 
@@ -218,7 +220,7 @@ def test_a_draft_is_checked_by_line_and_sent_to_oneself(
     bad = client.post(f"{draft}/line", data={**token, "version": version}, headers={"HX-Request": "true"})
     assert "LINE 說：a property is wrong" in bad.get_data(as_text=True)
     send(client, f"{draft}/test", version=version, which="0", once=new_key(clock()))
-    assert "沒有做：a property is wrong" in page(client, f"{draft}/check")
+    assert "無法執行：a property is wrong" in page(client, f"{draft}/check")
     send(client, f"{draft}/test", version=version, which="7")
     send(client, f"{draft}/test", version="99", which="0")
     assert len(line.sent) == 1
@@ -283,7 +285,7 @@ def test_computing_is_asked_for_once_and_its_progress_is_told(
     assert "等著計算" in shown
     assert "沒有回應" not in shown
     clock.advance(seconds=40)
-    assert "背景程序沒有回應" in page(client, "/console/segments?lang=zh")
+    assert "背景程式沒有回應" in page(client, "/console/segments?lang=zh")
     with transaction(engine) as session:
         asked = session.scalars(select(WorkRequest)).one()
         assert (asked.work, asked.asked_at) == ("segments", datetime(2026, 11, 2, 4, 0, tzinfo=UTC))
@@ -306,7 +308,7 @@ def test_the_sample_is_asked_for_once_and_is_not_taken_for_the_brand_s_own(
     assert "載入範例資料" in page(client, "/console/start")
     send(client, "/console/start/sample/load")
     send(client, "/console/start/sample/remove")  # not while it is being loaded
-    assert "背景程序正在處理" in page(client, "/console/start")
+    assert "背景程式正在處理" in page(client, "/console/start")
     assert client.get("/console/start/sample/waiting").status_code == 204
     with transaction(engine) as session:
         asked = session.scalars(select(WorkRequest)).one()

@@ -102,7 +102,7 @@ def test_what_is_wrong_is_said_and_what_was_typed_stays(client: FlaskClient, eng
     ):
         answer = send(client, "/console/tags/new", **fields)
         assert answer.status_code == 422, fields
-        assert "沒有做" in answer.get_data(as_text=True)
+        assert "無法執行" in answer.get_data(as_text=True)
     with reading(engine) as session:
         assert session.scalars(select(Tag)).all() == []
 

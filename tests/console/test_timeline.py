@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from html import unescape
 from typing import Any
 
@@ -15,7 +16,17 @@ from console.customers.timeline import KINDS, SOURCES, Place, moments
 from segmentation.tags.catalogue import create_tag
 from segmentation.tags.hand import put_on, take_off
 from store.engine import reading, table_of, transaction
-from store.models import AuditEntry, BehaviourEvent, Campaign, ConsentChange, Delivery, SegmentChange, SegmentRun
+from store.models import (
+    AuditEntry,
+    BehaviourEvent,
+    Campaign,
+    ConsentChange,
+    Delivery,
+    OrderLine,
+    Product,
+    SegmentChange,
+    SegmentRun,
+)
 from store.persons import note_refusal
 from tests.conftest import StillClock
 from tests.console.conftest import page, send, without_token
@@ -112,6 +123,28 @@ def test_the_page_tells_each_kind_and_leads_on(client: FlaskClient, engine: Engi
     orders = page(client, f"/console/customers/{anna}?kind=order")
     assert "傳送訊息" not in orders
     assert orders.count('<li class="order">') == 6
+
+
+def test_an_order_says_what_was_bought_by_the_names_of_the_catalogue(client: FlaskClient, engine: Engine) -> None:
+    with transaction(engine) as session:
+        ben = make_customer(session, member_id="B1")
+        order = make_order(session, ben, ordered_at=AT)
+        session.add_all([Product(sku="P-1", name="羽絨外套"), Product(sku="P-2", name="發熱衣")])
+        for n, (sku, quantity) in enumerate({"P-1": "1", "P-9": "1.5", **{f"Q-{n}": "100" for n in range(8)}}.items()):
+            each: dict[str, Any] = {"quantity": Decimal(quantity), "unit_price": Decimal(5)}
+            session.add(OrderLine(sales_order_id=order.id or 0, line_number=n, sku=sku, **each))
+        note: dict[str, Any] = {
+            "source": "brand",
+            "received_at": AT,
+            "payload": {},
+            "sku": "P-2",
+            "customer_id": ben.id,
+        }
+        session.add(BehaviourEvent(event_key="looked", kind="product_view", occurred_at=AT, **note))
+    text = page(client, f"/console/customers/{ben.id}")
+    assert "羽絨外套 × 1、P-9 × 1.5、Q-0 × 100、" in text
+    assert "Q-5 × 100，還有 2 項" in text
+    assert "瀏覽商品 <b>發熱衣</b>" in text
 
 
 def test_a_click_is_told_with_the_name_of_its_campaign(client: FlaskClient, engine: Engine, anna: int) -> None:

@@ -68,6 +68,23 @@ def test_a_run_that_was_slowed_is_told_with_how_much(client: FlaskClient, story:
     assert "減速" not in page(client, "/console/?lang=zh")
 
 
+def test_a_campaign_that_drove_people_away_is_told_though_it_is_over(client: FlaskClient, story: Story) -> None:
+    run_id = story.run()
+    people = [story.person(run_id) for _ in range(60)]
+    for who in people[:2]:
+        story.leave(who, story.at + timedelta(hours=1))
+    story.catch_up()
+    assert "封鎖率偏高" not in page(client, "/console/")  # two of sixty may be chance
+    for who in people[2:12]:
+        story.leave(who, story.at + timedelta(hours=2))
+    story.catch_up()
+    assert "最近 7 天收到訊息的 60 人中有 12 人（20.0%）封鎖了帳號，上限是 2 %" in page(client, "/console/")
+    assert "12 of 60 people (20.0%) blocked the account after messages" in page(client, "/console/?lang=en")
+    with transaction(story.engine) as session:
+        session.get_one(CampaignRun, run_id).fired_at = story.at - timedelta(days=8)
+    assert "封鎖率偏高" not in page(client, "/console/?lang=zh")
+
+
 def test_sends_and_orders_are_drawn_by_day(client: FlaskClient, story: Story) -> None:
     run_id = story.run()
     who = story.person(run_id)

@@ -5,7 +5,7 @@ import { answerKeys } from "./chart_keys.js";
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const shown = {
   whole: (value) => Math.round(value).toLocaleString("en"),
-  money: (value) => "NT$ " + Math.round(value).toLocaleString("en"),
+  money: (value) => document.body.dataset.money + " " + Math.round(value).toLocaleString("en"),
   percent: (value) => (value * 100).toFixed(1) + "%",
   times: (value) => "× " + Number(value.toPrecision(3)),
   plain: (value) => String(value),
