@@ -1,4 +1,4 @@
-"""What the stored segments say: sizes now, members now, who was in which segment when, and who moved. Reads only.
+"""What the stored segments say: sizes now, who was in which segment when, and who moved. Reads only.
 
 Every result is a set of changes in the order of their ids, written by a whole run or, between runs, for single
 customers. Runs for earlier days may have been made later, so what was known of a day is found by the day that results
@@ -18,12 +18,11 @@ from sqlmodel import Session
 from segmentation.backlog import LEASE_NAME, Backlog, backlog
 from segmentation.models import MODELS, Segment, segments_of
 from store.engine import table_of
-from store.models import CustomerSegment, Lease, SegmentChange, SegmentRun, SegmentSizeOnDay
+from store.models import CustomerSegment, Lease, SegmentChange, SegmentRun
 
 now = table_of(CustomerSegment)
 change = table_of(SegmentChange)
 run = table_of(SegmentRun)
-size = table_of(SegmentSizeOnDay)
 lease = table_of(Lease)
 
 MOST_MOVEMENTS = 10_000
@@ -111,24 +110,6 @@ def segment_counts(session: Session, model: str) -> dict[str, int]:
     return {size.segment.name: size.customers for size in segment_sizes(session, model)}
 
 
-def sizes_over_time(session: Session, model: str) -> dict[date, dict[str, tuple[int, Decimal]]]:
-    """Day -> segment -> (customers, what they had paid), days ascending, as each day's newest whole run found them;
-    empty segments are absent. Raises NotFound for an unknown model."""
-    segments_of(model)
-    rows = session.execute(select(size).where(size.c.model == model).order_by(size.c.as_of))
-    found: dict[date, dict[str, tuple[int, Decimal]]] = {}
-    for row in rows:
-        found.setdefault(row.as_of, {})[row.segment] = (row.customers, row.value)
-    return found
-
-
-def members(session: Session, model: str, segment: str) -> list[int]:
-    """Ids of the customers in `segment` now, ascending. Raises NotFound for an unknown model."""
-    segments_of(model)
-    found = select(now.c.customer_id).where(now.c[model] == segment).order_by(now.c.customer_id)
-    return list(session.scalars(found))
-
-
 def segment_at(session: Session, model: str, as_of: date) -> dict[int, str]:
     """Customer id -> segment, by the newest results for days up to and including `as_of`; empty when there were none.
     Customers whom the model said nothing of (no paid order) are absent. Raises NotFound for an unknown model."""
@@ -191,11 +172,6 @@ def movements(
     columns = (change.c.id, change.c.customer_id, old, new, change.c.as_of, change.c.changed_at)
     found = select(*columns).where(*wanted).order_by(change.c.id).limit(min(limit, MOST_MOVEMENTS))
     return [Movement(*row) for row in session.execute(found)]
-
-
-def newest_change_id(session: Session) -> int:
-    """Where a feed of movements that wants only what comes from now on begins to read."""
-    return session.scalar(select(func.max(change.c.id))) or 0
 
 
 def draws_anew(session: Session, run_id: int, as_of: date, chosen: Mapping[str, Any]) -> bool:
