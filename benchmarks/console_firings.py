@@ -12,7 +12,8 @@ from store.models import Campaign, CampaignRun, CampaignStep
 AUTOMATIONS = 20
 DAYS = 29
 ROWS_AT_ONCE = 5_000
-PEOPLE = 3  # of each run
+PEOPLE = 3  # of each run that are sent to; in every seventh one more is held out
+HELD_OUT_IN = 7
 
 
 def fill_firings(engine: Engine, firings: int, now: datetime) -> int:
@@ -36,7 +37,10 @@ def fill_firings(engine: Engine, firings: int, now: datetime) -> int:
         theirs = f"campaign_id BETWEEN {ids[0]} AND {ids[-1]}"
         for statement in (
             "INSERT INTO run_tally (run_id, batch_number, variant_id, segment, state, reason, by_reply, people)"
-            f" SELECT id, 0, 0, 'none', 'accepted', '', FALSE, {PEOPLE} FROM campaign_run WHERE {theirs}",
+            f" SELECT id, 0, 1, 'none', 'accepted', '', FALSE, {PEOPLE} FROM campaign_run WHERE {theirs}",
+            "INSERT INTO run_tally (run_id, batch_number, variant_id, segment, state, reason, by_reply, people)"
+            " SELECT id, 0, 0, 'none', 'held_out', '', FALSE, 1 FROM campaign_run"
+            f" WHERE {theirs} AND compared_held = 1",
             "INSERT INTO run_response (run_id, customer_id, segment, state, has_clicked, has_blocked, orders, revenue,"
             " tap_orders, tap_revenue, delivery_orders, delivery_revenue) SELECT id, 1, 'none', 'accepted', TRUE,"
             f" FALSE, 0, 0, 0, 0, 0, 0 FROM campaign_run WHERE {theirs} AND id % 5 = 0",
@@ -53,7 +57,7 @@ def _run(campaign_id: int, place: int, firings: int, now: datetime) -> dict[str,
         "step_number": 1,
         "scheduled_for": at + timedelta(microseconds=place),
         "state": "sent",
-        "variants": [{"variant_id": 0, "name": "A", "weight": 1, "messages": messages, "languages": {}}],
+        "variants": [{"variant_id": 1, "name": "A", "weight": 1, "messages": messages, "languages": {}}],
         "way": "push",
         "link_ids": {},
         "by_enrolment": True,
@@ -61,5 +65,8 @@ def _run(campaign_id: int, place: int, firings: int, now: datetime) -> dict[str,
         "frozen_up_to": 0,
         "reached_count": PEOPLE,
         "message_count": PEOPLE,
+        "compared_sent": PEOPLE,
+        "compared_held": int(place % HELD_OUT_IN == 0),
+        "compared_again": PEOPLE + int(place % HELD_OUT_IN == 0),
         **dict.fromkeys(("fired_at", "frozen_at", "finished_at", "tallied_at"), at),
     }

@@ -10,14 +10,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import BigInteger, Float, and_, case, cast, func, literal, null, or_, select, type_coerce
+from sqlalchemy import BigInteger, Float, and_, case, cast, exists, func, literal, null, or_, select, type_coerce
 from sqlmodel import Session
 
 from campaigns.experiments.assignment import bucket_of, salt_of
 from campaigns.money.hierarchy import Array, Past, predict
-from campaigns.results.sides import HELD_OUT, SENT_TO, side_of
+from campaigns.results.sides import FIRST_STEP, HELD_OUT, SENT_TO, side_of
 from store.engine import table_of
-from store.models import CampaignRun, Customer, CustomerPrediction, CustomerSegment, RunResponse, RunTally
+from store.models import (
+    CampaignRun,
+    CampaignStep,
+    Customer,
+    CustomerPrediction,
+    CustomerSegment,
+    RunResponse,
+    RunTally,
+)
 from store.types import DECIMAL_PLACES
 
 SCALE = 10**DECIMAL_PLACES
@@ -111,9 +119,12 @@ def gains_of(session: Session, rng: np.random.Generator) -> Gains:
 
 def past_lift(session: Session) -> PastLift:
     """Past runs with somebody held out, by segment at the time, oldest first; none of those that were broken off, whose
-    people are no fair sample. The sides are those of a run's own lift (campaigns/results/sides.py)."""
+    people are no fair sample, and none of several steps, whose lift is that of all of them, not of one message. The
+    sides are those of a run's own lift (campaigns/results/sides.py)."""
     run, tally, response = table_of(CampaignRun), table_of(RunTally), table_of(RunResponse)
-    over = select(run.c.id).where(run.c.tallied_at.is_not(None), run.c.state == "sent")
+    step = table_of(CampaignStep)
+    has_more = exists().where(step.c.campaign_id == run.c.campaign_id, step.c.step_number > FIRST_STEP)
+    over = select(run.c.id).where(run.c.tallied_at.is_not(None), run.c.state == "sent", ~has_more)
     side = side_of(tally.c.state, tally.c.variant_id > 0)
     sizes = session.execute(
         select(tally.c.run_id, tally.c.segment, side, func.sum(tally.c.people))

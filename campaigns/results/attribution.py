@@ -4,6 +4,11 @@ Credit goes to one message only, over all campaigns: the last tap, and separatel
 window holds the order. Lift needs no credit: it counts every order of everybody in the run, reached or held out, in the
 window that opens for all of them alike when the run fires. Where windows of a campaign's runs overlap, an order is in
 several: added up, it counts in the last run before it only.
+
+Who gets a later step hangs on what the one before did to them, so only first steps compare people whom chance alone
+told apart. Added up, an order therefore counts for how its person was chosen at the first step, whatever became of them
+on the way, up to where the last step's window would end for everybody alike: the way as it was meant ("intention to
+treat", Hollis and Campbell 1999, BMJ 319, 670-674).
 """
 
 from collections import defaultdict
@@ -22,7 +27,8 @@ NOT_SENT = ("held_out", "skipped")
 class InRun:
     """Somebody in a run. `state` is what became of the delivery; `sent_at` is None unless LINE accepted it.
     `opens_at` (inclusive) and `closes_at` bound the run's window; `window` is the campaign's, after a tap or delivery.
-    """
+    `way_closes_at`: when the window of the way closes that began with the run; None for a later step, which is part of
+    one."""
 
     run_id: int
     campaign_id: int
@@ -33,6 +39,7 @@ class InRun:
     sent_at: datetime | None
     opens_at: datetime
     closes_at: datetime
+    way_closes_at: datetime | None
     window: timedelta
     channel_id: int
 
@@ -103,7 +110,8 @@ class Response:
     @property
     def is_any(self) -> bool:
         """Whether they did anything at all."""
-        return bool(self.has_clicked or self.has_blocked or self.orders or self.tap_orders or self.delivery_orders)
+        bought = self.orders or self.own_orders or self.tap_orders or self.delivery_orders
+        return bool(self.has_clicked or self.has_blocked or bought)
 
 
 @dataclass
@@ -185,6 +193,12 @@ def _place(one: InRun) -> tuple[datetime, int]:
     return one.opens_at, one.run_id
 
 
+def _compares(one: InRun, at: datetime) -> bool:
+    """Whether an order at `at` counts for the side that chance put the person on with this run."""
+    is_in = one.way_closes_at is not None and one.opens_at <= at < one.way_closes_at
+    return is_in and (one.state == HELD_OUT or is_meant(one.state, one.variant_id))
+
+
 def _add_orders(
     responses: dict[tuple[int, int], Response],
     orders: Iterable[PaidOrder],
@@ -198,8 +212,8 @@ def _add_orders(
                 response = responses[one.run_id, one.customer_id]
                 response.orders += 1
                 response.revenue += order.amount
-                if one.state == HELD_OUT or is_meant(one.state, one.variant_id):
-                    last[one.campaign_id] = max(last.get(one.campaign_id, one), one, key=_place)
+            if _compares(one, order.at):
+                last[one.campaign_id] = max(last.get(one.campaign_id, one), one, key=_place)
         for one in last.values():
             response = responses[one.run_id, one.customer_id]
             response.own_orders += 1

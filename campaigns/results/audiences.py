@@ -97,12 +97,18 @@ def _people(engine: Engine, run_id: int, among: Any, asked: Asked) -> Iterator[i
         wanted.append(exists().where(theirs, did))
     if did_not is not None:
         wanted.append(not_(exists().where(theirs, did_not)))
-    found = with_batch(select(delivery.c.customer_id)).where(*wanted).order_by(delivery.c.customer_id).limit(SLICE)
+    found = with_batch(select(delivery.c.customer_id)).where(*wanted).order_by(delivery.c.customer_id)
+    of_run = select(delivery.c.customer_id).where(delivery.c.run_id == run_id).order_by(delivery.c.customer_id)
     after = 0
     while True:
         with reading(engine) as session:
-            ids = session.scalars(found.where(delivery.c.customer_id > after)).all()
+            # Between bounds of the key: of a limit alone PostgreSQL, not knowing how large a run is, may read
+            # all that is left of it for each page.
+            rest = delivery.c.customer_id > after
+            high = session.scalar(of_run.where(rest).offset(SLICE - 1).limit(1))
+            page = found.where(rest) if high is None else found.where(rest, delivery.c.customer_id <= high)
+            ids = session.scalars(page).all()
         yield from ids
-        if len(ids) < SLICE:
+        if high is None:
             return
-        after = ids[-1]
+        after = high

@@ -32,7 +32,7 @@ def compare(
     inside: tuple[Arm, Arm], outside: tuple[Arm, Arm], *, times: tuple[float, float] = (1.0, 1.0)
 ) -> Comparison | None:
     """Compare (sent, held out) of a rule's people with those of others; None unless all four have people. `times`: how
-    often each person stands in either (campaigns/results/together.py)."""
+    often each person stands in either (campaigns/results/again.py)."""
     z, (often_inside, often_outside) = z_of(CONFIDENCE), times
     gain_inside = conversion_lift(*inside, z, times=often_inside)
     gain_outside = conversion_lift(*outside, z, times=often_outside)

@@ -1,9 +1,8 @@
 """What runs cost: the messages LINE counts, and the money beyond the plan, in the order in which they fired."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import and_, func, select
 from sqlmodel import Session
 
-from campaigns.money.line_plan import cost_of, read_plan
+from campaigns.money.line_plan import LinePlan, cost_of, read_plan
 from campaigns.planning.quiet import moment_at
 from campaigns.results.lift import Lift
 from campaigns.results.runs import RunResults
@@ -63,27 +62,67 @@ def added_per_money(cost: RunCost | None, results: RunResults) -> Lift | None:
     return Lift(added.difference / paid, added.low / paid, added.high / paid)
 
 
-def sum_of(costs: Iterable[RunCost]) -> RunCost | None:
-    """Of several runs; None of none."""
-    found = list(costs)
-    return None if not found else sum(found[1:], found[0])
-
-
 def costs_of(
-    session: Session, runs: Sequence[CampaignRun], zone: ZoneInfo, results: Mapping[int, RunResults]
+    session: Session, which: Any, zone: ZoneInfo, results: Mapping[int, RunResults] | None = None
 ) -> dict[int, RunCost]:
-    """Run id -> its cost. A run's messages come after those of all runs of its channel that fired before it in the same
-    calendar month of `zone`; what the brand sends by other means is not known here. `results`: by run id those at hand,
-    whose deliveries are not counted once more."""
-    plan, of_month, costs = read_plan(session), defaultdict[date, list[CampaignRun]](list), {}
-    for one in runs:
-        of_month[one.fired_at.astimezone(zone).date().replace(day=1)].append(one)
-    for first, some in of_month.items():
-        for row in _counted(session, moment_at(first, time(0), zone), some, results):
-            cost = cost_of(plan.offer, row.before, row.messages)
-            of_fee = plan.offer.monthly_fee * cost.included / plan.offer.messages if cost.included else Decimal(0)
-            costs[row.run_id] = RunCost(row.messages, row.replies, cost.money, of_fee, plan.currency)
+    """Run id -> its cost, of the runs that are meant by `which` (SQL on `campaign_run`). A run's messages come after
+    those of all runs of its channel that fired before it in the same calendar month of `zone`; what the brand sends by
+    other means is not known here. `results`: by run id those at hand, whose deliveries are not counted once more."""
+    plan, costs = read_plan(session), {}
+    for fired in _months(session, which, zone):
+        for row in _counted(session, fired, which, results or {}):
+            costs[row.run_id] = _priced(plan, row.before, row.messages, row.replies)
     return costs
+
+
+def cost_of_campaign(session: Session, campaign_id: int, zone: ZoneInfo) -> RunCost | None:
+    """What all runs of a campaign cost together; None before the first. Of a month in which its channel stayed within
+    the plan no more is asked than the sums of an index."""
+    plan, mine = read_plan(session), run.c.campaign_id == campaign_id
+    of_channel = campaign.c.channel_id == session.get_one(Campaign, campaign_id).channel_id
+    total: RunCost | None = None
+    for fired in _months(session, mine, zone):
+        going_on = _going_on(session, and_(fired, of_channel), {})
+        used = _sums(session, and_(fired, of_channel))[1] + sum(one.messages for one in going_on)
+        if used <= plan.offer.messages:
+            own = [one for one in going_on if one.campaign_id == campaign_id]
+            runs, messages, replies = _sums(session, and_(fired, mine))
+            messages, replies = messages + sum(o.messages for o in own), replies + sum(o.replies for o in own)
+            found = [_priced(plan, 0, messages, replies)] if runs else []
+        else:
+            rows = _counted(session, fired, mine, {})
+            found = [_priced(plan, row.before, row.messages, row.replies) for row in rows]
+        for cost in found:
+            total = cost if total is None else total + cost
+    return total
+
+
+def _months(session: Session, which: Any, zone: ZoneInfo) -> list[Any]:
+    """SQL on `campaign_run` for each calendar month of `zone` from the first of these runs to the last."""
+    first, last = session.execute(select(func.min(run.c.fired_at), func.max(run.c.fired_at)).where(which)).one()
+    if first is None:
+        return []
+    months, day = [], first.astimezone(zone).date().replace(day=1)
+    while (begin := moment_at(day, time(0), zone)) <= last:
+        day = (day + timedelta(days=31)).replace(day=1)
+        months.append(and_(run.c.fired_at >= begin, run.c.fired_at < moment_at(day, time(0), zone)))
+    return months
+
+
+def _sums(session: Session, which: Any) -> tuple[int, int, int]:
+    """Runs that are meant by `which` (SQL on `campaign_run` and `campaign`), and messages and free replies of those of
+    them that are over."""
+    sums = (func.count(), func.sum(run.c.message_count), func.sum(run.c.reached_count - run.c.message_count))
+    joined = run.join(campaign, campaign.c.id == run.c.campaign_id)
+    runs, messages, replies = session.execute(select(*sums).select_from(joined).where(which)).one()
+    return runs, int(messages or 0), int(replies or 0)
+
+
+def _priced(plan: LinePlan, before: int, messages: int, replies: int) -> RunCost:
+    """So many messages after those `before` them in the month, by the plan that holds now."""
+    cost = cost_of(plan.offer, before, messages)
+    of_fee = plan.offer.monthly_fee * cost.included / plan.offer.messages if cost.included else Decimal(0)
+    return RunCost(messages, replies, cost.money, of_fee, plan.currency)
 
 
 @dataclass(frozen=True)
@@ -96,12 +135,9 @@ class _Counted:
     replies: int
 
 
-def _counted(
-    session: Session, begin: datetime, runs: Sequence[CampaignRun], results: Mapping[int, RunResults]
-) -> list[_Counted]:
-    """Of each of `runs`, which all fired in the month from `begin` on. Those that are over are added up from an index,
-    however many fired; the few that are not, one by one."""
-    fired = and_(run.c.fired_at >= begin, run.c.fired_at <= max(one.fired_at for one in runs))
+def _counted(session: Session, fired: Any, which: Any, results: Mapping[int, RunResults]) -> list[_Counted]:
+    """Of each run of a month (`fired`, SQL on `campaign_run`) that is meant by `which`. Those that are over are added
+    up from an index, however many fired; the few that are not, one by one."""
     going_on = _going_on(session, fired, results)
     messages = func.coalesce(run.c.message_count, 0)
     channel = campaign.c.channel_id
@@ -121,7 +157,7 @@ def _counted(
         .subquery()
     )
     found = []
-    for row in session.execute(select(every).where(every.c.id.in_([one.id for one in runs]))):
+    for row in session.execute(select(every).where(every.c.id.in_(select(run.c.id).where(fired, which)))):
         place = (row.fired_at, row.id)
         early = sum(one.messages for one in going_on if one.channel_id == row.channel_id and one.place < place)
         own = next((one for one in going_on if one.place == place), row)
@@ -132,6 +168,7 @@ def _counted(
 @dataclass(frozen=True)
 class _GoingOn:
     place: tuple[datetime, int]  # in the order of firing
+    campaign_id: int
     channel_id: int
     messages: int
     replies: int
@@ -139,7 +176,8 @@ class _GoingOn:
 
 def _going_on(session: Session, fired: Any, results: Mapping[int, RunResults]) -> list[_GoingOn]:
     """The runs that are not over, with what they have sent until now."""
-    open_runs = select(run.c.id, run.c.fired_at, campaign.c.channel_id).where(fired, run.c.reached_count.is_(None))
+    columns = (run.c.id, run.c.fired_at, run.c.campaign_id, campaign.c.channel_id)
+    open_runs = select(*columns).where(fired, run.c.reached_count.is_(None))
     rows = session.execute(open_runs.join(campaign, campaign.c.id == run.c.campaign_id)).all()
     messages = {key: one.total.messages for key, one in results.items()}
     replies = {key: one.total.by_reply for key, one in results.items()}
@@ -148,6 +186,12 @@ def _going_on(session: Session, fired: Any, results: Mapping[int, RunResults]) -
             counts = replies if one.by_reply else messages
             counts[one.run_id] = counts.get(one.run_id, 0) + one.people
     return [
-        _GoingOn((row.fired_at, row.id), row.channel_id, messages.get(row.id, 0), replies.get(row.id, 0))
+        _GoingOn(
+            place=(row.fired_at, row.id),
+            campaign_id=row.campaign_id,
+            channel_id=row.channel_id,
+            messages=messages.get(row.id, 0),
+            replies=replies.get(row.id, 0),
+        )
         for row in rows
     ]

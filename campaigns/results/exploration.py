@@ -13,9 +13,10 @@ from campaigns.audience.target import Audience
 from campaigns.experiments.assignment import BUCKETS, bucket_of
 from campaigns.planning.plan import Plan, StepPlan, VariantPlan, create_campaign
 from campaigns.planning.schedule import campaign_by_id, variants_of
+from campaigns.results.again import times_of
 from campaigns.results.comparison import Comparison, compare
-from campaigns.results.runs import runs_of
-from campaigns.results.together import campaign_results, times_each
+from campaigns.results.lift import Arm
+from campaigns.results.together import campaign_results
 from store.clock import Clock
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput
@@ -99,17 +100,10 @@ def explored(session: Session, campaign_id: int) -> Comparison | None:
     others = [campaign_results(session, other) for other in explorers]
     if own.lift is None or any(other.lift is None for other in others):
         return None
-    sent, held = others[0].total.sent, others[0].total.held_out
-    for other in others[1:]:
-        sent, held = sent + other.total.sent, held + other.total.held_out
-    times = _times(session, [campaign_id]), _times(session, explorers)
-    return compare((own.total.sent, own.total.held_out), (sent, held), times=times)
-
-
-def _times(session: Session, campaign_ids: list[int]) -> float:
-    """How often each person is in the runs of these campaigns: of several, as if it were the same people."""
-    run_ids = [run.id or 0 for one in campaign_ids for run in runs_of(session, one)]
-    return max(1.0, sum(times_each(session, run_ids).values()))
+    sent, held = (sum((other.sides[place] for other in others), Arm()) for place in (0, 1))
+    times = times_of(session, [campaign_id, *explorers], {})
+    of_explorers = sum(times.get(other, 1.0) for other in explorers)  # of several as if it were the same people
+    return compare(own.sides, (sent, held), times=(times.get(campaign_id, 1.0), of_explorers))
 
 
 def _explorers(session: Session, campaign_id: int) -> list[int]:

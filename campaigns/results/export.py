@@ -64,7 +64,8 @@ def export_campaign(
 def _summary(engine: Engine, runs: list[CampaignRun], zone: ZoneInfo) -> Iterable[Sequence[Any]]:
     with reading(engine) as session:
         results = results_by_run(session, [run.id or 0 for run in runs])
-        costs = costs_of(session, runs, zone, results)
+        mine = table_of(CampaignRun).c.campaign_id.in_({run.campaign_id for run in runs})
+        costs = costs_of(session, mine, zone, results)
     for run in runs:
         found = results[run.id or 0]
         head = (run.id, run.step_number, run.scheduled_for.astimezone(zone))

@@ -1,6 +1,5 @@
 """When people tapped after a run: by the hour since it began."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import DateTime, Integer, cast, func, select, type_coerce
@@ -14,9 +13,10 @@ HOUR_SECONDS = 3600
 click, run = table_of(Click), table_of(CampaignRun)
 
 
-def taps_by_hour(session: Session, run_ids: Sequence[int]) -> list[tuple[int, int]]:
-    """(full hours since the beginning of its run, 0 is the first, taps by people in it) of these runs' links added up,
-    ascending; hours without a tap are left out. A run that quiet hours put off begins at their end."""
+def taps_by_hour(session: Session, which: Any) -> list[tuple[int, int]]:
+    """(full hours since the beginning of its run, 0 is the first, taps by people in it) of the links of runs that are
+    meant by `which` (SQL on `campaign_run`) added up, ascending; hours without a tap are left out. A run that quiet
+    hours put off begins at their end."""
     begun = func.coalesce(run.c.send_from, run.c.fired_at)
     if is_sqlite(session):  # whole seconds: days as SQLite subtracts them would miss a full hour by a hair
         seconds = _epoch(click.c.clicked_at) - _epoch(begun)
@@ -26,7 +26,7 @@ def taps_by_hour(session: Session, run_ids: Sequence[int]) -> list[tuple[int, in
     rows = session.execute(
         select(hour, func.count())
         .select_from(click.join(run, run.c.id == click.c.run_id))
-        .where(click.c.run_id.in_(run_ids), click.c.kind == "person")
+        .where(which, click.c.kind == "person")
         .group_by(hour)
         .order_by(hour)
     )

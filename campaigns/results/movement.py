@@ -22,7 +22,7 @@ delivery, change = table_of(Delivery), table_of(SegmentChange)
 @dataclass(frozen=True)
 class Move:
     """People who went from one segment to another; None: the model said nothing of them then. `lift`: the share of
-    those sent to minus that of those held out, all moves together right at 95 %; None without anybody held out."""
+    those sent to minus that of those held out, all moves together right at 95 %; None where the run tells no lift."""
 
     before: str | None
     after: str | None
@@ -45,7 +45,8 @@ def movement_after(session: Session, run_id: int, model: str, *, until: datetime
     """From the segment at the firing of a run to that at `until` (aware UTC, inclusive). Reads only. Raises NotFound
     for an unknown run or model."""
     segments_of(model)
-    total = run_results(session, run_id).total
+    results = run_results(session, run_id)
+    total, is_told = results.total, results.lift is not None
     fired_at = session.get_one(CampaignRun, run_id).fired_at
     counts: dict[tuple[str | None, str | None], list[int]] = {}
     for before, after, state, variant_id, people in session.execute(_moves(run_id, model, fired_at, until)):
@@ -53,7 +54,13 @@ def movement_after(session: Session, run_id: int, model: str, *, until: datetime
             counts.setdefault((before, after), [0, 0])[state == "held_out"] += people
     z = z_of(comparisons=len(counts))
     moves = [
-        Move(before, after, sent, held, _lift(sent, total.sent.people, held, total.held_out.people, z))
+        Move(
+            before,
+            after,
+            sent,
+            held,
+            _lift(sent, total.sent.people, held, total.held_out.people, z) if is_told else None,
+        )
         for (before, after), (sent, held) in counts.items()
     ]
     moves.sort(key=lambda move: -(move.sent + move.held_out))

@@ -5,7 +5,7 @@ A fact is noted in its own transaction (`store.changes.note_responses`), so none
 same as once. A late click, an order that is imported late, refunded, changed or given to somebody else thus ends right.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from sqlalchemy import and_, delete, exists, func, insert, or_, select, tuple_, 
 from sqlmodel import Session
 
 from campaigns.results.attribution import Credit, Facts, InRun, PaidOrder, Response, Tap, Unfollow, Worked, work_out
+from campaigns.results.sides import FIRST_STEP
 from campaigns.results.sums import forget_sums
 from campaigns.results.tally import SAME_BATCH, effective_state, with_batch
 from store.engine import insert_for, is_sqlite, table_of
@@ -21,6 +22,7 @@ from store.models import (
     BehaviourEvent,
     Campaign,
     CampaignRun,
+    CampaignStep,
     Click,
     Customer,
     Delivery,
@@ -114,6 +116,7 @@ def _in_runs(session: Session, ids: Sequence[int]) -> list[InRun]:
                 run.c.fired_at,
                 run.c.reply_until,
                 run.c.campaign_id,
+                run.c.step_number,
                 campaign.c.conversion_days,
                 campaign.c.channel_id,
             )
@@ -122,6 +125,7 @@ def _in_runs(session: Session, ids: Sequence[int]) -> list[InRun]:
         .join(campaign, campaign.c.id == run.c.campaign_id)
         .where(delivery.c.customer_id.in_(ids))
     ).all()
+    waits = _later_waits(session, {row.campaign_id for row in rows})
     return [
         InRun(
             run_id=row.run_id,
@@ -132,12 +136,22 @@ def _in_runs(session: Session, ids: Sequence[int]) -> list[InRun]:
             state=row.now,
             sent_at=row.accepted_at,
             opens_at=row.fired_at,
-            closes_at=(row.reply_until or row.fired_at) + timedelta(days=row.conversion_days),
+            closes_at=(closes_at := (row.reply_until or row.fired_at) + timedelta(days=row.conversion_days)),
+            way_closes_at=closes_at + waits[row.campaign_id] if row.step_number == FIRST_STEP else None,
             window=timedelta(days=row.conversion_days),
             channel_id=row.channel_id,
         )
         for row in rows
     ]
+
+
+def _later_waits(session: Session, campaign_ids: Collection[int]) -> dict[int, timedelta]:
+    """Campaign -> from its first step to its last, as planned."""
+    step = table_of(CampaignStep)
+    is_later = (step.c.campaign_id.in_(campaign_ids), step.c.step_number > FIRST_STEP)
+    waits = select(step.c.campaign_id, func.sum(step.c.wait_minutes)).where(*is_later).group_by(step.c.campaign_id)
+    minutes: dict[int, int] = {row[0]: int(row[1]) for row in session.execute(waits)}
+    return {campaign_id: timedelta(minutes=minutes.get(campaign_id, 0)) for campaign_id in campaign_ids}
 
 
 def _taps(session: Session, ids: Sequence[int]) -> list[Tap]:

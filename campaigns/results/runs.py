@@ -4,7 +4,7 @@ Read from kept sums (`tally`, `responses`) and as fresh as they are: deliveries 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -14,16 +14,16 @@ from sqlmodel import Session
 
 from campaigns.results.lift import Arm, Lift, conversion_lift, revenue_lift, z_of
 from campaigns.results.line_figures import LineFigures, line_figures
-from campaigns.results.sides import CALLED, is_meant
+from campaigns.results.sides import CALLED, FIRST_STEP, NOT_BY_CHANCE, is_meant
 from campaigns.results.sums import Sums, response_sums
-from campaigns.results.tally import tallies
+from campaigns.results.tally import Tally, tallies
 from store.engine import table_of
 from store.errors import NotFound
 from store.models import CampaignRun, Click
 from store.types import from_ten_thousandths
 
+RUNS_AT_ONCE = 5_000  # in one statement: the databases take some tens of thousands of values
 STATES = ("chosen", "held_out", "skipped", "accepted", "failed", "unknown")
-NOT_BY_CHANCE = ("cancelled",)  # a person broke it off, seeing how it went: what a lift would tell is no run's
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,6 @@ class Part:
     def messages(self) -> int:
         """What LINE counts in the quota: one per recipient accepted, replies free ("Messaging API pricing")."""
         return self.deliveries["accepted"] - self.by_reply
-
-    @property
-    def is_by_chance(self) -> bool:
-        """Whether chance alone says who was sent to."""
-        return not any(self.skipped.get(reason) for reason in NOT_BY_CHANCE)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for programs; money as strings."""
@@ -119,7 +114,8 @@ class RunResults:
     fetches: dict[str, int]  # kind (person, forward, preview, robot) -> all fetches
     unnamed_taps: int  # taps by people on a link that was the same for everyone
     line: list[LineFigures]  # LINE's own, aggregates
-    lift: Lifts | None  # None without anyone held out or sent to, or where chance was overruled
+    sides: tuple[Arm, Arm]  # that the lift compares: sent to and held out
+    lift: Lifts | None  # None without anyone held out or sent to, or where it wasn't chance that told them apart
     variant_lifts: dict[int, Lifts]  # all of a table together right at 95 %
     segment_lifts: dict[str, Lifts]
 
@@ -194,6 +190,40 @@ def runs_of(session: Session, campaign_id: int) -> list[CampaignRun]:
     return list(session.scalars(select(CampaignRun).where(run.campaign_id == campaign_id).order_by(run.id.desc())))
 
 
+Cell = tuple[int | None, str]  # variant, segment
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one step looked at as one: a single one, or the many small ones of an automation. `is_compared`: whether
+    chance alone told its people apart; so it is in first steps that nobody broke off."""
+
+    step_number: int
+    is_compared: bool
+    cells: dict[Cell, Part]
+
+    @property
+    def held_out(self) -> Arm:
+        """All of them, who have no variant."""
+        return sum((part.held_out for part in self.cells.values()), Arm())
+
+    @classmethod
+    def of(cls, step_number: int, cells: dict[Cell, Part]) -> "Group":
+        """A single run of a step."""
+        is_broken = any(part.skipped.get(reason) for part in cells.values() for reason in NOT_BY_CHANCE)
+        return cls(step_number, step_number == FIRST_STEP and not is_broken, cells)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What else is told of runs: kind of fetch -> fetches of their links, taps of whom nothing tells who they are, and
+    LINE's figures."""
+
+    fetches: dict[str, int] = field(default_factory=dict)
+    unnamed_taps: int = 0
+    line: list[LineFigures] = field(default_factory=list)
+
+
 def run_results(session: Session, run_id: int) -> RunResults:
     """Results of one run. Raises NotFound."""
     if session.get(CampaignRun, run_id) is None:
@@ -203,54 +233,100 @@ def run_results(session: Session, run_id: int) -> RunResults:
 
 def results_by_run(session: Session, run_ids: Sequence[int]) -> dict[int, RunResults]:
     """Run id -> its results, for each of `run_ids`. A few queries for all of them."""
-    cells = _cells(session, run_ids)
-    fetches, unnamed = _fetches(session, run_ids)
+    found: dict[int, RunResults] = {}
+    for first in range(0, len(run_ids), RUNS_AT_ONCE):
+        found |= _results_by_run(session, run_ids[first : first + RUNS_AT_ONCE])
+    return found
+
+
+def _results_by_run(session: Session, run_ids: Sequence[int]) -> dict[int, RunResults]:
+    run, click = table_of(CampaignRun), table_of(Click)
+    rows = session.execute(select(run.c.id, run.c.step_number).where(run.c.id.in_(run_ids)))
+    steps: dict[int, int] = {row[0]: row[1] for row in rows}
+    cells = cells_of(tallies(session, run_ids), response_sums(session, run_ids))
+    beside = fetches(session, click, click.c.run_id, click.c.run_id.in_(run_ids))
     figures = line_figures(session, run_ids)
-    of_run: dict[int, dict[tuple[int | None, str], Part]] = defaultdict(dict)
-    for (run_id, variant_id, segment), part in cells.items():
-        of_run[run_id][variant_id, segment] = part
     made = {}
     for run_id in run_ids:
-        mine = of_run[run_id]
-        variants = _summed(mine, lambda key: key[0])
-        segments = _summed(mine, lambda key: key[1])
-        total = _together(mine.values())
-        by_chance = total.is_by_chance
-        pairs = {key: (part.sent, total.held_out) for key, part in variants.items() if key is not None}
-        made[run_id] = RunResults(
-            total=total,
-            variants=variants,
-            segments=segments,
-            fetches=fetches.get(run_id, {}),
-            unnamed_taps=unnamed.get(run_id, 0),
-            line=figures.get(run_id, []),
-            lift=lifts_of({"all": (total.sent, total.held_out)}).get("all") if by_chance else None,
-            variant_lifts=lifts_of(pairs) if by_chance else {},
-            segment_lifts=lifts_of({key: (p.sent, p.held_out) for key, p in segments.items()}) if by_chance else {},
-        )
+        group = Group.of(steps.get(run_id, FIRST_STEP), cells.get(run_id, {}))
+        kinds, unnamed = beside.get(run_id, ({}, 0))
+        made[run_id] = results_of([group], Beside(kinds, unnamed, figures.get(run_id, [])))
     return made
 
 
-_Cell = tuple[int, int | None, str]  # run, variant, segment
+def results_of(groups: Sequence[Group], beside: Beside, *, times: float = 1.0, adds_up: bool = False) -> RunResults:
+    """Results of groups of runs together: people are counted once in each run. `times`: how often each person is in
+    them, as `times_of` counts it. `adds_up`: these are all runs of a campaign, and its lift counts each order once."""
+    compared = [group for group in groups if group.is_compared]
+    pooled, everything = (
+        [(cell, part) for group in some for cell, part in group.cells.items()] for some in (compared, groups)
+    )
+    whole, segments = _together(part for _, part in pooled), _by(pooled, 1)
+    sides = (whole.own_sent, whole.own_held_out) if adds_up else (whole.sent, whole.held_out)
+    return RunResults(
+        total=_together(part for _, part in everything),
+        variants=_by(everything, 0),
+        segments=_by(everything, 1),
+        fetches=beside.fetches,
+        unnamed_taps=beside.unnamed_taps,
+        line=beside.line,
+        sides=sides,
+        lift=lifts_of({"all": sides}, times=times).get("all"),
+        variant_lifts=lifts_of(_variant_sides(compared), times=times),
+        segment_lifts=lifts_of({key: (part.sent, part.held_out) for key, part in segments.items()}, times=times),
+    )
 
 
-def _cells(session: Session, run_ids: Sequence[int]) -> dict[_Cell, Part]:
-    cells: dict[_Cell, Part] = defaultdict(Part)
-    for one in tallies(session, run_ids):
-        part = cells[one.run_id, one.variant_id, one.segment]
+def _variant_sides(groups: Sequence[Group]) -> dict[int, tuple[Arm, Arm]]:
+    """Variant -> those who were to get it, and who was held out of the runs that had it."""
+    sides: dict[int, tuple[Arm, Arm]] = {}
+    for group in groups:
+        held_out = group.held_out
+        for key, part in _by(group.cells.items(), 0).items():
+            if key is not None:
+                sent, held = sides.get(key, (Arm(), Arm()))
+                sides[key] = sent + part.sent, held + held_out
+    return dict(sorted(sides.items()))
+
+
+def cells_of(people: Iterable[Tally], responses: Iterable[Sums]) -> dict[int, dict[Cell, Part]]:
+    """Run (or group of runs, as these sums name it) -> variant and segment -> its people with what they did."""
+    found: dict[int, dict[Cell, Part]] = defaultdict(lambda: defaultdict(Part))
+    for one in people:
+        part = found[one.run_id][one.variant_id, one.segment]
         part.deliveries[one.state] = part.deliveries.get(one.state, 0) + one.people
         if one.state in ("skipped", "failed"):
             reasons = part.skipped if one.state == "skipped" else part.failed
             reasons[one.reason] = reasons.get(one.reason, 0) + one.people
         if one.state == "accepted" and one.by_reply:
             part.by_reply += one.people
-    for (_, variant_id, _), part in cells.items():
-        meant = sum(people for state, people in part.deliveries.items() if is_meant(state, variant_id))
-        part.sent = part.own_sent = Arm(meant)
-        part.held_out = part.own_held_out = Arm(part.deliveries["held_out"])
-    for row in response_sums(session, run_ids):
-        _add_responses(cells[row.run_id, row.variant_id, row.segment], row)
-    return cells
+    for cells in found.values():
+        for (variant_id, _), part in cells.items():
+            meant = sum(count for state, count in part.deliveries.items() if is_meant(state, variant_id))
+            part.sent = part.own_sent = Arm(meant)
+            part.held_out = part.own_held_out = Arm(part.deliveries["held_out"])
+    for row in responses:
+        _add_responses(found[row.run_id][row.variant_id, row.segment], row)
+    return found
+
+
+def fetches(session: Session, clicks: Any, key: Any, which: Any) -> dict[int, tuple[dict[str, int], int]]:
+    """`key` (SQL: a run or campaign) -> kind -> fetches of its links, and the taps by people of whom nothing tells who
+    they are. `clicks`: the table of clicks, or what joins it; `which` of them."""
+    click = table_of(Click)
+    is_unnamed = and_(click.c.customer_id.is_(None), click.c.tapped_by_id.is_(None))
+    rows = session.execute(
+        select(key, click.c.kind, func.count(), _people(is_unnamed))
+        .select_from(clicks)
+        .where(which)
+        .group_by(key, click.c.kind)
+    )
+    kinds: dict[int, dict[str, int]] = defaultdict(dict)
+    unnamed: dict[int, int] = defaultdict(int)
+    for found, kind, count, without in rows:
+        kinds[found][kind] = count
+        unnamed[found] += int(without) if kind == "person" else 0
+    return {found: (counts, unnamed[found]) for found, counts in kinds.items()}
 
 
 def _people(condition: Any) -> Any:
@@ -278,30 +354,16 @@ def _money(raw: int) -> Decimal:
     return from_ten_thousandths(raw)
 
 
-def _fetches(session: Session, run_ids: Sequence[int]) -> tuple[dict[int, dict[str, int]], dict[int, int]]:
-    """Run -> kind -> fetches of its links; run -> taps by people of whom nothing tells who they are."""
-    click = table_of(Click)
-    is_unnamed = and_(click.c.customer_id.is_(None), click.c.tapped_by_id.is_(None))
-    rows = session.execute(
-        select(click.c.run_id, click.c.kind, func.count(), _people(is_unnamed))
-        .where(click.c.run_id.in_(run_ids))
-        .group_by(click.c.run_id, click.c.kind)
-    ).all()
-    fetches: dict[int, dict[str, int]] = defaultdict(dict)
-    for run_id, kind, count, _ in rows:
-        fetches[run_id][kind] = count
-    return fetches, {run_id: int(unnamed) for run_id, kind, _, unnamed in rows if kind == "person"}
-
-
-def _summed(cells: dict[tuple[int | None, str], Part], key_of: Callable[[tuple[int | None, str]], Any]) -> Any:
+def _by(cells: Iterable[tuple[Cell, Part]], place: int) -> dict[Any, Part]:
+    """The cells of each variant (`place` 0) or segment (1) together, in order."""
     parts: dict[Any, list[Part]] = defaultdict(list)
-    for key, part in sorted(cells.items(), key=lambda item: (item[0][0] or 0, item[0][1])):
-        parts[key_of(key)].append(part)
+    for cell, part in sorted(cells, key=lambda item: (item[0][0] or 0, item[0][1])):
+        parts[cell[place]].append(part)
     return {key: _together(some) for key, some in parts.items()}
 
 
 def _together(parts: Iterable[Part]) -> Part:
-    """All of them; one alone as it is, which of the many small runs of an automation most are."""
+    """All of them; one alone as it is, which of many small runs most are."""
     first, *others = list(parts) or [Part()]
     return sum(others, first)
 

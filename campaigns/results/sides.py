@@ -14,6 +14,8 @@ from sqlalchemy import and_, case, or_
 CALLED = ("accepted", "failed", "unknown")  # states of deliveries: a call to LINE was made
 MEANT = (*CALLED, "chosen")
 HELD_OUT, SENT_TO = "held_out", "sent_to"
+FIRST_STEP = 1  # the only one whose people chance alone told apart: who gets a later one hangs on the one before
+NOT_BY_CHANCE = ("cancelled",)  # a person broke it off, seeing how it went: what a lift would tell is no run's
 
 
 def is_meant(state: str, variant_id: int | None) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Float, case, cast, func, select, type_coerce, update
+from sqlalchemy import BigInteger, Float, and_, case, cast, func, select, type_coerce, update
 from sqlmodel import Session
 
 from store.engine import table_of
@@ -55,6 +55,17 @@ def response_sums(session: Session, run_ids: Sequence[int]) -> list[Sums]:
     return found + (_summed(session, sorted(others)) if others else [])
 
 
+def summed(session: Session, key: Any, source: Any, which: Any) -> list[Sums]:
+    """The sums of the responses of `source` (`run_response`, or what joins it) that are meant by `which`; `key` (SQL, a
+    whole number) says of which run, or group of runs, each is. Reads only."""
+    cell = (key, response.c.variant_id, response.c.segment, response.c.state)
+    rows = session.execute(select(*cell, *SUMMED).select_from(source).where(which).group_by(*cell))
+    return [
+        Sums(*row[:4], *(float(value) if place in SQUARES else int(value) for place, value in enumerate(row[4:], 4)))
+        for row in rows
+    ]
+
+
 @dataclass(frozen=True)
 class Acted:
     """After runs added up: `clicks` are people who tapped and taps of whom nobody knows whose they are; buyers (people,
@@ -75,8 +86,6 @@ def acted_after(session: Session, campaign_ids: Sequence[int], since: datetime |
     mine = [run.c.campaign_id.in_(campaign_ids)]
     if since is not None:
         mine.append(run.c.fired_at >= since)
-    is_unnamed = (click.c.kind == "person", click.c.customer_id.is_(None), click.c.tapped_by_id.is_(None))
-    unnamed = select(run.c.campaign_id, func.count()).select_from(run.join(click, click.c.run_id == run.c.id))
     kept = select(run.c.id, run.c.campaign_id, run.c.response_sums).where(*mine, run.c.response_sums.is_not(None))
     found: dict[int, Acted] = defaultdict(Acted)
     large = session.execute(kept).all()
@@ -92,9 +101,18 @@ def acted_after(session: Session, campaign_ids: Sequence[int], since: datetime |
     acted = acted.where(run.c.id.not_in([row.id for row in large])).group_by(run.c.campaign_id)
     for campaign_id, *sums in session.execute(acted):
         found[campaign_id] += Acted(*(int(one) for one in sums))
-    for campaign_id, clicked in session.execute(unnamed.where(*mine, *is_unnamed).group_by(run.c.campaign_id)):
+    for campaign_id, clicked in unnamed_taps(session, and_(*mine)).items():
         found[campaign_id] += Acted(clicked)
     return dict(found)
+
+
+def unnamed_taps(session: Session, which: Any) -> dict[int, int]:
+    """Campaign id -> taps by people of whom nothing tells who they are, on links of its runs that are meant by `which`
+    (SQL on `campaign_run`)."""
+    is_unnamed = (click.c.kind == "person", click.c.customer_id.is_(None), click.c.tapped_by_id.is_(None))
+    taps = select(run.c.campaign_id, func.count()).select_from(run.join(click, click.c.run_id == run.c.id))
+    rows = session.execute(taps.where(which, *is_unnamed).group_by(run.c.campaign_id))
+    return {row[0]: row[1] for row in rows}
 
 
 def sums_to_keep(session: Session) -> list[tuple[int, int, list[Sums]]]:
@@ -124,37 +142,37 @@ def forget_sums(session: Session, run_ids: Sequence[int]) -> None:
 
 
 def _summed(session: Session, run_ids: Sequence[int]) -> list[Sums]:
-    key = (response.c.run_id, response.c.variant_id, response.c.segment, response.c.state)
-    paid, own = (type_coerce(response.c[name], BigInteger) for name in ("revenue", "own_revenue"))
-    rows = session.execute(
-        select(
-            *key,
-            _people(response.c.has_clicked),
-            _people(response.c.has_blocked),
-            _people(response.c.orders > 0),
-            func.sum(response.c.orders),
-            func.sum(paid),
-            func.sum(cast(paid, Float) * cast(paid, Float)),
-            _people(response.c.own_orders > 0),
-            func.sum(response.c.own_orders),
-            func.sum(own),
-            func.sum(cast(own, Float) * cast(own, Float)),
-            _people(response.c.tap_orders > 0),
-            func.sum(response.c.tap_orders),
-            func.sum(type_coerce(response.c.tap_revenue, BigInteger)),
-            _people(response.c.delivery_orders > 0),
-            func.sum(response.c.delivery_orders),
-            func.sum(type_coerce(response.c.delivery_revenue, BigInteger)),
-        )
-        .where(response.c.run_id.in_(run_ids))
-        .group_by(*key)
-    )
-    squares = {place for place, name in enumerate(Sums.__dataclass_fields__) if name.endswith("squares")}
-    return [
-        Sums(*row[:4], *(float(v) if place in squares else int(v) for place, v in enumerate(row[4:], 4)))
-        for row in rows
-    ]
+    return summed(session, response.c.run_id, response, response.c.run_id.in_(run_ids))
 
 
 def _people(condition: Any) -> Any:
     return func.sum(case((condition, 1), else_=0))
+
+
+def _money(column: Any) -> Any:
+    return type_coerce(column, BigInteger)
+
+
+def _squared(column: Any) -> Any:
+    return cast(_money(column), Float) * cast(_money(column), Float)
+
+
+SUMMED = (  # as Sums has them
+    _people(response.c.has_clicked),
+    _people(response.c.has_blocked),
+    _people(response.c.orders > 0),
+    func.sum(response.c.orders),
+    func.sum(_money(response.c.revenue)),
+    func.sum(_squared(response.c.revenue)),
+    _people(response.c.own_orders > 0),
+    func.sum(response.c.own_orders),
+    func.sum(_money(response.c.own_revenue)),
+    func.sum(_squared(response.c.own_revenue)),
+    _people(response.c.tap_orders > 0),
+    func.sum(response.c.tap_orders),
+    func.sum(_money(response.c.tap_revenue)),
+    _people(response.c.delivery_orders > 0),
+    func.sum(response.c.delivery_orders),
+    func.sum(_money(response.c.delivery_revenue)),
+)
+SQUARES = {place for place, name in enumerate(Sums.__dataclass_fields__) if name.endswith("squares")}

@@ -14,10 +14,13 @@ from typing import Any
 from sqlalchemy import and_, case, delete, exists, func, insert, or_, select, update
 from sqlmodel import Session
 
+from campaigns.results.again import again_in
+from campaigns.results.sides import FIRST_STEP, NOT_BY_CHANCE, is_meant
 from store.engine import table_of
 from store.models import CampaignRun, Delivery, RunTally, SendBatch
 
 BATCHES_AT_ONCE = 10  # 5,000 deliveries, about 20 ms: SQLite's webhook waits that long
+OVER = ("reached_count", "message_count", "compared_sent", "compared_held", "compared_again")  # of a run, once tallied
 FINAL = ("accepted", "failed", "unknown")  # of a batch: what became of the one call for all in it
 
 delivery, batch, tally, run = table_of(Delivery), table_of(SendBatch), table_of(RunTally), table_of(CampaignRun)
@@ -62,6 +65,14 @@ def tallies(session: Session, run_ids: Sequence[int]) -> list[Tally]:
         if not _are_loose_tallied(session, run_id):
             found += _counted_loose(session, run_id)
     return found
+
+
+def summed_over(session: Session, key: Any, which: Any) -> list[Tally]:
+    """The sums of the runs that are over which are meant by `which` (SQL on `campaign_run`), added up: `run_id` of each
+    is its `key` (SQL, a whole number). The database adds up, however many runs there are. Reads only."""
+    cell = (key, tally.c.variant_id, tally.c.segment, tally.c.state, tally.c.reason, tally.c.by_reply)
+    rows = select(*cell, func.sum(tally.c.people)).select_from(run.join(tally, tally.c.run_id == run.c.id))
+    return [_tally(row) for row in session.execute(rows.where(run.c.tallied_at.is_not(None), which).group_by(*cell))]
 
 
 def accepted_since(session: Session, campaign_ids: Sequence[int], since: datetime) -> dict[int, int]:
@@ -167,16 +178,27 @@ def close_tally(session: Session, run_id: int, *, now: datetime) -> None:
         "reached_count": sum(one.people for one in accepted),
         "message_count": sum(one.people for one in accepted if not one.by_reply),
     }
-    session.execute(update(run).where(run.c.id == run_id).values(tallied_at=now, **counts))
+    values = {"tallied_at": now, **counts, **_compared(session, run_id, found)}
+    session.execute(update(run).where(run.c.id == run_id).values(**values))
+
+
+def _compared(session: Session, run_id: int, found: Sequence[Tally]) -> dict[str, int]:
+    """The sides of the run's lift; none where it isn't told (see CampaignRun)."""
+    sent = sum(one.people for one in found if is_meant(one.state, one.variant_id))
+    held = sum(one.people for one in found if one.state == "held_out")
+    is_broken = any(one.state == "skipped" and one.reason in NOT_BY_CHANCE for one in found)
+    if is_broken or session.get_one(CampaignRun, run_id).step_number != FIRST_STEP:
+        sent = held = 0
+    again = again_in(session, run_id, sent + held) if sent + held else 0
+    return {"compared_sent": sent, "compared_held": held, "compared_again": again}
 
 
 def forget_tally(session: Session, run_id: int) -> None:
     """Throw a run's sums away: they are counted anew from its deliveries."""
     session.execute(delete(tally).where(tally.c.run_id == run_id))
     session.execute(update(batch).where(batch.c.run_id == run_id).values(is_tallied=False))
-    session.execute(
-        update(run).where(run.c.id == run_id).values(tallied_at=None, reached_count=None, message_count=None)
-    )
+    unknown = dict.fromkeys(("tallied_at", *OVER))
+    session.execute(update(run).where(run.c.id == run_id).values(**unknown))
 
 
 def _kept(session: Session, run_id: int) -> list[Tally]:

@@ -1,25 +1,29 @@
-"""What all runs of a campaign brought together, however many: kept sums that the database adds up. Reads only."""
+"""What all runs of each of many campaigns brought, however many: kept sums that the database adds up, of people from an
+index alone. By variant, segment and step: campaigns/results/together.py. Reads only."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, case, func, or_, select
 from sqlmodel import Session
 
-from campaigns.results.runs import RunResults
-from campaigns.results.sums import Acted, acted_after
+from campaigns.results.again import times_of
+from campaigns.results.lift import Arm
+from campaigns.results.runs import Group, Lifts, Part, RunResults, cells_of, lifts_of
+from campaigns.results.sums import Sums, summed, unnamed_taps
 from campaigns.results.tally import tallies
 from store.engine import table_of
-from store.models import CampaignRun
-from store.types import from_ten_thousandths
+from store.models import CampaignRun, RunResponse
 
-run = table_of(CampaignRun)
+run, response = table_of(CampaignRun), table_of(RunResponse)
 
 
 @dataclass(frozen=True)
 class Whole:
     """Of so many `runs`: people reached (once in each), messages that LINE counts, taps by people, buyers after a tap
-    and their money."""
+    and their money, those who blocked, and what sending added (None: it can't be told)."""
 
     runs: int
     accepted: int
@@ -27,23 +31,80 @@ class Whole:
     clicks: int
     conversions: int
     revenue: Decimal
+    blocked: int
+    lift: Lifts | None
 
     @classmethod
     def of(cls, results: RunResults, runs: int) -> "Whole":
         """The same of results at hand."""
-        total = results.total
+        total, lift = results.total, results.lift
         accepted = total.deliveries["accepted"]
-        return cls(runs, accepted, total.messages, results.clicks, results.conversions, results.revenue)
+        bought = (results.clicks, results.conversions, results.revenue)
+        return cls(runs, accepted, total.messages, *bought, total.blocked, lift)
 
 
-def all_runs(session: Session, campaign_id: int) -> Whole:
-    """All runs of a campaign as of now: those that are over from an index, those that aren't one by one."""
-    mine = run.c.campaign_id == campaign_id
-    sums = (func.count(), func.sum(run.c.reached_count), func.sum(run.c.message_count))
-    runs, accepted, messages = session.execute(select(*sums).where(mine)).one()
-    going_on = session.scalars(select(run.c.id).where(mine, run.c.reached_count.is_(None))).all()
-    found = [one for one in tallies(session, going_on) if one.state == "accepted"]
-    accepted = int(accepted or 0) + sum(one.people for one in found)
-    messages = int(messages or 0) + sum(one.people for one in found if not one.by_reply)
-    acted = acted_after(session, [campaign_id]).get(campaign_id, Acted())
-    return Whole(runs, accepted, messages, acted.clicks, acted.buyers, from_ten_thousandths(acted.revenue))
+def wholes(session: Session, campaign_ids: Sequence[int]) -> dict[int, Whole]:
+    """Campaign id -> all its runs as of now, for each of `campaign_ids`."""
+    mine = run.c.campaign_id.in_(campaign_ids)
+    counts = ("reached_count", "message_count", "compared_sent", "compared_held")
+    sums = [func.coalesce(func.sum(run.c[name]), 0) for name in counts]
+    over = session.execute(select(run.c.campaign_id, func.count(), *sums).where(mine).group_by(run.c.campaign_id))
+    people = {row[0]: [int(count) for count in row[1:]] for row in over}
+    comparing = _add_going_on(session, mine, people)
+    times = times_of(session, campaign_ids, comparing)
+    acted, unnamed = _acted(session, mine, comparing), unnamed_taps(session, mine)
+    found = {}
+    for key in campaign_ids:
+        runs, accepted, messages, sent, held = people.get(key, [0] * 5)
+        compared, others = acted.get(2 * key + 1, Part()), acted.get(2 * key, Part())
+        did = compared + others
+        sides = Arm(sent) + compared.own_sent, Arm(held) + compared.own_held_out
+        found[key] = Whole(
+            runs,
+            accepted,
+            messages,
+            did.clicked + unnamed.get(key, 0),
+            did.after_tap.buyers,
+            did.after_tap.revenue,
+            did.blocked,
+            lifts_of({"all": sides}, times=times.get(key, 1.0)).get("all"),
+        )
+    return found
+
+
+def _add_going_on(session: Session, mine: Any, people: dict[int, list[int]]) -> dict[int, int]:
+    """Count the runs that are not over one by one, and add them to `people`, campaign by campaign. Returns people to
+    compare of those of these runs that do, by run id."""
+    found = session.execute(select(run.c.id, run.c.campaign_id).where(mine, run.c.reached_count.is_(None)))
+    campaigns: dict[int, int] = {row[0]: row[1] for row in found}
+    steps = select(run.c.id, run.c.step_number).where(run.c.id.in_(campaigns))
+    cells = cells_of(tallies(session, list(campaigns)), [])
+    comparing = {}
+    for run_id, step_number in session.execute(steps):
+        group = Group.of(step_number, cells.get(run_id, {}))
+        total = sum(group.cells.values(), Part())
+        sent, held = (total.sent.people, total.held_out.people) if group.is_compared else (0, 0)
+        counts = (0, total.deliveries["accepted"], total.messages, sent, held)
+        so_far = people[campaigns[run_id]]
+        people[campaigns[run_id]] = [mine + more for mine, more in zip(so_far, counts, strict=True)]
+        if sent + held:
+            comparing[run_id] = sent + held
+    return comparing
+
+
+def _acted(session: Session, mine: Any, comparing: Collection[int]) -> dict[int, Part]:
+    """What people did, without how many there were: twice the campaign's id -> after runs that compare none, and one
+    more -> after those that do."""
+    kept = select(run.c.id, run.c.campaign_id, run.c.compared_again, run.c.response_sums)
+    large = session.execute(kept.where(mine, run.c.response_sums.is_not(None))).all()
+    acted = [
+        replace(Sums(*cell), run_id=2 * row.campaign_id + ((row.compared_again or 0) > 0 or row.id in comparing))
+        for row in large
+        for cell in row.response_sums
+    ]
+    is_compared = or_(run.c.compared_again > 0, run.c.id.in_(comparing))
+    key = (2 * run.c.campaign_id + case((is_compared, 1), else_=0)).label("of_campaign")
+    # by their ids, few: whether sums are kept stands in the run's wide row
+    small = and_(mine, run.c.id.not_in([row.id for row in large]))
+    acted += summed(session, key, run.join(response, response.c.run_id == run.c.id), small)
+    return {key: sum(cells.values(), Part()) for key, cells in cells_of([], acted).items()}

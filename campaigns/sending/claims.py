@@ -54,6 +54,7 @@ class Claimed:
     attempts: int
     doubt_since: datetime | None
     by_enrolment: bool  # of a run whose people may leave the campaign while it is sent
+    had_lapsed: bool = False  # whoever had it before let its lease run out
 
     @property
     def key(self) -> tuple[int, int]:
@@ -128,7 +129,7 @@ def claim_batches(
                 attempts=batch.c.attempts + 1,
             )
         )
-    return [Claimed(*row) for row in taken]
+    return [Claimed(*row, had_lapsed=is_free is lapsed) for row in taken]
 
 
 def is_anything_free(session: Session, *, now: datetime, channels: Sequence[int]) -> bool:

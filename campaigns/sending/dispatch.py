@@ -6,6 +6,7 @@ when the audience was frozen, so a repeat after a crash, a timeout or a 5xx is o
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -97,7 +98,7 @@ class Dispatch:
         self._commits = Commits(engine)
         self._calls = Calls(engine, senders, rates=rates, commits=self._commits, clock=clock)
         self._runs: dict[int, OpenRun] = {}
-        self._in_hand: set[tuple[int, int]] = set()  # run id, batch number
+        self._in_hand = Counter[tuple[int, int]]()  # run id and batch number: by how many lanes
         self._looking = asyncio.Lock()
 
     async def run_until(self, stop: asyncio.Event) -> None:
@@ -171,8 +172,9 @@ class Dispatch:
             channels=self._channels,
             only_lapsed=only_lapsed,
         )
-        # After a stall its own leases may have lapsed: claimed again, they are renewed, and still in these hands.
-        mine = [batch for batch in found if batch.key not in self._in_hand]
+        # After a stall its own leases may have lapsed: claimed again, they are renewed, and still in these hands. One
+        # that was due is not, though the lane that gave it back has not let it go yet.
+        mine = [batch for batch in found if not (batch.had_lapsed and batch.key in self._in_hand)]
         if mine and mine[0].way == "multicast":
             return [_Work(batch, to=to) for batch, to in zip(mine, multicasts_of(session, mine), strict=True)]
         return [_Work(batch, recipients=pushes_of(session, batch)) for batch in mine]
@@ -210,14 +212,12 @@ class Dispatch:
     async def _deliver(self, work: list[_Work], stop: asyncio.Event) -> None:
         try:
             run_id = work[0].batch.run_id
-            run = self._runs.get(run_id)
-            if run is None or run.stopped.is_set():  # stopped before, and resumed since: it could be claimed again
-                try:
-                    run = self._runs[run_id] = await asyncio.to_thread(self._open_run, run_id)
-                except InvalidMessage as error:  # stored before a check became stricter: other runs go on
-                    await self._in_transaction(self._pause_unopened, work, str(error))
-                    log.error("run_paused_for_content", run_id=run_id)
-                    return
+            try:
+                run = await self._opened(run_id)
+            except InvalidMessage as error:  # stored before a check became stricter: other runs go on
+                await self._in_transaction(self._pause_unopened, work, str(error))
+                log.error("run_paused_for_content", run_id=run_id)
+                return
             if stop.is_set():
                 run.stopped.set()
             if work[0].batch.way == "multicast":
@@ -226,7 +226,17 @@ class Dispatch:
                 for piece in work:
                     await self._push_all(piece.batch, run, piece.recipients)
         finally:
-            self._in_hand.difference_update(piece.batch.key for piece in work)
+            self._in_hand -= Counter(piece.batch.key for piece in work)
+
+    async def _opened(self, run_id: int) -> OpenRun:
+        """What this worker keeps of a run: one thing for all lanes, so that all notice when it is stopped."""
+        run = self._runs.get(run_id)
+        if run is None or run.stopped.is_set():  # stopped before, and resumed since: it could be claimed again
+            opened = await asyncio.to_thread(self._open_run, run_id)
+            run = self._runs.get(run_id)  # which another lane may have opened meanwhile
+            if run is None or run.stopped.is_set():
+                run = self._runs[run_id] = opened
+        return run
 
     def _open_run(self, run_id: int) -> OpenRun:
         with reading(self._engine) as session:

@@ -140,22 +140,10 @@ def _waiting(session: Session, run_ids: list[int], customer_ids: set[int]) -> Se
     locked against pausing and claiming until the transaction ends, without waiting for whoever has them now."""
     delivery, batch, run = table_of(Delivery), table_of(SendBatch), table_of(CampaignRun)
     campaign, customer, account = table_of(Campaign), table_of(Customer), table_of(LineAccount)
-    query = (
-        select(
-            delivery.c.run_id,
-            delivery.c.customer_id,
-            delivery.c.variant_id,
-            campaign.c.channel_id,
-            *READER,
-        )
-        .join(run, run.c.id == delivery.c.run_id)
-        .join(campaign, campaign.c.id == run.c.campaign_id)
-        .join(batch, and_(batch.c.run_id == delivery.c.run_id, batch.c.batch_number == delivery.c.batch_number))
-        .join(customer, customer.c.id == delivery.c.customer_id)
-        .join(
-            account,
-            and_(account.c.channel_id == campaign.c.channel_id, account.c.line_user_id == delivery.c.line_user_id),
-        )
+    # These people's deliveries first ("offset 0" keeps it so): PostgreSQL, which knows nothing of how large a run is,
+    # would go through the batches of all runs that wait.
+    theirs = (
+        select(delivery)
         .where(
             delivery.c.customer_id.in_(customer_ids),
             delivery.c.run_id.in_(run_ids),
@@ -163,13 +151,34 @@ def _waiting(session: Session, run_ids: list[int], customer_ids: set[int]) -> Se
             ~delivery.c.by_reply,
             delivery.c.first_attempt_at.is_(None),
             delivery.c.variant_id.is_not(None),
+        )
+        .offset(0)
+        .subquery("theirs")
+    )
+    query = (
+        select(
+            theirs.c.run_id,
+            theirs.c.customer_id,
+            theirs.c.variant_id,
+            campaign.c.channel_id,
+            *READER,
+        )
+        .join(run, run.c.id == theirs.c.run_id)
+        .join(campaign, campaign.c.id == run.c.campaign_id)
+        .join(batch, and_(batch.c.run_id == theirs.c.run_id, batch.c.batch_number == theirs.c.batch_number))
+        .join(customer, customer.c.id == theirs.c.customer_id)
+        .join(
+            account,
+            and_(account.c.channel_id == campaign.c.channel_id, account.c.line_user_id == theirs.c.line_user_id),
+        )
+        .where(
             run.c.state == "sending",
             batch.c.state == "due",
             batch.c.first_attempt_at.is_(None),
             customer.c.marketing_refused_at.is_(None),
             or_(account.c.is_following.is_(None), account.c.is_following),
         )
-        .order_by(campaign.c.priority.desc(), run.c.reply_until, delivery.c.run_id)
+        .order_by(campaign.c.priority.desc(), run.c.reply_until, theirs.c.run_id)
     )
     if is_sqlite(session):
         return session.execute(query).all()

@@ -11,12 +11,11 @@ from werkzeug.wrappers import Response
 
 from campaigns.planning.coming import when_words
 from campaigns.planning.schedule import cancel, pause, resume, variants_of
-from campaigns.results.cost import costs_of, sum_of
+from campaigns.results.cost import cost_of_campaign
 from campaigns.results.learning import TEACHES_AFTER, teaches_from
-from campaigns.results.newest import page_of_runs
+from campaigns.results.newest import count_of_runs, page_of_runs
 from campaigns.results.runs import STATES, results_by_run
-from campaigns.results.together import times_each, together
-from campaigns.results.whole import Whole, all_runs
+from campaigns.results.together import campaign_results
 from campaigns.sending.slowing import slowed_words
 from console.access.roles import Role, needs
 from console.frame.routes import add_routes, get, post
@@ -29,7 +28,6 @@ from store.errors import ExpectedError, NotFound
 from store.models import AuditEntry, Campaign, CampaignRun
 
 RUNS_SHOWN = 20  # on a page of the table
-MOST_RUNS = 500  # whose lift and cost are added up, the newest
 LESSONS_SHOWN = 12
 AT_WORK = ("planned", "sending")
 ENDED = ("cancelled", "failed", "sent")
@@ -78,21 +76,17 @@ def show_campaign(campaign_id: int) -> str:
     before = request.args.get("before", type=int)
     with reading(site.engine) as session:
         one = find_campaign(session, campaign_id)
-        added, earlier = page_of_runs(session, campaign_id, limit=MOST_RUNS)
-        found = results_by_run(session, [r.id or 0 for r in added])
-        results = together(list(found.values()), times=times_each(session, list(found)).get(campaign_id))
-        newest = added[:RUNS_SHOWN]
+        newest, _ = page_of_runs(session, campaign_id, limit=RUNS_SHOWN)
         shown, more = page_of_runs(session, campaign_id, before=before, limit=RUNS_SHOWN)
-        listed = results_by_run(session, [r.id or 0 for r in shown]) if before else found
+        listed = results_by_run(session, [r.id or 0 for r in shown])
         return render_template(
             "console/campaigns/one.html",
             campaign=one,
             variants=variants_of(session, campaign_id),
             starts=when_words(one, "en" if g.language == "en" else "zh"),
-            sums=all_runs(session, campaign_id) if earlier else Whole.of(results, len(added)),
-            added=len(added) if earlier else None,
-            results=results,
-            cost=sum_of(costs_of(session, added, site.zone, found).values()),
+            results=campaign_results(session, campaign_id),
+            run_count=count_of_runs(session, campaign_id),
+            cost=cost_of_campaign(session, campaign_id, site.zone),
             runs=[(r, listed[r.id or 0]) for r in shown],
             before=before,
             more=more,

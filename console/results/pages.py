@@ -1,22 +1,24 @@
 """成果: campaigns compared side by side, and what one campaign (or one run of it) brought, in detail."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 from flask import Blueprint, g, render_template, request
 from sqlalchemy import select
 from sqlmodel import Session
 
-from campaigns.experiments.arms import newest_comparison
+from campaigns.experiments.arms import compare_arms, newest_comparison
+from campaigns.planning.schedule import variants_of
 from campaigns.results.audiences import WHO
-from campaigns.results.cost import added_per_money, costs_of, sum_of
+from campaigns.results.cost import added_per_money, cost_of_campaign, costs_of
 from campaigns.results.exploration import explored
 from campaigns.results.hours import taps_by_hour
 from campaigns.results.movement import Movement, movement_after
-from campaigns.results.newest import newest_runs, page_of_runs, run_of
-from campaigns.results.runs import STATES, RunResults, results_by_run
-from campaigns.results.together import by_step, times_each, together
-from campaigns.results.whole import all_runs
+from campaigns.results.newest import count_of_runs, page_of_runs, run_of
+from campaigns.results.runs import STATES, RunResults, run_results
+from campaigns.results.sides import FIRST_STEP
+from campaigns.results.together import results_and_steps
+from campaigns.results.whole import wholes
 from console.campaigns.one import find_campaign
 from console.frame.routes import add_routes, get
 from console.frame.site import Site, site
@@ -30,7 +32,6 @@ from store.models import Campaign, CampaignRun
 
 COMPARED_AT_MOST = 6
 LISTED = 50
-MOST_RUNS = 500  # of all campaigns on a page together, and of one on each of its pages
 LINE_SHOWN = 24
 MOVES_SHOWN = 12
 MOVEMENT_MODELS = ("nesl", "rf11", "rfm8")
@@ -44,7 +45,7 @@ def list_results() -> str:
     chosen = asked[:COMPARED_AT_MOST]
     with reading(site.engine) as session:
         listed, more = _with_runs(session, before)
-        found, each = _wholes(session, [*(one.id or 0 for one in listed), *chosen])
+        found = wholes(session, list({one.id or 0 for one in listed} | set(chosen)))
         compared = [(one, found[one.id or 0]) for one in _chosen(session, chosen)]
         return render_template(
             "console/results/all.html",
@@ -53,30 +54,26 @@ def list_results() -> str:
             lift_chart=charts.lifts([(one.name, whole.lift) for one, whole in compared if whole.lift], _t),
             chosen=chosen,
             at_most=COMPARED_AT_MOST,
-            each=each,
             before=before,
             more=more,
         )
 
 
 def show_results(campaign_id: int) -> str:
-    before, wanted = request.args.get("before", type=int), request.args.get("run", type=int)
+    wanted = request.args.get("run", type=int)
     with reading(site.engine) as session:
         one = find_campaign(session, campaign_id)
-        runs, earlier = page_of_runs(session, campaign_id, before=before, limit=MOST_RUNS)
-        asked = [run_of(session, campaign_id, wanted)] if wanted is not None else runs
+        listed, _ = page_of_runs(session, campaign_id, limit=LISTED)
+        asked = None if wanted is None else run_of(session, campaign_id, wanted)
         return render_template(
             "console/results/one.html",
             campaign=one,
-            runs=runs,
-            asked=asked,
-            run=asked[0] if wanted is not None and (len(runs) > 1 or before) else None,
-            before=before,
-            earlier=earlier,
-            all_of_them=all_runs(session, campaign_id) if earlier or before else None,
-            **_told(session, asked),
+            runs=listed,
+            run_count=count_of_runs(session, campaign_id),
+            run=asked if len(listed) > 1 else None,
+            **_told(session, one, asked),
             explored=explored(session, campaign_id),
-            arms=newest_comparison(session, runs),
+            arms=newest_comparison(session, campaign_id) if asked is None else compare_arms(session, asked.id or 0),
             states=STATES,
             who=WHO,
             movement_models=[(model, TITLES[model]) for model in MOVEMENT_MODELS],
@@ -103,20 +100,27 @@ def show_moves(campaign_id: int) -> str:
         )
 
 
-def _told(session: Session, asked: list[CampaignRun]) -> dict[str, Any]:
-    """What one.html tells of these runs together."""
-    run_ids = [one.id or 0 for one in asked]
-    found = results_by_run(session, run_ids)
-    times = times_each(session, run_ids).get(asked[0].campaign_id) if asked else None
-    results, taps = together(list(found.values()), times=times), taps_by_hour(session, run_ids)
-    cost, steps = sum_of(costs_of(session, asked, site.zone, found).values()), by_step(session, asked, found)
-    names = {v["variant_id"]: _named_by_step(one, v["name"], steps) for one in asked for v in one.variants}
-    lifts = charts.named_lifts(results, names, segment_words, _t)
+def _told(session: Session, one: Campaign, asked: CampaignRun | None) -> dict[str, Any]:
+    """What one.html tells of a run, or without one of all of the campaign's together."""
+    key = one.id or 0
+    which = run.c.campaign_id == key if asked is None else run.c.id == asked.id
+    steps: dict[int, RunResults] = {}
+    if asked is None:
+        results, steps = results_and_steps(session, key)
+        cost, variants = cost_of_campaign(session, key, site.zone), variants_of(session, key)
+        names = {v.id or 0: _named_by_step(v.step_number, v.name, steps) for v in variants}
+    else:
+        run_id = asked.id or 0
+        results = run_results(session, run_id)
+        cost = costs_of(session, which, site.zone, {run_id: results})[run_id]
+        names = {variant["variant_id"]: variant["name"] for variant in asked.variants}
+    taps, lifts = taps_by_hour(session, which), charts.named_lifts(results, names, segment_words, _t)
     line = list(dict.fromkeys(results.line))  # of people who enter one by one, all runs of a month have one
     return {
         "results": results,
         "cost": cost,
         "per_money": added_per_money(cost, results),
+        "is_later_step": asked is not None and asked.step_number > FIRST_STEP,
         "funnel": charts.funnel(results, _t),
         "by_hour": charts.by_hour(taps, _t),
         "hours_shown": charts.HOURS_SHOWN,
@@ -135,9 +139,9 @@ def _told(session: Session, asked: list[CampaignRun]) -> dict[str, Any]:
     }
 
 
-def _named_by_step(one: CampaignRun, name: str, steps: Collection[int]) -> str:
+def _named_by_step(step_number: int, name: str, steps: Collection[int]) -> str:
     """Versions of several steps may have the same name."""
-    return f"{_t('第 {n} 步', n=one.step_number)} {name}" if steps else name
+    return f"{_t('第 {n} 步', n=step_number)} {name}" if steps else name
 
 
 def _t(text: str, **values: object) -> str:
@@ -154,18 +158,6 @@ def _with_runs(session: Session, before: int | None) -> tuple[list[Campaign], in
 
 def _chosen(session: Session, ids: list[int]) -> list[Campaign]:
     return [one for one in (session.get(Campaign, key) for key in ids) if one is not None]
-
-
-def _wholes(session: Session, campaign_ids: Sequence[int]) -> tuple[dict[int, RunResults], int | None]:
-    """Campaign id -> the results of its runs, in a few queries for all of them; and how many of each were added up at
-    most (None: all)."""
-    of_campaign, each = newest_runs(session, campaign_ids, MOST_RUNS)
-    run_ids = [run_id for ids in of_campaign.values() for run_id in ids]
-    found, times = results_by_run(session, run_ids), times_each(session, run_ids)
-    wholes = {
-        key: together([found[run_id] for run_id in ids], times=times.get(key)) for key, ids in of_campaign.items()
-    }
-    return wholes, each
 
 
 def _named(found: Movement) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from campaigns.results.ads import export_ads
 from campaigns.results.audiences import WHO, Asked, list_of_result
 from campaigns.results.catch_up import catch_up
 from campaigns.results.comparison import Comparison
-from campaigns.results.cost import RunCost, added_per_money, costs_of, sum_of
+from campaigns.results.cost import RunCost, added_per_money, cost_of_campaign, costs_of
 from campaigns.results.exploration import explore as make_explorer
 from campaigns.results.exploration import explored
 from campaigns.results.export import export_campaign
@@ -29,14 +29,14 @@ from campaigns.results.lift import Lift
 from campaigns.results.line_audience import upload_ads
 from campaigns.results.movement import movement_after
 from campaigns.results.runs import Lifts, Part, RunResults, results_by_run, runs_of
-from campaigns.results.together import by_step, times_each, together
+from campaigns.results.together import results_and_steps
 from keywords.effects.lessons import Estimate, Lesson, lessons_of
 from keywords.effects.stored import stored_learning
 from service.channels import channel_ids, channel_named
 from service.cli.context import opened_database, print_json, settings_for_command
 from service.settings import Settings
 from store.clock import system_clock
-from store.engine import reading
+from store.engine import reading, table_of
 from store.errors import BadInput
 from store.models import CampaignRun
 
@@ -65,14 +65,12 @@ def results(campaign_id: CampaignId, as_json: AsJson = False) -> None:
             runs = runs_of(session, campaign_id)
             found = results_by_run(session, [run.id or 0 for run in runs])
             comparison = explored(session, campaign_id)
-            times = times_each(session, list(found)).get(campaign_id)
-            steps = by_step(session, runs, found)
-            costs = costs_of(session, runs, settings.zone, found)
-            arms = newest_comparison(session, runs)
+            total, steps = results_and_steps(session, campaign_id)
+            cost = cost_of_campaign(session, campaign_id, settings.zone)
+            costs = costs_of(session, table_of(CampaignRun).c.campaign_id == campaign_id, settings.zone, found)
+            arms = newest_comparison(session, campaign_id)
             stored = stored_learning(session)
     taught = {} if stored is None else {run.id: lessons_of(stored.learning, run.id or 0) for run in runs[:RUNS_TAUGHT]}
-    total = together(list(found.values()), times=times)
-    cost = sum_of(costs.values())
     if as_json:
         told = [
             {

@@ -141,8 +141,7 @@ def arms(
     """Learned targeting against the hand rule: what either adds in a campaign's newest run."""
     settings = settings_for_command()
     with opened_database(settings) as engine, reading(engine) as session:
-        runs = runs_of(session, campaign_id)
-        found = newest_comparison(session, runs)
+        found = newest_comparison(session, campaign_id)
     if found is None:
         raise NotFound(f"campaign {campaign_id} has no run with learned targeting")
     if as_json:

@@ -13,8 +13,8 @@ from scipy.stats import spearmanr
 from sqlalchemy import func, select
 from sqlmodel import Session
 
-from campaigns.results.runs import RunResults, results_by_run
-from campaigns.results.together import campaign_results, together
+from campaigns.results.runs import Part, RunResults
+from campaigns.results.together import campaign_results
 from keywords.effects.stored import renew_learning
 from keywords.report import TermRow, make_report
 from keywords.text.tokenizer import Tokenizer
@@ -36,8 +36,8 @@ def figures(stage: Stage, live_campaign_id: int) -> dict[str, Any]:
         ledger = list(stage.thread.platform.channels[0].ledger.entries)
     renew_learning(stage.engine, Tokenizer(), zone=stage.settings.zone, clock=system_clock)
     with reading(stage.engine) as session:
-        run_ids = list(session.scalars(select(table_of(CampaignRun).c.id)))
-        everything = together(list(results_by_run(session, run_ids).values()))  # for its sums alone
+        campaign_ids = session.scalars(select(table_of(CampaignRun).c.campaign_id).distinct()).all()
+        each = [campaign_results(session, campaign_id) for campaign_id in campaign_ids]
         report = make_report(session)
         live = campaign_results(session, live_campaign_id)
         known = [row for row in report.terms if row.term in truth()]
@@ -47,9 +47,9 @@ def figures(stage: Stage, live_campaign_id: int) -> dict[str, Any]:
             "events": _count(session, BehaviourEvent),
             "segments": {model: segment_counts(session, model) for model in MODELS},
             "campaigns": _count(session, Campaign),
-            "deliveries": everything.deliveries,
-            "clicks": everything.clicks,
-            "conversions": everything.conversions,
+            "deliveries": sum((one.total for one in each), Part()).deliveries,
+            "clicks": sum(one.clicks for one in each),
+            "conversions": sum(one.conversions for one in each),
             "live": {"id": live_campaign_id, **live.to_json()},
             "top_terms": [_term(row) for row in report.terms[:TOP_TERMS]],
             "terms_compared": len(known),

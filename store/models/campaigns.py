@@ -12,6 +12,7 @@ from store.models.base import Row, json_of, key, ref
 from store.types import BigId, Decimal4, UTCDateTime
 
 _COUNTS = ("reached_count", "message_count")  # of a run: at the end of indexes that many runs are added up by
+_COMPARED = ("compared_sent", "compared_held", "compared_again")
 
 
 class Campaign(Row, table=True):
@@ -160,7 +161,7 @@ class CampaignRun(Row, table=True):
     __table_args__ = (
         UniqueConstraint("campaign_id", "step_number", "scheduled_for"),
         # with all that a month of firings is read by, so that no wide row is
-        Index("ix_campaign_run_of_campaign", "campaign_id", "fired_at", "id", *_COUNTS),
+        Index("ix_campaign_run_of_campaign", "campaign_id", "fired_at", "id", *_COUNTS, *_COMPARED),
         Index("ix_campaign_run_by_time", *("fired_at", "send_from", "campaign_id", "id"), *_COUNTS),
         Index(
             "ix_campaign_run_summed",
@@ -202,6 +203,11 @@ class CampaignRun(Row, table=True):
     # Of run_tally, so that indexes alone sum up many runs: people accepted, and those of them whose message LINE counts
     reached_count: int | None = None  # null as long as tallied_at is
     message_count: int | None = None
+    # The two sides of its lift, and what tells how often its people are in earlier runs (campaigns/results/again.py);
+    # 0 where no lift is told: of a later step, or broken off. Null as long as tallied_at is
+    compared_sent: int | None = None
+    compared_held: int | None = None
+    compared_again: int | None = Field(default=None, sa_type=BigId)
 
 
 class RunWave(Row, table=True):

@@ -96,13 +96,22 @@ class Shop:
         asyncio.run(all_workers())
 
     def dispatch(
-        self, senders: dict[int, Any], *, push_per_second: float = 1900, lease_seconds: float = 10, clock: Any = None
+        self,
+        senders: dict[int, Any],
+        *,
+        push_per_second: float = 1900,
+        multicast_per_second: float = 190,
+        lease_seconds: float = 10,
+        clock: Any = None,
     ) -> Dispatch:
         return Dispatch(
             self.engine,
             senders,
             rates=Rates(
-                push_per_second=push_per_second, multicast_per_second=190, connections=32, first_wait_seconds=0.1
+                push_per_second=push_per_second,
+                multicast_per_second=multicast_per_second,
+                connections=32,
+                first_wait_seconds=0.1,
             ),
             links=LinkMaker(TokenSigner("k" * 40), "https://brand.example"),
             lease=timedelta(seconds=lease_seconds),

@@ -17,16 +17,17 @@ from campaigns.results.ad_uploads import upload_asked
 from campaigns.results.hours import taps_by_hour
 from campaigns.settings import change_settings
 from console.access.roles import Role
-from console.results.pages import MOST_RUNS
 from store.engine import reading, table_of, transaction
-from store.models import AuditEntry, Campaign, CampaignRun, Customer
+from store.models import AuditEntry, Campaign, CampaignRun, Customer, RunTally
 from tests.campaigns.results.conftest import DAY, Story, story
 from tests.conftest import StillClock
 from tests.console.conftest import TAIPEI, page, send
 
 __all__ = ["story"]
 HOUR = timedelta(hours=1)
-ONE_EACH = {"reached_count": 1, "message_count": 1, "by_enrolment": False, "frozen_up_to": 0, "link_ids": {}}
+COUNTS = {**dict.fromkeys(("reached_count", "message_count", "compared_sent", "compared_again"), 1), "compared_held": 0}
+CLOSED = {**COUNTS, "frozen_up_to": 0, "link_ids": {}}
+MOMENTS = ("fired_at", "frozen_at", "finished_at", "tallied_at")
 
 
 def _sent(story: Story) -> int:
@@ -46,7 +47,7 @@ def _sent(story: Story) -> int:
 def test_taps_are_counted_by_the_hour_people_only(story: Story) -> None:
     run_id = _sent(story)
     with reading(story.engine) as session:
-        found = taps_by_hour(session, [run_id])
+        found = taps_by_hour(session, table_of(CampaignRun).c.id == run_id)
     assert found == [(0, 6), (3, 6)]
 
 
@@ -59,8 +60,13 @@ def test_hourly_runs_add_up_by_the_hours_since_each_began(client: FlaskClient, s
     late = story.run(campaign_id=story.campaign_id, at=story.at - HOUR, send_from=begun)
     story.tap(late, None, at=story.at + 10 * HOUR)
     with reading(story.engine) as session:
-        runs = [one.id or 0 for one in session.scalars(select(CampaignRun))]
-        assert taps_by_hour(session, runs) == [(0, 60), (1, 61), (71, 60), (72, 60), (100, 60)]
+        assert taps_by_hour(session, table_of(CampaignRun).c.campaign_id == story.campaign_id) == [
+            (0, 60),
+            (1, 61),
+            (71, 60),
+            (72, 60),
+            (100, 60),
+        ]
     text = page(client, f"/console/campaigns/{story.campaign_id}/results")
     assert re.findall(r'<tr><td>(\d+)</td><td class="number">([1-9]\d*)</td></tr>', text) == [
         ("0", "60"),
@@ -84,33 +90,52 @@ def test_the_page_of_results_draws_the_funnel_and_the_hours(client: FlaskClient,
     assert client.get(f"{address}/movement?model=none").status_code == 404
 
 
-def test_pages_of_many_runs_are_bounded_and_tell_the_whole(client: FlaskClient, story: Story) -> None:
+def test_pages_of_many_runs_tell_the_whole(client: FlaskClient, story: Story) -> None:
+    """Of an automation: 600 runs, each to somebody, every tenth with somebody held out."""
     _sent(story)
     first = story.at - timedelta(days=30)
-    fields = {"campaign_id": story.campaign_id, "step_number": 2, "state": "sent", "variants": [], "way": "push"}
-    times = [first + n * timedelta(minutes=1) for n in range(MOST_RUNS + 1)]
-    rows = [{**fields, "scheduled_for": at, "fired_at": at, "tallied_at": at} for at in times]
+    fields = {"campaign_id": story.campaign_id, "state": "sent", "variants": [], "way": "push", "by_enrolment": True}
+    times = [first + n * timedelta(minutes=1) for n in range(600)]
+    rows = [{**fields, **CLOSED, "scheduled_for": at, **dict.fromkeys(MOMENTS, at)} for at in times]
+    cell = {"batch_number": 0, "segment": "none", "reason": "", "by_reply": False, "people": 1}
     with transaction(story.engine) as session:
-        session.execute(insert(table_of(CampaignRun)), [{**row, **ONE_EACH} for row in rows])
-    address, total = f"/console/campaigns/{story.campaign_id}", f"{MOST_RUNS + 2:,}"
+        session.execute(insert(table_of(CampaignRun)), rows)
+        run = table_of(CampaignRun)
+        made = session.scalars(select(run.c.id).where(run.c.by_enrolment).order_by(run.c.id)).all()
+        tallies = [{**cell, "run_id": key, "variant_id": story.variant_id, "state": "accepted"} for key in made]
+        tallies += [{**cell, "run_id": key, "variant_id": 0, "state": "held_out"} for key in made[::10]]
+        session.execute(insert(table_of(RunTally)), tallies)
+    address = f"/console/campaigns/{story.campaign_id}"
     text = page(client, f"{address}/results")
-    assert f"這一頁加總 {MOST_RUNS} 次發送" in text
-    assert f"全部 {total} 次：已受理 {MOST_RUNS + 41}、點擊 12、" in text
-    earlier = re.search(r'results\?before=(\d+)"', text)
-    assert earlier
-    last = page(client, f"{address}/results?before={earlier[1]}")
-    assert "這一頁加總 2 次發送" in last
-    assert "回到第一頁" in last
-    assert "更早的發送" not in last
-    assert f"全部 {total} 次" in last
+    assert "共發送 601 次，全部加總。 選單裡是最新的 50 次；" in text
+    for words in ("640 (88.9%)", "12 (1.7%)"):  # of 640 and 80 held out
+        assert words in text
+    oldest = page(client, f"{address}/results?run={made[0]}")
+    assert f'<option value="{made[0]}" selected>' in oldest
+    assert "這一次發送。" in oldest
     text = page(client, address)
-    assert f"共發送 {total} 次；提升和方案外的費用只加總最新的 {MOST_RUNS} 次。" in text
+    assert "共發送 601 次，全部加總。" in text
     assert text.count('<td class="moment"><a href="') == 20
     second = re.search(rf'{address}\?before=(\d+)"', text)
     assert second
     assert page(client, f"{address}?before={second[1]}").count('<td class="moment"><a href="') == 20
     assert client.get(f"{address}?before=999999").status_code == 404
-    assert "All 502 together: 541 accepted" in page(client, f"{address}/results?lang=en")
+    row = re.search(rf'<a href="{address}/results">.*?</tr>', page(client, "/console/results"), re.DOTALL)
+    assert row
+    assert '<td class="number">640</td>' in row[0]
+    assert "Sent 601 times, all added up." in page(client, f"{address}/results?lang=en")
+
+
+def test_of_several_steps_the_page_says_what_is_compared(client: FlaskClient, story: Story) -> None:
+    first, second = story.run(), story.run(story.at + HOUR, step_number=2)
+    for _ in range(4):
+        story.person(second, who=story.person(first))
+        story.person(second, "held_out", who=story.person(first, "held_out"))
+    story.catch_up()
+    address = f"/console/campaigns/{story.campaign_id}/results"
+    assert "上面的提升以第一步的分組比較" in page(client, address)
+    assert "不和對照組比；全部加總時才有提升。" in page(client, f"{address}?run={second}")
+    assert "上面的提升" not in page(client, f"{address}?run={first}")
 
 
 def test_campaigns_are_compared_side_by_side(client: FlaskClient, story: Story) -> None:

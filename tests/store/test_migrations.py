@@ -31,6 +31,7 @@ from store.models import (
     KeywordSuggestion,
     MessageResult,
     Narrowcast,
+    ResponseDue,
     SegmentChange,
     SegmentRun,
     Tag,
@@ -335,6 +336,78 @@ def test_reports_go_on_only_to_marketers_who_bound_the_account_that_was_typed(em
         ("2026-W41", "anna@brand.example"): "due",
         ("2026-W41", strangers): "failed",
     }
+
+
+def test_runs_of_before_know_the_sides_of_their_lift(empty_engine: Engine) -> None:
+    upgrade(empty_engine, "0030")
+    runs = {  # run -> campaign, step, by enrolment; the fourth was broken off
+        1: (1, 1, True),
+        2: (1, 1, True),
+        3: (1, 2, True),
+        4: (1, 1, True),
+        5: (2, 1, False),
+        6: (2, 1, False),
+        7: (2, 1, False),
+    }
+    with empty_engine.begin() as connection:
+        put(connection, "channel", id=1, name="main", units_of_others=0)
+        about = {"channel_id": 1, "state": "sent", "audience": "{}", "way": "push", "holdout_percent": 0, "utm": "{}"}
+        about |= {"conversion_days": 7, "priority": 0, "trigger_after_id": 0}
+        about |= {"is_capped": True, "keeps_quiet_hours": True, "at_best_hour": False}
+        for key in (1, 2):
+            put(connection, "campaign", id=key, name=f"c{key}", **about, created_at=AT)
+            put(connection, "campaign_step", campaign_id=key, step_number=1, wait_minutes=0)
+        put(connection, "campaign_step", campaign_id=1, step_number=2, wait_minutes=60)
+        for who in (11, 12, 13):
+            put(connection, "customer", id=who, attributes="{}", created_at=AT, refusal_changed_ms=0)
+            order = {"order_id": f"o{who}", "ordered_at": AT, "currency": "TWD", "total": 10, "status": "paid"}
+            if who != 13:
+                put(connection, "sales_order", id=who, customer_id=who, **order)
+        empty = {"variants": "[]", "way": "push", "link_ids": "{}", "state": "sent", "frozen_up_to": 0}
+        for key, (campaign_id, step, by_enrolment) in runs.items():
+            at = f"2026-10-0{key} 02:00:00.000000"
+            place = {"campaign_id": campaign_id, "step_number": step, "by_enrolment": by_enrolment}
+            times = dict.fromkeys(("scheduled_for", "fired_at"), at) | {"tallied_at": None if key == 7 else at}
+            put(connection, "campaign_run", id=key, **place, **times, **empty)
+        tallies = [(1, 8, "accepted", 2), (1, 0, "held_out", 1), (1, 0, "skipped", 9)]
+        tallies += [(2, 8, "skipped", 1), (2, 8, "unknown", 1)]
+        tallies += [(3, 8, "accepted", 2), (4, 8, "accepted", 2), (5, 8, "accepted", 50), (6, 8, "accepted", 20)]
+        cell = {"batch_number": 0, "segment": "none", "by_reply": False}
+        for key, variant_id, state, people in tallies:
+            put(
+                connection,
+                "run_tally",
+                run_id=key,
+                variant_id=variant_id,
+                state=state,
+                reason="",
+                people=people,
+                **cell,
+            )
+        broken = {"variant_id": 8, "state": "skipped", "reason": "cancelled", "people": 1}
+        put(connection, "run_tally", run_id=4, **broken, **cell)
+        sent = [(1, 11, "accepted"), (1, 12, "accepted"), (1, 13, "held_out")]
+        sent += [(2, 11, "unknown"), (2, 13, "skipped"), (3, 11, "accepted")]
+        for key, who, state in sent:
+            variant_id = None if state == "held_out" else 8
+            put(connection, "delivery", run_id=key, customer_id=who, state=state, variant_id=variant_id, by_reply=False)
+    upgrade(empty_engine)
+    with reading(empty_engine) as session:
+        found = {
+            run.id: (run.compared_sent, run.compared_held, run.compared_again)
+            for run in session.scalars(select(CampaignRun))
+        }
+        due = session.scalars(select(table_of(ResponseDue).c.customer_id)).all()
+    assert found == {
+        1: (2, 1, 3),
+        2: (2, 0, 2 + 2 * 2),  # both were in the first
+        3: (0, 0, 0),
+        4: (0, 0, 0),
+        5: (50, 0, 50),
+        6: (20, 0, 20 + 2 * 20),
+        7: (None, None, None),
+    }
+    assert sorted(due) == [11, 12]
 
 
 def test_an_id_of_the_log_or_of_the_history_is_never_given_twice(

@@ -60,3 +60,13 @@ def test_unknown_runs_and_models_are_named(story: Story) -> None:
             movement_after(session, 99, "nesl", until=story.at + TINY)
         with pytest.raises(NotFound):
             movement_after(session, story.run(), "zodiac", until=story.at)
+
+
+def test_where_chance_did_not_choose_the_people_no_lift_of_their_moves_is_told(story: Story) -> None:
+    for step_number in (1, 2):
+        run = story.run(step_number=step_number)
+        changed(story, story.person(run), "S1", "E", 1)
+        story.person(run, "held_out")
+        with reading(story.engine) as session:
+            (move,) = movement_after(session, run, "nesl", until=story.at + 7 * DAY).moves
+        assert (move.sent, move.lift is not None) == (1, step_number == 1)

@@ -11,7 +11,7 @@ from campaigns.results.lift import Arm
 from campaigns.results.runs import Credited, run_results
 from store.engine import reading, transaction
 from store.errors import NotFound
-from store.models import UnitStatistic
+from store.models import CampaignStep, UnitStatistic
 from tests.campaigns.results.conftest import DAY, TINY, Story
 from tests.conftest import StillClock
 
@@ -195,6 +195,18 @@ def test_nothing_is_learned_of_gains_from_a_run_that_was_broken_off(story: Story
     story.person(run, "held_out")
     story.catch_up()
     with reading(story.engine) as session:
+        assert past_lift(session).run == []
+
+
+def test_nothing_is_learned_of_one_message_from_a_campaign_of_several_steps(story: Story) -> None:
+    run = story.run()
+    for state in ("accepted", "held_out"):
+        story.person(run, state)
+    story.catch_up()
+    with transaction(story.engine) as session:
+        assert len(past_lift(session).run) == 1
+        session.add(CampaignStep(campaign_id=story.campaign_id, step_number=2, wait_minutes=60))
+        session.flush()
         assert past_lift(session).run == []
 
 

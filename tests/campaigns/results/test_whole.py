@@ -1,6 +1,7 @@
 """All runs of a campaign added up by the database are what adding up their results gives."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import select
@@ -8,7 +9,7 @@ from sqlalchemy import select
 from campaigns.results import sums
 from campaigns.results.tally import forget_tally
 from campaigns.results.together import campaign_results
-from campaigns.results.whole import Whole, all_runs
+from campaigns.results.whole import Whole, wholes
 from store.engine import reading, table_of, transaction
 from store.models import CampaignRun
 from tests.campaigns.results.conftest import Story
@@ -19,7 +20,7 @@ HOUR = timedelta(hours=1)
 def whole(story: Story) -> Whole:
     story.catch_up()
     with reading(story.engine) as session:
-        return all_runs(session, story.campaign_id)
+        return wholes(session, [story.campaign_id])[story.campaign_id]
 
 
 @pytest.mark.parametrize("worth_keeping", [1, 5_000])
@@ -27,7 +28,7 @@ def test_runs_that_are_over_and_those_going_on_count_alike(
     story: Story, monkeypatch: pytest.MonkeyPatch, worth_keeping: int
 ) -> None:
     monkeypatch.setattr(sums, "WORTH_KEEPING", worth_keeping)
-    assert whole(story).runs == 0
+    assert whole(story) == Whole(0, 0, 0, 0, 0, Decimal(0), 0, None)
     runs = [story.run(story.at + place * HOUR) for place in range(3)]
     for run_id in runs:
         who, _ = story.person(run_id), story.person(run_id, by_reply=True)
@@ -40,15 +41,27 @@ def test_runs_that_are_over_and_those_going_on_count_alike(
     for number, batch, state in ((1, "done", "accepted"), (2, "due", "chosen")):
         story.batch(going_on, number, batch)
         story.person(going_on, state=state, batch_number=number)
-    elsewhere = story.run(campaign_id=story.another_campaign(days=3))
-    story.person(elsewhere)
+    other = story.another_campaign(days=3)
+    elsewhere, broken = story.run(campaign_id=other), story.run(state="cancelled", at=story.at - HOUR)
+    story.leave(story.person(elsewhere), story.at + HOUR)
+    for state in ("accepted", "held_out", "skipped"):
+        story.order(story.person(broken, state, reason="cancelled" if state == "skipped" else None), story.at)
+    later = story.run(story.at + HOUR, step_number=2)
+    for state in ("accepted", "held_out"):
+        story.order(story.person(later, state), story.at + 2 * HOUR)
     found = whole(story)
     with reading(story.engine) as session:
-        assert found == Whole.of(campaign_results(session, story.campaign_id), runs=4)
+        both = wholes(session, [other, story.campaign_id])
+        assert both[story.campaign_id] == found == Whole.of(campaign_results(session, story.campaign_id), runs=6)
+        assert both[other] == Whole.of(campaign_results(session, other), runs=1)
+        assert (both[other].accepted, both[other].blocked, both[other].lift) == (1, 1, None)
         counts = session.execute(select(table_of(CampaignRun).c.reached_count)).all()
-    assert (found.accepted, found.messages, found.clicks, found.conversions) == (7, 4, 6, 3)
-    assert sorted(row[0] is None for row in counts) == [False] * 4 + [True]
+    assert (found.accepted, found.messages, found.clicks, found.conversions) == (9, 6, 6, 3)
+    assert found.lift is not None
+    assert found.lift.people == 11  # three in each of the three runs, and two in the one under way
+    assert sorted(row[0] is None for row in counts) == [False] * 6 + [True]
     with transaction(story.engine) as session:
         forget_tally(session, runs[0])
         assert session.get_one(CampaignRun, runs[0]).reached_count is None
-        assert all_runs(session, story.campaign_id) == found
+        assert session.get_one(CampaignRun, runs[0]).compared_again is None
+        assert wholes(session, [story.campaign_id])[story.campaign_id] == found
