@@ -54,7 +54,7 @@ class Claimed:
     attempts: int
     doubt_since: datetime | None
     by_enrolment: bool  # of a run whose people may leave the campaign while it is sent
-    had_lapsed: bool = False  # whoever had it before let its lease run out
+    had_lapsed: bool  # whoever had it before let its lease run out
 
     @property
     def key(self) -> tuple[int, int]:
@@ -129,7 +129,7 @@ def claim_batches(
                 attempts=batch.c.attempts + 1,
             )
         )
-    return [Claimed(*row, had_lapsed=is_free is lapsed) for row in taken]
+    return [Claimed(**row._mapping, had_lapsed=is_free is lapsed) for row in taken]
 
 
 def is_anything_free(session: Session, *, now: datetime, channels: Sequence[int]) -> bool:
@@ -178,7 +178,7 @@ def _sendable(run_id: int, is_free: Sequence[Any]) -> Any:
             batch.c.language,
             batch.c.retry_key,
             batch.c.attempts,
-            batch.c.first_attempt_at,
+            batch.c.first_attempt_at.label("doubt_since"),
             run.c.by_enrolment,
         )
         .join(run, run.c.id == batch.c.run_id)

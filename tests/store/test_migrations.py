@@ -389,13 +389,13 @@ def test_runs_of_before_know_the_sides_of_their_lift(empty_engine: Engine) -> No
         sent = [(1, 11, "accepted"), (1, 12, "accepted"), (1, 13, "held_out")]
         sent += [(2, 11, "unknown"), (2, 13, "skipped"), (3, 11, "accepted")]
         for key, who, state in sent:
-            variant_id = None if state == "held_out" else 8
-            put(connection, "delivery", run_id=key, customer_id=who, state=state, variant_id=variant_id, by_reply=False)
+            given = {"variant_id": None if state == "held_out" else 8, "by_reply": False}
+            put(connection, "delivery", run_id=key, customer_id=who, state=state, **given)
     upgrade(empty_engine)
     with reading(empty_engine) as session:
         found = {
-            run.id: (run.compared_sent, run.compared_held, run.compared_again)
-            for run in session.scalars(select(CampaignRun))
+            one.id: (one.compared_sent, one.compared_held, one.compared_again)
+            for one in session.scalars(select(CampaignRun))
         }
         due = session.scalars(select(table_of(ResponseDue).c.customer_id)).all()
     assert found == {
