@@ -71,6 +71,7 @@ def show_model(model: str) -> str:
             model=model,
             title=TITLES[model],
             segments=segments,
+            computed=computed,
             run=computed.run,
             rows=table_rows(model, sizes),
             sizes=sizes,

@@ -153,6 +153,12 @@ def test_the_matrix_is_shown_with_the_share_of_each_row(
         assert row == [f"{count} {count / whole:.1%}" if count else "·" for count in wanted]
 
 
+def test_when_a_model_was_last_computed_stands_on_its_page(client: FlaskClient, shop: dict[str, int]) -> None:
+    for model in MODELS:
+        text = page(client, f"/console/segments/{model}")
+        assert f"最近計算 2026-11-02 13:00 · 資料截至 {LAST} 零時" in " ".join(re.sub(r"<[^>]+>", " ", text).split())
+
+
 def test_days_that_were_not_computed_fall_back_to_the_newest_two(client: FlaskClient, shop: dict[str, int]) -> None:
     def shown(query: str) -> str:
         return without_token(page(client, f"/console/segments/rf11{query}"))
