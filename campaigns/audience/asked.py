@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine, and_, bindparam
 
 from campaigns.audience.members import ask
-from campaigns.audience.target import Audience, Target, Targets, matches, member_key, read_targets
+from campaigns.audience.target import Audience, Target, Targets, all_of, matches, member_key, read_targets
 from segmentation.rules.references import References
 from segmentation.rules.saved import load_rules
 from store.clock import Clock
@@ -36,6 +36,8 @@ class AskedAudience:
         inside = customer.c.id > after if up_to is None else and_(customer.c.id > after, customer.c.id <= up_to)
 
         def matching(target: Target) -> Any:
+            if target is self.targets.alone:
+                return customer.c.id.in_(all_of(target))
             if target.rule is None:
                 return matches(target, 0)
             key = member_key(target)

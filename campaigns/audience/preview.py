@@ -19,7 +19,7 @@ from sqlmodel import Session
 
 from campaigns.audience.ahead import planned_ahead
 from campaigns.audience.gate import best_account, contacts_of, counting_of, limits_of, reason_to_skip
-from campaigns.audience.target import Audience, Target, Targets, members, read_targets
+from campaigns.audience.target import Audience, Target, Targets, all_of, members, read_targets
 from campaigns.settings import read_settings
 from segmentation.engine import kept, open_duckdb
 from segmentation.facts import keep
@@ -98,14 +98,9 @@ def preview(
 
 
 def _meant(targets: Targets) -> Select[Any]:
-    """SQL: the ids of those whom `targets` mean. One target alone is found by its own index, however many customers
-    there are; asked of each customer it would take a third of a second for a million."""
-    if len(targets.wanted) == 1 and not targets.unwanted:
-        (one,) = targets.wanted
-        if one.kind == "segment":
-            return select(segment.c.customer_id.label("id")).where(segment.c[one.name] == one.segment)
-        if one.is_narrow:
-            return members(one, 0, lambda customer_id: customer_id.is_not(None))  # type: ignore[no-any-return]
+    """SQL: the ids of those whom `targets` mean."""
+    if targets.alone is not None and not targets.unwanted:
+        return all_of(targets.alone)  # type: ignore[no-any-return]
     return select(customer.c.id).where(targets.condition(0))
 
 

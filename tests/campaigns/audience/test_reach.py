@@ -6,18 +6,21 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import Engine, func, select, update
 
+from campaigns.audience.asked import ask_audience
 from campaigns.audience.lists import make_list
 from campaigns.audience.reach import Reach, reach_now
 from campaigns.audience.target import Audience
 from campaigns.money.forecast import forecast
 from campaigns.settings import change_settings
 from segmentation.rules.saved import save_rule
-from store.engine import reading, table_of, transaction
+from segmentation.tags.catalogue import create_tag
+from store.engine import is_sqlite, reading, table_of, transaction
 from store.errors import NotFound
-from store.models import CampaignRun, Customer, Delivery, LineAccount
+from store.models import CampaignRun, Customer, CustomerList, Delivery, LineAccount
 from tests.campaigns.conftest import PLAIN, ZONE, Shop
+from tests.conftest import StillClock
 from tests.factories import make_order
 
 OpenShop = Callable[[int], Shop]
@@ -98,3 +101,20 @@ def test_of_nobody_it_is_nothing_and_of_a_campaign_that_there_is_not_it_says_so(
     assert reach_now(shop.engine, campaign_id, zone=ZONE, clock=shop.clock) == Reach({}, 0, {})
     with pytest.raises(NotFound):
         reach_now(shop.engine, campaign_id + 1, zone=ZONE, clock=shop.clock)
+
+
+@pytest.mark.parametrize("target", ["nesl=E", "tag:常客", "list:講座"])
+def test_a_segment_tag_or_list_alone_is_found_without_looking_at_everybody(
+    engine: Engine, clock: StillClock, target: str
+) -> None:
+    with transaction(engine) as session:
+        create_tag(session, "常客", now=clock())
+        session.add(CustomerList(name="講座", origin={}, created_at=clock()))
+    asked = ask_audience(engine, Audience((target,), ("rf4=new",)), zone=ZONE, clock=clock)
+    found = select(table_of(Customer).c.id).where(asked.condition())
+    with reading(engine) as session:
+        assert session.scalars(found).all() == []
+        if is_sqlite(engine):  # PostgreSQL plans by statistics, of which there are none here
+            statement = found.compile(engine, compile_kwargs={"literal_binds": True})
+            steps = [row[3] for row in session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")]
+            assert "SEARCH customer USING INTEGER PRIMARY KEY (rowid=?)" in steps
