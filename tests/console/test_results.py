@@ -107,7 +107,7 @@ def test_pages_of_many_runs_tell_the_whole(client: FlaskClient, story: Story) ->
         session.execute(insert(table_of(RunTally)), tallies)
     address = f"/console/campaigns/{story.campaign_id}"
     text = page(client, f"{address}/results")
-    assert "共發送 601 次，全部加總。 選單裡是最新的 50 次；" in text
+    assert "共發送 601 次，全部加總。 選單裡是最新的 50 次。" in text
     for words in ("640 (88.9%)", "12 (1.7%)"):  # of 640 and 80 held out
         assert words in text
     oldest = page(client, f"{address}/results?run={made[0]}")
