@@ -11,7 +11,7 @@ from sqlmodel import Session
 
 from campaigns.results.again import times_of
 from campaigns.results.lift import Arm
-from campaigns.results.runs import Group, Lifts, Part, RunResults, cells_of, lifts_of
+from campaigns.results.runs import Group, Lifts, Part, cells_of, lifts_of
 from campaigns.results.sums import Sums, summed, unnamed_taps
 from campaigns.results.tally import tallies
 from store.engine import table_of
@@ -33,14 +33,6 @@ class Whole:
     revenue: Decimal
     blocked: int
     lift: Lifts | None
-
-    @classmethod
-    def of(cls, results: RunResults, runs: int) -> "Whole":
-        """The same of results at hand."""
-        total, lift = results.total, results.lift
-        accepted = total.deliveries["accepted"]
-        bought = (results.clicks, results.conversions, results.revenue)
-        return cls(runs, accepted, total.messages, *bought, total.blocked, lift)
 
 
 def wholes(session: Session, campaign_ids: Sequence[int]) -> dict[int, Whole]:
