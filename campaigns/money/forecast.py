@@ -113,10 +113,10 @@ class Forecast:
         }
 
 
-def forecast(engine: Engine, campaign_id: int, *, zone: ZoneInfo, clock: Clock) -> Forecast:
-    """The forecast of a campaign, were it sent now. Reads only; raises NotFound, and UnknownTarget and RuleError as
-    freezing would."""
-    reach = reach_now(engine, campaign_id, zone=zone, clock=clock)
+def forecast(engine: Engine, campaign_id: int, *, zone: ZoneInfo, clock: Clock, reach: Reach | None = None) -> Forecast:
+    """The forecast of a campaign, were it sent now, to its `reach` (None: found out now). Reads only; raises NotFound,
+    and UnknownTarget and RuleError as freezing would."""
+    reach = reach or reach_now(engine, campaign_id, zone=zone, clock=clock)
     people, messages = reach.chosen, reach.messages
     with reading(engine) as session:
         campaign = campaign_by_id(session, campaign_id)

@@ -1,12 +1,14 @@
 """The editor's last step: all that is known of a campaign before it is sent, and sending it."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, Response, flash, g, redirect, render_template, request, url_for
 from sqlalchemy import func, select
 from sqlmodel import Session
 
+from campaigns.audience.reach import Reach
+from campaigns.audience.reach_kept import ask_for_reach, kept_reach, reach_asked_at
 from campaigns.experiments.design import experiment_of
 from campaigns.money.forecast import Forecast, forecast
 from campaigns.planning.automations import steps_in_words
@@ -33,7 +35,8 @@ from store.engine import reading, table_of, transaction
 from store.errors import ExpectedError
 from store.models import Campaign, CampaignDraft, Customer
 
-MANY = 50_000  # customers, judged by the newest one's number: to ask the gate of them all takes a second and more
+MANY = 50_000  # customers, judged by the newest one's number: to ask the gate of them all takes 0.1 s and more
+WORKER_ANSWERS_WITHIN = timedelta(minutes=1)  # two seconds for a million; longer, and it isn't there, or very busy
 
 
 @needs(Role.MARKETER)
@@ -74,17 +77,19 @@ def _not_yet(session: Session, site: Site, one: CampaignDraft) -> str | None:
 
 def show_check(site: Site, one: CampaignDraft) -> Any:
     """Make the campaign of the draft, as a draft of its own, and tell all that is known before sending; what is wrong
-    is told in its step. Where there are many customers the page comes first, and asks for the rest itself."""
-    here, is_part = url_for("console.edit_draft", draft_id=one.id, step="check", now=1), "HX-Request" in request.headers
+    is told in its step. Where there are many customers the worker finds out whom it reaches, and the page looks for it
+    again and again."""
+    here, is_part = url_for("console.edit_draft", draft_id=one.id, step="check"), "HX-Request" in request.headers
     try:
         with transaction(site.engine) as session:
             checked = session.get_one(CampaignDraft, one.id)
             campaign_id, version = made_campaign(session, site, checked), checked.version
-            is_large = (session.scalar(select(func.max(table_of(Customer).c.id))) or 0) > MANY
-        if is_large and not is_part and "now" not in request.args:
+            waits_since, reach = _of_the_worker(session, campaign_id, site.clock())
+        if waits_since is not None:
             shown = {"draft": one, "steps": STEPS, "step": "check", "here": here}
+            shown["is_worker_silent"] = site.clock() - waits_since > WORKER_ANSWERS_WITHIN
             return render_template("console/campaigns/edit_check_later.html", **shown)
-        found = forecast(site.engine, campaign_id, zone=site.zone, clock=site.clock)
+        found = forecast(site.engine, campaign_id, zone=site.zone, clock=site.clock, reach=reach)
         with reading(site.engine) as session:
             one = find_draft(session, one.id or 0, "check")
             facts = _facts(session, site, one, campaign_id, found, now=site.clock())
@@ -93,6 +98,15 @@ def show_check(site: Site, one: CampaignDraft) -> Any:
         return Response(headers={"HX-Redirect": here}) if is_part else (_in_its_step(site, one, wrong), 422)
     shown = {"draft": one, "values": one.values, "steps": STEPS, "step": "check", "version": version}
     return render_template("console/campaigns/edit_check.html", **shown, **facts)
+
+
+def _of_the_worker(session: Session, campaign_id: int, now: datetime) -> tuple[datetime | None, Reach | None]:
+    """Since when the worker has been asked for a reach without an answer, and what it found; neither where it need not
+    be asked, or could not find it out."""
+    if (session.scalar(select(func.max(table_of(Customer).c.id))) or 0) <= MANY:
+        return None, None
+    ask_for_reach(session, campaign_id, now)
+    return reach_asked_at(session, campaign_id), kept_reach(session, campaign_id)
 
 
 def _in_its_step(site: Site, one: CampaignDraft, wrong: WrongStep | ExpectedError) -> Any:

@@ -6,6 +6,7 @@ No behaviour lives here. Nullable columns say why they may be null. Names follow
 from store.models.asked import AdUpload, FileImport, SampleRow, WorkRequest
 from store.models.campaigns import (
     Campaign,
+    CampaignReach,
     CampaignRun,
     CampaignStep,
     CustomerHour,
@@ -89,6 +90,7 @@ __all__ = [
     "BrandSetting",
     "Campaign",
     "CampaignDraft",
+    "CampaignReach",
     "CampaignRun",
     "CampaignStep",
     "Channel",

@@ -9,6 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, func, select
 
+from campaigns.audience.reach_kept import find_asked_reach
 from campaigns.money.line_plan import change_plan
 from campaigns.settings import change_settings
 from console.access.roles import Role
@@ -192,25 +193,35 @@ def test_the_check_says_when_and_so_does_its_first_step(
 
 
 def test_of_many_people_the_check_comes_first_and_asks_for_the_rest(
-    client: FlaskClient, engine: Engine, people: None, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, engine: Engine, clock: StillClock, people: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("console.campaigns.draft_check.MANY", 3)
     draft = begin(client)
     write(client, draft)
-    first = page(client, f"{draft}/check")
+    check = f"{draft}/check"
+    asks = {"HX-Request": "true"}
+    first = page(client, check)
     assert "排程發送給" not in first
-    rest = f"{draft}/check?now=1"
-    assert f'hx-get="{rest}"' in first
-    assert "排程發送給 3 人" in page(client, rest)  # without a script, too
-    part = client.get(rest, headers={"HX-Request": "true"}).get_data(as_text=True)
+    assert f'hx-get="{check}"' in first
+    assert "背景程式沒有回應" not in first
+    clock.advance(minutes=2)
+    assert "背景程式沒有回應" in client.get(check, headers=asks).get_data(as_text=True)
+    assert find_asked_reach(engine, zone=TAIPEI, clock=clock) == 1
+    assert "排程發送給 3 人" in page(client, check)  # without a script, too
+    part = client.get(check, headers=asks).get_data(as_text=True)
     assert "排程發送給 3 人" in part.split('<div id="checked">')[1]
+    assert find_asked_reach(engine, zone=TAIPEI, clock=clock) == 0
+    clock.advance(minutes=11)  # people come and go: it is found out anew
+    assert "排程發送給" not in page(client, check)
     with transaction(engine) as session:
         drafts = table_of(CampaignDraft)
         gone = {**_values(engine), "any_of": ["list:gone"]}
         session.execute(drafts.update().values(values=gone, version=drafts.c.version + 1))
-    answer = client.get(rest, headers={"HX-Request": "true"})
-    assert answer.headers["HX-Redirect"] == rest  # where the step says what is wrong
-    assert client.get(rest).status_code == 422
+    client.get(check, headers=asks)
+    find_asked_reach(engine, zone=TAIPEI, clock=clock)
+    answer = client.get(check, headers=asks)
+    assert answer.headers["HX-Redirect"] == check  # where the step says what is wrong
+    assert client.get(check).status_code == 422
 
 
 def _values(engine: Engine) -> dict[str, Any]:
