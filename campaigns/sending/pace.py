@@ -159,11 +159,10 @@ class Pacer:
 
 
 class _Lease(NamedTuple):
-    """Permits one after another, each good for the time up to the next; all in microseconds since 1970."""
+    """Permits one after another, each good for the time up to the next, or that time; microseconds since 1970."""
 
     begins_us: int
     ends_us: int
-    permits: int
     step_us: int
 
 
@@ -173,12 +172,12 @@ class _Arrivals:
     A call answered at `a` was counted at the latest at `a` less the quickest way back. How the quickest time splits
     into there and back need not be known, as every call's way there takes at least what the quickest one's did. So a
     call may begin while those under way, and those answered later than the quickest time (less `QUICKER_US`) after the
-    second's beginning, are fewer than its permits with `ON_TOP`, or beside other workers without `LEFT_FREE`.
+    second's beginning, are fewer than its permits with `ON_TOP`, or beside other workers than `_allowed` says.
     """
 
     def __init__(self) -> None:
-        self._leases: deque[_Lease] = deque()
-        self._leased = 0  # permits of all of them
+        self._leases: deque[_Lease] = deque()  # of the last two seconds, and those to come
+        self._unclaimed: deque[_Lease] = deque()  # time whose permits nobody took
         self._answers: deque[int] = deque()
         self._under_way = 0
         self._others_at = -SECOND_US  # when it was last seen that others had taken permits within a second
@@ -198,8 +197,9 @@ class _Arrivals:
         mine_up_to_us = self._leases[-1].ends_us if self._leases else first_us - SECOND_US
         if taken_up_to_us > mine_up_to_us + count:  # steps are whole microseconds: a lease ends a little later
             self._others_at = first_us
-        self._leases.append(_Lease(first_us, first_us + count * step_us, count, step_us))
-        self._leased += count
+        self._leases.append(_Lease(first_us, first_us + count * step_us, step_us))
+        if first_us > taken_up_to_us:
+            self._unclaimed.append(_Lease(max(taken_up_to_us, first_us - 2 * SECOND_US), first_us, step_us))
 
     def has_room(self, now_us: int) -> bool:
         """Whether one more call is sure to be within the permits of a second."""
@@ -225,16 +225,28 @@ class _Arrivals:
             self._quickest, self._quickest_of_these, self._looked_at = self._quickest_of_these, 0, 0
 
     def _allowed(self, now_us: int) -> int:
-        """Permits of the last second, used or not, and those on top, or beside others without those left free; at
-        least 1."""
+        """Permits of the last second, used or not, and those on top; beside other workers without those left free, and
+        no more than were this worker's or nobody's in the second before. At least 1.
+
+        So a share grows a second late: whoever had it may be dead, and LINE may still count the calls it had under
+        way, of which nobody alive knows.
+        """
         since = now_us - SECOND_US
-        while self._leases and self._leases[0].ends_us <= since:
-            self._leased -= self._leases.popleft().permits
-        permits = float(self._leased)
-        if self._leases:  # of the oldest, what was before the second; of the newest, what is to come
-            permits -= max(0, since - self._leases[0].begins_us) / self._leases[0].step_us
-        for newest in reversed(self._leases):
-            if newest.ends_us <= now_us:
-                break
-            permits -= (newest.ends_us - max(now_us, newest.begins_us)) / newest.step_us
-        return max(1, ceil(permits * (1 - LEFT_FREE if self.is_shared(now_us) else 1 + ON_TOP)))
+        for kept in (self._leases, self._unclaimed):
+            while kept and kept[0].ends_us <= since - SECOND_US:
+                kept.popleft()
+        permits = _permits(self._leases, since, now_us)
+        if not self.is_shared(now_us):
+            return max(1, ceil(permits * (1 + ON_TOP)))
+        before = sum(_permits(kept, since - SECOND_US, since) for kept in (self._leases, self._unclaimed))
+        return max(1, ceil(min(permits, before) * (1 - LEFT_FREE)))
+
+
+def _permits(leases: deque[_Lease], since_us: int, until_us: int) -> float:
+    """How many became good in that time."""
+    found = 0.0
+    for one in reversed(leases):
+        if one.ends_us <= since_us:
+            break
+        found += max(0, min(one.ends_us, until_us) - max(one.begins_us, since_us)) / one.step_us
+    return found
