@@ -401,7 +401,7 @@ def start_scheduler(engine: Engine, settings: Settings, clock: Clock = system_cl
             job.trigger,
             args=[engine, job, clock, beats],
             id=job.name,
-            # Each at another part of the second: all at once, they kept the sender from its turn for 0.1 s.
+            # Each at another part of the second, so that they don't all want the processor when a permit is due.
             next_run_time=first and first + timedelta(seconds=place / len(table)),
             max_instances=1,
             coalesce=True,

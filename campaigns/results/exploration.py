@@ -13,7 +13,6 @@ from campaigns.audience.target import Audience
 from campaigns.experiments.assignment import BUCKETS, bucket_of
 from campaigns.planning.plan import Plan, StepPlan, VariantPlan, create_campaign
 from campaigns.planning.schedule import campaign_by_id, variants_of
-from campaigns.results.again import times_of
 from campaigns.results.comparison import Comparison, compare
 from campaigns.results.lift import Arm
 from campaigns.results.together import campaign_results
@@ -101,9 +100,8 @@ def explored(session: Session, campaign_id: int) -> Comparison | None:
     if own.lift is None or any(other.lift is None for other in others):
         return None
     sent, held = (sum((other.sides[place] for other in others), Arm()) for place in (0, 1))
-    times = times_of(session, [campaign_id, *explorers], {})
-    of_explorers = sum(times.get(other, 1.0) for other in explorers)  # of several as if it were the same people
-    return compare(own.sides, (sent, held), times=(times.get(campaign_id, 1.0), of_explorers))
+    of_explorers = sum(other.times for other in others)  # of several as if it were the same people
+    return compare(own.sides, (sent, held), times=(own.times, of_explorers))
 
 
 def _explorers(session: Session, campaign_id: int) -> list[int]:

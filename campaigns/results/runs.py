@@ -115,6 +115,7 @@ class RunResults:
     unnamed_taps: int  # taps by people on a link that was the same for everyone
     line: list[LineFigures]  # LINE's own, aggregates
     sides: tuple[Arm, Arm]  # that the lift compares: sent to and held out
+    times: float  # how often each person is in them, as `times_of` counts it
     lift: Lifts | None  # None without anyone held out or sent to, or where it wasn't chance that told them apart
     variant_lifts: dict[int, Lifts]  # all of a table together right at 95 %
     segment_lifts: dict[str, Lifts]
@@ -271,6 +272,7 @@ def results_of(groups: Sequence[Group], beside: Beside, *, times: float = 1.0, a
         unnamed_taps=beside.unnamed_taps,
         line=beside.line,
         sides=sides,
+        times=times,
         lift=lifts_of({"all": sides}, times=times).get("all"),
         variant_lifts=lifts_of(_variant_sides(compared), times=times),
         segment_lifts=lifts_of({key: (part.sent, part.held_out) for key, part in segments.items()}, times=times),

@@ -67,18 +67,16 @@ def wholes(session: Session, campaign_ids: Sequence[int]) -> dict[int, Whole]:
 def _add_going_on(session: Session, mine: Any, people: dict[int, list[int]]) -> dict[int, int]:
     """Count the runs that are not over one by one, and add them to `people`, campaign by campaign. Returns people to
     compare of those of these runs that do, by run id."""
-    found = session.execute(select(run.c.id, run.c.campaign_id).where(mine, run.c.reached_count.is_(None)))
-    campaigns: dict[int, int] = {row[0]: row[1] for row in found}
-    steps = select(run.c.id, run.c.step_number).where(run.c.id.in_(campaigns))
-    cells = cells_of(tallies(session, list(campaigns)), [])
+    going_on = select(run.c.id, run.c.campaign_id, run.c.step_number).where(mine, run.c.reached_count.is_(None))
+    runs = session.execute(going_on).all()
+    cells = cells_of(tallies(session, [row.id for row in runs]), [])
     comparing = {}
-    for run_id, step_number in session.execute(steps):
+    for run_id, campaign_id, step_number in runs:
         group = Group.of(step_number, cells.get(run_id, {}))
         total = sum(group.cells.values(), Part())
         sent, held = (total.sent.people, total.held_out.people) if group.is_compared else (0, 0)
         counts = (0, total.deliveries["accepted"], total.messages, sent, held)
-        so_far = people[campaigns[run_id]]
-        people[campaigns[run_id]] = [mine + more for mine, more in zip(so_far, counts, strict=True)]
+        people[campaign_id] = [so_far + more for so_far, more in zip(people[campaign_id], counts, strict=True)]
         if sent + held:
             comparing[run_id] = sent + held
     return comparing

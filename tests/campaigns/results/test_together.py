@@ -100,6 +100,7 @@ def test_a_run_under_way_widens_the_interval_as_when_it_is_over(story: Story) ->
     with reading(story.engine) as session:
         assert times_of(session, [story.campaign_id, other], {}) == {story.campaign_id: 1.0, other: 1.0}
         assert times_of(session, [story.campaign_id, other], runs) == {story.campaign_id: 2.0, other: 2.0}
+        assert [campaign_results(session, one).times for one in (story.campaign_id, other)] == [2.0, 2.0]
 
 
 def test_of_steps_people_are_compared_as_chance_told_them_apart_at_the_first(story: Story) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import pytest
+from sqlmodel import Session
 
 from bot.line import Answer
 from campaigns.planning import schedule
@@ -63,28 +64,27 @@ def test_a_person_who_stops_a_campaign_or_lets_it_go_on_is_obeyed_within_a_secon
             await asyncio.sleep(0.01)
         return min((at for at in line.begun if at > moment), default=last)
 
+    async def stops_by(what: Callable[[Session], object]) -> None:
+        begun = time.monotonic()
+        with transaction(shop.engine) as session:
+            what(session)
+        await asyncio.sleep(2.0)
+        assert max(line.begun) < begun + A_SECOND
+
     async def work() -> None:
         stop = asyncio.Event()
         dispatch = shop.dispatch({shop.channel_id: line}, clock=system_clock, **RATES[way])
         working = asyncio.create_task(dispatch.run_until(stop))
         await first_call_after(time.monotonic())
         await asyncio.sleep(0.3)
-        paused = time.monotonic()
-        with transaction(shop.engine) as session:
-            schedule.pause(session, campaign_id)
-        await asyncio.sleep(2.0)
-        assert max(line.begun) < paused + A_SECOND
+        await stops_by(lambda session: schedule.pause(session, campaign_id))
         assert 0 < line.got.total() < PEOPLE
         resumed = time.monotonic()
         with transaction(shop.engine) as session:
             schedule.resume(session, campaign_id, zone=ZONE, now=system_clock())
         assert await first_call_after(resumed) < resumed + A_SECOND
         await asyncio.sleep(0.5)
-        cancelled = time.monotonic()
-        with transaction(shop.engine) as session:
-            schedule.cancel(session, campaign_id)
-        await asyncio.sleep(2.0)
-        assert max(line.begun) < cancelled + A_SECOND
+        await stops_by(lambda session: schedule.cancel(session, campaign_id))
         stop.set()
         await working
 
