@@ -95,7 +95,7 @@ def show_check(site: Site, one: CampaignDraft) -> Any:
             facts = _facts(session, site, one, campaign_id, found, now=site.clock())
     except (WrongStep, ExpectedError) as wrong:
         # A part can't tell what is wrong in its step: the whole page can.
-        return Response(headers={"HX-Redirect": here}) if is_part else (_in_its_step(site, one, wrong), 422)
+        return Response(headers={"HX-Redirect": here}) if is_part else _in_its_step(site, one, wrong)
     shown = {"draft": one, "values": one.values, "steps": STEPS, "step": "check", "version": version}
     return render_template("console/campaigns/edit_check.html", **shown, **facts)
 

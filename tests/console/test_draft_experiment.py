@@ -66,7 +66,7 @@ def test_expected_gain_chooses_half_of_the_people_if_asked_for(
         }
     step(client, draft, "policy", **{**half, "holdout": "0"})
     answer = client.get(f"{draft}/check")
-    assert answer.status_code == 422
+    assert answer.status_code == 200
     text = answer.get_data(as_text=True)
     assert "沒有對照組就比不出" in text
     assert re.search(r'name="holdout"[^>]*aria-invalid', text)
@@ -92,7 +92,7 @@ def test_a_wrong_rule_is_told_at_its_field(
     step(client, draft, "policy", **{**POLICY, **THOMPSON, **rule})
     answer = client.get(f"{draft}/check")
     text = answer.get_data(as_text=True)
-    assert answer.status_code == 422
+    assert answer.status_code == 200
     assert 'aria-current="step">5' in text
     assert words in text
     assert re.search(rf'name="{field}"[^>]*aria-invalid', text)
