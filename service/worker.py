@@ -323,7 +323,7 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
     return [
         Job("inbox", IntervalTrigger(seconds=0.25), inbox),
         Job("replies", IntervalTrigger(seconds=0.25), replies),
-        Job("campaigns", IntervalTrigger(seconds=0.25), lambda: tick_campaigns(engine, settings, clock)),
+        Job("campaigns", IntervalTrigger(seconds=0.15), lambda: tick_campaigns(engine, settings, clock)),
         Job("waves", IntervalTrigger(seconds=20), lambda: release_waves(engine, clock)),
         Job("quotas", IntervalTrigger(minutes=10), lambda: read_quotas(engine, settings, clock)),
         Job("steps", IntervalTrigger(seconds=2), lambda: move_people(engine, zone=settings.zone, clock=clock)),

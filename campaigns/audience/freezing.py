@@ -113,7 +113,8 @@ def _freeze(engine: Engine, run_id: int, *, zone: ZoneInfo, clock: Clock) -> Non
             frozen_up_to = lanes[0].write(ahead, size=size, now=clock())
             if frozen_up_to is None:
                 return
-            size = _fitting(size, time.perf_counter() - start) if is_sqlite(engine) else SLICE
+            limit = SLICE_SECONDS if is_sqlite(engine) else None
+            size = fitting(size, time.perf_counter() - start, limit)
             let_others_write(engine)
             lanes.reverse()
             ahead = following.result() if following else None
@@ -173,9 +174,11 @@ def find_cut(engine: Engine, run_id: int, *, zone: ZoneInfo, clock: Clock) -> No
             session.add(run)
 
 
-def _fitting(size: int, seconds: float) -> int:
-    """The size of the next slice after one of `size` took so long: at most half as much again, at most SLICE."""
-    return max(SLICE // 80, min(SLICE, size * 3 // 2, int(size * SLICE_SECONDS / max(seconds, 1e-6))))
+def fitting(size: int, seconds: float, limit: float | None) -> int:
+    """The size of the next slice after one of `size` took so long: at most SLICE, what fits into `limit` seconds, and
+    half as much again, or those before would be sent by the time it is frozen."""
+    fitting = SLICE if limit is None else int(size * limit / max(seconds, 1e-6))
+    return max(SLICE // 80, min(SLICE, size * 3 // 2, fitting))
 
 
 def freeze_slice(

@@ -139,6 +139,15 @@ def is_anything_free(session: Session, *, now: datetime, channels: Sequence[int]
     return any(session.execute(look).first() is not None for look in looks)
 
 
+def is_being_frozen(session: Session, *, now: datetime, channels: Sequence[int]) -> bool:
+    """Whether a run's audience is being frozen, or is about to be: it may have a batch at any moment."""
+    run, campaign = table_of(CampaignRun), table_of(Campaign)
+    is_time = or_(run.c.send_from.is_(None), run.c.send_from <= now)
+    planned = select(run.c.id).join(campaign, campaign.c.id == run.c.campaign_id)
+    planned = planned.where(run.c.state == "planned", is_time, campaign.c.channel_id.in_(channels)).limit(1)
+    return session.execute(planned).first() is not None
+
+
 def _free(now: datetime) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Conditions of batches that may be claimed: those whose lease has lapsed, and those that are due."""
     batch = table_of(SendBatch)

@@ -39,6 +39,7 @@ from campaigns.sending.claims import (
     begin,
     claim_batches,
     is_anything_free,
+    is_being_frozen,
     let_go,
     record_batches,
     record_outcomes,
@@ -60,6 +61,7 @@ GROUP_SECONDS = 0.1  # calls noted and recorded together, as time: this much is 
 LARGEST_GROUP = {"push": 200, "multicast": 20}
 WATCH_EVERY_SECONDS = 0.3  # so that pause and cancel take hold within a second
 IDLE_SECONDS = 0.1
+SOON_SECONDS = 0.03  # between looks while a run is being frozen: its next batches come at any moment
 RESCUE_EVERY_SECONDS = 1.0
 RESCUE_LIMIT = 16  # claims of dead workers taken up at once
 TOO_LONG_IN_DOUBT = "in doubt for longer than a retry key lives"
@@ -132,7 +134,7 @@ class Dispatch:
     async def _work_or_wait(self, stop: asyncio.Event) -> None:
         async with self._looking:  # one idle lane looks for work at a time
             if not await asyncio.to_thread(self._is_anything_free):
-                await _sleep(stop, IDLE_SECONDS)
+                await _sleep(stop, SOON_SECONDS if await asyncio.to_thread(self._is_more_coming) else IDLE_SECONDS)
                 return
         work = await self._claim()
         if not work:
@@ -155,6 +157,10 @@ class Dispatch:
     def _is_anything_free(self) -> bool:
         with reading(self._engine) as session:
             return is_anything_free(session, now=self._clock(), channels=self._channels)
+
+    def _is_more_coming(self) -> bool:
+        with reading(self._engine) as session:
+            return is_being_frozen(session, now=self._clock(), channels=self._channels)
 
     async def _claim(self, *, only_lapsed: bool = False) -> list[_Work]:
         """Batches of one run with their recipients, now in these hands; empty when there is nothing to do."""

@@ -1,6 +1,7 @@
 """Who is in a run: targets, holdouts, reasons to skip, slices and what a crash between them leaves."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -8,10 +9,11 @@ import pytest
 from scipy import stats
 from sqlalchemy import Engine, insert, select
 
-from campaigns.audience.freezing import SLICE, freeze_slice
+from campaigns.audience.freezing import SLICE, fitting, freeze_slice
 from campaigns.audience.target import Audience
 from campaigns.experiments.assignment import is_held_out
 from campaigns.planning import schedule
+from campaigns.sending.claims import is_being_frozen
 from store.engine import reading, table_of, transaction
 from store.imports.merging import merge_customers
 from store.models import (
@@ -239,6 +241,43 @@ def test_two_workers_that_freeze_one_run_together_choose_everyone_once(
     assert sum(b.recipient_count for b in town.batches(run_id)) == 700
     numbers = [row.batch_number for row in town.frozen(run_id).values()]
     assert [numbers.count(b.batch_number) for b in town.batches(run_id)] == [50] * 14
+
+
+def test_while_a_run_is_frozen_its_batches_are_looked_for_more_often(town: Town) -> None:
+    town.settle_people(5)
+
+    def is_coming(*channels: int) -> bool:
+        with reading(town.engine) as session:
+            return is_being_frozen(session, now=town.clock(), channels=channels)
+
+    mine = town.channel.id or 0
+    assert not is_coming(mine)
+    with transaction(town.engine) as session:
+        put_off = session.get_one(CampaignRun, town.plan())
+        put_off.send_from = town.clock() + timedelta(hours=1)
+        session.add(put_off)
+    assert not is_coming(mine)
+    run_id = town.plan()
+    assert is_coming(mine)
+    assert not is_coming(mine + 1)
+    town.freeze(run_id)
+    assert not is_coming(mine)
+
+
+@pytest.mark.parametrize(
+    ("size", "seconds", "limit", "following"),
+    [
+        (4_000, 0.05, None, 6_000),
+        (18_000, 0.5, None, SLICE),
+        (8_000, 0.3, 0.15, 4_000),
+        (8_000, 0.01, 0.15, 12_000),
+        (400, 99.0, 0.15, SLICE // 80),
+    ],
+)
+def test_a_slice_is_half_as_large_again_as_the_one_before_at_most(
+    size: int, seconds: float, limit: float | None, following: int
+) -> None:
+    assert fitting(size, seconds, limit) == following
 
 
 def test_an_empty_audience_is_frozen_at_once(town: Town) -> None:
