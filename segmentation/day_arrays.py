@@ -2,9 +2,10 @@
 parts that fit in memory, and each part in shares that fit in a processor's cache."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -62,56 +63,71 @@ class Part:
 
 
 class Everyone:
-    """The customers of some orders and acts; see `open_everyone`."""
+    """The customers of some orders and acts; see `open_everyone`. Parts of them are made when they are needed."""
 
-    def __init__(self, parts: Callable[[], Iterator[Part]], *, is_one: bool) -> None:
-        self._parts, self._is_one = parts, is_one
+    def __init__(self, parts: Sequence[Callable[[], Part]]) -> None:
+        self._parts = parts
 
     def gaps(self) -> GapCounts:
         """The gaps between the orders that count."""
-        return _together([gaps for part in self._parts() for gaps in part.each(lambda _, m: m.gaps, keep=True)])
+        is_one = len(self._parts) == 1  # several together have no room
+
+        def of_part(part: Callable[[], Part]) -> Ints:
+            return _added(part().each(lambda _, measured: measured.gaps, keep=is_one))
+
+        return _as_counts(on_all_processors(of_part, self._parts))
 
     def measure(self, connection: Any, name: str, spans: Spans) -> tuple[Table, GapCounts, GapCounts]:
         """A view of `connection`, called like `name`, with customer_id and the columns of `Measured`; the gaps between
         orders that count, and those between days with an act. The rows stay where they are: those of one part in
-        memory, those of several in a file beside what DuckDB spills (whose own tables are several times as dear)."""
+        memory, those of several in files beside what DuckDB spills (whose own tables are several times as dear)."""
 
-        def work(ids: pa.Array, measured: Measured) -> tuple[pa.Table, Ints, Ints]:
+        def of_share(ids: pa.Array, measured: Measured) -> tuple[pa.Table, Ints, Ints]:
             columns, has_any = measured.columns(spans)
             rows = pa.table({"customer_id": ids, **columns})
             return rows if has_any.all() else rows.filter(pa.array(has_any)), measured.gaps, measured.act_gaps
 
-        counts: list[tuple[Ints, Ints]] = []
+        def of_part(part: Callable[[], Part]) -> tuple[pa.Table, Ints, Ints]:
+            tables, gaps, act_gaps = zip(*part().each(of_share), strict=True)
+            return pa.concat_tables(tables), _added(gaps), _added(act_gaps)
 
-        def tables() -> Iterator[pa.Table]:
-            for part in self._parts():
-                found, *gaps = zip(*part.each(work), strict=True)
-                counts.extend(zip(*gaps, strict=True))
-                yield pa.concat_tables(found)
+        if len(self._parts) == 1:
+            rows, *counts = of_part(self._parts[0])
+            return lend(connection, f"lent_{name}", rows), _as_counts(counts[:1]), _as_counts(counts[1:])
+        folder = _empty_folder(connection, name)
 
-        rows = next(tables()) if self._is_one else _on_disk(connection, name, tables())
-        people = lend(connection, f"lent_{name}", rows)
-        return people, _together([gaps for gaps, _ in counts]), _together([gaps for _, gaps in counts])
+        def to_disk(number: int) -> tuple[Ints, Ints]:
+            rows, *counts = of_part(self._parts[number])
+            with pa.ipc.new_file(folder / f"{number}.arrow", rows.schema) as file:
+                file.write_table(rows)
+            return counts[0], counts[1]
+
+        gaps, act_gaps = zip(*on_all_processors(to_disk, range(len(self._parts))), strict=True)
+        # each file is mapped while it is read, and no longer: they are never in memory all at once
+        rows = dataset.dataset(folder, format="ipc", filesystem=fs.LocalFileSystem(use_mmap=True))
+        return lend(connection, f"lent_{name}", rows), _as_counts(gaps), _as_counts(act_gaps)
 
 
-def _on_disk(connection: Any, name: str, tables: Iterator[pa.Table]) -> dataset.Dataset:
-    """The rows of `tables` in files that go with the connection, for any number of readings. Each file is mapped while
-    it is read, and no longer: they are never in memory all at once."""
+def _empty_folder(connection: Any, name: str) -> Path:
+    """A folder that goes with the connection."""
     ((spilled,),) = connection.con.execute("SELECT current_setting('temp_directory')").fetchall()
     folder = Path(spilled) / name
     shutil.rmtree(folder, ignore_errors=True)  # of a former call; what is still mapped of it stays readable
     folder.mkdir()
-    for number, table in enumerate(tables):
-        with pa.ipc.new_file(folder / f"{number}.arrow", table.schema) as file:
-            file.write_table(table)
-    return dataset.dataset(folder, format="ipc", filesystem=fs.LocalFileSystem(use_mmap=True))
+    return folder
 
 
-def _together(counts: list[Ints]) -> GapCounts:
-    """How often each gap occurs in all, of those that do."""
+def _added(counts: Sequence[Ints]) -> Ints:
+    """How often each gap occurs in all."""
     total = np.zeros(max(map(len, counts), default=0), np.int64)
     for some in counts:
         total[: len(some)] += some
+    return total
+
+
+def _as_counts(counts: Sequence[Ints]) -> GapCounts:
+    """How often each gap occurs in all, of those that do."""
+    total = _added(counts)
     found = np.flatnonzero(total)
     return dict(zip(found.tolist(), total[found].tolist(), strict=True))
 
@@ -127,13 +143,14 @@ def open_everyone(connection: Any, orders: Table, acts: Table | None, look_back_
             part = _part([one.held for one in rows], kind, look_back_days)
             for one in rows:
                 one.held.clear()
-            yield Everyone(lambda: iter([part]), is_one=True)
+            yield Everyone([lambda: part])
             return
         pieces, apart = [one.on_disk() for one in rows], PIECES if has_remainders(orders) else 1
-        yield Everyone(
-            lambda: (_part(list(batches), kind, look_back_days, apart) for batches in zip(*pieces, strict=True)),
-            is_one=False,
-        )
+
+        def piece(number: int) -> Part:
+            return _part([one.read(number) for one in pieces], kind, look_back_days, apart)
+
+        yield Everyone([partial(piece, number) for number in range(PIECES)])
 
 
 def _part(rows: list[Batches], kind: pa.DataType, look_back_days: int | None, apart: int = 1) -> Part:

@@ -4,7 +4,7 @@ most once."""
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import pairwise
@@ -105,13 +105,18 @@ class Pieces:
                     written.append((self._end, data.size, batch.schema))
                     self._end += data.size
 
-    def __iter__(self) -> Iterator[list[pa.RecordBatch]]:
-        """Piece by piece what was added."""
-        self._file.flush()
-        return (on_all_processors(self._read, written) for written in self._written)
+    def read(self, number: int) -> list[pa.RecordBatch]:
+        """What was added to one of PIECES, in as large batches as it came in: much more is done to a batch than to its
+        rows."""
+        with self._writing:
+            self._file.flush()
+        alike: dict[pa.Schema, list[pa.RecordBatch]] = {}
+        for start, size, schema in self._written[number]:
+            alike.setdefault(schema, []).append(self._read(start, size, schema))
+        tables = [pa.Table.from_batches(batches).combine_chunks() for batches in alike.values()]
+        return [batch for table in tables for batch in table.to_batches(BATCH_ROWS)]
 
-    def _read(self, written: tuple[int, int, pa.Schema]) -> pa.RecordBatch:
-        start, size, schema = written
+    def _read(self, start: int, size: int, schema: pa.Schema) -> pa.RecordBatch:
         return pa.ipc.read_record_batch(pa.py_buffer(os.pread(self._file.fileno(), size, start)), schema)
 
 
