@@ -24,7 +24,7 @@ from sqlmodel import Session
 from benchmarks.console_firings import fill_firings
 from benchmarks.figures import Figure
 from benchmarks.results import signed_in_client
-from campaigns.audience.reach_kept import find_asked_reach
+from campaigns.money.outlook_kept import find_asked_outlooks
 from campaigns.results.catch_up import catch_up
 from campaigns.results.learning import count_message_results, store_message_results
 from console.campaigns.draft_store import STEPS
@@ -138,8 +138,8 @@ def _measure_on(engine: Engine, folder: Path, scale: str) -> dict[str, float]:
     editor = [f"{draft}/{step}" for step, _ in STEPS]
     others = (automation, f"{automation}/results", *editor, *SEARCHES)
     found = {address: _median_ms(client, address) for address in (*_addresses(app), *others)}
-    if find_asked_reach(engine, zone=ZONE, clock=system_clock) != 1:
-        raise RuntimeError("the editor's check did not ask the worker whom the campaign reaches")
+    if find_asked_outlooks(engine, zone=ZONE, clock=system_clock) != 1:
+        raise RuntimeError("the editor's check did not ask the worker for the outlook")
     found["the check, once the worker has answered"] = _median_ms(client, f"{draft}/check")
     return found | {name: _median_ms(client, *asked) for name, asked in _parts(draft).items()}
 
@@ -152,6 +152,7 @@ def _parts(draft: str) -> dict[str, tuple[str, dict[str, Any]]]:
         "the people of a segment": (people, {"any_of": "nesl=E"}),
         "of everybody": (people, {"any_of": "all"}),
         "of two segments, not of a third": (people, {"any_of": ["nesl=E", "rf4=regular"], "none_of": "rf11=lost"}),
+        "of everybody but a segment": (people, {"any_of": "all", "none_of": "nesl=L"}),
         "the chat": (
             f"{draft}/preview",
             {"v0-m0-kind": "text", "v0-m0-text": "{{ name or '您' }}，週年慶", "theme": "主題1"},

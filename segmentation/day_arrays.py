@@ -1,6 +1,7 @@
 """Everybody's orders and acts as the arrays that day_matrix.py works on, and what comes of them back into DuckDB: in
 parts that fit in memory, and each part in shares that fit in a processor's cache."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,7 +16,7 @@ import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 from pyarrow import dataset, fs  # type: ignore[import-untyped, unused-ignore]
 
 from segmentation.day_matrix import Happenings, Ints, Measured
-from segmentation.day_rows import PIECES, Rows, has_remainders, on_all_processors
+from segmentation.day_rows import PIECES, ROWS_AT_ONCE, Rows, has_remainders, on_all_processors
 from segmentation.facts import lend
 from segmentation.measures import Spans
 
@@ -63,10 +64,11 @@ class Part:
 
 
 class Everyone:
-    """The customers of some orders and acts; see `open_everyone`. Parts of them are made when they are needed."""
+    """The customers of some orders and acts; see `open_everyone`. Parts of them are made when they are needed, so many
+    at once."""
 
-    def __init__(self, parts: Sequence[Callable[[], Part]]) -> None:
-        self._parts = parts
+    def __init__(self, parts: Sequence[Callable[[], Part]], at_once: int = 1) -> None:
+        self._parts, self._at_once = parts, at_once
 
     def gaps(self) -> GapCounts:
         """The gaps between the orders that count."""
@@ -75,7 +77,7 @@ class Everyone:
         def of_part(part: Callable[[], Part]) -> Ints:
             return _added(part().each(lambda _, measured: measured.gaps, keep=is_one))
 
-        return _as_counts(on_all_processors(of_part, self._parts))
+        return _as_counts(on_all_processors(of_part, self._parts, self._at_once))
 
     def measure(self, connection: Any, name: str, spans: Spans) -> tuple[Table, GapCounts, GapCounts]:
         """A view of `connection`, called like `name`, with customer_id and the columns of `Measured`; the gaps between
@@ -102,7 +104,7 @@ class Everyone:
                 file.write_table(rows)
             return counts[0], counts[1]
 
-        gaps, act_gaps = zip(*on_all_processors(to_disk, range(len(self._parts))), strict=True)
+        gaps, act_gaps = zip(*on_all_processors(to_disk, range(len(self._parts)), self._at_once), strict=True)
         # each file is mapped while it is read, and no longer: they are never in memory all at once
         rows = dataset.dataset(folder, format="ipc", filesystem=fs.LocalFileSystem(use_mmap=True))
         return lend(connection, f"lent_{name}", rows), _as_counts(gaps), _as_counts(act_gaps)
@@ -150,7 +152,9 @@ def open_everyone(connection: Any, orders: Table, acts: Table | None, look_back_
         def piece(number: int) -> Part:
             return _part([one.read(number) for one in pieces], kind, look_back_days, apart)
 
-        yield Everyone([partial(piece, number) for number in range(PIECES)])
+        # As many at once as have no more rows together than are held in memory otherwise.
+        at_once = ROWS_AT_ONCE * PIECES // max(1, sum(one.rows for one in pieces))
+        yield Everyone([partial(piece, number) for number in range(PIECES)], max(1, min(os.cpu_count() or 1, at_once)))
 
 
 def _part(rows: list[Batches], kind: pa.DataType, look_back_days: int | None, apart: int = 1) -> Part:

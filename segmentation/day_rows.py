@@ -27,9 +27,10 @@ Table = Any
 Result = TypeVar("Result")
 
 
-def on_all_processors(work: Callable[[Any], Result], on: Iterable[Any]) -> list[Result]:
-    """What `work` makes of each, in their order; NumPy, Arrow and DuckDB let go of the interpreter meanwhile."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+def on_all_processors(work: Callable[[Any], Result], on: Iterable[Any], at_once: int | None = None) -> list[Result]:
+    """What `work` makes of each, in their order, so many at once (None: as there are processors); NumPy, Arrow and
+    DuckDB let go of the interpreter meanwhile."""
+    with ThreadPoolExecutor(at_once or os.cpu_count()) as pool:
         return list(pool.map(work, on))
 
 
@@ -90,6 +91,7 @@ class Pieces:
         self._file = files.enter_context(tempfile.TemporaryFile(prefix="segments-"))  # noqa: SIM115 - closed by files
         self._written: list[list[tuple[int, int, pa.Schema]]] = [[] for _ in range(PIECES)]
         self._writing, self._end = Lock(), 0
+        self.rows = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Write the rows of each piece."""
@@ -104,6 +106,7 @@ class Pieces:
                     self._file.write(data)
                     written.append((self._end, data.size, batch.schema))
                     self._end += data.size
+                    self.rows += end - start
 
     def read(self, number: int) -> list[pa.RecordBatch]:
         """What was added to one of PIECES, in as large batches as it came in: much more is done to a batch than to its

@@ -24,9 +24,9 @@ from bot.inbox import process_inbox
 from bot.profiles import fetch_due_profiles
 from bot.replies import ReplyTexts, send_due_replies
 from campaigns.audience import freezing
-from campaigns.audience.reach_kept import find_asked_reach
 from campaigns.links.buttons import Buttons
 from campaigns.links.clicks import make_click_events
+from campaigns.money.outlook_kept import find_asked_outlooks
 from campaigns.planning import schedule
 from campaigns.planning.hours import renew_hours
 from campaigns.planning.steps import move_people
@@ -346,7 +346,11 @@ def jobs(engine: Engine, settings: Settings, clock: Clock) -> list[Job]:
         Job("changes", IntervalTrigger(seconds=1), lambda: renew_after_changes(engine, settings, clock)),
         Job("segments", IntervalTrigger(seconds=60), lambda: renew_segments(engine, settings, clock)),
         Job("asked", IntervalTrigger(seconds=2), asked),
-        Job("reach", IntervalTrigger(seconds=0.5), lambda: find_asked_reach(engine, zone=settings.zone, clock=clock)),
+        Job(
+            "outlooks",
+            IntervalTrigger(seconds=0.5),
+            lambda: find_asked_outlooks(engine, zone=settings.zone, clock=clock),
+        ),
         Job("movements", IntervalTrigger(seconds=2), lambda: find_asked_moves(engine, clock)),
         Job("predictions", IntervalTrigger(seconds=60), lambda: renew_predictions(engine, settings, clock)),
         Job("erasures", IntervalTrigger(hours=1, start_date=soon), lambda: finish_erasures(engine)),

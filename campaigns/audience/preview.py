@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
-from sqlalchemy import Engine, Select, exists, func, select, true
+from sqlalchemy import Engine, except_, exists, func, select, true, union
 from sqlmodel import Session
 
 from campaigns.audience.ahead import planned_ahead
@@ -81,8 +81,7 @@ def preview(
         targets = read_targets(session, audience)
         rules = load_rules(session)
         if not targets.rules():
-            meant = _meant(targets).subquery()
-            people = session.scalar(select(func.count()).select_from(meant)) or 0
+            meant, people = _meant(targets).subquery(), _people(session, targets)
             needs_opt_in = is_capped and read_settings(session).needs_opt_in
             likely, ids = _ids(session, channel_id, meant, needs_opt_in) if people else ([], [])
             counted_at = None
@@ -97,11 +96,34 @@ def preview(
         return Preview(people, counted_at, _ten(session, as_if, likely, ids, zone=zone, now=clock()))
 
 
-def _meant(targets: Targets) -> Select[Any]:
-    """SQL: the ids of those whom `targets` mean."""
-    if targets.alone is not None and not targets.unwanted:
-        return all_of(targets.alone)  # type: ignore[no-any-return]
-    return select(customer.c.id).where(targets.condition(0))
+def _people(session: Session, targets: Targets) -> int:
+    """How many `targets` mean, without rules."""
+    wants_all, leaves_all = (any(target.kind == "all" for target in of) for of in (targets.wanted, targets.unwanted))
+    if wants_all and not leaves_all:
+        everybody = session.scalar(select(func.count()).select_from(customer)) or 0
+        return everybody - (_counted(session, _any_of(targets.unwanted)) if targets.unwanted else 0)
+    return _counted(session, _meant(targets))
+
+
+def _counted(session: Session, ids: Any) -> int:
+    return session.scalar(select(func.count()).select_from(ids.subquery())) or 0
+
+
+def _meant(targets: Targets) -> Any:
+    """SQL: the ids of those whom `targets` mean, of segments, tags and lists by their own indexes: asked of each
+    customer, it takes half a second for a million."""
+    both = (*targets.wanted, *targets.unwanted)
+    if any(target.kind == "all" for target in both):
+        return select(customer.c.id).where(targets.condition(0))
+    found = _any_of(targets.wanted)
+    return except_(found, *map(all_of, targets.unwanted)) if targets.unwanted else found
+
+
+def _any_of(targets: Sequence[Target]) -> Any:
+    """SQL: the ids of those whom any of them means."""
+    if len(targets) == 1:
+        return all_of(targets[0])
+    return select(union(*map(all_of, targets)).subquery().c.id)
 
 
 def _ids(session: Session, channel_id: int, meant: Any, needs_opt_in: bool) -> tuple[list[int], list[int]]:

@@ -5,8 +5,9 @@ towards the others, and how much one run differs from another stands in the inte
 no figure, and that is said.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -81,6 +82,32 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class Outlook:
+    """What takes long to find out where people or runs are many: a forecast without what it costs by the plan."""
+
+    reach: Reach
+    quota: QuotaState
+    expected: Expectation
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that `from_json` reads."""
+        found = asdict(self)
+        read_at = self.quota.read_at
+        found["quota"]["read_at"] = None if read_at is None else read_at.isoformat()
+        return found
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Outlook":
+        """Of `to_json`."""
+        quota, expected = dict(stored["quota"]), dict(stored["expected"])
+        if quota["read_at"] is not None:
+            quota["read_at"] = datetime.fromisoformat(quota["read_at"])
+        for name in ("clicks", "orders", "revenue", "incremental"):
+            expected[name] = None if expected[name] is None else Expected(**expected[name])
+        return cls(Reach(**stored["reach"]), QuotaState(**quota), Expectation(**expected))
+
+
+@dataclass(frozen=True)
 class Forecast:
     """All that is known before sending."""
 
@@ -113,17 +140,31 @@ class Forecast:
         }
 
 
-def forecast(engine: Engine, campaign_id: int, *, zone: ZoneInfo, clock: Clock, reach: Reach | None = None) -> Forecast:
-    """The forecast of a campaign, were it sent now, to its `reach` (None: found out now). Reads only; raises NotFound,
-    and UnknownTarget and RuleError as freezing would."""
-    reach = reach or reach_now(engine, campaign_id, zone=zone, clock=clock)
-    people, messages = reach.chosen, reach.messages
+def forecast(
+    engine: Engine, campaign_id: int, *, zone: ZoneInfo, clock: Clock, outlook: Outlook | None = None
+) -> Forecast:
+    """The forecast of a campaign, were it sent now, with its `outlook` (None: found out now). Reads only; raises as
+    `find_outlook`."""
+    outlook = outlook or find_outlook(engine, campaign_id, zone=zone, clock=clock)
+    quota, messages = outlook.quota, outlook.reach.messages
+    with reading(engine) as session:
+        plan = read_plan(session)
+    cost = cost_of(plan.offer, quota.used + quota.waiting, messages)
+    beyond = 0 if quota.left is None else max(0, messages - quota.left)
+    return Forecast(outlook.reach, quota, beyond, plan, cost, outlook.expected)
+
+
+def find_outlook(engine: Engine, campaign_id: int, *, zone: ZoneInfo, clock: Clock) -> Outlook:
+    """Whom a campaign would reach, were it sent now, of what quota, and what it is expected to bring. Reads only.
+
+    Raises NotFound, and UnknownTarget and RuleError as freezing would.
+    """
+    reach = reach_now(engine, campaign_id, zone=zone, clock=clock)
+    people = reach.chosen
     with reading(engine) as session:
         campaign = campaign_by_id(session, campaign_id)
         quota = quota_state(session, campaign.channel_id, zone=zone, now=clock())
-        plan, groups, lifts = read_plan(session), past_groups(session), past_lift(session)
-    cost = cost_of(plan.offer, quota.used + quota.waiting, messages)
-    beyond = 0 if quota.left is None else max(0, messages - quota.left)
+        groups, lifts = past_groups(session), past_lift(session)
     rng = np.random.default_rng(campaign_id)
     found = expect(groups, people, campaign.theme or "", rng)
     incremental = _incremental(lifts, people, rng)
@@ -131,7 +172,7 @@ def forecast(engine: Engine, campaign_id: int, *, zone: ZoneInfo, clock: Clock, 
     if campaign.trigger is not None:
         missing = [*missing, "people enter this campaign one by one: these are all whom its audience means now"]
     expected = Expectation(found.clicks, found.orders, found.revenue, incremental, found.runs, missing)
-    return Forecast(reach, quota, beyond, plan, cost, expected)
+    return Outlook(reach, quota, expected)
 
 
 def expect(past: PastGroups, people: dict[str, int], theme: str, rng: np.random.Generator) -> Expectation:

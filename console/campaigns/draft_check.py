@@ -7,10 +7,9 @@ from flask import Blueprint, Response, flash, g, redirect, render_template, requ
 from sqlalchemy import func, select
 from sqlmodel import Session
 
-from campaigns.audience.reach import Reach
-from campaigns.audience.reach_kept import ask_for_reach, kept_reach, reach_asked_at
 from campaigns.experiments.design import experiment_of
-from campaigns.money.forecast import Forecast, forecast
+from campaigns.money.forecast import Forecast, Outlook, forecast
+from campaigns.money.outlook_kept import ask_for_outlook, kept_outlook, outlook_asked_at
 from campaigns.planning.automations import steps_in_words
 from campaigns.planning.coming import when_words
 from campaigns.planning.conditions import condition_words
@@ -33,9 +32,10 @@ from console.words.catalog import translate
 from console.words.refusals import told
 from store.engine import reading, table_of, transaction
 from store.errors import ExpectedError
-from store.models import Campaign, CampaignDraft, Customer
+from store.models import Campaign, CampaignDraft, CampaignRun, Customer
 
-MANY = 50_000  # customers, judged by the newest one's number: to ask the gate of them all takes 0.1 s and more
+# Judged by the newest one's number: to ask the gate of so many customers takes 0.1 s, to learn from so many runs 0.2 s.
+MANY, MANY_RUNS = 50_000, 3_000
 WORKER_ANSWERS_WITHIN = timedelta(minutes=1)  # two seconds for a million; longer, and it isn't there, or very busy
 
 
@@ -77,19 +77,21 @@ def _not_yet(session: Session, site: Site, one: CampaignDraft) -> str | None:
 
 def show_check(site: Site, one: CampaignDraft) -> Any:
     """Make the campaign of the draft, as a draft of its own, and tell all that is known before sending; what is wrong
-    is told in its step. Where there are many customers the worker finds out whom it reaches, and the page looks for it
+    is told in its step. Where there are many customers or runs the worker finds that out, and the page looks for it
     again and again."""
     here, is_part = url_for("console.edit_draft", draft_id=one.id, step="check"), "HX-Request" in request.headers
     try:
         with transaction(site.engine) as session:
-            checked = session.get_one(CampaignDraft, one.id)
+            checked = locked_draft(session, one.id or 0)  # another tab may look at it too
             campaign_id, version = made_campaign(session, site, checked), checked.version
-            waits_since, reach = _of_the_worker(session, campaign_id, site.clock())
+            waits_since, outlook = _of_the_worker(session, campaign_id, site.clock())
         if waits_since is not None:
-            shown = {"draft": one, "steps": STEPS, "step": "check", "here": here}
-            shown["is_worker_silent"] = site.clock() - waits_since > WORKER_ANSWERS_WITHIN
+            is_silent = site.clock() - waits_since > WORKER_ANSWERS_WITHIN
+            if is_part and not is_silent:
+                return "", 204  # nothing new: what stands there stays, and isn't read out again
+            shown = {"draft": one, "steps": STEPS, "step": "check", "here": here, "is_worker_silent": is_silent}
             return render_template("console/campaigns/edit_check_later.html", **shown)
-        found = forecast(site.engine, campaign_id, zone=site.zone, clock=site.clock, reach=reach)
+        found = forecast(site.engine, campaign_id, zone=site.zone, clock=site.clock, outlook=outlook)
         with reading(site.engine) as session:
             one = find_draft(session, one.id or 0, "check")
             facts = _facts(session, site, one, campaign_id, found, now=site.clock())
@@ -100,13 +102,14 @@ def show_check(site: Site, one: CampaignDraft) -> Any:
     return render_template("console/campaigns/edit_check.html", **shown, **facts)
 
 
-def _of_the_worker(session: Session, campaign_id: int, now: datetime) -> tuple[datetime | None, Reach | None]:
-    """Since when the worker has been asked for a reach without an answer, and what it found; neither where it need not
-    be asked, or could not find it out."""
-    if (session.scalar(select(func.max(table_of(Customer).c.id))) or 0) <= MANY:
+def _of_the_worker(session: Session, campaign_id: int, now: datetime) -> tuple[datetime | None, Outlook | None]:
+    """Since when the worker has been asked for an outlook without an answer, and what it found; neither where it need
+    not be asked, or could not find it out."""
+    customers, runs = (session.scalar(select(func.max(table_of(one).c.id))) or 0 for one in (Customer, CampaignRun))
+    if customers <= MANY and runs <= MANY_RUNS:
         return None, None
-    ask_for_reach(session, campaign_id, now)
-    return reach_asked_at(session, campaign_id), kept_reach(session, campaign_id)
+    ask_for_outlook(session, campaign_id, now)
+    return outlook_asked_at(session, campaign_id), kept_outlook(session, campaign_id)
 
 
 def _in_its_step(site: Site, one: CampaignDraft, wrong: WrongStep | ExpectedError) -> Any:

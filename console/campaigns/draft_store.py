@@ -21,7 +21,16 @@ from console.words.catalog import translate
 from console.words.refusals import told
 from store.engine import table_of
 from store.errors import BadInput, ExpectedError, NotFound
-from store.models import AuditEntry, Campaign, CampaignDraft, CampaignReach, CampaignStep, Channel, TrackedLink, Variant
+from store.models import (
+    AuditEntry,
+    Campaign,
+    CampaignDraft,
+    CampaignOutlook,
+    CampaignStep,
+    Channel,
+    TrackedLink,
+    Variant,
+)
 
 STEPS = (
     ("who", "對象"),
@@ -130,7 +139,7 @@ def drop_campaign(session: Session, one: CampaignDraft) -> None:
     session.flush()
     if session.get_one(Campaign, campaign_id).state != "draft":
         return
-    for model in (TrackedLink, Variant, CampaignStep, CampaignReach):
+    for model in (TrackedLink, Variant, CampaignStep, CampaignOutlook):
         session.execute(delete(model).where(table_of(model).c.campaign_id == campaign_id))
     session.execute(delete(Campaign).where(table_of(Campaign).c.id == campaign_id))
 

@@ -235,7 +235,7 @@ JOB_WORDS = {
     "changes": "顧客變動後重新計算",
     "segments": "計算分群",
     "asked": "您要求的工作",
-    "reach": "計算活動會發給多少人",
+    "outlooks": "計算活動會發給多少人、能帶來什麼",
     "movements": "計算分群間的移動",
     "predictions": "計算預測",
     "erasures": "刪除個人資料",

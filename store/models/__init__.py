@@ -6,7 +6,7 @@ No behaviour lives here. Nullable columns say why they may be null. Names follow
 from store.models.asked import AdUpload, FileImport, SampleRow, WorkRequest
 from store.models.campaigns import (
     Campaign,
-    CampaignReach,
+    CampaignOutlook,
     CampaignRun,
     CampaignStep,
     CustomerHour,
@@ -90,7 +90,7 @@ __all__ = [
     "BrandSetting",
     "Campaign",
     "CampaignDraft",
-    "CampaignReach",
+    "CampaignOutlook",
     "CampaignRun",
     "CampaignStep",
     "Channel",

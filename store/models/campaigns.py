@@ -52,15 +52,15 @@ class Campaign(Row, table=True):
     created_at: datetime = Field(sa_type=UTCDateTime)
 
 
-class CampaignReach(Row, table=True):
-    """Whom a draft campaign would reach, for a page that has no time to ask the gate of everybody: what the worker was
-    asked for, and what it found (campaigns/audience/reach_kept.py)."""
+class CampaignOutlook(Row, table=True):
+    """Whom a draft campaign would reach and what it is expected to bring, for a page that has no time to find it out:
+    what the worker was asked for, and what it found (campaigns/money/outlook_kept.py)."""
 
     campaign_id: int = ref("campaign.id", primary_key=True)
     asked_at: datetime = Field(sa_type=UTCDateTime)
     found_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)  # null: waiting, or at work
-    # the fields of campaigns.audience.reach.Reach; null: not found yet, or it can't be found out
-    reach: dict[str, Any] | None = Field(default=None, sa_type=JSON(none_as_null=True))
+    # campaigns.money.forecast.Outlook; null: not found yet, or it can't be found out
+    outlook: dict[str, Any] | None = Field(default=None, sa_type=JSON(none_as_null=True))
 
 
 class CampaignStep(Row, table=True):

@@ -9,8 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, func, select
 
-from campaigns.audience.reach_kept import find_asked_reach
 from campaigns.money.line_plan import change_plan
+from campaigns.money.outlook_kept import find_asked_outlooks
 from campaigns.settings import change_settings
 from console.access.roles import Role
 from console.campaigns.line_preview import chat, flex
@@ -204,13 +204,14 @@ def test_of_many_people_the_check_comes_first_and_asks_for_the_rest(
     assert "排程發送給" not in first
     assert f'hx-get="{check}"' in first
     assert "背景程式沒有回應" not in first
+    assert client.get(check, headers=asks).status_code == 204  # nothing new
     clock.advance(minutes=2)
     assert "背景程式沒有回應" in client.get(check, headers=asks).get_data(as_text=True)
-    assert find_asked_reach(engine, zone=TAIPEI, clock=clock) == 1
+    assert find_asked_outlooks(engine, zone=TAIPEI, clock=clock) == 1
     assert "排程發送給 3 人" in page(client, check)  # without a script, too
     part = client.get(check, headers=asks).get_data(as_text=True)
     assert "排程發送給 3 人" in part.split('<div id="checked">')[1]
-    assert find_asked_reach(engine, zone=TAIPEI, clock=clock) == 0
+    assert find_asked_outlooks(engine, zone=TAIPEI, clock=clock) == 0
     clock.advance(minutes=11)  # people come and go: it is found out anew
     assert "排程發送給" not in page(client, check)
     with transaction(engine) as session:
@@ -218,7 +219,7 @@ def test_of_many_people_the_check_comes_first_and_asks_for_the_rest(
         gone = {**_values(engine), "any_of": ["list:gone"]}
         session.execute(drafts.update().values(values=gone, version=drafts.c.version + 1))
     client.get(check, headers=asks)
-    find_asked_reach(engine, zone=TAIPEI, clock=clock)
+    find_asked_outlooks(engine, zone=TAIPEI, clock=clock)
     answer = client.get(check, headers=asks)
     assert answer.headers["HX-Redirect"] == check  # where the step says what is wrong
     assert "還不能發送" in page(client, check)  # to look at what isn't ready yet is no mistake

@@ -24,6 +24,7 @@ from store.models import (
     CampaignRun,
     Customer,
     CustomerList,
+    CustomerSegment,
     Delivery,
     Enrolment,
     LineAccount,
@@ -38,7 +39,8 @@ IN_TAIPEI = "rule:" + json.dumps({"type": "attribute", "name": "city", "is": "�
 
 
 class Folk:
-    """Six people: the first three have bought, the even ones live in Taipei."""
+    """Six people: the first three have bought, the even ones live in Taipei; 2 and 4 are regular customers of important
+    value, 1 to 3 new in the cycle."""
 
     def __init__(self, engine: Engine, clock: StillClock) -> None:
         self.engine, self.clock = engine, clock
@@ -53,6 +55,14 @@ class Folk:
                 if n <= 3:
                     make_order(session, customer)
                 self.ids.append(customer.id or 0)
+            for number, segments in (
+                (1, {"nesl": "N", "rf4": "regular"}),
+                (2, {"nesl": "N", "rf4": "regular", "rfm8": "important_value"}),
+                (3, {"nesl": "N"}),
+                (4, {"nesl": "E", "rf4": "regular", "rfm8": "important_value"}),
+            ):
+                kept = {"nes": "S", "computed_at": clock(), **segments}
+                session.add(CustomerSegment(customer_id=self.ids[number - 1], **kept))
             save_rule(session, "買過", BOUGHT, clock(), actor="me")
 
     def plan(self, audience: Audience, **fields: Any) -> int:
@@ -104,6 +114,12 @@ def folk(engine: Engine, clock: StillClock) -> Folk:
         (Audience(("list:店員", IN_TAIPEI), ("rule:買過",)), [4, 5, 6]),
         (Audience(("list:店員",)), [1, 5]),
         (Audience(("all",), ("list:店員",)), [2, 3, 4, 6]),
+        (Audience(("list:店員", "rfm8=important_value")), [1, 2, 4, 5]),
+        (Audience(("list:店員", "rfm8=important_value", "nesl=N")), [1, 2, 3, 4, 5]),
+        (Audience(("rfm8=important_value", "nesl=N"), ("rf4=regular", "list:店員")), [3]),
+        (Audience(("all", "nesl=N"), ("rf4=regular", "list:店員")), [3, 6]),
+        (Audience(("nesl=N",), ("all",)), []),
+        (Audience(("all",), ("all",)), []),
     ],
 )
 def test_rules_lists_and_exclusions_mean_the_same_in_a_preview_and_in_a_run(
