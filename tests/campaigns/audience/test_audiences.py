@@ -61,7 +61,7 @@ class Folk:
                 (3, {"nesl": "N"}),
                 (4, {"nesl": "E", "rf4": "regular", "rfm8": "important_value"}),
             ):
-                kept = {"nes": "S", "computed_at": clock(), **segments}
+                kept: dict[str, Any] = {"nes": "S", "computed_at": clock(), **segments}
                 session.add(CustomerSegment(customer_id=self.ids[number - 1], **kept))
             save_rule(session, "買過", BOUGHT, clock(), actor="me")
 
