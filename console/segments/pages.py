@@ -13,11 +13,11 @@ from console.frame.routes import add_routes, get
 from console.frame.site import Site, site
 from console.frame.spark import spark
 from console.segments.computing import computing
-from console.segments.moves import days_asked
+from console.segments.moves import days_asked, span_asked, waiting_of
 from console.segments.nesl_flow import nesl_flow
 from console.segments.segment_words import TITLES, name_of, segment_named
 from console.segments.size_table import segment_size, table_rows
-from console.segments.sizes import DAYS_SHOWN, Size, Sizes, read_sizes
+from console.segments.sizes import SPANS, Size, Sizes, read_sizes
 from console.words.catalog import translate
 from segmentation.history import SegmentSize, last_computed
 from segmentation.models import GROUPS, MODELS, RF11_CELLS, Segment, segments_of
@@ -33,7 +33,6 @@ from store.models import PredictionRun
 SCORES = (5, 4, 3, 2, 1)
 SHOWN = ("rf11", "nesl")  # whose segments stand open on the page of all models; the others are folded
 LOYALTY_PERCENTS = (25, 50, 75, 90)
-SPANS = (DAYS_SHOWN, 90, 365)  # days with sizes that a model's page may show
 
 
 def show_segments() -> str:
@@ -59,8 +58,7 @@ def show_segments() -> str:
 
 def show_model(model: str) -> str:
     segments = segments_of(model)
-    asked = request.args.get("days", type=int)
-    span = asked if asked in SPANS else DAYS_SHOWN
+    span = span_asked(request.args)
     with reading(site.engine) as session:
         sizes = read_sizes(session, model, span)
         computed = last_computed(session, site.clock())
@@ -78,6 +76,7 @@ def show_model(model: str) -> str:
             span=span,
             spans=SPANS,
             moves=found,
+            waiting=waiting_of(found, site.clock()) if found is not None else None,
             flow=_flow(model, found),
             drawing=nesl_flow(model, sizes.newest, found),
             names=segment_named,

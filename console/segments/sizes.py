@@ -13,6 +13,7 @@ from store.engine import table_of
 from store.models import SegmentSizeOnDay
 
 DAYS_SHOWN = 26  # days with sizes that a line shows, the newest
+SPANS = (DAYS_SHOWN, 90, 365)  # days with sizes that a model's page may show
 WEEK = timedelta(days=7)
 
 size = table_of(SegmentSizeOnDay)
@@ -50,8 +51,7 @@ class Sizes:
 
 def read_sizes(session: Session, model: str, most: int = DAYS_SHOWN) -> Sizes:
     """The newest days with sizes of `model` ("tag": of the tags, by name), `most` of them."""
-    days = select(size.c.as_of).where(size.c.model == model).distinct().order_by(size.c.as_of.desc())
-    wanted = sorted(session.scalars(days.limit(most)))
+    wanted = read_days(session, model, most)
     if not wanted:
         return Sizes([], {})
     rows = session.execute(select(size).where(size.c.model == model, size.c.as_of >= wanted[0]))
@@ -59,6 +59,12 @@ def read_sizes(session: Session, model: str, most: int = DAYS_SHOWN) -> Sizes:
     for row in rows:
         found[row.as_of][row.segment] = Size(row.customers, row.value)
     return Sizes(wanted, found)
+
+
+def read_days(session: Session, model: str, most: int) -> list[date]:
+    """The newest days with sizes of `model`, `most` of them, ascending."""
+    days = select(size.c.as_of).where(size.c.model == model).distinct().order_by(size.c.as_of.desc())
+    return sorted(session.scalars(days.limit(most)))
 
 
 def days_with_sizes(session: Session) -> tuple[date, date] | None:

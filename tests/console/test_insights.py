@@ -46,13 +46,14 @@ from store.models import (
     OrderLine,
     PredictionRun,
     Product,
+    SegmentMovement,
     SegmentRun,
     SegmentSizeOnDay,
     Tag,
     TagCheck,
 )
 from tests.conftest import StillClock
-from tests.console.conftest import page, send, without_token
+from tests.console.conftest import page, send, token_of, without_token
 from tests.factories import make_customer, make_order
 
 TAIPEI = ZoneInfo("Asia/Taipei")
@@ -67,6 +68,12 @@ def cells(text: str, name: str) -> list[str]:
         if found and found[0].startswith(name):
             return found
     raise AssertionError(f"no row of {name}")
+
+
+def looks_at(text: str) -> str:
+    """Where the part that waits for the worker looks again and again."""
+    (address,) = re.findall(r'id="moves-waiting"[^>]* hx-get="([^"]+)"', text)
+    return unescape(address)
 
 
 def people_of(sizes: Sizes, day: date) -> dict[str, int]:
@@ -565,6 +572,53 @@ def test_what_a_page_has_no_time_to_read_is_asked_of_the_worker_and_then_shown(
     assert find_asked_moves(engine, clock) == 1
     assert reader.get(part, query_string=days).headers["HX-Refresh"] == "true"
     assert matrix.findall(page(client, model)) == [read]
+
+
+def test_a_day_of_a_longer_view_is_the_one_that_is_asked_for(
+    client: FlaskClient, engine: Engine, clock: StillClock, shop: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back = LAST - timedelta(days=90)
+    with transaction(engine) as session:
+        for day in (LAST - timedelta(days=n) for n in range(1, 101)):
+            if day != FIRST:
+                session.add(SegmentSizeOnDay(as_of=day, model="nesl", segment="E", customers=1, value=Decimal(0)))
+    monkeypatch.setattr("segmentation.movement.MOST_CHANGES", 0)
+    model, part = "/console/segments/nesl", "/console/segments/nesl/moves"
+    shown = page(client, f"{model}?days=365&from={back}")
+    form = dict(re.findall(r'name="(from|to|days)" value="([^"]+)"', shown[shown.index('id="moves-waiting"') :]))
+    assert form == {"from": str(back), "to": str(LAST), "days": "365"}
+    by_script = client.post(part, data={"csrf_token": token_of(client), **form}, headers={"HX-Request": "true"})
+    assert "HX-Refresh" not in by_script.headers
+    assert send(client, part, **form).headers["Location"] == f"{model}?from={back}&to={LAST}&days=365#moves"
+    with reading(engine) as session:
+        (asked,) = session.scalars(select(SegmentMovement))
+        assert (asked.first_day, asked.last_day) == (back, LAST)
+    looking = looks_at(page(client, f"{model}?days=365&from={back}&to={LAST}"))
+    assert looking == looks_at(by_script.text) == f"{part}?seen=asked&from={back}&to={LAST}&days=365"
+    assert "HX-Refresh" not in client.get(looking).headers
+    assert find_asked_moves(engine, clock) == 1
+    assert client.get(looking).headers["HX-Refresh"] == "true"
+    assert '<table class="matrix">' in page(client, f"{model}?days=365&from={back}")
+
+
+def test_who_waits_for_the_worker_is_told_something_only_when_there_is_something_new(
+    client: FlaskClient, engine: Engine, clock: StillClock, shop: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segmentation.movement.MOST_CHANGES", 0)
+    part = "/console/segments/nesl/moves"
+    send(client, part, **{"from": str(FIRST), "to": str(LAST)})
+    looking = looks_at(page(client, "/console/segments/nesl"))
+    for _ in range(2):
+        nothing = client.get(looking)
+        assert (nothing.status_code, nothing.data) == (204, b"")
+    clock.advance(minutes=3)
+    alarmed = client.get(looking)
+    assert (alarmed.status_code, alarmed.text.count('role="alert"')) == (200, 1)
+    assert client.get(looks_at(alarmed.text)).status_code == 204, "an alert is given once"
+    compute(engine, clock, FIRST)  # anew: what was asked for holds no longer
+    anew = client.get(looks_at(alarmed.text))
+    assert f'hx-post="{part}"' in anew.text
+    assert "HX-Refresh" not in anew.headers
 
 
 def test_a_model_shows_its_sizes_of_a_month_or_a_year(
