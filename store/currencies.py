@@ -22,7 +22,7 @@ def check_currencies(engine: Engine, currency: str) -> None:
     with reading(engine) as session:
         found = session.execute(others).all()
     if found:
-        counts = ", ".join(f"{people:,} in {name}" for name, people in found)
+        counts = ", ".join(f"{name} × {orders:,}" for name, orders in found)
         raise OtherCurrencies(
             f"orders are stored in other currencies than the brand's {currency}, and added as if in it: {counts};"
             " import them again converted, or set CURRENCY"

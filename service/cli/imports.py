@@ -60,8 +60,8 @@ def customers(
 @app.command("orders")
 def orders(file: FileArgument, refused: RefusedOption = None, as_json: JsonOption = False) -> None:
     """Import orders: order_id, customer_id, ordered_at, amount; optional status (paid, refunded, cancelled), total,
-    currency (the brand's, CURRENCY; others are refused), coupon, and sku, quantity, unit_price, discount, with which
-    each row is a part of its order."""
+    currency (the brand's, CURRENCY, which an empty one means too; others are refused), coupon, and sku, quantity,
+    unit_price, discount, with which each row is a part of its order."""
     with _opened() as (settings, engine), progress_bar() as progress:
         report = import_orders(
             engine,

@@ -2,7 +2,7 @@
 
 Columns: `order_id`, `customer_id`, `ordered_at`, `amount`; optional `total`, `status` (paid, refunded, cancelled),
 `currency`, `coupon`, and either `sku`, `quantity`, `unit_price`, `discount` or, in JSON lines, `lines` (a list of
-objects with those four). An empty optional cell leaves what is stored.
+objects with those four). An empty optional cell leaves what is stored, but for `currency`: there it means the brand's.
 
 - In a file with a `sku` column every row is a part of its order: rows of one order may stand anywhere in the file, and
   the order's total is its `total`, or else the sum of its rows' `amount`. Its time is the earliest of its rows. A
@@ -257,7 +257,7 @@ def _write_chunk(connection: Connection, now: datetime, currency: str) -> tuple[
     connection.execute(update(staged).values(stored_id=known, lines_differ=0))
     connection.execute(update(staged).where(_lines_differ()).values(lines_differ=1))
     former = set(connection.execute(_former_owners()).scalars())
-    changed = set(connection.execute(_update_orders()).scalars())
+    changed = set(connection.execute(_update_orders(currency)).scalars())
     changed |= set(connection.execute(select(staged.c.stored_id).where(staged.c.lines_differ == 1)).scalars())
     outdated = select(staged.c.stored_id).where(staged.c.lines_differ == 1)
     connection.execute(delete(line).where(line.c.sales_order_id.in_(outdated)))
@@ -310,10 +310,16 @@ def _former_owners() -> Select[Any]:
     return joined.where(order.c.customer_id != customer.c.id)
 
 
-def _update_orders() -> ReturningUpdate[Any]:
-    """The statement that brings stored orders up to the staged ones and returns the ids of those that changed."""
-    kept = {name: func.coalesce(staged.c[name], order.c[name]) for name in ("status", "currency", "coupon")}
-    values = {**kept, "customer_id": customer.c.id, "ordered_at": staged.c.ordered_at, "total": staged.c.total}
+def _update_orders(currency: str) -> ReturningUpdate[Any]:
+    """The statement that brings stored orders up to the staged ones and returns the ids of those that changed. The
+    amount is replaced, so what it is in is too: a file that doesn't say is in `currency`, the brand's."""
+    values = {
+        **{name: func.coalesce(staged.c[name], order.c[name]) for name in ("status", "coupon")},
+        "currency": func.coalesce(staged.c.currency, currency),
+        "customer_id": customer.c.id,
+        "ordered_at": staged.c.ordered_at,
+        "total": staged.c.total,
+    }
     return (
         update(order)
         .where(order.c.id == staged.c.stored_id, customer.c.member_id == staged.c.member_id)

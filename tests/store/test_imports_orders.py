@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, delete
 from sqlmodel import select
 
+from console.words.refusals import told
 from store.currencies import OtherCurrencies, check_currencies
 from store.engine import open_engine, reading, table_of, transaction
 from store.errors import BadInput
@@ -160,11 +161,25 @@ def test_orders_in_other_currencies_are_never_added_to_the_brands(engine: Engine
     check_currencies(engine, "TWD")
     report = importer(f"{HEADER}\nE,1,2026-01-07,30\nA,1,2026-01-05,11\n", currency="USD")  # the setting was changed
     assert (report.added, report.changed) == (1, 1)
-    assert {name: row[4] for name, row in stored(engine).items()} == {"A": "TWD", "B": "TWD", "E": "USD"}
-    with pytest.raises(OtherCurrencies, match=r"brand's USD, and added as if in it: 2 in TWD;"):
+    assert {name: row[4] for name, row in stored(engine).items()} == {"A": "USD", "B": "TWD", "E": "USD"}
+    with pytest.raises(OtherCurrencies, match=r"brand's USD, and added as if in it: TWD × 1;"):
         check_currencies(engine, "USD")
-    with pytest.raises(OtherCurrencies, match=r"1 in USD;"):
+    with pytest.raises(OtherCurrencies, match=r"USD × 2;") as found:
         check_currencies(engine, "TWD")
+    assert told(found.value, "zh") == (
+        "有訂單的幣別不是品牌的 TWD，卻當成 TWD 加總：USD × 2；請換算後重新匯入，或改設定 CURRENCY"
+    )
+
+
+@pytest.mark.parametrize("text", [f"{HEADER}\nA,1,2026-01-05,960\n", f"{HEADER},currency\nA,1,2026-01-05,960,\n"])
+def test_orders_imported_again_converted_are_in_the_brands_currency(
+    engine: Engine, importer: Importer, text: str
+) -> None:
+    importer(f"{HEADER},currency\nA,1,2026-01-05,30,USD\n", currency="USD")
+    assert importer(text).changed == 1  # the brand's is TWD, and the file doesn't say
+    assert stored(engine)["A"][2:5] == (Decimal(960), "paid", "TWD")
+    check_currencies(engine, "TWD")
+    assert importer(text).unchanged == 1
 
 
 def test_importing_twice_changes_nothing_and_a_new_status_updates(engine: Engine, importer: Importer) -> None:
