@@ -181,7 +181,9 @@ def works(engine: Engine, settings: Settings, clock: Clock) -> Works:
     return {
         SEGMENTS: lambda _asked: compute_everyone(engine, settings, clock),
         LABELS: lambda _asked: propose_labels(engine, clock),
-        SAMPLE_LOAD: lambda asked: load_sample(engine, zone=settings.zone, actor=asked.asked_by, clock=clock),
+        SAMPLE_LOAD: lambda asked: load_sample(
+            engine, zone=settings.zone, currency=settings.currency, actor=asked.asked_by, clock=clock
+        ),
         SAMPLE_REMOVE: lambda asked: remove_sample(engine, actor=asked.asked_by, clock=clock),
     }
 

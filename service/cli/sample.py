@@ -20,7 +20,7 @@ def load() -> None:
     settings = settings_for_command()
     with opened_database(settings) as engine:
         channel_ids(engine, settings)  # the brand's own channels come first
-        counts = load_sample(engine, zone=settings.zone, actor=ACTOR, clock=system_clock)
+        counts = load_sample(engine, zone=settings.zone, currency=settings.currency, actor=ACTOR, clock=system_clock)
     typer.echo(f"loaded {', '.join(f'{count:,} {name}' for name, count in counts.items())}")
 
 

@@ -74,14 +74,15 @@ class SampleIsIn(ExpectedError):
     http_status = 409
 
 
-def load_sample(engine: Engine, *, zone: ZoneInfo, actor: str, clock: Clock) -> dict[str, int]:
-    """Load the sample and ask for a computation; returns what went in, by kind. Raises SampleIsIn."""
+def load_sample(engine: Engine, *, zone: ZoneInfo, currency: str, actor: str, clock: Clock) -> dict[str, int]:
+    """Load the sample, its orders in the brand's `currency`, and ask for a computation; returns what went in, by kind.
+    Raises SampleIsIn."""
     now = clock()
     try:
         with transaction(engine) as session:
             if session.scalar(select(table_of(SampleRow).c.row_id).limit(1)) is not None:
                 raise SampleIsIn("the sample data is loaded already")
-            counts = _load(session, random.Random(SEED), zone, now)
+            counts = _load(session, random.Random(SEED), zone, currency, now)
             session.add(AuditEntry(at=now, actor=actor, action="load sample data", detail=counts))
             ask_for(session, SEGMENTS, actor=actor, now=now)
     except IntegrityError as error:  # another process was loading it at the same moment
@@ -90,7 +91,7 @@ def load_sample(engine: Engine, *, zone: ZoneInfo, actor: str, clock: Clock) -> 
     return counts
 
 
-def _load(session: Session, chooser: random.Random, zone: ZoneInfo, now: datetime) -> dict[str, int]:
+def _load(session: Session, chooser: random.Random, zone: ZoneInfo, currency: str, now: datetime) -> dict[str, int]:
     channel = Channel(name=CHANNEL)
     products = [
         Product(sku=f"SAMPLE-{n:02}", name=name, categories=[sort], labels=[label], price=Decimal(price), in_stock=True)
@@ -104,7 +105,7 @@ def _load(session: Session, chooser: random.Random, zone: ZoneInfo, now: datetim
     account = {"channel_id": channel.id, "follow_changed_ms": 0, "profile_tries": 0, "is_following": True}
     accounts = [{**account, "line_user_id": f"SAMPLE-{n:027}", "customer_id": who} for n, who in enumerate(ids)]
     session.execute(insert(LineAccount), accounts)
-    orders = _orders(session, ids, products, chooser, zone, now)
+    orders = _orders(session, ids, products, chooser, zone, currency, now)
     session.execute(insert(BehaviourEvent), _views(ids, products, chooser, now))
     campaigns = [
         _campaign(session, plan, channel, ids, chooser, now - timedelta(days=7 * (CAMPAIGNS - number)))
@@ -139,6 +140,7 @@ def _orders(
     products: Sequence[Product],
     chooser: random.Random,
     zone: ZoneInfo,
+    currency: str,
     now: datetime,
 ) -> int:
     """The purchases of as many people of CDNOW's as there are here, a line each; returns how many."""
@@ -153,6 +155,7 @@ def _orders(
             order_id=f"SAMPLE-{row['order_id']}",
             customer_id=whose[row["customer_id"]],
             ordered_at=row["ordered_at"] + timedelta(minutes=chooser.randint(540, 1320)),
+            currency=currency,
             total=max(Decimal(1), row["amount"].quantize(Decimal(1))),
         )
         for row in source

@@ -6,19 +6,26 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import typer
 from sqlalchemy import Engine, select
 from sqlmodel import SQLModel
 
 from campaigns.results.catch_up import catch_up
 from segmentation.renew import Ground, renew_everyone
 from segmentation.settings import SegmentSettings
+from service.cli.sample import app
 from service.sample.load import SampleIsIn, load_sample
 from service.sample.remove import _can_go, remove_sample
-from store.engine import reading, table_of, transaction
+from service.settings import Settings
+from service.worker import works
+from store.asked import SAMPLE_LOAD
+from store.currencies import OtherCurrencies, check_currencies
+from store.engine import open_engine, reading, table_of, transaction
 from store.errors import NotFound
-from store.models import Campaign, Customer, Delivery, RunResponse, RunTally, SampleRow
+from store.models import Campaign, Customer, Delivery, RunResponse, RunTally, SampleRow, WorkRequest
 from tests.conftest import StillClock
 from tests.factories import make_account, make_campaign, make_channel, make_customer, make_order, make_run
+from tests.service.conftest import Retarget
 
 TAIPEI = ZoneInfo("Asia/Taipei")
 LEFT = {"audit_entry", "work_request"}  # that it was loaded and removed, and what was asked for
@@ -44,7 +51,7 @@ def real(engine: Engine, clock: StillClock) -> None:
 
 @pytest.fixture
 def load(engine: Engine, clock: StillClock) -> Callable[[], dict[str, int]]:
-    return lambda: load_sample(engine, zone=TAIPEI, actor="anna", clock=clock)
+    return lambda: load_sample(engine, zone=TAIPEI, currency="TWD", actor="anna", clock=clock)
 
 
 def remove(engine: Engine, clock: StillClock) -> int:
@@ -107,6 +114,25 @@ def test_it_is_refused_while_it_is_in_and_when_there_is_none(
     with pytest.raises(SampleIsIn):
         load()
     assert everything(engine, set()) == before
+
+
+def test_its_orders_are_in_the_brands_currency(engine: Engine, clock: StillClock) -> None:
+    settings = Settings(_env_file=None, currency="usd")  # type: ignore[call-arg]
+    works(engine, settings, clock)[SAMPLE_LOAD](WorkRequest(work=SAMPLE_LOAD, asked_by="anna", asked_at=clock()))
+    check_currencies(engine, "USD")
+    with pytest.raises(OtherCurrencies, match=r"USD × [\d,]+;"):
+        check_currencies(engine, "TWD")
+
+
+def test_so_are_those_that_the_command_line_loads(
+    command_line: Callable[[typer.Typer], Retarget], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retarget = command_line(app)
+    monkeypatch.setenv("CURRENCY", "JPY")
+    assert retarget("load").startswith("loaded 240 customers")
+    engine = open_engine(database_url)
+    check_currencies(engine, "JPY")
+    engine.dispose()
 
 
 def test_every_table_that_names_a_customer_goes_along() -> None:
