@@ -31,7 +31,7 @@ from segmentation.rules.saved import load_rules
 from segmentation.rules.types import InSegment, Rule, Tagged
 from segmentation.snapshot import newest_snapshot, read_snapshot, written_at
 from store.clock import Clock, tomorrow
-from store.engine import reading, table_of
+from store.engine import is_sqlite, reading, table_of
 from store.models import Campaign, Customer, CustomerSegment, LineAccount
 
 SHOWN = 10
@@ -81,7 +81,7 @@ def preview(
         targets = read_targets(session, audience)
         rules = load_rules(session)
         if not targets.rules():
-            meant, people = _meant(targets).subquery(), _people(session, targets)
+            meant, people = _meant(session, targets).subquery(), _people(session, targets)
             needs_opt_in = is_capped and read_settings(session).needs_opt_in
             likely, ids = _ids(session, channel_id, meant, needs_opt_in) if people else ([], [])
             counted_at = None
@@ -99,34 +99,46 @@ def preview(
 def _people(session: Session, targets: Targets) -> int:
     """How many `targets` mean, without rules."""
 
-    def count(ids: Any) -> int:
-        return session.scalar(select(func.count()).select_from(ids.subquery())) or 0
+    def count(of: Targets) -> int:
+        return session.scalar(select(func.count()).select_from(_meant(session, of).subquery())) or 0
 
     wants_all, leaves_all = (any(target.kind == "all" for target in of) for of in (targets.wanted, targets.unwanted))
     if wants_all and not leaves_all:
         everybody = session.scalar(select(func.count()).select_from(customer)) or 0
-        return everybody - (count(_meant(Targets(targets.unwanted, ()))) if targets.unwanted else 0)
-    return count(_meant(targets))
+        return everybody - (count(Targets(targets.unwanted, ())) if targets.unwanted else 0)
+    return count(targets)
 
 
-def _meant(targets: Targets) -> Any:
+def _meant(session: Session, targets: Targets) -> Any:
     """SQL: the ids of those whom `targets` mean. To ask of each customer takes half a second for a million: one target
-    is found by its index, several segments by one walk through their table, others by their indexes together."""
+    is found by its index, several segments in their table, others by their indexes together."""
     if any(target.kind == "all" for target in (*targets.wanted, *targets.unwanted)):
         return select(customer.c.id).where(targets.condition(0))
     if targets.alone is not None and not targets.unwanted:
         return all_of(targets.alone)
     if all(target.kind == "segment" for target in targets.wanted):
-        theirs = table_of(CustomerSegment).alias()
-        ids, wanted = theirs.c.customer_id, [or_(*(_is_in(theirs, target) for target in targets.wanted))]
-    else:
-        theirs, wanted = union(*map(all_of, targets.wanted)).subquery(), []
-        ids = theirs.c.id
-    unwanted = (
-        _is_in(theirs, target) if wanted and target.kind == "segment" else exists(_of(target, ids).correlate(theirs))
+        return _of_segments(session, targets)
+    found = union(*map(all_of, targets.wanted)).subquery()
+    unwanted = (exists(_of(target, found.c.id).correlate(found)) for target in targets.unwanted)
+    return select(found.c.id).where(*map(not_, unwanted))
+
+
+def _of_segments(session: Session, targets: Targets) -> Any:
+    """The same where only segments are wanted."""
+    theirs = table_of(CustomerSegment).alias()
+
+    def is_in(target: Target) -> Any:
+        # Not by an index on SQLite, which would look up each of several segments' people by itself, and sort them.
+        column = func.coalesce(theirs.c[target.name], "") if is_sqlite(session) else theirs.c[target.name]
+        return column == target.segment
+
+    others = (
+        theirs.c[target.name].is_distinct_from(target.segment)
+        if target.kind == "segment"
+        else ~exists(_of(target, theirs.c.customer_id).correlate(theirs))
         for target in targets.unwanted
     )
-    return select(ids.label("id")).where(*wanted, *map(not_, unwanted))
+    return select(theirs.c.customer_id.label("id")).where(or_(*map(is_in, targets.wanted)), *others)
 
 
 def _of(target: Target, ids: Any) -> Any:
@@ -135,11 +147,6 @@ def _of(target: Target, ids: Any) -> Any:
         return members(target, 0, lambda customer_id: customer_id == ids)
     row = table_of(CustomerSegment).alias()
     return select(row.c.customer_id).where(row.c.customer_id == ids, row.c[target.name] == target.segment)
-
-
-def _is_in(theirs: Any, target: Target) -> Any:
-    """SQL: whether a row of segments says so. Not by an index: of several each row would be looked up by itself."""
-    return func.coalesce(theirs.c[target.name], "") == target.segment
 
 
 def _ids(session: Session, channel_id: int, meant: Any, needs_opt_in: bool) -> tuple[list[int], list[int]]:
