@@ -32,11 +32,11 @@ class AskedAudience:
 
     def condition(self, after: int = 0, up_to: int | None = None) -> Any:
         """SQL on the `customer` table: true for those whom it means, among those of ids above `after` up to `up_to`
-        (None: all): a page of people carries its own part of the answers only."""
+        (None: all): a page of people carries its own part of the answers only, and asks of nobody else."""
         inside = customer.c.id > after if up_to is None else and_(customer.c.id > after, customer.c.id <= up_to)
 
         def matching(target: Target) -> Any:
-            if target is self.targets.alone:
+            if up_to is None and target is self.targets.alone:
                 return customer.c.id.in_(all_of(target))
             if target.rule is None:
                 return matches(target, 0)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, func, insert, select, update
 
 from campaigns.audience.asked import ask_audience
 from campaigns.audience.lists import make_list
@@ -16,9 +16,10 @@ from campaigns.money.forecast import forecast
 from campaigns.settings import change_settings
 from segmentation.rules.saved import save_rule
 from segmentation.tags.catalogue import create_tag
+from segmentation.tags.hand import put_on
 from store.engine import is_sqlite, reading, table_of, transaction
 from store.errors import NotFound
-from store.models import CampaignRun, Customer, CustomerList, Delivery, LineAccount
+from store.models import CampaignRun, Customer, CustomerList, CustomerSegment, Delivery, LineAccount
 from tests.campaigns.conftest import PLAIN, ZONE, Shop
 from tests.conftest import StillClock
 from tests.factories import make_order
@@ -118,3 +119,28 @@ def test_a_segment_tag_or_list_alone_is_found_without_looking_at_everybody(
             statement = found.compile(engine, compile_kwargs={"literal_binds": True})
             steps = [row[3] for row in session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")]
             assert "SEARCH customer USING INTEGER PRIMARY KEY (rowid=?)" in steps
+
+
+@pytest.mark.parametrize("target", ["nesl=E", "tag:常客", "list:講座"])
+def test_a_page_of_such_an_audience_reads_nobody_elses_part_of_it(
+    open_shop: OpenShop, clock: StillClock, target: str
+) -> None:
+    shop = open_shop(7)
+    engine, even = shop.engine, shop.ids[1::2]
+    with transaction(engine) as session:
+        create_tag(session, "常客", now=clock())
+        put_on(session, "常客", even, actor="me", now=clock(), today=clock().date())
+        segment = {"computed_at": clock(), "nesl": "E", "nes": "E"}
+        session.execute(insert(table_of(CustomerSegment)), [{"customer_id": one, **segment} for one in even])
+    make_list(engine, "講座", even, origin={}, actor="test", clock=clock)
+    asked = ask_audience(engine, Audience((target,)), zone=ZONE, clock=clock)
+    customer = table_of(Customer)
+    pages = [(0, shop.ids[2]), (shop.ids[2], shop.ids[4]), (shop.ids[4], shop.ids[6])]
+    conditions = [asked.condition(after, up_to) for after, up_to in pages]
+    with reading(engine) as session:
+        found = [session.scalars(select(customer.c.id).where(condition)).all() for condition in conditions]
+        assert session.scalars(select(customer.c.id).where(asked.condition()).order_by(customer.c.id)).all() == even
+    assert [list(page) for page in found] == [even[:1], even[1:2], even[2:]]
+    # A list of all would be made for each page; PostgreSQL might even walk it for each person.
+    assert all(" IN (SELECT" not in str(condition) for condition in conditions)
+    assert " IN (SELECT" in str(asked.condition())
