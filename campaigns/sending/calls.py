@@ -37,7 +37,9 @@ class Answer(Protocol):
     @property
     def outcome(self) -> str: ...
     @property
-    def request_id(self) -> str | None: ...
+    def request_id(self) -> str | None:
+        """LINE's name for the call; None where it didn't answer."""
+
     @property
     def problem(self) -> str | None: ...
 
@@ -91,8 +93,14 @@ class Call:
         self.answer = asyncio.ensure_future(answer)
         self.answer.add_done_callback(self._is_over)
 
-    def _is_over(self, _: object) -> None:
-        self._pacer.answered(self._begun_us)
+    def _is_over(self, call: asyncio.Future[Answer]) -> None:
+        answer = None if call.cancelled() or call.exception() is not None else call.result()
+        if answer is not None and answer.outcome == "not_reached":
+            self._pacer.unused()
+        elif answer is None or answer.request_id is None:  # time was up, or something in between answered
+            self._pacer.given_up()
+        else:
+            self._pacer.answered(self._begun_us)
         self._room.release()
         self.over_at = self._clock()
 
@@ -129,7 +137,7 @@ class Calls:
             if begun is None:
                 room.release()
                 if begun_us is not None:
-                    pacer.answered(begun_us)
+                    pacer.unused()
 
     async def hold_up(self, claimed: Claimed, run: OpenRun, answer: Answer, attempt: int) -> None:
         """LINE did not take a call that may be repeated: wait as it asks, or stop what can't go on."""

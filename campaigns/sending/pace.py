@@ -98,7 +98,8 @@ class Pacer:
         self._arrivals = _Arrivals()
 
     async def permit(self) -> int:
-        """Return when one call may go out: the time to hand to `answered`, which must be called once it is over."""
+        """Return when one call may go out: the time to hand to `answered`. Once it is over that must be called, or
+        `given_up`, or `unused`."""
         async with self._gate:
             while True:
                 at_us = await self._next_permit()
@@ -111,8 +112,16 @@ class Pacer:
                     await asyncio.sleep(0.001)  # LINE may have its fill for this second
 
     def answered(self, begun_us: int) -> None:
-        """A call that `permit` let out at `begun_us` is over, whatever came of it."""
+        """LINE answered a call that `permit` let out at `begun_us`."""
         self._arrivals.end(begun_us, self._clock_us())
+
+    def given_up(self) -> None:
+        """A call is over without LINE's answer, which may have counted it all the same."""
+        self._arrivals.give_up(self._clock_us())
+
+    def unused(self) -> None:
+        """No call left for a permit: LINE can't have counted any."""
+        self._arrivals.take_back()
 
     async def too_fast(self, seconds: float) -> None:
         """Make every worker wait, and throw away the permits in hand."""
@@ -214,15 +223,23 @@ class _Arrivals:
         return now_us
 
     def end(self, begun_us: int, now_us: int) -> None:
-        """One is answered, or given up."""
-        self._under_way -= 1
-        self._answers.append(now_us)
+        """One is answered."""
+        self.give_up(now_us)
         took = now_us - begun_us
         self._quickest_of_these = min(took, self._quickest_of_these or took)
         self._quickest = min(took, self._quickest or took)
         self._looked_at += 1
         if self._looked_at >= QUICKEST_OF:
             self._quickest, self._quickest_of_these, self._looked_at = self._quickest_of_these, 0, 0
+
+    def give_up(self, now_us: int) -> None:
+        """One is over: by now it has been counted, if ever. How long it took says nothing of the way to LINE."""
+        self._under_way -= 1
+        self._answers.append(now_us)
+
+    def take_back(self) -> None:
+        """One never went."""
+        self._under_way -= 1
 
     def _allowed(self, now_us: int) -> int:
         """Permits of the last second, used or not, and those on top; beside other workers without those left free, and
