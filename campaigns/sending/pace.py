@@ -70,16 +70,11 @@ def lease(engine: Engine, channel_id: int, endpoint: str, *, count: int, per_sec
     return Granted(count, first, free_at)
 
 
-def hold_back(engine: Engine, channel_id: int, endpoint: str, *, seconds: float, at_us: int) -> None:
-    """LINE said "too fast": nobody begins a call of this kind for so many seconds."""
-    pace = table_of(SendPace)
-    until = at_us + int(seconds * 1_000_000)
-    with transaction(engine) as session:
-        session.execute(
-            update(pace)
-            .where(pace.c.channel_id == channel_id, pace.c.endpoint == endpoint, pace.c.free_at_us < until)
-            .values(free_at_us=until)
-        )
+def hold_back(engine: Engine, channel_id: int, endpoint: str, *, seconds: float, at_us: int) -> Granted:
+    """LINE said "too fast": nobody begins a call of this kind for so many seconds. It is a lease of no permits, which
+    says what time was made nobody's."""
+    until = at_us + int(seconds * SECOND_US)
+    return lease(engine, channel_id, endpoint, count=0, per_second=1, at_us=until)
 
 
 class Pacer:
@@ -92,7 +87,7 @@ class Pacer:
         self._per_second, self._clock_us = per_second, clock_us
         self._step_us = int(SECOND_US / per_second)
         self._count = self._left = 0  # permits of the lease in hand; those that are left
-        self._next_us = 0
+        self._next_us = self._held_up_to_us = 0
         self._coming: asyncio.Task[Granted] | None = None  # the next lease, asked for before this one is used up
         self._gate = asyncio.Lock()
         self._arrivals = _Arrivals()
@@ -124,15 +119,19 @@ class Pacer:
         self._arrivals.take_back()
 
     async def too_fast(self, seconds: float) -> None:
-        """Make every worker wait, and throw away the permits in hand."""
+        """LINE said so just now: make every worker wait, and throw away the permits in hand."""
+        told_us = self._clock_us()
         async with self._gate:  # not while somebody is taking one
+            if told_us < self._held_up_to_us:  # of a call begun before the wait: nothing new
+                return
             self._left = 0
-            if self._coming is not None:
-                await self._coming
+            if self._coming is not None:  # its time is this worker's all the same, and no other's
+                self._arrivals.lease(await self._coming, self._step_us)
                 self._coming = None
-        await asyncio.to_thread(
-            hold_back, self._engine, self._channel_id, self._endpoint, seconds=seconds, at_us=self._clock_us()
-        )
+            whose = (self._engine, self._channel_id, self._endpoint)
+            held = await asyncio.to_thread(hold_back, *whose, seconds=seconds, at_us=self._clock_us())
+            self._arrivals.lease(held, self._step_us)
+            self._held_up_to_us = held.first_us
 
     async def _next_permit(self) -> int:
         """The time of the next permit that is not void."""
@@ -174,6 +173,11 @@ class _Lease(NamedTuple):
     ends_us: int
     step_us: int
 
+    @property
+    def taken_up_to_us(self) -> int:
+        """No earlier than the row says: steps are whole microseconds, so that there it ends a little later."""
+        return self.ends_us + (self.ends_us - self.begins_us) // self.step_us
+
 
 class _Arrivals:
     """What LINE may count of this worker's calls in the second that ends now: those under way or answered since.
@@ -201,10 +205,10 @@ class _Arrivals:
         return SHARED_STALE_US if self.is_shared(now_us) else STALE_US
 
     def lease(self, granted: Granted, step_us: int) -> None:
-        """Permits that this worker may use."""
+        """Permits that this worker may use; none where it only held everybody back."""
         count, first_us, taken_up_to_us = granted
-        mine_up_to_us = self._leases[-1].ends_us if self._leases else first_us - SECOND_US
-        if taken_up_to_us > mine_up_to_us + count:  # steps are whole microseconds: a lease ends a little later
+        mine_up_to_us = self._leases[-1].taken_up_to_us if self._leases else first_us - SECOND_US
+        if taken_up_to_us > mine_up_to_us:
             self._others_at = first_us
         self._leases.append(_Lease(first_us, first_us + count * step_us, step_us))
         if first_us > taken_up_to_us:

@@ -207,3 +207,89 @@ def test_what_a_dead_worker_had_under_way_stays_within_the_rate() -> None:
         assert int(inside.sum()) + stuck <= 102
     assert 40 <= int(((times >= dies_at) & (times < dies_at + 1_000_000)).sum()) <= 50
     assert int(((times >= dies_at + 2_000_000) & (times < now)).sum()) >= 45  # and then the whole rate
+
+
+def test_after_too_fast_a_worker_that_is_alone_goes_on_as_before(engine: Engine, channel_id: int) -> None:
+    now, step = NOW, 2_538  # 394 a second is no whole number of microseconds
+
+    async def work() -> None:
+        nonlocal now
+        pacer = Pacer(engine, channel_id, "push", 394, clock_us=lambda: now)
+        async with asyncio.timeout(30):  # a permit that has to wait waits for ever, as time stands still
+            for _ in range(3):
+                for _ in range(800):
+                    now += step
+                    pacer.answered(await pacer.permit())
+                await pacer.too_fast(1.0)
+                now += 1_000_000
+
+    asyncio.run(work())
+
+
+def test_told_so_of_many_calls_at_once_it_waits_once(engine: Engine, channel_id: int) -> None:
+    async def work() -> float:
+        pacer = Pacer(engine, channel_id, "push", 100)
+        pacer.answered(await pacer.permit())
+        begun = time.monotonic()
+        # Each waits behind a permit, which waits as LINE asked
+        await asyncio.gather(*(step for _ in range(6) for step in (pacer.too_fast(0.3), pacer.permit())))
+        return time.monotonic() - begun
+
+    assert 0.3 <= asyncio.run(work()) < 1.2
+
+
+class _Worker:
+    """Takes the permits of a row as a pacer does, in a time that the test moves on."""
+
+    def __init__(self, engine: Engine, channel_id: int) -> None:
+        self.whose = (engine, channel_id, "push")
+        self.arrivals = _Arrivals()
+        self.permits: list[int] = []
+
+    def calls(self, now_us: int) -> bool:
+        """Whether it begins a call at that moment."""
+        if not self.permits:
+            granted = lease(*self.whose, count=5, per_second=100, at_us=now_us)
+            self.arrivals.lease(granted, 10_000)
+            self.permits = [granted.first_us + n * 10_000 for n in range(granted.permits)]
+        if self.permits[0] > now_us:
+            return False
+        self.permits.pop(0)
+        return self.arrivals.has_room(now_us)
+
+    def is_told(self, now_us: int) -> None:
+        self.permits = []
+        self.arrivals.lease(hold_back(*self.whose, seconds=1, at_us=now_us), 10_000)
+
+
+@pytest.mark.parametrize("other", ["none", "goes on", "dies"])
+def test_lines_rate_holds_after_too_fast_whatever_the_other_worker_does(
+    engine: Engine, channel_id: int, other: str
+) -> None:
+    """100 calls a second. LINE answers none of the other's last half second before it dies, and counts them later."""
+    told, beside = _Worker(engine, channel_id), _Worker(engine, channel_id)
+    at, counted, stuck = NOW + 2_000_000, list[int](), 0
+    for now in range(NOW, NOW + 5_000_000, 5_000):
+        if now == at:
+            told.is_told(now)
+        for worker in (told, beside):
+            is_gone = worker is beside and (other == "none" or (other == "dies" and now >= at))
+            if is_gone or not worker.calls(now):
+                continue
+            begun = worker.arrivals.begin(now)
+            if worker is beside and other == "dies" and now >= at - 500_000:
+                stuck += 1
+            else:
+                worker.arrivals.end(begun, now + 1_000)
+                counted.append(now)
+    times = np.array(counted)
+    assert (np.searchsorted(times, times + 1_000_000) - np.arange(len(times))).max() <= 102
+    for late_by in range(0, 1_000_000, 50_000):
+        inside = (times > at + late_by - 1_000_000) & (times <= at + late_by)
+        assert int(inside.sum()) + stuck <= 102
+    assert (stuck > 0) == (other == "dies")
+    quarters = [int(((times >= at + n * 250_000) & (times < at + (n + 1) * 250_000)).sum()) for n in range(12)]
+    assert sum(quarters[:4]) <= 10  # what the other had in hand
+    assert sum(quarters[10:]) >= 45  # whoever wasn't told takes the wait for another's time: its share grows later
+    if other == "none":
+        assert min(quarters[4:]) >= 24
