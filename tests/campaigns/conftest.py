@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, event, insert, select
 
 from bot.line import BulkDoor
 from campaigns.audience import freezing
@@ -184,6 +184,24 @@ def open_shop(engine: Engine, clock: StillClock, line: SimulatorThread) -> Calla
             return Shop(engine, clock, line, channel.id, ids)
 
     return open_with
+
+
+@contextmanager
+def after_statement(engine: Engine, number: int, happens: Callable[[], object]) -> Iterator[None]:
+    """Something `happens`, once, right after the statement of that number, from 1, that the database is given."""
+    given = 0
+
+    def count(*_: object) -> None:
+        nonlocal given
+        given += 1
+        if given == number:
+            happens()
+
+    event.listen(engine, "after_cursor_execute", count)
+    try:
+        yield
+    finally:
+        event.remove(engine, "after_cursor_execute", count)
 
 
 @pytest.fixture

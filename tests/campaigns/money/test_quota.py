@@ -7,9 +7,10 @@ from sqlalchemy import Engine, select, update
 
 from campaigns.money.quota import month_start, quota_state
 from campaigns.results.catch_up import catch_up
+from campaigns.results.tally import close_tally, forget_tally, tally_batches
 from store.engine import reading, table_of, transaction
 from store.models import CampaignRun, Delivery, SendBatch
-from tests.campaigns.conftest import PLAIN, ZONE, Shop
+from tests.campaigns.conftest import PLAIN, ZONE, Shop, after_statement
 
 OpenShop = Callable[[int], Shop]
 
@@ -34,6 +35,25 @@ def test_kept_sums_say_the_same_as_counting(open_shop: OpenShop) -> None:
         assert session.scalars(select(table_of(CampaignRun).c.message_count)).all() == [7]
         session.execute(update(table_of(Delivery)).values(state="failed"))  # nobody looks there any more
     assert _accepted(shop) == 7
+
+
+def test_a_run_whose_sums_are_kept_meanwhile_counts_once(open_shop: OpenShop) -> None:
+    shop = open_shop(7)
+    _go_out(shop)
+    with reading(shop.engine) as session:
+        (run_id,) = session.scalars(select(table_of(CampaignRun).c.id)).all()
+
+    def keep() -> None:
+        with transaction(shop.engine) as session:
+            close_tally(session, run_id, now=shop.clock())
+            assert session.get_one(CampaignRun, run_id).message_count == 7
+
+    for number in range(1, 7):
+        with transaction(shop.engine) as session:
+            forget_tally(session, run_id)
+            assert tally_batches(session) == 1
+        with after_statement(shop.engine, number, keep):
+            assert _accepted(shop) == 7
 
 
 def test_of_a_run_from_one_month_into_the_next_only_what_went_in_this_counts(

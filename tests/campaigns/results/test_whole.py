@@ -8,11 +8,12 @@ from sqlalchemy import select
 
 from campaigns.results import sums
 from campaigns.results.runs import RunResults
-from campaigns.results.tally import forget_tally
+from campaigns.results.tally import close_tally, forget_tally, keep_loose, loose_to_tally, tally_batches
 from campaigns.results.together import campaign_results
 from campaigns.results.whole import Whole, wholes
 from store.engine import reading, table_of, transaction
 from store.models import CampaignRun
+from tests.campaigns.conftest import after_statement
 from tests.campaigns.results.conftest import Story
 
 HOUR = timedelta(hours=1)
@@ -72,3 +73,40 @@ def test_runs_that_are_over_and_those_going_on_count_alike(
         assert session.get_one(CampaignRun, runs[0]).reached_count is None
         assert session.get_one(CampaignRun, runs[0]).compared_again is None
         assert wholes(session, [story.campaign_id])[story.campaign_id] == found
+
+
+def test_a_run_that_ends_while_they_are_read_counts_once(story: Story) -> None:
+    first, second = story.run(), story.run(story.at + HOUR)
+    for run_id in (first, second):
+        story.batch(run_id, 1, "done")
+        story.person(run_id, batch_number=1)
+        story.person(run_id, state="held_out")
+    story.catch_up()
+    with reading(story.engine) as session:
+        expected = wholes(session, [story.campaign_id])[story.campaign_id]
+    assert (expected.runs, expected.accepted) == (2, 2)
+
+    def end() -> None:
+        with transaction(story.engine) as session:
+            close_tally(session, second, now=story.clock())
+            assert session.get_one(CampaignRun, second).reached_count == 1
+
+    for number in range(1, 10):
+        with transaction(story.engine) as session:
+            forget_tally(session, second)
+            assert tally_batches(session) == 1
+            keep_loose(session, loose_to_tally(session))
+        with after_statement(story.engine, number, end), reading(story.engine) as session:
+            assert wholes(session, [story.campaign_id])[story.campaign_id] == expected
+
+
+def test_a_first_run_that_is_made_while_they_are_read_is_there_or_not(story: Story) -> None:
+    for number in range(1, 5):
+        campaign_id = story.another_campaign(days=3)
+
+        def begin(campaign_id: int = campaign_id) -> None:
+            story.run(campaign_id=campaign_id, state="sending")
+
+        with after_statement(story.engine, number, begin), reading(story.engine) as session:
+            found = wholes(session, [campaign_id])[campaign_id]
+        assert found in [Whole(runs, 0, 0, 0, 0, Decimal(0), 0, None) for runs in (0, 1)]
