@@ -87,7 +87,7 @@ def show_check(site: Site, one: CampaignDraft) -> Any:
             waits_since, outlook = _of_the_worker(session, campaign_id, site.clock())
         if waits_since is not None:
             is_silent = site.clock() - waits_since > WORKER_ANSWERS_WITHIN
-            if is_part and not is_silent:
+            if is_part and is_silent == ("silent" in request.args):
                 return "", 204  # nothing new: what stands there stays, and isn't read out again
             shown = {"draft": one, "steps": STEPS, "step": "check", "here": here, "is_worker_silent": is_silent}
             return render_template("console/campaigns/edit_check_later.html", **shown)

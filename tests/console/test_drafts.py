@@ -206,7 +206,10 @@ def test_of_many_people_the_check_comes_first_and_asks_for_the_rest(
     assert "背景程式沒有回應" not in first
     assert client.get(check, headers=asks).status_code == 204  # nothing new
     clock.advance(minutes=2)
-    assert "背景程式沒有回應" in client.get(check, headers=asks).get_data(as_text=True)
+    alarmed = client.get(check, headers=asks).get_data(as_text=True)
+    assert "背景程式沒有回應" in alarmed
+    assert f'hx-get="{check}?silent=1"' in alarmed
+    assert client.get(f"{check}?silent=1", headers=asks).status_code == 204  # said once
     assert find_asked_outlooks(engine, zone=TAIPEI, clock=clock) == 1
     assert "排程發送給 3 人" in page(client, check)  # without a script, too
     part = client.get(check, headers=asks).get_data(as_text=True)
