@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Engine
 from segmentation.facts import SCHEMAS, Facts, keep
 from segmentation.sources import CURRENT, SHAPES, Source, arrow_type
 from segmentation.sqlite_batches import sqlite_batches
-from store.engine import is_sqlite, reading
+from store.engine import reading
 
 BATCH_ROWS = 200_000
 IDS_AT_ONCE = 1_000  # of customers asked for by one statement
@@ -121,8 +121,6 @@ def _few(engine: Engine, customer_ids: Sequence[int]) -> Iterator[RowsOf]:
     ids = sorted(set(customer_ids))
     with reading(engine) as session:
         database = session.connection()
-        if not is_sqlite(engine):  # SQLite reads at one moment anyway
-            database.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         yield lambda source: nullcontext(_rows_of(database, source, engine, ids))
 
 

@@ -24,6 +24,8 @@ SQLITE_BUSY_SECONDS = 30
 BREATH_SECONDS = 0.008  # so that writers of other processes, who look for SQLite's lock, get it
 LONGEST_BREATH_SECONDS = 0.06
 SQLITE_POLL_SECONDS = 0.0005  # between looks whether another process's, or thread's, transaction is over
+READS_ON_SQLITE = {"writes": False}  # see `_begin_sqlite`: such a transaction has one moment anyway
+READS_ON_POSTGRESQL = {"isolation_level": "REPEATABLE READ"}
 
 _turns: WeakKeyDictionary[Engine, threading.Lock] = WeakKeyDictionary()  # who of an engine's threads looks for the lock
 
@@ -142,8 +144,10 @@ def transaction(engine: Engine) -> Iterator[Session]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
-    """A session that only reads: on SQLite it never waits for a writer. Its changes are thrown away."""
-    with Session(engine.execution_options(writes=False), expire_on_commit=False) as session:
+    """A session that only reads, however many statements as of one moment, that of the first: what is committed
+    meanwhile it doesn't see. On SQLite it never waits for a writer. Its changes are thrown away."""
+    with Session(engine, expire_on_commit=False) as session:
+        session.connection(execution_options=READS_ON_SQLITE if is_sqlite(engine) else READS_ON_POSTGRESQL)
         yield session
 
 

@@ -83,10 +83,8 @@ def month_start(now: datetime, zone: ZoneInfo) -> datetime:
 
 def _accepted(session: Session, channel_id: int, since: datetime) -> int:
     of_month = (_of_channel(channel_id), run.c.fired_at >= since)  # all that an index by that time holds
-    # Read first, and left out of the kept sum: a run whose sums are kept between two statements is still counted once.
-    # Left out of both it would leave messages to a run whose quota is being looked at.
+    kept = session.scalar(select(func.sum(run.c.message_count)).where(*of_month))
     going_on = session.scalars(select(run.c.id).where(*of_month, run.c.message_count.is_(None))).all()
-    kept = session.scalar(select(func.sum(run.c.message_count)).where(*of_month, run.c.id.not_in(going_on)))
     counted = sum(one.people for one in tallies(session, going_on) if one.state == "accepted" and not one.by_reply)
     is_late = or_(run.c.finished_at.is_(None), run.c.finished_at >= since)
     early = session.scalars(select(run.c.id).where(_of_channel(channel_id), run.c.fired_at < since, is_late)).all()

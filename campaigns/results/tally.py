@@ -55,7 +55,7 @@ def with_batch(statement: Any) -> Any:
 
 
 def tallies(session: Session, run_ids: Sequence[int]) -> list[Tally]:
-    """The sums of these runs, as of this moment. Reads only."""
+    """The sums of these runs, as of one moment in a `reading`. Reads only."""
     changing = set(session.scalars(select(run.c.id).where(run.c.id.in_(run_ids), run.c.tallied_at.is_(None))))
     over = _summed(tally.c.state, tally.c.reason).where(tally.c.run_id.in_(set(run_ids) - changing))
     found = [_tally(row) for row in session.execute(over)]

@@ -38,11 +38,8 @@ class Whole:
 def wholes(session: Session, campaign_ids: Sequence[int]) -> dict[int, Whole]:
     """Campaign id -> all its runs as of now, for each of `campaign_ids`."""
     mine = run.c.campaign_id.in_(campaign_ids)
-    # Read first, and left out of the sums: a run that ends between two statements is still counted once.
-    are_open = select(run.c.id, run.c.campaign_id, run.c.step_number).where(mine, run.c.reached_count.is_(None))
-    going_on = session.execute(are_open).all()
-    people = _of_others(session, and_(mine, run.c.id.not_in([row.id for row in going_on])))
-    comparing = _add_going_on(session, going_on, people)
+    people = _kept(session, mine)
+    comparing = _add_going_on(session, mine, people)
     times = times_of(session, campaign_ids, comparing)
     acted, unnamed = _acted(session, mine, comparing), unnamed_taps(session, mine)
     found = {}
@@ -64,26 +61,27 @@ def wholes(session: Session, campaign_ids: Sequence[int]) -> dict[int, Whole]:
     return found
 
 
-def _of_others(session: Session, which: Any) -> dict[int, list[int]]:
-    """Campaign id -> how many runs, people reached, messages, and people compared on either side, by kept sums."""
+def _kept(session: Session, mine: Any) -> dict[int, list[int]]:
+    """Campaign id -> how many runs, and by kept sums people reached, messages, and people compared on either side."""
     counts = ("reached_count", "message_count", "compared_sent", "compared_held")
     sums = [func.coalesce(func.sum(run.c[name]), 0) for name in counts]
-    over = session.execute(select(run.c.campaign_id, func.count(), *sums).where(which).group_by(run.c.campaign_id))
+    over = session.execute(select(run.c.campaign_id, func.count(), *sums).where(mine).group_by(run.c.campaign_id))
     return {row[0]: [int(count) for count in row[1:]] for row in over}
 
 
-def _add_going_on(session: Session, runs: Sequence[Any], people: dict[int, list[int]]) -> dict[int, int]:
-    """Count the `runs` that are not over one by one, and add them to `people`, campaign by campaign. Returns people to
+def _add_going_on(session: Session, mine: Any, people: dict[int, list[int]]) -> dict[int, int]:
+    """Count the runs that are not over one by one, and add them to `people`, campaign by campaign. Returns people to
     compare of those of these runs that do, by run id."""
+    going_on = select(run.c.id, run.c.campaign_id, run.c.step_number).where(mine, run.c.reached_count.is_(None))
+    runs = session.execute(going_on).all()
     cells = cells_of(tallies(session, [row.id for row in runs]), [])
     comparing = {}
     for run_id, campaign_id, step_number in runs:
         group = Group.of(step_number, cells.get(run_id, {}))
         total = sum(group.cells.values(), Part())
         sent, held = (total.sent.people, total.held_out.people) if group.is_compared else (0, 0)
-        counts = (1, total.deliveries["accepted"], total.messages, sent, held)
-        so_far = people.get(campaign_id, [0] * len(counts))
-        people[campaign_id] = [count + more for count, more in zip(so_far, counts, strict=True)]
+        counts = (0, total.deliveries["accepted"], total.messages, sent, held)
+        people[campaign_id] = [so_far + more for so_far, more in zip(people[campaign_id], counts, strict=True)]
         if sent + held:
             comparing[run_id] = sent + held
     return comparing

@@ -6,12 +6,15 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, func, select, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlmodel import Session
 
 import store.engine
-from store.engine import let_others_write, open_engine, transaction
+from store.engine import is_sqlite, let_others_write, open_engine, reading, table_of, transaction
 from store.errors import BadInput
+from store.models import Channel
+from tests.factories import make_channel
 
 
 def test_another_kind_of_database_is_refused_in_one_sentence() -> None:
@@ -62,3 +65,35 @@ def test_a_lock_that_somebody_keeps_is_told_and_then_free_again(
         assert session.scalar(text("SELECT 1")) == 1
     other.close()
     engine.dispose()
+
+
+def test_a_reading_sees_one_moment_however_many_statements(engine: Engine) -> None:
+    with reading(engine) as session:
+        assert _channels(session) == 0
+        with transaction(engine) as other:
+            make_channel(other)
+        assert _channels(session) == 0
+    with reading(engine) as session:
+        assert _channels(session) == 1
+
+
+def test_what_a_reading_changes_is_thrown_away(engine: Engine) -> None:
+    with reading(engine) as session:
+        make_channel(session)
+    with transaction(engine) as session:
+        assert _channels(session) == 0
+
+
+def test_a_transaction_after_a_reading_sees_what_is_committed_meanwhile(engine: Engine) -> None:
+    with reading(engine) as session:
+        assert _channels(session) == 0
+    if not is_sqlite(engine):  # there a writer waits for the other
+        with transaction(engine) as session:  # of the same connection
+            assert _channels(session) == 0
+            with transaction(engine) as other:
+                make_channel(other)
+            assert _channels(session) == 1
+
+
+def _channels(session: Session) -> int:
+    return session.scalar(select(func.count()).select_from(table_of(Channel))) or 0
