@@ -95,6 +95,8 @@ SCHEMAS = {
             "paid_total": "int64",
         }
     ),
+    # whole computations that came to their end; before the changes, so that none is known without its own
+    "runs": ibis.schema({"as_of": "date", "last_change_id": "int64"}),
     "changes": ibis.schema(
         {
             "id": "int64",
@@ -132,6 +134,7 @@ class Facts:
     words: Table
     tags: Table
     segments: Table
+    runs: Table
     changes: Table
     predictions: Table
 

@@ -18,7 +18,7 @@ from segmentation.facts import SCHEMAS, Facts
 from segmentation.reading import read_facts
 from store.errors import NotFound
 
-POINTER = "newest-2"  # a number of its own for each shape of the tables: what another version wrote is not read
+POINTER = "newest-3"  # a number of its own for each shape of the tables: what another version wrote is not read
 UNFINISHED = ".unfinished"  # of a folder's name while it is being written
 KEPT = 2  # generations: a reader may still be at the one before
 FORMAT = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, ROW_GROUP_SIZE 122880"
@@ -30,6 +30,7 @@ _ORDER = {
     "lines": "ordered_at",
     "events": "kind, occurred_at",
     "products": "sku",
+    "runs": "as_of, last_change_id",
     "changes": "id",
 }
 

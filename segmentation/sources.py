@@ -39,6 +39,7 @@ from store.models import (
     Product,
     SalesOrder,
     SegmentChange,
+    SegmentRun,
     Tag,
 )
 from store.types import UTCDateTime
@@ -49,6 +50,7 @@ customer, account, event = table_of(Customer), table_of(LineAccount), table_of(B
 order, line, product = table_of(SalesOrder), table_of(OrderLine), table_of(Product)
 tag, customer_tag = table_of(Tag), table_of(CustomerTag)
 segment, change, prediction = table_of(CustomerSegment), table_of(SegmentChange), table_of(CustomerPrediction)
+run = table_of(SegmentRun)
 
 Column = ColumnElement[Any]
 
@@ -124,6 +126,11 @@ def segments(_engine: Engine) -> Select[Any]:
 def current(engine: Engine) -> Select[Any]:
     """The same, with when each was computed."""
     return segments(engine).add_columns(segment.c.computed_at)
+
+
+def runs(_engine: Engine) -> Select[Any]:
+    """The whole computations of segments that came to their end."""
+    return select(run.c.as_of, run.c.last_change_id).where(run.c.state == "finished")
 
 
 def changes(_engine: Engine) -> Select[Any]:
@@ -208,6 +215,7 @@ SHAPES = {
     ),
     "tags": Shape(Source(tags, _owned(customer_tag.c.customer_id)), {"since": _instant("since")}),
     "segments": Shape(Source(segments, _owned(segment.c.customer_id))),
+    "runs": Shape(Source(runs, None)),
     "changes": Shape(Source(changes, _owned(change.c.customer_id)), {"changed_at": _instant("changed_at")}),
     "predictions": Shape(Source(predictions, _owned(prediction.c.customer_id))),
 }

@@ -150,19 +150,39 @@ def tag_measures(facts: Facts, measures: Mapping[Tagged, str]) -> Table | None:
 
 
 def past_segments(facts: Facts, measures: Mapping[InSegment, str], as_of: AsOf) -> Table | None:
-    """The segment at the start of an earlier day: what the newest change for that day or before it left, by the day it
-    was computed for and then by its id; null: none yet."""
-    days = {name: (m, day_of(m, as_of)) for m, name in measures.items() if day_of(m, as_of) is not None}
+    """The segment at the start of an earlier day; null: none yet.
+
+    Days may be computed in any order, and a run writes only where it differs from what stood before it, whichever day
+    that was of. So a day's newest whole run, or that of the newest day before it, left what the last change up to its
+    end did, by the order in which they were written; and what was computed since then for a day up to the one asked
+    for, between runs, goes before it.
+    """
+    days = {name: (m, day) for m, name in measures.items() if (day := day_of(m, as_of)) is not None}
     if not days:
         return None
-    rows = facts.changes.filter(facts.changes.as_of <= max(day for _, day in days.values() if day))
-    order = rows.as_of.epoch_days().cast("int64") * _ID_BITS + rows.id
+    runs = facts.runs
+    last = _place(runs, runs.last_change_id)
+    ends = runs.aggregate(
+        **{f"{name}_end": last.max(where=runs.as_of <= ibis.literal(day)) for name, (_, day) in days.items()}
+    )
+    rows = facts.changes.cross_join(ends)
+    place, order, tests = _place(rows, rows.id), {}, {}
+    for name, (_, day) in days.items():
+        end = rows[f"{name}_end"].fill_null(-1)
+        is_since = (rows.as_of <= ibis.literal(day)) & (place > end)
+        order[name] = is_since.ifelse(place, rows.id)  # ids are below every place
+        tests[name] = is_since | (rows.id <= end % _ID_BITS)
     found = {
         # a null segment must win too when it is the newest, which an argmax would pass over
-        name: rows[m.model].fill_null("").argmax(order, where=rows.as_of <= ibis.literal(day)).nullif("")
-        for name, (m, day) in days.items()
+        name: rows[m.model].fill_null("").argmax(order[name], where=tests[name]).nullif("")
+        for name, (m, _) in days.items()
     }
-    return rows.group_by("customer_id").aggregate(**found)
+    return rows.filter(ibis.or_(*tests.values())).group_by("customer_id").aggregate(**found)
+
+
+def _place(rows: Table, change_id: Expression) -> Expression:
+    """By the day computed for, then by the id of the change."""
+    return rows.as_of.epoch_days().cast("int64") * _ID_BITS + change_id
 
 
 def day_of(measure: InSegment, as_of: AsOf) -> date | None:

@@ -74,7 +74,7 @@ class Compiled:
                 case Moved():
                     needed.add("changes")
                 case InSegment() if day_of(measure, self.as_of) is not None:
-                    needed.add("changes")
+                    needed |= {"changes", "runs"}
         return needed
 
     def measured(self, facts: Facts) -> Table:

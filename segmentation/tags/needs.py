@@ -45,7 +45,8 @@ def _tables(condition: Rule) -> set[str]:
         case Moved():
             return {"changes"}
         case InSegment() if condition.days_ago is not None or condition.on is not None:
-            return {"changes"}  # all of the history, which grows for ever: not for a segment as it is now
+            # all of the history, which grows for ever: not for a segment as it is now
+            return {"changes", "runs"}
         case Measure() if condition.name in PREDICTIONS:
             return {"predictions"}
     return set()

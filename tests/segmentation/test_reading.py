@@ -23,6 +23,7 @@ from store.models import (
     PredictionRun,
     Product,
     SegmentChange,
+    SegmentRun,
     Tag,
 )
 from tests.factories import make_account, make_campaign, make_channel, make_customer, make_order
@@ -94,6 +95,8 @@ def _fill_results(session: Any, who: int) -> None:
     more: dict[str, Any] = {"r": 5, "cycle_days": 30, "loyalty": 0.5, "paid_total": Decimal(2)}
     session.add(CustomerSegment(customer_id=who, computed_at=AT, **scores, **segments, **more))
     session.add(SegmentChange(customer_id=who, as_of=AT.date(), changed_at=AT, **segments))
+    for state in ("finished", "failed"):
+        session.add(SegmentRun(as_of=AT.date(), state=state, started_at=AT, lease_until=AT, last_change_id=7))
     shares: dict[str, Any] = {"p_buy": 0.25, "churn_risk": 0.75, "expected_orders": 0.3}
     money: dict[str, Any] = {"spend_90": Decimal("1.5"), "spend_365": Decimal(4)}
     session.add(CustomerPrediction(customer_id=who, run_id=run.id or 0, **shares, **money))
@@ -142,6 +145,7 @@ def test_events_words_and_results_are_as_stored(engine: Engine, duck: Any) -> No
     )
     (change,) = rows(duck, facts.changes)
     assert (change["as_of"], change["changed_at"], change["old_nesl"], change["nesl"]) == (AT.date(), AT, None, "N")
+    assert rows(duck, facts.runs) == [{"as_of": AT.date(), "last_change_id": 7}]
     (prediction,) = rows(duck, facts.predictions)
     assert (prediction["p_buy"], prediction["spend_90"], prediction["spend_365"]) == (0.25, 15_000, 40_000)
 
@@ -156,7 +160,8 @@ def test_a_few_customers_are_read_as_everybody_is(engine: Engine, duck: Any) -> 
     for ids in ([anna], [nobody], [nobody, anna, anna], []):
         few = all_rows(duck, read_facts(duck, engine, customer_ids=ids))
         for name, found in whole.items():
-            assert few[name] == [row for row in found if row.get("customer_id", anna) in ids or name == "products"]
+            is_nobodys = name in ("products", "runs")
+            assert few[name] == [row for row in found if row.get("customer_id", anna) in ids or is_nobodys], name
 
 
 def test_more_customers_than_one_statement_takes_are_all_read(

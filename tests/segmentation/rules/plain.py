@@ -165,9 +165,13 @@ def _segment(rule: InSegment, one: int, tables: Tables) -> str | None:
     if rule.days_ago is None and rule.on is None:
         return next((row["nesl"] for row in _of(tables, "segments", one)), None)
     day = rule.on or AS_OF - timedelta(days=rule.days_ago or 0)
-    known = [row for row in _of(tables, "changes", one) if row["as_of"] <= min(day, AS_OF)]
-    newest = max(known, key=lambda row: (row["as_of"], row["id"]), default={"nesl": None})
-    segment: str | None = newest["nesl"]
+    day = min(day, AS_OF)
+    ends = [(row["as_of"], row["last_change_id"]) for row in tables["runs"] if row["as_of"] <= day]
+    end = max(ends, default=(date.min, -1))
+    rows = sorted(_of(tables, "changes", one), key=lambda row: (row["as_of"], row["id"]))
+    since = [row for row in rows if end < (row["as_of"], row["id"]) and row["as_of"] <= day]
+    until = sorted((row for row in rows if row["id"] <= end[1]), key=lambda row: int(row["id"]))
+    segment: str | None = (until + since)[-1]["nesl"] if until + since else None
     return segment
 
 
@@ -261,6 +265,7 @@ def _facts(random: Random) -> Tables:
         }
         for number in range(20)
     ]
+    runs = [{"as_of": _day_in(random), "last_change_id": random.randrange(20)} for _ in range(pick((0, 1, 4)))]
     tags = [
         {"customer_id": who, "tag": tag, "since": _moment(random), "strength": pick((0.25, 0.5))}
         for who in PEOPLE
@@ -285,6 +290,7 @@ def _facts(random: Random) -> Tables:
         "orders": orders,
         "lines": lines,
         "events": events,
+        "runs": runs,
         "changes": changes,
         "tags": tags,
         "segments": segments,
