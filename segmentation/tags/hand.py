@@ -1,7 +1,8 @@
 """Tags put on and taken off by people, and by people's taps on links: audited, never undone by a computation.
 
 Only tags of people (source `hand`) can be put on so. A tag has one source of truth: what a computation puts on, it
-would take off again at its next turn, so asking for it by hand is refused.
+would take off again at its next turn, so asking for it by hand is refused. So is asking for one that is switched off;
+but a last day that was given with it still ends it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,6 +30,10 @@ class ComputedTag(InvalidTag):
     """The tag is put on and taken off by computation."""
 
 
+class ArchivedTag(InvalidTag):
+    """The tag is switched off: it stays where it is."""
+
+
 def put_on(
     session: Session,
     name: str,
@@ -43,8 +48,8 @@ def put_on(
     """Put the tag on those who don't have it; returns how many that were. `until`: the day (of the brand) on which it
     comes off by itself, after `today`. Who has it already keeps it as it is.
 
-    Raises NotFound for an unknown tag, ComputedTag, BadInput for customers who don't exist, a day that has come, or
-    too long a note.
+    Raises NotFound for an unknown tag, ComputedTag, ArchivedTag, BadInput for customers who don't exist, a day that has
+    come, or too long a note.
     """
     found = _by_people(session, name)
     if until is not None and until <= today:
@@ -119,6 +124,8 @@ def _by_people(session: Session, name: str) -> Tag:
         raise ComputedTag(
             f"the tag {name!r} is put on and taken off by a computation ({found.source}); it can't be changed by hand"
         )
+    if not found.is_active:
+        raise ArchivedTag(f"the tag {name!r} is switched off: it stays where it is until it is switched on again")
     return found
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from segmentation.tags.catalogue import create_tag
+from segmentation.tags.catalogue import create_tag, set_active
 from segmentation.tags.definitions import InvalidTag
-from segmentation.tags.hand import ComputedTag, TopicTap, put_on, put_on_by_taps, take_off
+from segmentation.tags.hand import ArchivedTag, ComputedTag, TopicTap, put_on, put_on_by_taps, take_off
 from store.engine import reading, transaction
 from store.errors import BadInput, NotFound
 from store.imports.customers import import_customers
@@ -129,6 +129,32 @@ def test_an_import_may_not_put_on_what_a_computation_decides(
     )
     assert [row.source for row in history(engine, "貴賓")] == ["import"]
     assert history(engine, "大戶") == []
+
+
+def test_a_tag_that_is_switched_off_stays_where_it_is(
+    engine: Engine, people: list[int], clock: StillClock, tmp_path: Path
+) -> None:
+    with transaction(engine) as session:
+        put_on(session, "貴賓", people[:1], actor="mei", now=NOW, today=TODAY)
+        put_on(session, "貴賓", people[1:2], actor="mei", now=NOW, today=TODAY, until=TODAY + DAY)
+        set_active(session, "貴賓", is_active=False)
+    before = history(engine, "貴賓")
+    with transaction(engine) as session:
+        with pytest.raises(ArchivedTag, match="switched off"):
+            put_on(session, "貴賓", people, actor="mei", now=NOW, today=TODAY)
+        with pytest.raises(ArchivedTag, match="switched off"):
+            take_off(session, "貴賓", people, actor="mei", now=NOW)
+        assert put_on_by_taps(session, [TopicTap(people[2], "貴賓", 7, 3, NOW)], NOW) == 0
+    path = tmp_path / "customers.csv"
+    path.write_text("customer_id,tags\na1,貴賓\n", encoding="utf-8")
+    report = import_customers(engine, path, channel_id=None, zone=TAIPEI, clock=clock)
+    assert report.refused == [(2, "the tag '貴賓' is switched off and can't be imported")]
+    assert history(engine, "貴賓") == before
+    renew(engine, AS_OF + DAY)  # the last day that was given with it holds
+    assert [row.until is None for row in history(engine, "貴賓")] == [True, False]
+    with transaction(engine) as session:
+        set_active(session, "貴賓", is_active=True)
+        assert put_on(session, "貴賓", people[2:], actor="mei", now=NOW, today=TODAY) == 1
 
 
 def test_names_that_an_import_could_not_write_are_refused(engine: Engine) -> None:
