@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from segmentation.models import MODELS
 from segmentation.rules.types import (
+    MONEY_SCORES,
     Age,
     AllOf,
     AnyOf,
@@ -83,10 +84,20 @@ def limits(bounds: Bounds, language: Language) -> str:
     low, high = bounds.at_least, bounds.at_most
     if low is not None and high is not None:
         return words["exactly"].format(number(low)) if low == high else f"{number(low)}–{number(high)}"
-    if high == 0 and bounds.more_than is None:
+    if high == 0 and bounds.more_than is None and not _may_be_negative(bounds):
         return "0"
     given = {name: getattr(bounds, name) for name in ("at_least", "more_than", "at_most", "less_than")}
     return words["and"].join(words[name].format(number(value)) for name, value in given.items() if value is not None)
+
+
+def _may_be_negative(bounds: Bounds) -> bool:
+    """Money (rows of refunds may stand in it), and what the brand says of a customer."""
+    match bounds:
+        case Orders(measure="sum" | "average") | Attribute():
+            return True
+        case Measure():
+            return bounds.name in MONEY_SCORES
+    return False
 
 
 def number(value: Decimal) -> str:
@@ -123,8 +134,10 @@ def _unit(condition: Rule, language: Language) -> str:
 
 def _joined(parts: tuple[Rule, ...], word: str, language: Language, campaigns: CampaignNames) -> str:
     def inner(part: Rule) -> str:
+        while isinstance(part, AllOf | AnyOf) and len(part.of) == 1:  # a group of one says no more than the one
+            part = part.of[0]
         text = sentence(part, language, campaigns)
-        if len(parts) > 1 and isinstance(part, AllOf | AnyOf) and len(part.of) > 1:
+        if len(parts) > 1 and isinstance(part, AllOf | AnyOf):
             return f"（{text}）" if language == "zh" else f"({text})"
         return text
 

@@ -232,6 +232,20 @@ WORDED: list[tuple[dict[str, Any], str, str]] = [
     ),
     (
         {
+            "type": "any",
+            "of": [{"type": "any", "of": [{"type": "all", "of": [AGE, {"type": "rule", "name": "x"}]}]}, AGE],
+        },
+        "（年齡 至少 18 歲，且符合規則「x」），或年齡 至少 18 歲",
+        "(aged at least 18, and fits the rule 'x'), or aged at least 18",
+    ),
+    ({**EVENTS, "kinds": ["click"], "at_most": 0, "at_least": None}, "點擊連結 0 次", "tapped links 0 times"),
+    (
+        {"type": "measure", "name": "monetary", "at_most": 0},
+        "消費金額 M 至多 0 元",
+        "monetary at most 0 in money",
+    ),
+    (
+        {
             "type": "orders",
             "measure": "sum",
             "more_than": "1234567.50",
