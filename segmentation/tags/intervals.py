@@ -200,7 +200,12 @@ def _of_age_of_order(leaf: Orders, rows: Table, window: int | None) -> Table:
     if window is not None:
         start = ibis.greatest(start, later(rows.before, window + 1).fill_null(start))
         stop = ibis.least(stop, later(rows.day, window + 1))
-    return rows.select("customer_id", start=start, stop=stop)
+    found = rows.select("customer_id", "day", start=start, stop=stop)
+    if leaf.on is not None and leaf.on.from_ is not None:
+        found = found.filter(found.day >= ibis.literal(leaf.on.from_))
+    if leaf.on is not None and leaf.on.until is not None:
+        found = found.filter(found.day < ibis.literal(leaf.on.until))
+    return found.drop("day")
 
 
 def _of_birthday(leaf: Age | Birthday, future: Future) -> Table:

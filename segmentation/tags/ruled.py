@@ -13,7 +13,7 @@ from segmentation.facts import Facts
 from segmentation.rules.compile import Compiled, compile_rules
 from segmentation.rules.types import mark_of
 from segmentation.tags.current import after
-from segmentation.tags.definitions import GroupTag, MeasureTag, RuleTag
+from segmentation.tags.definitions import BY_PEOPLE, GroupTag, MeasureTag, RuleTag
 from segmentation.tags.ends import known_ends
 from segmentation.tags.foreseen import first_day_without, leaves_of
 from segmentation.tags.intervals import Future, daily_measures
@@ -92,13 +92,15 @@ def _parts(tag: LiveTag, rule: WholeRule) -> dict[str, Any]:
 
 
 def _tags_on(names: Iterable[str], live: Live, ground: Ground) -> Table:
-    """The tags of these names that are on once the differences found so far are carried out: current.SCHEMA, `tag`."""
+    """The tags of these names that are on once the differences found so far are carried out: current.SCHEMA, `tag`.
+    What a computation put on that is switched off now stays: there is no day on which it falls off."""
     wanted = [(tag_id, name) for tag_id, name in live.names.items() if name in names]
     ids = [tag_id for tag_id, _ in wanted]
     now, found = (rows.filter(rows.tag_id.isin(ids)) for rows in (ground.now, ground.found))
     rows = after(now, found, ground.moment)
     name = rows.tag_id.cases(*wanted) if wanted else ibis.null("string")
-    return ground.writing.keep("tag_on", rows.mutate(tag=name))
+    ends = rows.source.isin(BY_PEOPLE) | rows.tag_id.isin([tag.tag_id for tag in live.tags])
+    return ground.writing.keep("tag_on", rows.mutate(tag=name, falls_off_on=ends.ifelse(rows.falls_off_on, None)))
 
 
 def _verdict(tag: LiveTag, compiled: Compiled, measured: Table, as_of: date) -> Verdict:

@@ -238,7 +238,7 @@ WORDED: list[tuple[dict[str, Any], str, str]] = [
         "（年齡 至少 18 歲，且符合規則「x」），或年齡 至少 18 歲",
         "(aged at least 18, and fits the rule 'x'), or aged at least 18",
     ),
-    ({**EVENTS, "kinds": ["click"], "at_most": 0, "at_least": None}, "點擊連結 0 次", "tapped links 0 times"),
+    ({"type": "events", "kinds": ["click"], "at_most": 0}, "點擊連結 0 次", "tapped links 0 times"),
     (
         {"type": "measure", "name": "monetary", "at_most": 0},
         "消費金額 M 至多 0 元",

@@ -309,3 +309,17 @@ def test_a_renewal_stops_when_it_is_no_longer_its_turn(engine: Engine) -> None:
     with pytest.raises(BadInput, match="taken over"):
         renew(engine, hold=hold)
     assert history(engine, "近十日") == []
+
+
+def test_a_rule_that_asks_for_a_tag_that_is_switched_off_has_no_day_of_its_own(engine: Engine) -> None:
+    (who,) = customers(engine, [(10, "5")])
+    make_tag(engine, "近客", "rule", {"when": {**REGULAR, "at_least": 1}})
+    make_tag(engine, "跟著", "rule", {"when": {"type": "tag", "name": "近客"}})
+    renew(engine)
+    assert [tags_on(engine, who)[name].falls_off_on for name in ("近客", "跟著")] == [AS_OF + 81 * DAY] * 2
+    with transaction(engine) as session:
+        set_active(session, "近客", is_active=False)
+    renew(engine, AS_OF + DAY)
+    assert tags_on(engine, who)["跟著"].falls_off_on is None
+    renew(engine, AS_OF + 90 * DAY)
+    assert set(tags_on(engine, who)) == {"近客", "跟著"}

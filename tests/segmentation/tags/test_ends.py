@@ -87,3 +87,49 @@ def test_what_can_t_be_judged_is_not_known() -> None:
     live = live_with(a=rule(FRESH), b=rule(FRESH))
     live.problems[2] = "its definition can't be read"
     assert known(live) == {"a"}
+
+
+STALE = {"type": "orders", "measure": "count", "at_most": 0, "window": {"last_days": 30}}
+MOVED = {"type": "moved", "model": "nesl", "to": ["S1"], "window": {"last_days": 7}}
+
+
+def negated(condition: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "not", "of": condition}
+
+
+def any_of(*conditions: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "any", "of": list(conditions)}
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_known"),
+    [
+        (MOVED, True),
+        ({"type": "all", "of": [MOVED, FRESH]}, True),
+        (negated(MOVED), False),  # time itself moves people to S1
+        (any_of(MOVED, FRESH), False),
+        (negated({**MOVED, "window": {"until": "2026-11-03"}}), True),
+        (negated({**MOVED, "window": {"until": "2026-11-04"}}), False),
+        (tagged("stale"), True),
+        (negated(tagged("stale")), False),  # it goes on by itself, 30 days after the last order
+        (any_of(tagged("stale"), FRESH), False),
+        (negated(tagged("back")), False),
+        (negated(tagged("long ago")), False),
+        (negated(tagged("lately")), True),
+        (negated(tagged("hand")), True),
+        (negated(tagged("likes")), True),
+        (negated(tagged("repeats")), True),
+    ],
+)
+def test_where_a_new_move_or_tag_could_change_it_it_is_not_known(asked: dict[str, Any], is_known: bool) -> None:
+    live = live_with(
+        stale=rule(STALE),
+        back=("group", {"group": "win_back"}),
+        repeats=("group", {"group": "repeat_buyer"}),
+        **{"long ago": ("measure", {"measure": "recency_days", "at_least": "9"})},
+        lately=("measure", {"measure": "recency_days", "at_most": "9"}),
+        hand=("hand", {}),
+        likes=PREFERS,
+        it=rule(asked),
+    )
+    assert ("it" in known(live)) == is_known

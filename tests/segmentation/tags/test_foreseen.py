@@ -96,6 +96,11 @@ def some_limits(random: Random, most: int) -> dict[str, Any]:
     return random.choice([{"at_least": low}, {"at_most": high}, {"more_than": low}, {"less_than": high + 1}, both])
 
 
+def some_days(random: Random) -> dict[str, Any]:
+    ends = {"from": "2028-02-08", "until": "2028-02-18"}
+    return random.choice([ends, {"from": ends["from"]}, {"until": ends["until"]}])
+
+
 def leaf(random: Random) -> dict[str, Any]:
     """A condition that can be foreseen."""
     window: dict[str, Any] = random.choice(
@@ -110,6 +115,7 @@ def leaf(random: Random) -> dict[str, Any]:
     choices: list[dict[str, Any]] = [
         {"type": "orders", "measure": measure, **some_limits(random, most), **window, **products},
         {"type": "orders", "measure": "last", "on": {"last_days": random.randint(1, 30)}, **products},
+        {"type": "orders", "measure": random.choice(["first", "last"]), "on": some_days(random), **window},
         {"type": "events", "kinds": ["product_view"], **some_limits(random, 3), **window, **products},
         {"type": "clicks", "topics": ["髮"], **some_limits(random, 2), **window},
         {"type": "age", **some_limits(random, 45)},
