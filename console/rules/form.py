@@ -194,12 +194,13 @@ def _number(text: str) -> Any:
 
 
 def as_rows(rule: Mapping[str, Any]) -> Row | None:
-    """The group that says the same as `rule` (JSON values as a database keeps them); None where rows can't say it.
-    Several segments of a model become a group of any."""
+    """The group that says the same as `rule` (JSON values as a database keeps them); None where rows can't say it, or
+    a form could not give them back: too many in a group, or groups too deep. Several segments of a model become a group
+    of any."""
     plain = _in_single_segments(rule)
     whole = plain if plain.get("type") in GROUPS else {"type": "all", "of": [plain]}
     found = _row(whole)
-    if found is None or _plain(rule_of(found)) != _plain(whole):
+    if found is None or _plain(rule_of(read_form(form_of(found)))) != _plain(whole):
         return None
     return found
 
@@ -222,9 +223,13 @@ def _row(part: Mapping[str, Any]) -> Row | None:
         rows = [_row(one) for one in part["of"]]
         return Row(part["type"], rows=tuple(one for one in rows if one)) if None not in rows else None
     kind = part.get("type", "")
-    if kind not in ROWS:
+    if kind not in ROWS or _is_number(part.get("is")):  # a row's value is text, which equals no number
         return None
     return Row(kind, dict.fromkeys(ROWS[kind], "") | _fields(part))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _fields(part: Mapping[str, Any]) -> dict[str, str]:

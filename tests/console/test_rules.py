@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
-from console.rules.form import Row, as_rows, filled, form_of, place_of, read_form, rule_of
+from console.rules.form import DEEPEST, MOST_ROWS, Row, as_rows, filled, form_of, place_of, read_form, rule_of
 from segmentation.rules.reading import RuleError, read_rule
 from segmentation.rules.saved import load_rules, rule_named
 from segmentation.rules.types import to_builtins
@@ -214,6 +214,14 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
+def nested(depth: int) -> dict[str, Any]:
+    """So many groups, one in the other."""
+    rule: dict[str, Any] = {"type": "tag", "name": "a"}
+    for _ in range(depth):
+        rule = {"type": "all", "of": [rule, {"type": "tag", "name": "b"}]}
+    return rule
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_rules_that_rows_can_hold_come_back_the_same(rule: dict[str, Any]) -> None:
     given = to_builtins(read_rule(json.dumps(rule)))
@@ -245,11 +253,22 @@ def test_several_segments_become_a_group_of_any() -> None:
         {"type": "clicks", "topics": ["維他命、礦物質"], "at_least": 1},
         {"type": "orders", "measure": "count", "more_than": 2},
         {"type": "moved", "model": "nesl", "from": ["E", "N"]},
+        {"type": "attribute", "name": "點數", "is": 5},  # a number: 5.0 is the same, which the text "5" is not
+        {"type": "attribute", "name": "膚質", "is": " 油性"},
+        {"type": "any", "of": [{"type": "tag", "name": f"t{number}"} for number in range(MOST_ROWS + 1)]},
+        nested(DEEPEST + 1),
     ],
 )
 def test_what_rows_cannot_say_is_left_to_json(rule: dict[str, Any]) -> None:
-    read_rule(json.dumps(rule))
-    assert as_rows(rule) is None
+    assert as_rows(to_builtins(read_rule(json.dumps(rule)))) is None
+
+
+def test_as_many_rows_and_groups_as_a_form_takes_come_back() -> None:
+    full = [{"type": "tag", "name": f"t{number}"} for number in range(MOST_ROWS)]
+    for rule in ({"type": "any", "of": full}, nested(DEEPEST)):
+        found = as_rows(rule)
+        assert found is not None
+        assert rule_of(read_form(form_of(found))) == rule
 
 
 def test_the_place_of_a_mistake_is_found_through_groups_and_not() -> None:
