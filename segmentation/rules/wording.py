@@ -34,6 +34,7 @@ from segmentation.rules.words import (
     GENDERS,
     KINDS,
     MODEL_NAMES,
+    NOTHING_FOUND,
     ORDER_MEASURES,
     SCORES,
     UNKNOWN,
@@ -108,7 +109,7 @@ def number(value: Decimal) -> str:
 def found_words(condition: Rule, found: Any, language: Language) -> str:
     """What was found for a condition on facts (as explain.py tells it), in words."""
     if found is None:
-        return UNKNOWN[language]
+        return NOTHING_FOUND.get(str(condition.__struct_config__.tag), UNKNOWN)[language]
     if isinstance(condition, InSegment):
         return _segment_name(condition.model, str(found), language)
     if isinstance(found, bool):

@@ -170,3 +170,10 @@ WINDOWS: dict[str, Words] = {
     },
 }
 UNKNOWN: Words = {"zh": "不明", "en": "unknown"}
+# By the type of condition: where nothing was found it is known that there is nothing.
+NOTHING_FOUND: dict[str, Words] = {
+    "tag": {"zh": "沒有貼上", "en": "not on"},
+    "segment": {"zh": "不在任何一群", "en": "in no segment"},
+    "moved": {"zh": "沒有這樣移動", "en": "no such move"},
+    "orders": {"zh": "沒有購買", "en": "no purchase"},
+}

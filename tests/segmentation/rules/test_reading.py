@@ -281,6 +281,21 @@ def test_what_was_found_in_words() -> None:
     assert found_words(read_rule(AGE), None, "en") == "unknown"
 
 
+@pytest.mark.parametrize(
+    ("rule", "chinese", "english"),
+    [
+        ({"type": "tag", "name": "VIP"}, "沒有貼上", "not on"),
+        ({"type": "segment", "model": "rf4", "in": ["new"]}, "不在任何一群", "in no segment"),
+        ({"type": "moved", "model": "rf4", "to": ["new"]}, "沒有這樣移動", "no such move"),
+        ({"type": "orders", "measure": "last", "at_most": 30}, "沒有購買", "no purchase"),
+        ({"type": "attribute", "name": "city", "is": "台中市"}, "不明", "unknown"),
+        ({"type": "measure", "name": "p_buy", "at_least": "0.5"}, "不明", "unknown"),
+    ],
+)
+def test_nothing_found_is_unknown_only_where_it_is(rule: dict[str, Any], chinese: str, english: str) -> None:
+    assert [found_words(read_rule(rule), None, language) for language in ("zh", "en")] == [chinese, english]
+
+
 def test_campaigns_are_told_by_their_names_and_by_numbers_where_there_is_none() -> None:
     clicked = {"type": "clicks", "campaigns": [7, 9], "at_least": 1}
     rule = read_rule({"type": "not", "of": {"type": "any", "of": [clicked, AGE]}})
