@@ -26,19 +26,25 @@ run = table_of(SegmentRun)
 
 @dataclass(frozen=True)
 class Group:
-    """A segment ("MODEL=SEGMENT") or a tag ("tag:NAME") with how many customers it had before and has now."""
+    """A segment ("MODEL=SEGMENT") or a tag ("tag:NAME") with how many customers it had before and has now; None where
+    that was not counted, because the group was asked for by its name."""
 
     key: str
-    before: int
-    now: int
+    before: int | None = None
+    now: int | None = None
+
+    @property
+    def gained(self) -> int:
+        """How many more it has now."""
+        return (self.now or 0) - (self.before or 0)
 
 
 def growing_groups(session: Session, *, now: datetime, days: int) -> list[Group]:
     """The groups that grew most over the last `days`, most people gained first, MOST_GROUPS at most. Segments are
     compared between the newest day with sizes and the newest at least `days` before it."""
     found = [*_segments(session, days), *_tags(session, now, now - timedelta(days=days))]
-    growing = [g for g in found if g.now >= MIN_PEOPLE and g.now - g.before > 2 * sqrt(max(g.before, 1))]
-    return sorted(growing, key=lambda g: (g.before - g.now, g.key))[:MOST_GROUPS]
+    growing = [g for g in found if (g.now or 0) >= MIN_PEOPLE and g.gained > 2 * sqrt(max(g.before or 0, 1))]
+    return sorted(growing, key=lambda g: (-g.gained, g.key))[:MOST_GROUPS]
 
 
 def _segments(session: Session, days: int) -> list[Group]:

@@ -92,7 +92,7 @@ def _named(session: Session, keys: Sequence[str]) -> list[Group]:
                 raise NotFound(f"there is no tag {wanted!r}")
         elif not is_segment or name not in {segment.name for segment in MODELS.get(model, ())}:
             raise NotFound(f"there is no group {key!r}: write MODEL=SEGMENT or tag:NAME")
-    return [Group(key, 0, 0) for key in dict.fromkeys(keys)]
+    return [Group(key) for key in dict.fromkeys(keys)]
 
 
 def as_json(demand: Demand) -> dict[str, Any]:

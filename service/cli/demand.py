@@ -59,7 +59,8 @@ def demand(
 
 
 def _print(console: Console, group: dict[str, Any], products: int) -> None:
-    grown = "" if group["key"] == "all" else f" ({group['before']:,} → {group['now']:,})"
+    is_counted = group["key"] != "all" and group["before"] is not None
+    grown = f" ({group['before']:,} → {group['now']:,})" if is_counted else ""
     short = [row for row in group["wanted"] if row["is_short"]][:SHOWN]
     table = Table(title=f"{group['key']}{grown}", title_justify="left")
     for heading in ("缺 short of", "想要的人 people", "需求 demand", "商品 products", "倍數 ratio (95%)"):

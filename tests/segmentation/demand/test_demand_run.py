@@ -104,6 +104,7 @@ def test_a_group_can_be_named_and_an_unknown_one_is_told(engine: Engine, clock: 
     found = find(engine, clock, only=["nesl=L"])
     assert [g["key"] for g in found["groups"]] == ["all", "nesl=L"]
     assert {row["value"] for row in found["groups"][1]["wanted"]} == {"去屑", "洗髮"}
+    assert (found["groups"][1]["before"], found["groups"][1]["now"]) == (None, None)  # not 0: nobody counted it
     for unknown in ("nesl=X", "nothing=E", "E", "tag:沒有"):
         with pytest.raises(NotFound, match=unknown.removeprefix("tag:")):
             find(engine, clock, only=[unknown])
