@@ -11,6 +11,7 @@ from sqlmodel import Session
 
 from campaigns.audience.preview import preview
 from campaigns.audience.target import Audience
+from campaigns.planning.rule_users import forget_rule
 from console.access.roles import Role, needs
 from console.frame.routes import add_routes, get, post
 from console.frame.site import Site, site
@@ -26,7 +27,7 @@ from segmentation.rules.explain import Explained, why
 from segmentation.rules.naming import campaign_names
 from segmentation.rules.reading import Names, RuleError, read_rule
 from segmentation.rules.references import References, expanded
-from segmentation.rules.saved import delete_rule, list_rules, load_rules, rule_named, save_rule
+from segmentation.rules.saved import list_rules, load_rules, rule_named, save_rule
 from segmentation.rules.types import AllOf, AnyOf, NotOf, Rule, to_builtins
 from segmentation.rules.wording import found_words, sentence
 from store.clock import today
@@ -93,7 +94,7 @@ def delete_rule_form() -> Any:
     name = request.form.get("name", "")
     try:
         with transaction(site.engine) as session:
-            delete_rule(session, name)
+            forget_rule(session, name)
             detail = {"rule": name}
             session.add(AuditEntry(at=site.clock(), actor=g.user.email, action="delete rule", detail=detail))
     except ExpectedError as error:

@@ -12,6 +12,7 @@ from rich.table import Table
 from sqlalchemy import Engine, select
 from sqlmodel import Session
 
+from campaigns.planning.rule_users import forget_rule
 from segmentation.engine import open_duckdb
 from segmentation.facts import SCHEMAS, Facts
 from segmentation.reading import read_facts
@@ -21,7 +22,7 @@ from segmentation.rules.naming import campaign_names
 from segmentation.rules.preview import count_matching
 from segmentation.rules.reading import Names, read_rule
 from segmentation.rules.references import References, expanded
-from segmentation.rules.saved import delete_rule, list_rules, load_rules, rule_named, save_rule
+from segmentation.rules.saved import list_rules, load_rules, rule_named, save_rule
 from segmentation.rules.schema import rule_schema
 from segmentation.rules.types import AllOf, AnyOf, NotOf, Rule, RuleReference, to_builtins
 from segmentation.rules.wording import Language, found_words, sentence
@@ -143,10 +144,10 @@ def schema() -> None:
 
 @app.command()
 def delete(name: Name) -> None:
-    """Forget a saved rule that no tag and no other rule needs."""
+    """Forget a saved rule that no tag, no other rule and no campaign that isn't over needs."""
     settings = settings_for_command()
     with opened_database(settings) as engine, transaction(engine) as session:
-        delete_rule(session, name)
+        forget_rule(session, name)
     typer.echo(f"deleted the rule {name}")
 
 
