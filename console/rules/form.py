@@ -37,6 +37,7 @@ ORDER_MEASURES = ("count", "sum", "average", "quantity", "days", "first", "last"
 YES = ("yes", "no")
 MOST_ROWS = 20  # in one group
 DEEPEST = 6
+MOST_DIGITS = 18  # of a whole number; more are no number that a rule could hold
 _COMMAS = re.compile("[,，、]")
 
 
@@ -190,7 +191,7 @@ def _names(text: str) -> list[str]:
 
 
 def _number(text: str) -> Any:
-    return int(text) if text.isdecimal() else text
+    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else text
 
 
 def as_rows(rule: Mapping[str, Any]) -> Row | None:

@@ -54,7 +54,7 @@ def shown(given: TagForm, tag_id: int | None, status: int = 200, **more: Any) ->
     ), status
 
 
-def refused(given: TagForm, tag_id: int | None, error: Exception) -> Any:
+def refused(given: TagForm, tag_id: int | None, error: ExpectedError) -> Any:
     wrong = place_of(given.rows, error.path) if isinstance(error, RuleError) else ""
     why = translate("無法執行：{why}", g.language, why=told(error, g.language))
     return shown(given, tag_id, 422, why=why, wrong=wrong)
@@ -87,7 +87,7 @@ def make_tag() -> Any:
             note(session, "create tag", made)
             _ask(session, source)
             tag_id = made.id
-    except (ExpectedError, ValueError) as error:
+    except ExpectedError as error:
         return refused(given, None, error)
     flash(translate(_MADE[source], g.language, name=given.name))
     return redirect(url_for("console.show_tag", tag_id=tag_id), 303)
@@ -120,7 +120,7 @@ def save_tag(tag_id: int) -> Any:
                 note(session, "rename tag", one)
     except NotFound:
         raise
-    except (ExpectedError, ValueError) as error:
+    except ExpectedError as error:
         return refused(given, tag_id, error)
     flash(translate(_SAVED[source], g.language, name=given.name))
     return redirect(url_for("console.show_tag", tag_id=tag_id), 303)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from console.rules.form import Row, as_rows, filled, new_row, read_form, rule_of
+from segmentation.rules.reading import read_rule
+from segmentation.rules.types import to_builtins
 
 KINDS = ("fact", "model", "predictive")
 LINES = ("at_least", "at_most", "top_percent", "bottom_percent", "above_mean")
@@ -57,7 +59,7 @@ def read_tag_form(form: Mapping[str, str], source: str, name: str) -> TagForm:
 
 def definition_of(given: TagForm, before: Mapping[str, Any]) -> dict[str, Any]:
     """The definition that the form says, for catalogue.create_tag or change_tag, which say what is wrong with it.
-    `before`: the one that it takes the place of."""
+    `before`: the one that it takes the place of. Raises RuleError for JSON that says no rule."""
     if given.source == "measure":
         line = given.fields["line"]
         value: Any = True if line == "above_mean" else given.fields["amount"].replace(",", "")
@@ -66,7 +68,7 @@ def definition_of(given: TagForm, before: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     made: dict[str, Any] = {name: given.fields[name] for name in ("rule", "foretells") if given.fields[name]}
     if "rule" not in made:
-        made["when"] = json.loads(given.text) if given.text is not None else rule_of(filled(given.rows))
+        made["when"] = rule_of(filled(given.rows)) if given.text is None else to_builtins(read_rule(given.text))
     until = given.fields["until_rule"]
     if until == WRITTEN:
         return made | {"until": before.get("until")}

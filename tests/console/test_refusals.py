@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,31 @@ def test_a_rules_mistake_stands_with_its_place() -> None:
         )
     assert told(caught.value, "zh") == "條件 2.1：要有一個界限：至少、至多、多於或少於"
     assert told(caught.value, "en").startswith("condition 2.1: ")
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"type": "ages"}, "$.type：沒有「ages」這種條件"),
+        ({"type": "all", "of": []}, "$.of：至少要有一個"),
+        ({"type": "birthday", "within_days": 400}, "$.within_days：最多是 366"),
+        ({"type": "birthday", "within_days": "x"}, "$.within_days：要是數字"),
+        ({"type": "age", "at_least": "many"}, "$.at_least：要是數字"),
+        ({"type": "age", "at_least": True}, "$.at_least：要是數字"),
+        ({"type": "clicks", "at_least": 1, "window": {"last_days": 0}}, "$.window.last_days：要是 1 以上"),
+        ({"type": "clicks", "at_least": 1, "window": {"last_days": "x"}}, "$.window.last_days：要是數字"),
+        ({"type": "events", "kinds": [], "at_least": 1}, "$.kinds：至少要有一個"),
+        ({"type": "events", "kinds": ["a"] * 1_001, "at_least": 1}, "$.kinds：最多 1000 個"),
+        ({"type": "tag", "name": ""}, "$.name：不能空白"),
+        ({"type": "tag", "name": "x" * 201}, "$.name：最多 200 個字"),
+        ({"type": "measure", "name": "x", "at_least": 1}, "$.name：沒有「x」這個選項"),
+        ({"type": "segment", "model": "nes", "in": ["S1"]}, "$.in[0]：nes 沒有「S1」這個分群"),
+    ],
+)
+def test_what_the_shape_of_a_rule_refuses_is_told_in_chinese_too(rule: dict[str, Any], words: str) -> None:
+    with pytest.raises(RuleError) as caught:
+        read_rule(rule)
+    assert told(caught.value, "zh") == words
 
 
 def test_what_nobody_has_translated_stays_as_it_is_and_what_a_page_says_is_translated() -> None:

@@ -238,6 +238,12 @@ def test_names_are_parted_by_any_comma_and_numbers_may_have_them() -> None:
     assert made["products"] == {"categories": ["洗髮", "潤髮", "護髮", "染髮"]}
 
 
+def test_a_number_that_no_rule_could_hold_is_left_to_the_reader_of_rules_to_refuse() -> None:
+    rule = rule_of(Row("birthday", {"value": "9" * 5_000}))
+    with pytest.raises(RuleError, match="within_days"):
+        read_rule(rule)
+
+
 def test_several_segments_become_a_group_of_any() -> None:
     two = {"type": "segment", "model": "nesl", "in": ["E", "N"]}
     found = as_rows({"type": "all", "of": [two, {"type": "tag", "name": "a"}]})

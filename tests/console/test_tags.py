@@ -98,6 +98,8 @@ def test_what_is_wrong_is_said_and_what_was_typed_stays(client: FlaskClient, eng
         {"source": "measure", "name": "x", "measure": "paid_total", "line": "top_percent", "amount": "200"},
         {"source": "measure", "name": "x", "measure": "paid_total", "line": "at_least", "amount": ""},
         {"source": "rule", "name": "x", "json": "{"},
+        {"source": "rule", "name": "x", "json": "[" * 100_000},
+        {"source": "rule", "name": "x", "json": "5"},
         {"source": "hand", "name": "a;b"},
     ):
         answer = send(client, "/console/tags/new", **fields)
