@@ -8,6 +8,7 @@ import ibis
 Expression = Any
 
 FOREVER = date(9999, 12, 31)
+MOST_DAYS, MOST_YEARS = 4_000_000, 10_000  # both lead out of the calendar, and DuckDB can still add them to a day
 
 
 def later(day: Expression, days: Expression | int | None) -> Expression:

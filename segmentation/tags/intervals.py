@@ -34,7 +34,7 @@ from segmentation.rules.types import (
     Tagged,
 )
 from segmentation.rules.values import holds, measure_of
-from segmentation.tags.days import FOREVER, later
+from segmentation.tags.days import FOREVER, MOST_DAYS, MOST_YEARS, later
 from segmentation.tags.definitions import BY_PEOPLE
 
 Table = Any
@@ -212,7 +212,7 @@ def _of_birthday(leaf: Age | Birthday, future: Future) -> Table:
     people = future.facts.customers.semi_join(future.holders, "customer_id")
     people = people.filter(people.birthday.notnull())
     if isinstance(leaf, Age):
-        low, high = _limits(leaf)
+        low, high = _limits(leaf, MOST_YEARS)
         start = later(_turns(people.birthday, low), 1)
         stop = ibis.literal(FOREVER) if high is None else later(_turns(people.birthday, high + 1), 1)
         return people.select("customer_id", start=start, stop=stop)
@@ -292,11 +292,11 @@ def _of_measure(leaf: Measure, future: Future) -> Table:
     return rows.select("customer_id", start=later(rows.last_ordered_on, low), stop=stop)
 
 
-def _limits(bounds: Bounds) -> tuple[int, int | None]:
-    """Whole limits, both inclusive; the upper None when there is none."""
+def _limits(bounds: Bounds, most: int = MOST_DAYS) -> tuple[int, int | None]:
+    """Whole limits, both inclusive and none above `most`; the upper None when there is none."""
     low = bounds.at_least if bounds.more_than is None else bounds.more_than + 1
     high = bounds.at_most if bounds.less_than is None else bounds.less_than - 1
-    return int(low or 0), None if high is None else int(high)
+    return min(int(low or 0), most), None if high is None else min(int(high), most)
 
 
 def _dated(rows: Table) -> Table:

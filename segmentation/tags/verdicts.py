@@ -13,7 +13,7 @@ from typing import Any
 import ibis
 
 from segmentation.facts import Facts
-from segmentation.tags.days import later
+from segmentation.tags.days import FOREVER, MOST_DAYS, later
 from segmentation.tags.definitions import BY_PEOPLE, GroupTag, MeasureTag
 from segmentation.tags.lines import bound_of, crosses
 from segmentation.tags.live import LiveTag
@@ -149,7 +149,8 @@ def of_measure(facts: Facts, tag: LiveTag, as_of: date, *, is_foreseen: bool) ->
     def falls_off_on(found: Table) -> Expression:
         if measure.name != "recency_days" or definition.at_most is None or not is_foreseen:
             return ibis.null("date")
-        return later(ibis.literal(as_of), bound - found.value + 1)
+        day = later(ibis.literal(as_of), min(bound, MOST_DAYS) - found.value + 1)
+        return ibis.cases((day < ibis.literal(FOREVER), day))
 
     def is_on(found: Table) -> Expression:
         return crosses(found.value, definition, bound).fill_null(False)

@@ -323,3 +323,28 @@ def test_a_rule_that_asks_for_a_tag_that_is_switched_off_has_no_day_of_its_own(e
     assert tags_on(engine, who)["跟著"].falls_off_on is None
     renew(engine, AS_OF + 90 * DAY)
     assert set(tags_on(engine, who)) == {"近客", "跟著"}
+
+
+def test_limits_beyond_the_calendar_hold_nobody_up(engine: Engine) -> None:
+    (who,) = customers(engine, [(10, "5")])
+    with transaction(engine) as session:
+        for one in session.scalars(select(Customer)):
+            one.birthday = AS_OF - 9_000 * DAY
+            session.add(one)
+    for limit in (3_000_000, 3 * 10**9, 10**14 - 1):
+        make_tag(engine, f"量{limit}", "measure", {"measure": "recency_days", "at_most": str(limit)})
+        for place, leaf in enumerate(
+            (
+                {"type": "age", "at_most": limit},
+                {"type": "not", "of": {"type": "age", "at_least": limit}},
+                {"type": "orders", "measure": "last", "at_most": limit},
+                {"type": "measure", "name": "recency_days", "less_than": limit},
+                {"type": "tag", "name": f"量{limit}", "days": {"at_most": limit}},
+            )
+        ):
+            make_tag(engine, f"規{place} {limit}", "rule", {"when": leaf})
+    renew(engine)
+    on_now = tags_on(engine, who)
+    # the tag of a tag counts the days since that was put on: in this very renewal
+    assert len(on_now) == 3 * 6
+    assert {row.falls_off_on for row in on_now.values()} == {None}
