@@ -35,6 +35,8 @@ ROWS: dict[str, tuple[str, ...]] = {
 RARE = {"days_ago", "for_days", "from", "until", "contains", "exists", "label", "sku", "campaign"}
 ORDER_MEASURES = ("count", "sum", "average", "quantity", "days", "first", "last")
 YES = ("yes", "no")
+# How people write the value of an attribute that is true or false.
+FLAG_VALUES = {**dict.fromkeys(("true", "yes", "1", "是"), True), **dict.fromkeys(("false", "no", "0", "否"), False)}
 MOST_ROWS = 20  # in one group
 DEEPEST = 6
 MOST_DIGITS = 18  # of a whole number; more are no number that a rule could hold
@@ -178,7 +180,7 @@ def _valued(kind: str, made: Mapping[str, Any], value: str, to: str) -> dict[str
         case "clicks" if value:
             return {"topics": _names(value)}
         case "attribute" if value:
-            return {"is": value.lower() == "true" if made.get("name") in FLAGS else value}
+            return {"is": FLAG_VALUES.get(value.lower(), value) if made.get("name") in FLAGS else value}
         case "birthday" if value:
             return {"within_days": _number(value)}
         case "tag" | "rule" if value:

@@ -238,6 +238,20 @@ def test_names_are_parted_by_any_comma_and_numbers_may_have_them() -> None:
     assert made["products"] == {"categories": ["洗髮", "潤髮", "護髮", "染髮"]}
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("true", True), ("是", True), ("Yes", True), ("1", True), ("False", False), ("否", False), ("no", False)],
+)
+def test_an_attribute_that_is_true_or_false_is_read_as_people_write_it(written: str, read: bool) -> None:
+    assert rule_of(Row("attribute", {"name": "is_following", "value": written}))["is"] is read
+    assert rule_of(Row("attribute", {"name": "會員", "value": written}))["is"] == written
+
+
+def test_what_is_neither_yes_nor_no_is_refused_not_taken_for_no() -> None:
+    with pytest.raises(RuleError, match="must be true or false"):
+        read_rule(rule_of(Row("attribute", {"name": "is_refused", "value": "也許"})))
+
+
 def test_a_number_that_no_rule_could_hold_is_left_to_the_reader_of_rules_to_refuse() -> None:
     rule = rule_of(Row("birthday", {"value": "9" * 5_000}))
     with pytest.raises(RuleError, match="within_days"):
