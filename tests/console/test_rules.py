@@ -117,6 +117,21 @@ def test_buttons_add_and_drop_rows_and_turn_to_json(client: FlaskClient) -> None
     assert "textarea" in send(client, "/console/rules/edit", press="json", **ROWS).get_data(as_text=True)
 
 
+def test_a_choice_stays_though_there_are_more_than_a_list_shows(
+    client: FlaskClient, engine: Engine, clock: StillClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction(engine) as session:
+        for name in ("a", "b"):
+            create_tag(session, name, now=clock())
+    monkeypatch.setattr("console.rules.choices.MOST", 1)
+    shown = send(client, "/console/rules/edit", press="add", new="age", **{"r0-type": "tag", "r0-value": "b"})
+    chosen = '<option value="b" selected>b</option>'
+    assert shown.get_data(as_text=True).count(chosen) == 1
+    monkeypatch.undo()
+    shown = send(client, "/console/rules/edit", press="add", new="age", **{"r0-type": "tag", "r0-value": "b"})
+    assert shown.get_data(as_text=True).count(chosen) == 1
+
+
 def test_groups_are_added_wrapped_and_dissolved(client: FlaskClient) -> None:
     text = send(client, "/console/rules/edit", press="add", new="any", **ROWS).get_data(as_text=True)
     assert 'name="r1-type"' in text
