@@ -174,7 +174,9 @@ def _valued(kind: str, made: Mapping[str, Any], value: str, to: str) -> dict[str
         case "moved":
             to_model, _, to_name = to.partition("=")
             sides = {"from": [name]} if value else {}
-            return {"model": model or to_model, **sides, **({"to": [to_name]} if to else {})}
+            if to:  # of another model it is no segment of this one, which the reader of rules says
+                sides["to"] = [to_name if to_model == (model or to_model) else to]
+            return {"model": model or to_model, **sides}
         case "events":
             return {"kinds": _names(value)}
         case "clicks" if value:

@@ -262,6 +262,13 @@ def test_an_attribute_that_is_true_or_false_is_read_as_people_write_it(written: 
     assert rule_of(Row("attribute", {"name": "會員", "value": written}))["is"] == written
 
 
+def test_a_move_between_two_models_is_refused() -> None:
+    for to in ("nesl_personal=S1", "rf4=new"):
+        with pytest.raises(RuleError, match=f"the model nesl has no segment '{to}'"):
+            read_rule(rule_of(Row("moved", {"value": "nesl=E", "to": to})))
+    assert rule_of(Row("moved", {"to": "rf4=new"})) == {"type": "moved", "model": "rf4", "to": ["new"]}
+
+
 def test_what_is_neither_yes_nor_no_is_refused_not_taken_for_no() -> None:
     with pytest.raises(RuleError, match="must be true or false"):
         read_rule(rule_of(Row("attribute", {"name": "is_refused", "value": "也許"})))
