@@ -23,6 +23,7 @@ from store.errors import BadInput
 from store.types import DECIMAL_PLACES
 
 UNITS = 10**DECIMAL_PLACES  # money inside the engine: whole ten-thousandths
+BEYOND = 10**14  # of a threshold: in ten-thousandths it would not fit 64 bits
 QUANTILES = (0.2, 0.4, 0.6, 0.8)
 MEASURES = ("r", "f", "m")
 
@@ -48,6 +49,8 @@ class Scoring:
         for name, cuts in (("R", self.r_days), ("F", self.f_orders), ("M", self.m_amount)):
             if cuts is not None and (len(cuts) != 4 or len(set(cuts)) != 4):
                 raise BadInput(f"the thresholds of {name} must be four different numbers, got {list(map(str, cuts))}")
+            if cuts is not None and not all(abs(cut) < BEYOND for cut in cuts):
+                raise BadInput(f"the thresholds of {name} must be below {BEYOND:,}, got {list(map(str, cuts))}")
         if self.m_amount and any(cut * UNITS != int(cut * UNITS) for cut in self.m_amount):
             raise BadInput(f"the thresholds of M have at most {DECIMAL_PLACES} decimal places")
         if self.high_from is not None and not 2 <= self.high_from <= 5:

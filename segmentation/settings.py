@@ -96,7 +96,8 @@ def settings_from(values: Mapping[str, Any]) -> SegmentSettings:
             raise BadInput(
                 f"there is no setting {name!r}; the settings are {', '.join(SegmentSettings.model_fields)}"
             ) from error
-        raise BadInput(f"the setting {name} can't be {values.get(name)!r}: {first['msg']}") from error
+        wrong = "these must be four numbers" if first["type"] in ("missing", "too_long", "tuple_type") else first["msg"]
+        raise BadInput(f"the setting {name} can't be {values.get(name)!r}: {wrong}") from error
 
 
 def read_settings(session: Session, defaults: Mapping[str, Any]) -> SegmentSettings:

@@ -16,6 +16,7 @@ ROOT = FOLDER.parent.parent
 ROOMS = (
     *("campaigns/audience", "campaigns/content", "campaigns/planning"),
     *("segmentation/preference", "segmentation/rules", "segmentation/tags", "segmentation/labelling.py"),
+    *("segmentation/settings.py", "segmentation/rfm.py", "segmentation/activity.py", "segmentation/loyalty.py"),
 )
 # Raised at programs, never at a page: the command line's words, internal types, whoever meddles with addresses.
 NOT_MET = ("measures nothing itself", "is no condition on facts", "could not be moved", "it has 1")
