@@ -46,10 +46,11 @@ class Scoring:
     high_from: int | None = None  # this score and above is high; None: above the population's mean score
 
     def __post_init__(self) -> None:
-        for name, cuts in (("R", self.r_days), ("F", self.f_orders), ("M", self.m_amount)):
+        given: dict[str, Sequence[int | Decimal] | None] = {"R": self.r_days, "F": self.f_orders, "M": self.m_amount}
+        for name, cuts in given.items():
             if cuts is not None and (len(cuts) != 4 or len(set(cuts)) != 4):
                 raise BadInput(f"the thresholds of {name} must be four different numbers, got {list(map(str, cuts))}")
-            if cuts is not None and not all(abs(cut) < BEYOND for cut in cuts):
+            if cuts is not None and not all(-BEYOND < cut < BEYOND for cut in cuts):
                 raise BadInput(f"the thresholds of {name} must be below {BEYOND:,}, got {list(map(str, cuts))}")
         if self.m_amount and any(cut * UNITS != int(cut * UNITS) for cut in self.m_amount):
             raise BadInput(f"the thresholds of M have at most {DECIMAL_PLACES} decimal places")

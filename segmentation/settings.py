@@ -27,7 +27,8 @@ NAME = "segments"  # its row of BrandSetting
 
 setting = table_of(BrandSetting)
 
-Days = Annotated[int, Field(ge=1, le=36_500)]
+MOST_DAYS = 36_500
+Days = Annotated[int, Field(ge=1, le=MOST_DAYS)]
 _activity = Activity()
 
 

@@ -17,7 +17,7 @@ from segmentation.history import history_of, last_computed, movements, segment_s
 from segmentation.models import MODELS, Segment, segments_of
 from segmentation.renew import renew_everyone
 from segmentation.rfm import Scoring
-from segmentation.settings import SegmentSettings, change_settings, chosen, read_settings, settings_from
+from segmentation.settings import MOST_DAYS, SegmentSettings, change_settings, chosen, read_settings, settings_from
 from segmentation.snapshot import take_snapshot
 from segmentation.spark.files import segment_files
 from service.cli.context import opened_database, print_json, settings_for_command
@@ -35,7 +35,7 @@ app = typer.Typer(
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Cycle = Annotated[str | None, typer.Option(help="Purchase cycle in days, or `auto`: the median gap between orders.")]
-LookBack = Annotated[int | None, typer.Option(min=1, help="Count only orders of the last so many days.")]
+LookBack = Annotated[int | None, typer.Option(min=1, max=MOST_DAYS, help="Count only orders of the last so many days.")]
 RDays = Annotated[str | None, typer.Option(help="Four thresholds of R in days, as 7,30,90,180; else quantiles.")]
 FOrders = Annotated[str | None, typer.Option(help="Four thresholds of F in orders, as 1,2,4,9; else quantiles.")]
 MAmount = Annotated[str | None, typer.Option(help="Four thresholds of M in money, as 500,1000,5000,10000.")]
@@ -286,8 +286,8 @@ def _cycle(text: str | None, default: int) -> int | None:
         return default
     if text == "auto":
         return None
-    if not text.isdecimal() or int(text) == 0 or int(text) > 36_500:
-        raise BadInput(f"--cycle {text!r} must be a whole number of days from 1 to 36500, or auto")
+    if not text.isdecimal() or int(text) == 0 or int(text) > MOST_DAYS:
+        raise BadInput(f"--cycle {text!r} must be a whole number of days from 1 to {MOST_DAYS}, or auto")
     return int(text)
 
 

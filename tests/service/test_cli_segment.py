@@ -4,12 +4,14 @@ import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 import typer
 from rich.console import Console
 from sqlalchemy import Engine
+from typer.testing import CliRunner
 
 from segmentation.history import SegmentSize
 from segmentation.models import RF11
@@ -96,3 +98,10 @@ def test_settings_are_chosen_shown_and_taken_up_by_the_next_run(engine: Engine, 
     assert retarget("settings", "cycle=", "--json")["chosen"] == ["f_orders"]
     with pytest.raises(BadInput, match="NAME=VALUE"):
         retarget("settings", "cycle")
+
+
+@pytest.mark.parametrize("days", ["0", "36501", "9999999"])
+def test_a_look_back_beyond_a_century_is_refused(tmp_path: Path, days: str) -> None:
+    words = ["files", "--orders", "o.csv", "--as-of", "2026-11-30", "--out", str(tmp_path / "out.csv")]
+    result = CliRunner().invoke(app, [*words, "--look-back", days])
+    assert (result.exit_code, "--look-back" in result.output) == (2, True)
