@@ -84,7 +84,7 @@ def month_start(now: datetime, zone: ZoneInfo) -> datetime:
 def _accepted(session: Session, channel_id: int, since: datetime) -> int:
     of_month = (_of_channel(channel_id), run.c.fired_at >= since)  # all that an index by that time holds
     kept = session.scalar(select(func.sum(run.c.message_count)).where(*of_month))
-    going_on = session.scalars(select(run.c.id).where(*of_month, run.c.message_count.is_(None))).all()
+    going_on = session.scalars(select(run.c.id).where(*of_month, run.c.tallied_at.is_(None))).all()
     counted = sum(one.people for one in tallies(session, going_on) if one.state == "accepted" and not one.by_reply)
     is_late = or_(run.c.finished_at.is_(None), run.c.finished_at >= since)
     early = session.scalars(select(run.c.id).where(_of_channel(channel_id), run.c.fired_at < since, is_late)).all()
@@ -102,9 +102,8 @@ def _accepted_since(session: Session, run_id: int, since: datetime) -> int:
 
 def _waiting(session: Session, channel_id: int, but_run: int | None) -> int:
     under_way = run.c.state.in_(("planned", "sending", "paused"))
-    of_any = run.alias()  # an index tells the few whose sums aren't kept; of the states it knows nothing
-    not_over = run.c.id.in_(select(of_any.c.id).where(of_any.c.message_count.is_(None)))
-    others = select(run.c.id).where(not_over, _of_channel(channel_id), under_way, run.c.id != (but_run or 0))
+    is_open = run.c.tallied_at.is_(None)  # as all of them are, and an index holds those few
+    others = select(run.c.id).where(is_open, under_way, _of_channel(channel_id), run.c.id != (but_run or 0))
     found = tallies(session, session.scalars(others).all())
     return sum(one.people for one in found if one.state == "chosen")
 

@@ -177,7 +177,7 @@ class _GoingOn:
 def _going_on(session: Session, fired: Any, results: Mapping[int, RunResults]) -> list[_GoingOn]:
     """The runs that are not over, with what they have sent until now."""
     columns = (run.c.id, run.c.fired_at, run.c.campaign_id, campaign.c.channel_id)
-    open_runs = select(*columns).where(fired, run.c.reached_count.is_(None))
+    open_runs = select(*columns).where(fired, run.c.tallied_at.is_(None))
     rows = session.execute(open_runs.join(campaign, campaign.c.id == run.c.campaign_id)).all()
     messages = {key: one.total.messages for key, one in results.items()}
     replies = {key: one.total.by_reply for key, one in results.items()}

@@ -174,6 +174,14 @@ class CampaignRun(Row, table=True):
         # with all that a month of firings is read by, so that no wide row is
         Index("ix_campaign_run_of_campaign", "campaign_id", "fired_at", "id", *_COUNTS, *_COMPARED),
         Index("ix_campaign_run_by_time", *("fired_at", "send_from", "campaign_id", "id"), *_COUNTS),
+        # those that went on until a moment or later, whenever they began
+        Index("ix_campaign_run_by_end", "finished_at", "fired_at", "campaign_id", "id"),
+        Index(
+            "ix_campaign_run_open",
+            "tallied_at",
+            sqlite_where=text("tallied_at IS NULL"),
+            postgresql_where=text("tallied_at IS NULL"),
+        ),
         Index(
             "ix_campaign_run_summed",
             "campaign_id",

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, event, select, update
 
 from campaigns.money.quota import month_start, quota_state
 from campaigns.results.catch_up import catch_up
 from campaigns.results.tally import close_tally, forget_tally, tally_batches
-from store.engine import reading, table_of, transaction
+from store.engine import is_sqlite, reading, table_of, transaction
 from store.models import CampaignRun, Delivery, SendBatch
 from tests.campaigns.conftest import PLAIN, ZONE, Shop, after_statement
 
@@ -70,3 +71,20 @@ def test_of_a_run_from_one_month_into_the_next_only_what_went_in_this_counts(
         session.execute(update(batch).values(sent_at=before))
         session.execute(update(delivery).where(delivery.c.customer_id.in_(two)).values(sent_at=before))
     assert _accepted(shop) == 3
+
+
+def test_neither_the_quota_nor_what_keeps_its_sums_looks_at_all_runs_that_ever_were(open_shop: OpenShop) -> None:
+    shop = open_shop(3)
+    _go_out(shop)
+    asked: list[tuple[str, Any]] = []
+    event.listen(shop.engine, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
+    assert _accepted(shop) == 3
+    catch_up(shop.engine, clock=shop.clock)
+    of_runs = [one for one in asked if "FROM campaign_run" in one[0]]
+    assert len(of_runs) > 5
+    with reading(shop.engine) as session:
+        if is_sqlite(shop.engine):  # PostgreSQL plans by statistics, of which there are none here
+            for statement, values in of_runs:
+                rows = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+                steps = [row[3] for row in rows]
+                assert not [step for step in steps if step.startswith("SCAN campaign_run")], (statement, steps)
