@@ -160,12 +160,14 @@ def find_campaign(session: Session, campaign_id: int) -> Campaign:
 
 
 def _live(session: Session, one: Campaign, newest: list[CampaignRun], now: datetime) -> dict[str, Any]:
-    """What the live part shows, and by what it knows that the rest of the page is old: the campaign's state and those
-    of its newest runs."""
+    """What the live part shows; by what it knows that the rest of the page is old (`seen`: the campaign's state and
+    those of its newest runs); and by what that more than numbers is new in it (`said`)."""
     progress = _progress(session, newest)
     seen = ".".join([one.state, *(f"{run.id}-{run.state}" for run in newest if run.state != "sent")])
     last = newest[0].id if newest else 0
-    return {"progress": progress, "again_seconds": _again_seconds(one, progress, now), "seen": f"{last}.{seen}"}
+    said = ".".join(f"{p.run.id}-{'freezing' if p.is_freezing else 'sending'}-{p.run.slow_step}" for p in progress)
+    again = _again_seconds(one, progress, now)
+    return {"progress": progress, "again_seconds": again, "seen": f"{last}.{seen}", "said": said}
 
 
 def _again_seconds(one: Campaign, progress: list[Progress], now: datetime) -> int | None:

@@ -106,6 +106,8 @@ def show_import(import_id: int) -> Any:
 def show_import_progress(import_id: int) -> Any:
     with reading(site.engine) as session:
         one = find_import(session, import_id)
+    if (one.state, str(one.part_done)) == (request.args.get("said"), request.args.get("part")):
+        return "", 204  # nothing new: what stands there stays
     page = render_template("console/imports/_progress.html", one=one, **_facts(site, one))
     return page, 200, {} if one.state in UNDER_WAY else {"HX-Refresh": "true"}
 

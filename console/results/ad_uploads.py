@@ -20,7 +20,8 @@ LISTED = 20
 def uploads_shown(session: Session) -> dict[str, Any]:
     """What _uploads.html tells."""
     found = newest_uploads(session, LISTED)
-    return {"uploads": found, "is_under_way": any(one.state in UNDER_WAY for one in found)}
+    said = ".".join(f"{one.id}-{one.state}" for one in found if one.state in UNDER_WAY)
+    return {"uploads": found, "is_under_way": bool(said), "said": said}
 
 
 @needs(Role.MARKETER)
@@ -40,8 +41,11 @@ def ask_line_upload() -> Any:
 def show_uploads() -> Any:
     with reading(site.engine) as session:
         shown = uploads_shown(session)
-    page = render_template("console/results/_uploads.html", **shown)
-    return page, 200, {} if shown["is_under_way"] else {"HX-Refresh": "true"}
+    if not shown["is_under_way"]:
+        return "", 200, {"HX-Refresh": "true"}
+    if shown["said"] == request.args.get("said"):
+        return "", 204  # nothing new: what stands there stays, and isn't read out again
+    return render_template("console/results/_uploads.html", **shown)
 
 
 ROUTES = (

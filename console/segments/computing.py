@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
-from flask import Blueprint, flash, g, redirect, render_template, url_for
+from flask import Blueprint, flash, g, redirect, render_template, request, url_for
 from sqlmodel import Session
 
 from console.access.roles import Role, needs
@@ -36,6 +36,15 @@ class Computing:
     def is_under_way(self) -> bool:
         return self.asked_at is not None or self.running_since is not None
 
+    @property
+    def state(self) -> Literal["over", "waiting", "silent", "running"]:
+        """What is told in words: between two of these only the bar moves."""
+        if not self.is_under_way:
+            return "over"
+        if self.running_since is not None:
+            return "running"
+        return "silent" if self.is_worker_silent else "waiting"
+
 
 def computing(session: Session, now: datetime) -> Computing:
     """How the computation stands at `now`. Reads only."""
@@ -66,8 +75,11 @@ def compute_now() -> Any:
 def show_computing() -> Any:
     with reading(site.engine) as session:
         found = computing(session, site.clock())
-    page = render_template("console/segments/_computing.html", computing=found)
-    return page, 200, {} if found.is_under_way else {"HX-Refresh": "true"}
+    if not found.is_under_way:
+        return "", 200, {"HX-Refresh": "true"}
+    if found.part is None and found.state == request.args.get("said"):
+        return "", 204  # nothing new: what stands there stays, and isn't read out again
+    return render_template("console/segments/_computing.html", computing=found)
 
 
 ROUTES = (

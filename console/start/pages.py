@@ -69,6 +69,8 @@ def show_waiting(channel_id: int) -> Any:
         return "", 200, {"HX-Refresh": "true"}
     if one is None or not one.code or now - one.asked_at > CODE_LASTS:
         return "", 200, {"HX-Refresh": "true"}
+    if one.asked_at.isoformat() == request.args.get("asked"):
+        return "", 204  # the same code still: what stands there stays, and isn't read out again
     return render_template("console/start/_waiting.html", one=one, code_minutes=int(CODE_LASTS.total_seconds() // 60))
 
 

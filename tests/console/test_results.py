@@ -220,7 +220,7 @@ def test_an_ad_audience_is_asked_for_at_line_and_its_state_is_told(
     assert (answer.status_code, answer.location) == (303, "/console/ads?to=all#line")
     text = page(client, "/console/ads?to=all")
     assert "已交給背景程式上傳" in text
-    assert 'hx-get="/console/ads/uploads"' in text
+    assert 'hx-get="/console/ads/uploads?said=' in text
     assert "排隊中" in text
     send(client, "/console/ads/line", **asked)
     assert "已經在等著上傳了" in page(client, "/console/ads")
