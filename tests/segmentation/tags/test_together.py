@@ -17,7 +17,7 @@ from segmentation.tags.hand import put_on
 from segmentation.tags.writing import COLUMNS, SCHEMA, write_differences
 from store.changes import note_changes
 from store.engine import open_engine, reading, table_of, transaction
-from store.models import Customer, CustomerTag, CustomerWord, SalesOrder
+from store.models import Customer, CustomerTag, CustomerWord, SalesOrder, SegmentSizeOnDay
 from tests.conftest import StillClock
 from tests.factories import make_customer, make_order
 from tests.segmentation.tags.renewal import AS_OF, TAIPEI, history, on, renew, tags_on
@@ -53,6 +53,31 @@ def test_an_order_puts_a_tag_on_within_one_renewal_and_time_takes_it_off(engine:
     renew_everyone(ground, SegmentSettings())
     assert "常客" not in tags_on(engine, one.id or 0)
     assert [past.until for past in history(engine, "常客")] == [clock()]
+
+
+def test_a_day_of_the_past_puts_on_and_takes_off_nothing(engine: Engine, clock: StillClock) -> None:
+    ground = Ground(engine, TAIPEI, clock)
+    today = clock().astimezone(TAIPEI).date()
+    with transaction(engine) as session:
+        lately = {**TWICE, "at_least": 1, "window": {"last_days": 10}}
+        create_tag(session, "近客", source="rule", definition={"when": lately}, now=clock())
+        before, now = make_customer(session), make_customer(session)
+        make_order(session, before, ordered_at=clock() - 20 * DAY)
+        make_order(session, now, ordered_at=clock() - DAY)
+    renew_everyone(ground, SegmentSettings())
+    kept = history(engine, "近客")
+    assert [row.customer_id for row in kept] == [now.id]
+    clock.advance(minutes=1)
+    renew_everyone(ground, SegmentSettings(), as_of=today - 15 * DAY)
+    assert history(engine, "近客") == kept
+    with reading(engine) as session:
+        assert {row.as_of for row in session.scalars(select(SegmentSizeOnDay)) if row.model == "nesl"} == {
+            today - 15 * DAY,
+            today + DAY,
+        }
+    clock.advance(minutes=1)
+    renew_everyone(ground, SegmentSettings())
+    assert history(engine, "近客") == kept
 
 
 def test_one_renewal_after_another_judges_its_own_customers_at_its_own_time(engine: Engine) -> None:
