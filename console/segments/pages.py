@@ -2,6 +2,7 @@
 moved between two days, what its segments are worth, and their people and value day by day."""
 
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -75,6 +76,7 @@ def show_model(model: str) -> str:
             sizes=sizes,
             span=span,
             spans=SPANS,
+            compared=_compared(sizes, found),
             moves=found,
             waiting=waiting_of(found, site.clock()) if found is not None else None,
             flow=_flow(model, found),
@@ -86,6 +88,13 @@ def show_model(model: str) -> str:
             values=kept_values(prediction, model),
             value_problem=_value_problem(prediction),
         )
+
+
+def _compared(sizes: Sizes, found: Movement | None) -> dict[str, date]:
+    """The days of a link to the same comparison; none for the two newest, which need not be asked for."""
+    if found is None or [found.first, found.last] == sizes.days[-2:]:
+        return {}
+    return {"from": found.first, "to": found.last}
 
 
 def _groups(tags: Sizes) -> list[tuple[SegmentSize, Any]]:

@@ -1,5 +1,6 @@
 """Segments, tags, predictions and demand on the console's pages: what the computations stored is what is shown."""
 
+import html
 import re
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -599,6 +600,21 @@ def test_a_day_of_a_longer_view_is_the_one_that_is_asked_for(
     assert find_asked_moves(engine, clock) == 1
     assert client.get(looking).headers["HX-Refresh"] == "true"
     assert '<table class="matrix">' in page(client, f"{model}?days=365&from={back}")
+
+
+def test_another_span_of_days_keeps_the_days_that_are_compared(
+    client: FlaskClient, engine: Engine, shop: dict[str, int]
+) -> None:
+    with transaction(engine) as session:
+        between = LAST - timedelta(days=1)
+        session.add(SegmentSizeOnDay(as_of=between, model="nesl", segment="E", customers=1, value=Decimal(0)))
+    model, compared = "/console/segments/nesl", f"&from={FIRST}&to={LAST}"
+
+    def tabs(address: str) -> list[str]:
+        return [html.unescape(one) for one in re.findall(r'<a href="([^"]+#history)"', page(client, address))]
+
+    for asked, kept in (("", ""), (f"&from={between}", ""), (compared, compared), (f"&from={FIRST}", compared)):
+        assert tabs(f"{model}?days=90{asked}") == [f"{model}?days={days}{kept}#history" for days in (26, 90, 365)]
 
 
 def test_who_waits_for_the_worker_is_told_something_only_when_there_is_something_new(
