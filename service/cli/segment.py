@@ -35,6 +35,7 @@ app = typer.Typer(
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Cycle = Annotated[str | None, typer.Option(help="Purchase cycle in days, or `auto`: the median gap between orders.")]
+YEARS = range(1900, 2200)  # as imports take times
 LookBack = Annotated[int | None, typer.Option(min=1, max=MOST_DAYS, help="Count only orders of the last so many days.")]
 RDays = Annotated[str | None, typer.Option(help="Four thresholds of R in days, as 7,30,90,180; else quantiles.")]
 FOrders = Annotated[str | None, typer.Option(help="Four thresholds of F in orders, as 1,2,4,9; else quantiles.")]
@@ -266,9 +267,12 @@ def files(
 def day_option(text: str, option: str = "--as-of") -> date:
     """The day of `option`. Raises BadInput."""
     try:
-        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a calendar day has no zone
+        day = datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a calendar day has no zone
     except ValueError as error:
         raise BadInput(f"{option} {text!r} is not a day such as 2026-11-02") from error
+    if day.year not in YEARS:
+        raise BadInput(f"{option} {day} is outside {YEARS.start}-{YEARS.stop - 1}")
+    return day
 
 
 def reached_day(text: str, zone: ZoneInfo) -> date:

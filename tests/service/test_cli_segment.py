@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from segmentation.history import SegmentSize
 from segmentation.models import RF11
-from service.cli.segment import _table, app
+from service.cli.segment import _table, app, day_option
 from store.engine import transaction
 from store.errors import BadInput, NotFound
 from tests.factories import make_customer, make_order
@@ -98,6 +98,13 @@ def test_settings_are_chosen_shown_and_taken_up_by_the_next_run(engine: Engine, 
     assert retarget("settings", "cycle=", "--json")["chosen"] == ["f_orders"]
     with pytest.raises(BadInput, match="NAME=VALUE"):
         retarget("settings", "cycle")
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "1899-12-31", "2200-01-01"])
+def test_a_day_beyond_the_centuries_that_are_reckoned_with_is_refused(day: str) -> None:
+    with pytest.raises(BadInput, match=f"--at {day} is outside 1900-2199"):
+        day_option(day, "--at")
+    assert [day_option(one).year for one in ("1900-01-01", "2199-12-31")] == [1900, 2199]
 
 
 @pytest.mark.parametrize("days", ["0", "36501", "9999999"])
