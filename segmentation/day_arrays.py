@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,51 +15,68 @@ import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 from pyarrow import dataset, fs  # type: ignore[import-untyped, unused-ignore]
 
 from segmentation.day_matrix import Happenings, Ints, Measured
-from segmentation.day_rows import PIECES, ROWS_AT_ONCE, Rows, has_remainders, on_all_processors
+from segmentation.day_numbers import Spread, numbered
+from segmentation.day_rows import PIECES, ROWS_AT_ONCE, SHARES, Divided, Rows, on_all_processors
 from segmentation.facts import lend
 from segmentation.measures import Spans
 
-ROWS_A_SHARE = 125_000
-MOST_SHARES = 255  # a byte says which
-SAMPLE = 10_000  # rows, to find customers who divide them equally
-PLACES_A_ROW = 4  # at most; ids that lie wider apart are numbered anew
+ROWS_A_SHARE = 125_000  # as many shares at once as have these
 
 Table = Any
 Result = TypeVar("Result")
 GapCounts = Mapping[int, int]  # days -> how often
-Batches = list[pa.RecordBatch]
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some customers in shares: a customer is the place of the id among `ids`, and each share has those from … up to …
-    of `bounds`. What they did came in batches; of each batch a share has its own rows."""
+    """Some customers, whose ids are of that `kind` and lie so, and what they did, in divided batches (acts of None: the
+    orders that count)."""
 
-    ids: pa.Array
-    bounds: list[tuple[int, int]]
-    orders: list[list[Happenings]]
-    acts: list[list[Happenings]] | None
+    orders: list[Divided]
+    acts: list[Divided] | None
+    kind: pa.DataType
+    spread: Spread
     look_back_days: int | None
-    _kept: dict[int, Measured] = field(default_factory=dict)
+    _kept: dict[int, tuple[pa.Array, Measured]] = field(default_factory=dict)
 
     def each(self, work: Callable[[pa.Array, Measured], Result], *, keep: bool = False) -> list[Result]:
-        """What `work` makes of each share, on all processors. With `keep` what is measured is kept for the next time,
-        else each share's goes as soon as it is done with. Raises SumTooLarge."""
+        """What `work` makes of the ids and measures of a few shares, for all of them, on all processors. With `keep`
+        what is measured is kept for the next time, else it goes as soon as it is done with. Raises SumTooLarge."""
+        rows = max(sum(len(one.rows) for one in batches) for batches in (self.orders, self.acts or []))
+        together = min(SHARES, max(1, SHARES * ROWS_A_SHARE // max(1, rows)))
 
-        def of_share(place: int) -> Result:
-            first, end = self.bounds[place]
-            measured = self._kept.pop(place, None) or self._measured(place)
+        def of_shares(first: int) -> Result:
+            measured = self._kept.pop(first, None) or self._measured(range(first, min(first + together, SHARES)))
             if keep:
-                self._kept[place] = measured
-            return work(self.ids.slice(first, end - first), measured)
+                self._kept[first] = measured
+            return work(*measured)
 
-        return on_all_processors(of_share, range(len(self.bounds)))
+        return on_all_processors(of_shares, range(0, SHARES, together))
 
-    def _measured(self, place: int) -> Measured:
-        first, end = self.bounds[place]
-        orders = Happenings.together([batch[place] for batch in self.orders], first)
-        acts = None if self.acts is None else Happenings.together([batch[place] for batch in self.acts], first)
-        return Measured(end - first, orders, acts, self.look_back_days)
+    def _measured(self, shares: range) -> tuple[pa.Array, Measured]:
+        batches = [self.orders] if self.acts is None else [self.orders, self.acts]
+        tables = [_joined([one.of(shares) for one in divided]) for divided in batches]
+        whose = [table["customer_id"].combine_chunks() for table in tables]
+        ids, numbers = numbered(whose, self.kind, self.spread, shares)
+        done = [_happenings(who, table) for who, table in zip(numbers, tables, strict=True)]
+        measured = Measured(len(ids), done[0], done[1] if len(done) > 1 else None, self.look_back_days)
+        return ids if measured.is_there.all() else ids.filter(pa.array(measured.is_there)), measured
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
+    """The rows of all, by Arrow: NumPy would let go of the interpreter, and wait for it, for each of them."""
+    if all(batch.schema.equals(batches[0].schema) for batch in batches):
+        return pa.Table.from_batches(batches)
+    return pa.concat_tables([pa.Table.from_batches([batch]) for batch in batches], promote_options="permissive")
+
+
+def _happenings(who: Ints, table: pa.Table) -> Happenings:
+    """What the customers did in the rows of a table; only here, where they are worked on, are numbers made wide."""
+
+    def column(name: str, kind: type[np.integer[Any]]) -> Any:
+        return table[name].combine_chunks().to_numpy().astype(kind, copy=False) if name in table.column_names else None
+
+    return Happenings(who, column("ago", np.int32), column("amount", np.int64), column("counted_amount", np.int64))
 
 
 class Everyone:
@@ -85,9 +101,8 @@ class Everyone:
         memory, those of several in files beside what DuckDB spills (whose own tables are several times as dear)."""
 
         def of_share(ids: pa.Array, measured: Measured) -> tuple[pa.Table, Ints, Ints]:
-            columns, has_any = measured.columns(spans)
-            rows = pa.table({"customer_id": ids, **columns})
-            return rows if has_any.all() else rows.filter(pa.array(has_any)), measured.gaps, measured.act_gaps
+            rows = pa.table({"customer_id": ids, **measured.columns(spans)})
+            return rows, measured.gaps, measured.act_gaps
 
         def of_part(part: Callable[[], Part]) -> tuple[pa.Table, Ints, Ints]:
             tables, gaps, act_gaps = zip(*part().each(of_share), strict=True)
@@ -141,84 +156,20 @@ def open_everyone(connection: Any, orders: Table, acts: Table | None, look_back_
     with ExitStack() as files:
         rows = [Rows(connection, table, files) for table in (orders, acts) if table is not None]
         kind = rows[0].kind
+
+        def part(batches: list[list[Divided]], spread: Spread) -> Part:
+            return Part(batches[0], batches[1] if len(batches) > 1 else None, kind, spread, look_back_days)
+
         if all(one.pieces is None for one in rows):
-            part = _part([one.held for one in rows], kind, look_back_days)
-            for one in rows:
-                one.held.clear()
-            yield Everyone([lambda: part])
+            whole = part([one.held for one in rows], Spread.of_all())
+            yield Everyone([lambda: whole])
             return
-        pieces, apart = [one.on_disk() for one in rows], PIECES if has_remainders(orders) else 1
+        pieces = [one.on_disk() for one in rows]
 
         def piece(number: int) -> Part:
-            return _part([one.read(number) for one in pieces], kind, look_back_days, apart)
+            batches = [on_all_processors(Divided.among_shares, one.read(number)) for one in pieces]
+            return part(batches, Spread.of_piece(number))
 
         # As many at once as have no more rows together than are held in memory otherwise.
         at_once = ROWS_AT_ONCE * PIECES // max(1, sum(one.rows for one in pieces))
         yield Everyone([partial(piece, number) for number in range(PIECES)], max(1, min(os.cpu_count() or 1, at_once)))
-
-
-def _part(rows: list[Batches], kind: pa.DataType, look_back_days: int | None, apart: int = 1) -> Part:
-    """The customers of orders and perhaps acts, whose ids are of that `kind`; whole numbers at least so far `apart`."""
-    numbered = _numbered(rows, kind, apart)
-    bounds = _bounds(numbered)
-    share = np.repeat(np.arange(len(bounds), dtype=np.uint8), [end - first for first, end in bounds])
-
-    def divided(batch: pa.RecordBatch) -> list[Happenings]:
-        columns = {name: batch[name].to_numpy() for name in batch.schema.names}
-        amounts = (columns.get("amount"), columns.get("counted_amount"))
-        return Happenings(numbered.places(columns["customer_id"]), columns["ago"], *amounts).divided(share, len(bounds))
-
-    found = [on_all_processors(divided, batches) for batches in numbered.rows]
-    return Part(numbered.ids, bounds, found[0], found[1] if len(found) > 1 else None, look_back_days)
-
-
-@dataclass(frozen=True)
-class Numbered:
-    """Rows whose customers have numbers: `first`, `first` + `apart`, …, in the order of `ids`, among which are all that
-    occur."""
-
-    ids: pa.Array
-    first: int
-    apart: int
-    rows: list[Batches]
-
-    def places(self, numbers: Ints) -> Ints:
-        """The places of customers among the ids."""
-        far = numbers.astype(np.int64) - self.first
-        return (far if self.apart == 1 else far // self.apart).astype(np.int32)
-
-
-def _numbered(rows: list[Batches], kind: pa.DataType, apart: int) -> Numbered:
-    whose = [batch["customer_id"] for batches in rows for batch in batches]
-    if not whose:
-        return Numbered(pa.array([], kind), 0, apart, rows)
-    least, most = _ends(whose)
-    if (most - least) // apart < PLACES_A_ROW * sum(map(len, whose)):
-        return Numbered(pa.array(np.arange(least, most + 1, apart)).cast(kind), least, apart, rows)
-    encoded = pa.chunked_array([ids.cast(kind) for ids in whose]).dictionary_encode().unify_dictionaries()
-    numbers = iter(encoded.chunks)
-    renumbered = [[_with_ids(batch, next(numbers).indices) for batch in batches] for batches in rows]
-    return Numbered(encoded.chunk(0).dictionary, 0, 1, renumbered)
-
-
-def _with_ids(batch: pa.RecordBatch, numbers: pa.Array) -> pa.RecordBatch:
-    place = batch.schema.get_field_index("customer_id")
-    return batch.set_column(place, "customer_id", numbers)
-
-
-def _ends(whose: list[pa.Array]) -> tuple[int, int]:
-    """The least and the greatest id, where they are whole numbers of 63 bits; else two that lie too far apart."""
-    filled = [ids.to_numpy() for ids in whose if len(ids) and pa.types.is_integer(ids.type)]
-    least, most = (int(min(map(np.min, filled))), int(max(map(np.max, filled)))) if filled else (0, 2**64)
-    return (least, most) if most < 2**62 else (0, 2**64)
-
-
-def _bounds(numbered: Numbered) -> list[tuple[int, int]]:
-    """Customers from … up to …, so that each share has about as many rows of that table which has more."""
-    batches = max(numbered.rows, key=lambda batches: sum(map(len, batches)))
-    rows = sum(map(len, batches))
-    step, shares = max(1, rows // SAMPLE), min(MOST_SHARES, -(-rows // ROWS_A_SHARE))
-    sampled = [numbered.places(batch["customer_id"].to_numpy()[::step]) for batch in batches]
-    sample = np.sort(np.concatenate(sampled)) if sampled else np.zeros(0)
-    inner = {int(sample[len(sample) * number // shares]) for number in range(1, shares)}
-    return list(pairwise([0, *sorted(inner - {0}), len(numbered.ids)]))

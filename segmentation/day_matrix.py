@@ -8,10 +8,9 @@ out; knows no database.
 Days are counted back from the day computed for: 1 is the day before it, and a row begins with its newest day.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,8 +33,7 @@ class SumTooLarge(Exception):
 @dataclass(frozen=True)
 class Happenings:
     """Orders or acts, in any order: `who` (0, 1, … below the number of customers) and how many days `ago`, at least 1;
-    of orders the `amount`, and what of it is `counted` where that differs. Before they come `together` numbers may be
-    narrower than for work."""
+    of orders the `amount`, and what of it is `counted` where that differs."""
 
     who: Ints
     ago: Ints
@@ -50,46 +48,45 @@ class Happenings:
         inside = np.flatnonzero(self.ago <= days)
         return Happenings(self.who[inside], self.ago[inside], None if amount is None else amount[inside])
 
-    def divided(self, share: Ints, shares: int) -> "list[Happenings]":
-        """Those of each share of the customers; `share` says in which a customer is."""
-        mine = share[self.who]
-        order, ends = np.argsort(mine, kind="stable"), np.bincount(mine, minlength=shares).cumsum()
-        columns = [None if c is None else c[order] for c in (self.who, self.ago, self.amount, self.counted)]
-        return [
-            Happenings(*(None if c is None else c[start:end] for c in columns))  # type: ignore[arg-type]
-            for start, end in pairwise([0, *ends.tolist()])
-        ]
 
-    @classmethod
-    def together(cls, batches: "Sequence[Happenings]", first: int) -> "Happenings":
-        """Those of several batches, with the customers `first`, `first + 1`, … as 0, 1, …"""
-        if not batches:
-            return cls(np.zeros(0, np.int32), np.zeros(0, np.int32))
-
-        def column(name: str, kind: type[np.integer[Any]]) -> Any:
-            arrays = [getattr(batch, name) for batch in batches]
-            return None if arrays[0] is None else np.concatenate(arrays, dtype=kind)
-
-        who = column("who", np.int32) - first
-        return cls(who, column("ago", np.int32), column("amount", np.int64), column("counted", np.int64))
-
-
+@dataclass(frozen=True)
 class DayMatrix:
     """The matrix in scipy's compressed rows: customer k has entries on the days `ago[ends[k]:ends[k + 1]]`, the newest
-    first, and paid `total`. Raises SumTooLarge."""
+    first and all below `width`, and paid `total`."""
 
-    def __init__(self, customers: int, rows: Happenings) -> None:
-        self.customers = customers
+    ends: Ints
+    ago: Ints
+    width: int
+    total: Ints
+    _spans: dict[int, "Last"] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, customers: int, rows: Happenings) -> "DayMatrix":
+        """Of what so many customers did. Raises SumTooLarge."""
         width = int(rows.ago.max(initial=0)) + 1
-        self.ends, self.ago = _in_order(rows.who, rows.ago, (customers, width))
-        self.times = np.diff(self.ends)
-        self.has_any = self.times > 0
-        self.total = np.zeros(customers, np.int64)
-        if rows.amount is not None:
-            _check_sums(customers, rows.who, rows.amount, self.times)
-            np.add.at(self.total, rows.who, rows.amount)
-        self.gaps = Gaps(self.ago, self.ends, width)
-        self._longest = 0, np.zeros(0, np.intp)  # a span of days, and the places of its entries
+        ends, ago = _in_order(rows.who, rows.ago, (customers, width))
+        return cls(ends, ago, width, _totals(rows.who, rows.amount, np.diff(ends)))
+
+    def only(self, who: NDArray[np.bool_]) -> "DayMatrix":
+        """Without the other customers, none of whom has an entry."""
+        if who.all():
+            return self
+        return DayMatrix(np.concatenate([self.ends[:1], self.ends[1:][who]]), self.ago, self.width, self.total[who])
+
+    @cached_property
+    def times(self) -> Ints:
+        """How many entries each customer has."""
+        return np.diff(self.ends)
+
+    @cached_property
+    def has_any(self) -> NDArray[np.bool_]:
+        """Whether a customer has an entry."""
+        return self.times > 0
+
+    @cached_property
+    def gaps(self) -> "Gaps":
+        """The days between the entries."""
+        return Gaps(self.ago, self.ends, self.width)
 
     @property
     def newest(self) -> Ints:
@@ -101,44 +98,72 @@ class DayMatrix:
         """Days back to the oldest; 0 for none."""
         return self._at(self.ends[1:] - 1)
 
+    @property
+    def days_apart(self) -> Ints:
+        """How many gaps of at least a day each customer has."""
+        return np.diff(_ends_of(self.gaps.days > 0, self.ends))
+
     def count(self, newest: int, oldest: int) -> Ints:
         """How many entries each customer has from `newest` to `oldest` days ago."""
-        inside = self._within(oldest)
-        return self._count(inside if newest <= 1 else inside[self.ago[inside] >= newest])
+        found = np.diff(self._last(oldest).ends)
+        return found if newest <= 1 else found - np.diff(self._last(newest - 1).ends)
 
     def longest_gap(self, last_days: int) -> Ints:
         """The longest that ended in the last `last_days` days; 0 for none."""
-        found, inside = np.zeros(self.customers, self.ago.dtype), self._within(last_days)
-        np.maximum.at(found, self._who[inside], self.gaps.days[inside])
+        found, last = np.zeros(len(self.times), self.ago.dtype), self._last(last_days)
+        if len(last.places):
+            has_any = np.diff(last.ends) > 0
+            found[has_any] = np.maximum.reduceat(self.gaps.days[last.places], last.ends[:-1][has_any])
         return found
 
     def active_periods(self, starts: list[int]) -> Ints:
         """In how many periods each customer has an entry; each begins so many days back, the newest first."""
-        inside = self._within(starts[-1])
-        period = np.searchsorted(starts, np.arange(starts[-1] + 1)).astype(np.int8)[self.ago[inside]]
-        who, is_new = self._who[inside], np.ones(len(inside), bool)
-        is_new[1:] = (who[1:] != who[:-1]) | (period[1:] != period[:-1])
-        return self._count(inside[is_new])
+        last = self._last(starts[-1])
+        period = np.searchsorted(starts, np.arange(starts[-1] + 1)).astype(np.int8)[last.ago]
+        is_new = np.ones(len(period), bool)
+        np.not_equal(period[1:], period[:-1], out=is_new[1:])
+        is_new[last.ends[:-1][np.diff(last.ends) > 0]] = True
+        return np.diff(_ends_of(is_new, last.ends))
 
-    @cached_property
-    def _who(self) -> Ints:
-        return np.repeat(np.arange(self.customers, dtype=np.int32), self.times)
-
-    def _within(self, days: int) -> Ints:
-        """The places of entries of the last `days` days; found among those of a longer span asked for before."""
-        longest, places = self._longest
-        if days > longest:
-            self._longest = days, np.flatnonzero(self.ago <= days)
-            return self._longest[1]
-        return places if days == longest else places[self.ago[places] <= days]
-
-    def _count(self, places: Ints) -> Ints:
-        return np.bincount(self._who[places], minlength=self.customers)
+    def _last(self, days: int) -> "Last":
+        """The entries of the last `days` days; found among those of a longer span asked for before."""
+        if days not in self._spans:
+            longer = min((span for span in self._spans if span > days), default=None)
+            self._spans[days] = Last.of(self.ago, self.ends, days) if longer is None else self._spans[longer].last(days)
+        return self._spans[days]
 
     def _at(self, places: Ints) -> Ints:
-        found = np.zeros(self.customers, self.ago.dtype)
+        found = np.zeros(len(self.times), self.ago.dtype)
         found[self.has_any] = self.ago[places[self.has_any]]
         return found
+
+
+@dataclass(frozen=True)
+class Last:
+    """Entries of some last days: their `places` in the matrix, how long `ago`, and where each customer's end."""
+
+    places: Ints
+    ago: Ints
+    ends: Ints
+
+    @classmethod
+    def of(cls, ago: Ints, ends: Ints, days: int) -> "Last":
+        """Those of a whole matrix."""
+        inside = ago <= days
+        places = np.flatnonzero(inside)
+        return cls(places, ago[places], _ends_of(inside, ends))
+
+    def last(self, days: int) -> "Last":
+        """Those of fewer days."""
+        found = Last.of(self.ago, self.ends, days)
+        return Last(self.places[found.places], found.ago, found.ends)
+
+
+def _ends_of(inside: NDArray[np.bool_], ends: Ints) -> Ints:
+    """Where each customer's entries end when only those `inside` are left."""
+    so_far = np.zeros(len(inside) + 1, np.int32)
+    np.cumsum(inside.astype(np.int32), dtype=np.int32, out=so_far[1:])
+    return so_far[ends]
 
 
 class Gaps:
@@ -156,14 +181,6 @@ class Gaps:
         self.often[0] -= np.count_nonzero(self._has_any)
         self.ascending = cells.tocsr().indices
 
-    @property
-    def apart(self) -> Ints:
-        """How many of at least a day each customer has."""
-        found = np.zeros(len(self.ends) - 1, np.int32)
-        if len(self.days):
-            found[self._has_any] = np.add.reduceat(self.days > 0, self.ends[:-1][self._has_any], dtype=np.int32)
-        return found
-
     def median(self, count: Ints) -> NDArray[np.float64]:
         """The median of each customer's `count` longest; meaningless without one."""
         if not len(self.ascending):
@@ -175,12 +192,17 @@ class Gaps:
 
 
 class Measured:
-    """Some customers, by their orders and acts (None: the orders that count). Raises SumTooLarge."""
+    """Some customers, by their orders and acts (None: the orders that count); `is_there` says which of them have any.
+    Raises SumTooLarge."""
 
     def __init__(self, customers: int, orders: Happenings, acts: Happenings | None, look_back_days: int | None) -> None:
-        self._counted = DayMatrix(customers, orders.within(look_back_days))
-        self._orders = self._counted if look_back_days is None else DayMatrix(customers, orders)
-        self._acts = self._counted if acts is None else DayMatrix(customers, acts)
+        counted = DayMatrix.of(customers, orders.within(look_back_days))
+        whole = counted if look_back_days is None else DayMatrix.of(customers, orders)
+        acted = counted if acts is None else DayMatrix.of(customers, acts)
+        self.is_there = whole.has_any | acted.has_any
+        self._counted = counted.only(self.is_there)
+        self._orders = self._counted if whole is counted else whole.only(self.is_there)
+        self._acts = self._counted if acted is counted else acted.only(self.is_there)
 
     @property
     def gaps(self) -> Ints:
@@ -192,8 +214,8 @@ class Measured:
         """The same of the gaps between days with an act, of which there are none of 0 days."""
         return np.concatenate([[0], self._acts.gaps.often[1:]])
 
-    def columns(self, spans: Spans) -> tuple[Mapping[str, pa.Array], NDArray[np.bool_]]:
-        """What is known of each customer, and whether that is anything at all.
+    def columns(self, spans: Spans) -> Mapping[str, pa.Array]:
+        """What is known of each customer who is there.
 
         Of the orders in the look-back window (null for those without one) `recency_days`, `frequency`, `monetary`,
         `gap_count` and `median_gap` (null without one), `recent_orders` of the last two cycles and `former_orders` of
@@ -207,10 +229,10 @@ class Measured:
         """
         counted, whole, acted = self._counted, self._orders, self._acts
         cycle, starts = spans.cycle_days, spans.period_starts_back
-        gap_count, act_gap_count = np.maximum(counted.times - 1, 0), acted.gaps.apart
+        gap_count, act_gap_count = np.maximum(counted.times - 1, 0), acted.days_apart
         product = whole.active_periods(starts) * whole.count(1, starts[-1])
         longest = acted.longest_gap(spans.returned_days)
-        found = {
+        return {
             "monetary": _column(counted.total, counted.has_any),
             "paid_total": _column(whole.total, whole.has_any),
             "orders_ever": _column(whole.times.astype(np.int32), whole.has_any),
@@ -225,11 +247,10 @@ class Measured:
             "recent_orders": _column(counted.count(1, 2 * cycle), whole.has_any),
             "former_orders": _column(counted.count(2 * cycle + 1, 4 * cycle), whole.has_any),
             "loyalty_product": _column(product, whole.has_any),
-            "unread": _column(np.zeros(whole.customers, np.int64), whole.has_any),
+            "unread": _column(np.zeros(len(whole.times), np.int64), whole.has_any),
             "since_first": _column(acted.oldest, acted.has_any),
             "since_last": _column(acted.newest, acted.has_any),
         }
-        return found, whole.has_any | acted.has_any
 
 
 def _column(values: Ints, is_known: NDArray[np.bool_]) -> pa.Array:
@@ -252,14 +273,22 @@ def _nothing(entries: int) -> Ints:
     return np.zeros(entries, np.int8)
 
 
-def _check_sums(customers: int, who: Ints, amounts: Ints, times: Ints) -> None:
-    """Raises SumTooLarge where sums of 64 bits would wrap."""
+def _totals(who: Ints, amounts: Ints | None, times: Ints) -> Ints:
+    """What each customer paid in all, `times` amounts of them. Raises SumTooLarge where 64 bits would wrap."""
+    if amounts is None:
+        return np.zeros(len(times), np.int64)
     largest = max(int(amounts.max(initial=0)), -int(amounts.min(initial=0)))
-    if largest * int(times.max(initial=0)) < HALF << LOW_BITS:
-        return
-    high, low = np.zeros(customers, np.int64), np.zeros(customers, np.int64)
-    np.add.at(high, who, amounts >> LOW_BITS)
-    np.add.at(low, who, amounts & ((1 << LOW_BITS) - 1))
-    high += low >> LOW_BITS
-    if high.max() >= HALF or high.min() < -HALF:
-        raise SumTooLarge("what one customer paid adds up to more than 64 bits hold")
+    if largest * int(times.max(initial=0)) >= HALF << LOW_BITS:
+        low = _sums(who, amounts & ((1 << LOW_BITS) - 1), len(times))
+        high = _sums(who, amounts >> LOW_BITS, len(times)) + (low >> LOW_BITS)
+        if high.max() >= HALF or high.min() < -HALF:
+            raise SumTooLarge("what one customer paid adds up to more than 64 bits hold")
+    return _sums(who, amounts, len(times))
+
+
+def _sums(who: Ints, amounts: Ints, customers: int) -> Ints:
+    """The sum of each customer's amounts, as a product of matrices: NumPy would hold the interpreter for it."""
+    entries = np.arange(len(who) + 1, dtype=np.int32)
+    cells = sparse.csc_array((amounts, who, entries), shape=(customers, len(who)))
+    sums: Ints = cells @ np.ones(len(who), np.int64)
+    return sums

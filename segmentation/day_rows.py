@@ -1,12 +1,13 @@
-"""Orders or acts out of DuckDB as a stream. Each batch is made narrow while it lies in the processor's cache, and held
-in memory; once they are too many for it, all go to disk, divided by customers. So each row is read once, and written at
-most once."""
+"""Orders or acts out of DuckDB as a stream. Each batch is made narrow and divided among shares of the customers while
+it lies in the processor's cache, and held in memory; once they are too many for it, all go to disk, in pieces by
+customer. So each row is read once, and written at most once."""
 
 import os
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import pairwise
 from threading import Lock
 from typing import Any, TypeVar
@@ -14,16 +15,19 @@ from typing import Any, TypeVar
 import duckdb
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+from numpy.typing import NDArray
 
 from segmentation.measures import UnreadableRows
 
 ROWS_AT_ONCE = 12_000_000  # held in memory, of orders and of acts
-BATCH_ROWS = 250_000
-PIECES = 31  # a prime: ids with a pattern still divide equally
+BATCH_ROWS = 122_880  # as many as DuckDB's row groups have
+PIECES, SHARES = 31, 41  # primes: ids with a pattern still divide equally, and a piece among all shares
 NARROW = (np.int16, np.int32)
 NEEDED = ("customer_id", "ago", "amount")
+NUMBER = "customer_number"  # of customers whose ids are none: the same number for the same id
 
 Table = Any
+Ints = NDArray[Any]
 Result = TypeVar("Result")
 
 
@@ -34,41 +38,69 @@ def on_all_processors(work: Callable[[Any], Result], on: Iterable[Any], at_once:
         return list(pool.map(work, on))
 
 
+@dataclass(frozen=True)
+class Divided:
+    """Rows in the order of the shares of their customers: those of share k are `ends[k]` up to `ends[k + 1]`."""
+
+    rows: pa.RecordBatch
+    ends: list[int]
+
+    @classmethod
+    def among_shares(cls, batch: pa.RecordBatch) -> "Divided":
+        """Those of a batch."""
+        order, ends = by_remainder(batch, SHARES)
+        columns = [_taken(column, order) for column in batch.columns]
+        return cls(pa.RecordBatch.from_arrays(columns, batch.schema.names), ends)
+
+    def of(self, shares: range) -> pa.RecordBatch:
+        """The rows of these shares."""
+        start = self.ends[shares.start]
+        return self.rows.slice(start, self.ends[shares.stop] - start)
+
+
 class Rows:
     """The rows of `table` (see `measures.days_back` and `acts_back`), `held` in memory or in `pieces` on disk; the type
     of their ids is `kind`. Raises UnreadableRows, duckdb.Error."""
 
     def __init__(self, connection: Any, table: Table, files: ExitStack) -> None:
-        self.held: list[pa.RecordBatch] = []
+        self.held: list[Divided] = []
         self.pieces: Pieces | None = None
         self._files, self._reading, self._holding = files, Lock(), Lock()
         query = connection.compile(table)
-        if not has_remainders(table):
-            query = f"SELECT *, (hash(customer_id) % {PIECES})::UTINYINT AS piece FROM ({query})"  # noqa: S608 - our own
+        if not table.customer_id.type().is_integer():
+            number = f"(hash(customer_id) % {PIECES * SHARES})::SMALLINT AS {NUMBER}"
+            query = f"SELECT *, {number} FROM ({query})"  # noqa: S608 - our own
         self._reader = connection.con.sql(query).to_arrow_reader(BATCH_ROWS)
         self.kind = self._reader.schema.field("customer_id").type
         on_all_processors(lambda _: self._take_all(), range(os.cpu_count() or 1))
+        if not self.held and self.pieces is None:
+            self._hold(Divided.among_shares(pa.RecordBatch.from_pylist([], self._reader.schema)))
 
     def on_disk(self) -> "Pieces":
         """All of them in pieces."""
         if self.pieces is None:
             pieces = Pieces(self._files)
             while self.held:
-                pieces.add(self.held.pop())
+                pieces.add(self.held.pop().rows)
             self.pieces = pieces
         return self.pieces
 
     def _take_all(self) -> None:
         while (batch := self._next()) is not None:
             narrow = narrowed(batch)
-            with self._holding:
-                pieces = self.pieces
-                if pieces is None:
-                    self.held.append(narrow)
-                    if sum(map(len, self.held)) > ROWS_AT_ONCE:
-                        self.on_disk()
-            if pieces is not None:
-                pieces.add(narrow)
+            if self.pieces is None:
+                self._hold(Divided.among_shares(narrow))
+            else:
+                self.pieces.add(narrow)
+
+    def _hold(self, divided: Divided) -> None:
+        with self._holding:
+            if self.pieces is None:
+                self.held.append(divided)
+                if sum(len(one.rows) for one in self.held) > ROWS_AT_ONCE:
+                    self.on_disk()
+                return
+        self.pieces.add(divided.rows)
 
     def _next(self) -> pa.RecordBatch | None:
         try:
@@ -78,9 +110,19 @@ class Rows:
             raise duckdb.Error(str(error)) from error
 
 
-def has_remainders(table: Table) -> bool:
-    """Whether the ids are whole numbers; then a piece has those of one remainder, PIECES apart."""
-    return bool(table.customer_id.type().is_integer())
+def by_remainder(batch: pa.RecordBatch, among: int) -> tuple[Ints, list[int]]:
+    """The places of the rows in the order of their customers' remainders by `among`, at most 255, and where those of
+    each end, after a first 0."""
+    numbers = batch[NUMBER if NUMBER in batch.schema.names else "customer_id"].to_numpy()
+    remainder = (numbers - numbers // among * among).astype(np.uint8)
+    ends = np.bincount(remainder, minlength=among).cumsum()
+    return np.argsort(remainder, kind="stable"), [0, *ends.tolist()]
+
+
+def _taken(column: pa.Array, order: Ints) -> pa.Array:
+    if pa.types.is_integer(column.type):
+        return pa.array(column.to_numpy()[order])  # NumPy takes whole numbers faster than Arrow
+    return column.take(pa.array(order))
 
 
 class Pieces:
@@ -91,15 +133,15 @@ class Pieces:
         self._file = files.enter_context(tempfile.TemporaryFile(prefix="segments-"))  # noqa: SIM115 - closed by files
         self._written: list[list[tuple[int, int, pa.Schema]]] = [[] for _ in range(PIECES)]
         self._writing, self._end = Lock(), 0
+        self._schema = pa.schema([])
         self.rows = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Write the rows of each piece."""
-        numbers = batch["piece" if "piece" in batch.schema.names else "customer_id"].to_numpy()
-        piece = (numbers % PIECES).astype(np.uint8)
-        order, ends = np.argsort(piece, kind="stable"), np.bincount(piece, minlength=PIECES).cumsum()
+        self._schema = batch.schema
+        order, ends = by_remainder(batch, PIECES)
         together = batch.take(pa.array(order))
-        for written, (start, end) in zip(self._written, pairwise([0, *ends.tolist()]), strict=True):
+        for written, (start, end) in zip(self._written, pairwise(ends), strict=True):
             if start < end:
                 data = together.slice(start, end - start).serialize()
                 with self._writing:
@@ -117,7 +159,8 @@ class Pieces:
         for start, size, schema in self._written[number]:
             alike.setdefault(schema, []).append(self._read(start, size, schema))
         tables = [pa.Table.from_batches(batches).combine_chunks() for batches in alike.values()]
-        return [batch for table in tables for batch in table.to_batches(BATCH_ROWS)]
+        found = [batch for table in tables for batch in table.to_batches(BATCH_ROWS)]
+        return found or [pa.RecordBatch.from_pylist([], self._schema)]
 
     def _read(self, start: int, size: int, schema: pa.Schema) -> pa.RecordBatch:
         return pa.ipc.read_record_batch(pa.py_buffer(os.pread(self._file.fileno(), size, start)), schema)
@@ -132,9 +175,9 @@ def narrowed(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _narrow(column: pa.Array) -> pa.Array:
-    if not pa.types.is_integer(column.type) or not len(column):
-        return column
-    values = column.fill_null(0).to_numpy()
+    if not pa.types.is_integer(column.type) or pa.types.is_uint64(column.type) or not len(column):
+        return column  # what can't be told from 64 bits with a sign is joined with nothing narrower
+    values = (column.fill_null(0) if column.null_count else column).to_numpy()
     least, most = int(values.min()), int(values.max())
     for kind in NARROW:
         if np.iinfo(kind).min <= least and most <= np.iinfo(kind).max:

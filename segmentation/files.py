@@ -243,7 +243,8 @@ def _amount(column: Expression) -> Expression:
         return ibis.cases((column.between(-MAX_AMOUNT, MAX_AMOUNT), column.cast("int64"))) * UNITS
     if kind.is_decimal():
         if kind.scale <= DECIMAL_PLACES and kind.precision <= 18:
-            return (column * UNITS).cast("int64")  # sums of 64 bits are far cheaper than sums of decimals
+            # whole first: a product of decimals is one of 128 bits, and so would all sums be
+            return (column * 10**kind.scale).cast("int64") * 10 ** (DECIMAL_PLACES - kind.scale)
         exact = column
         if kind.scale > DECIMAL_PLACES:
             exact = ibis.cases((column.round(DECIMAL_PLACES) == column, column))

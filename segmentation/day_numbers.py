@@ -1,0 +1,73 @@
+"""The customers of some shares as the numbers 0, 1, …, by which arrays are indexed. Arrays in, arrays out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+from numpy.typing import NDArray
+
+from segmentation.day_rows import PIECES, SHARES
+
+PLACES_A_ROW = 4  # at most; ids that lie wider apart are looked up
+FAR = 2**62  # so are those that lie so far out, where 64 bits end
+
+Ints = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How whole numbers lie among the shares: those of share k are `offsets[k]`, and on from there to both sides always
+    so far `apart`."""
+
+    offsets: Ints
+    apart: int
+
+    @classmethod
+    def of_all(cls) -> "Spread":
+        """Of all whole numbers."""
+        return cls(np.arange(SHARES), SHARES)
+
+    @classmethod
+    def of_piece(cls, number: int) -> "Spread":
+        """Of those in one of PIECES."""
+        apart = PIECES * SHARES
+        offsets, found = np.empty(SHARES, np.int64), np.arange(number, apart, PIECES)
+        offsets[found % SHARES] = found
+        return cls(offsets, apart)
+
+    def numbered(self, whose: Sequence[Ints], shares: range) -> tuple[Ints, list[Ints]] | None:
+        """What `numbered` gives, where a number can be told from an id by reckoning: then all ids that could be have
+        one, whether they occur or not. None where these would be too many."""
+        filled = [ids for ids in whose if len(ids)]
+        if not filled:
+            return None
+        least, most = min(int(ids.min()) for ids in filled), max(int(ids.max()) for ids in filled)
+        start, wide = least // self.apart, len(shares)
+        count = (most // self.apart - start + 1) * wide
+        if least <= -FAR or most >= FAR or count > PLACES_A_ROW * sum(map(len, filled)):
+            return None
+        times, share = np.divmod(np.arange(count), wide) if wide > 1 else (np.arange(count), 0)
+        ids = (start + times) * self.apart + self.offsets[shares.start + share]
+        return ids, [self._numbers(of, start, shares) for of in whose]
+
+    def _numbers(self, ids: Ints, start: int, shares: range) -> Ints:
+        times = (ids // self.apart - start).astype(np.int32)
+        if len(shares) == 1:
+            return times
+        return times * len(shares) + (ids % SHARES).astype(np.int32) - shares.start
+
+
+def numbered(
+    whose: Sequence[pa.Array], kind: pa.DataType, spread: Spread, shares: range
+) -> tuple[pa.Array, list[Ints]]:
+    """Ids of that `kind`, among them all that occur in these `shares`, and of `whose` (of each table its rows' ids)
+    the place of each among them."""
+    if pa.types.is_integer(kind):
+        found = spread.numbered([ids.to_numpy() for ids in whose], shares)
+        if found is not None:
+            return pa.array(found[0]).cast(kind, safe=False), found[1]  # an id that nobody has may be too large
+    encoded = pa.concat_arrays([ids.cast(kind) for ids in whose]).dictionary_encode()
+    ends = np.cumsum([len(ids) for ids in whose])
+    return encoded.dictionary, np.split(encoded.indices.to_numpy(), ends[:-1])
