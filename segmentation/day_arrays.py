@@ -17,7 +17,6 @@ from pyarrow import dataset, fs  # type: ignore[import-untyped, unused-ignore]
 from segmentation.day_matrix import Happenings, Ints, Measured
 from segmentation.day_numbers import Spread, numbered
 from segmentation.day_rows import PIECES, ROWS_AT_ONCE, SHARES, Divided, Rows, on_all_processors
-from segmentation.facts import lend
 from segmentation.measures import Spans
 
 ROWS_A_SHARE = 125_000  # as many shares at once as have these
@@ -95,10 +94,9 @@ class Everyone:
 
         return _as_counts(on_all_processors(of_part, self._parts, self._at_once))
 
-    def measure(self, connection: Any, name: str, spans: Spans) -> tuple[Table, GapCounts, GapCounts]:
-        """A view of `connection`, called like `name`, with customer_id and the columns of `Measured`; the gaps between
-        orders that count, and those between days with an act. The rows stay where they are: those of one part in
-        memory, those of several in files beside what DuckDB spills (whose own tables are several times as dear)."""
+    def measure(self, connection: Any, name: str, spans: Spans) -> "People":
+        """Everyone measured. What is found of one part stays in memory, that of several is in files of that `name`
+        beside what the DuckDB `connection` spills (whose own tables are several times as dear)."""
 
         def of_share(ids: pa.Array, measured: Measured) -> tuple[pa.Table, Ints, Ints]:
             rows = pa.table({"customer_id": ids, **measured.columns(spans)})
@@ -110,7 +108,7 @@ class Everyone:
 
         if len(self._parts) == 1:
             rows, *counts = of_part(self._parts[0])
-            return lend(connection, f"lent_{name}", rows), _as_counts(counts[:1]), _as_counts(counts[1:])
+            return People(rows, _as_counts(counts[:1]), _as_counts(counts[1:]))
         folder = _empty_folder(connection, name)
 
         def to_disk(number: int) -> tuple[Ints, Ints]:
@@ -122,7 +120,23 @@ class Everyone:
         gaps, act_gaps = zip(*on_all_processors(to_disk, range(len(self._parts)), self._at_once), strict=True)
         # each file is mapped while it is read, and no longer: they are never in memory all at once
         rows = dataset.dataset(folder, format="ipc", filesystem=fs.LocalFileSystem(use_mmap=True))
-        return lend(connection, f"lent_{name}", rows), _as_counts(gaps), _as_counts(act_gaps)
+        return People(rows, _as_counts(gaps), _as_counts(act_gaps))
+
+
+@dataclass(frozen=True)
+class People:
+    """Everyone measured: `rows` (an Arrow table or dataset) with customer_id and the columns of `Measured`, the gaps
+    between orders that count, and those between days with an act."""
+
+    rows: Any
+    gaps: GapCounts
+    act_gaps: GapCounts
+
+    def column(self, name: str) -> Ints:
+        """The values of a column, of those who have one; nobody else has that array."""
+        rows = self.rows.select([name]) if isinstance(self.rows, pa.Table) else self.rows.to_table(columns=[name])
+        values: Ints = rows[name].drop_null().to_numpy()
+        return values if values.flags.writeable else values.copy()
 
 
 def _empty_folder(connection: Any, name: str) -> Path:

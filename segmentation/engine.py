@@ -5,7 +5,8 @@ rest is Ibis.
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -19,8 +20,10 @@ import numpy as np
 from segmentation import activity, groups, loyalty, measures, nesl, rfm
 from segmentation.activity import Activity
 from segmentation.day_arrays import open_everyone
+from segmentation.facts import lend
 from segmentation.loyalty import Loyalty
 from segmentation.measures import Spans, UnreadableRows
+from segmentation.occurrences import occurrences
 from segmentation.population import Population
 from store.errors import BadInput
 
@@ -38,6 +41,7 @@ MORE_COLUMNS = (
 
 Table = Any
 Expression = Any
+Column = Callable[[str], Any]  # by name a NumPy array, which the caller may change
 
 ibis.options.sql.fuse_selects = False  # the engines join selects themselves, and sooner
 
@@ -148,8 +152,8 @@ def _all(
     proposed = None if known else found.proposed_cycle_days
     usual_gap_days = known.usual_gap_days if known else found.usual_gap_days or cycle_days
     scored = people.filter(people.frequency.notnull() | (people.unread > 0))  # unread: to be told of, not left out
-    count, cuts = _cuts(connection, scored, request, known)
-    points = known.loyalty_points if known else loyalty.percentile_points(counts(connection, people.loyalty_product))
+    count, cuts = _cuts(connection, scored, request, known, found.column)
+    points = known.loyalty_points if known else loyalty.percentile_points(_loyalties(connection, found))
     population = Population(cuts, cycle_days, usual_gap_days, points)
     by_cycles = people.select("customer_id", "recent_orders", "former_orders")
     table = _with_all(people, request, population)
@@ -159,12 +163,14 @@ def _all(
 @dataclass(frozen=True)
 class Measured:
     """`people` has customer_id and the columns of `day_matrix.Measured`, by a brand's cycle of `cycle_days`. The cycle
-    that their gaps propose, and the usual gap between days with an act, are None without gaps."""
+    that their gaps propose, and the usual gap between days with an act, are None without gaps. `column` gives the
+    values of one of theirs that aren't null; None where that can't be done without a query."""
 
     people: Table
     cycle_days: int
     proposed_cycle_days: int | None
     usual_gap_days: int | None
+    column: Column | None = None
 
 
 @singledispatch
@@ -176,9 +182,10 @@ def measured(connection: Any, orders: Table, acts: Table | None, request: Reques
     acts = None if acts is None else measures.acts_back(acts, as_of, zone)
     with open_everyone(connection, orders, acts, look_back) as everyone:
         cycle = cycle_days or usual_gap(everyone.gaps()) or DEFAULT_CYCLE_DAYS
-        people, gaps, act_gaps = everyone.measure(connection, POPULATION, request.spans(cycle))
+        found = everyone.measure(connection, POPULATION, request.spans(cycle))
+    people = lend(connection, f"lent_{POPULATION}", found.rows)
     people = people.mutate(customer_id=people.customer_id.cast(orders.customer_id.type()))
-    return Measured(people, cycle, usual_gap(gaps), usual_gap(act_gaps))
+    return Measured(people, cycle, usual_gap(found.gaps), usual_gap(found.act_gaps), found.column)
 
 
 def usual_gap(gaps: Mapping[int, int]) -> int | None:
@@ -223,37 +230,60 @@ def _require_readable(connection: Any, rows: Table) -> None:
         raise UnreadableRows
 
 
+def _loyalties(connection: Any, found: Measured) -> list[tuple[int, int]]:
+    """How often each loyalty occurs."""
+    if found.column is None:
+        return counts(connection, found.people.loyalty_product)
+    values, often = occurrences(found.column("loyalty_product"))
+    return list(zip(values.tolist(), often.tolist(), strict=True))
+
+
 @singledispatch
 def scale(
-    connection: Any, people: Table, fixed: Mapping[str, tuple[int, ...] | None]
+    connection: Any, people: Table, fixed: Mapping[str, tuple[int, ...] | None], column: Column | None
 ) -> tuple[int, dict[str, tuple[int, ...]], dict[str, int]]:
     """How many people there are; and, if any, of each measure the four cut points (None in `fixed`: their quantiles)
-    and the sum of the scores that these give. Raises UnreadableRows."""
-    rows = connection.con.sql(connection.compile(people.select("unread", **rfm.better(people))))
-    count, unread = rows.aggregate("count(*), sum(unread)").fetchall()[0]
-    if unread:
+    and the sum of the scores that these give. `column` as in `Measured`. Raises UnreadableRows."""
+    column = column or _readable(connection, people)
+    money = column(rfm.COLUMNS["m"])
+    if not len(money):
+        return 0, {}, {}
+
+    def scaled(name: str, values: Any) -> tuple[tuple[int, ...], int]:
+        points = fixed[name] or rfm.cut_points(values)
+        return points, rfm.score_sum(values, points)
+
+    with ThreadPoolExecutor(1) as beside:  # money takes longest; the others are read and counted meanwhile
+        of_money = beside.submit(scaled, "m", money)
+        found = {name: scaled(name, rfm.upwards(name, column(rfm.COLUMNS[name]))) for name in ("r", "f")}
+        found["m"] = of_money.result()
+    points, sums = {name: of for name, (of, _) in found.items()}, {name: total for name, (_, total) in found.items()}
+    return len(money), points, sums
+
+
+def _readable(connection: Any, people: Table) -> Column:
+    """The columns of people whose rows could all be read. Raises UnreadableRows."""
+    found = _row(connection, people.aggregate(count=people.count(), unread=people.unread.sum()))
+    if found["unread"]:
         raise UnreadableRows
-    points, sums = dict[str, tuple[int, ...]](), dict[str, int]()
-    for name in rfm.MEASURES if count else ():  # one after the other: of millions of people they are large
-        values = _values(rows, name, count)
-        points[name] = fixed[name] or rfm.cut_points(values)
-        sums[name] = rfm.score_sum(values, points[name])
-    return count, points, sums
+
+    def column(name: str) -> Any:
+        values, start = np.empty(found["count"], people[name].type().to_numpy()), 0
+        for batch in connection.con.sql(connection.compile(people.select(name))).to_arrow_reader():
+            values[start : start + len(batch)] = batch[0]
+            start += len(batch)
+        return values
+
+    return column
 
 
-def _values(rows: Any, name: str, count: int) -> Any:
-    """A column of whole numbers of a DuckDB relation of `count` rows."""
-    values, start = np.empty(count, np.int64), 0
-    for batch in rows.project(name).to_arrow_reader():
-        values[start : start + len(batch)] = batch[0]
-        start += len(batch)
-    return values
-
-
-def _cuts(connection: Any, people: Table, request: Request, known: Population | None) -> tuple[int, rfm.Cuts | None]:
+def _cuts(
+    connection: Any, people: Table, request: Request, known: Population | None, column: Column | None = None
+) -> tuple[int, rfm.Cuts | None]:
     """How many people there are, and what to score them by; None for nobody."""
     known_cuts = known.cuts if known else None
-    count, points, sums = scale(connection, people, known_cuts.points if known_cuts else request.scoring.fixed_cuts())
+    fixed = known_cuts.points if known_cuts else request.scoring.fixed_cuts()
+    count, points, sums = scale(connection, people, fixed, column)
     if known_cuts or not count:
         return count, known_cuts
     high = request.scoring.high_from

@@ -19,13 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.models import RF11_CELLS
+from segmentation.occurrences import lie_close, occurrences
 from store.errors import BadInput
 from store.types import DECIMAL_PLACES
 
 UNITS = 10**DECIMAL_PLACES  # money inside the engine: whole ten-thousandths
 BEYOND = 10**14  # of a threshold: in ten-thousandths it would not fit 64 bits
 QUANTILES = (0.2, 0.4, 0.6, 0.8)
-MEASURES = ("r", "f", "m")
+COLUMNS = {"r": "recency_days", "f": "frequency", "m": "monetary"}
+MEASURES = tuple(COLUMNS)
 
 Table = Any  # ibis has no types that mypy can follow
 Expression = Any
@@ -155,11 +157,12 @@ def whole_sum(amount: Expression, where: Expression | None = None) -> Expression
 
 def better(population: Table) -> dict[str, Expression]:
     """Each measure as an integer where more is better."""
-    return {
-        "r": -population.recency_days,
-        "f": population.frequency,
-        "m": population.monetary,
-    }
+    return {name: upwards(name, population[column]) for name, column in COLUMNS.items()}
+
+
+def upwards(name: str, values: Any) -> Any:
+    """A measure (an expression or an array) such that more is better."""
+    return -values if name == "r" else values
 
 
 def quantile_ranks(count: int) -> list[int]:
@@ -170,7 +173,11 @@ def quantile_ranks(count: int) -> list[int]:
 
 def cut_points(values: Ints) -> tuple[int, ...]:
     """The four cut points of at least one value. Leaves `values` in another order."""
-    places = [rank - 1 for rank in quantile_ranks(len(values))]
+    ranks = quantile_ranks(len(values))
+    if lie_close(values):
+        numbers, often = occurrences(values)
+        return tuple(numbers[np.searchsorted(often.cumsum(), ranks)].tolist())
+    places = [rank - 1 for rank in ranks]
     values.partition(places)
     return tuple(values[places].tolist())
 

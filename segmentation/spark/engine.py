@@ -81,7 +81,7 @@ def measured(
 
 @engine.scale.register
 def scale(
-    spark: SparkConnection, people: Table, fixed: Mapping[str, tuple[int, ...] | None]
+    spark: SparkConnection, people: Table, fixed: Mapping[str, tuple[int, ...] | None], _column: None
 ) -> tuple[int, dict[str, tuple[int, ...]], dict[str, int]]:
     """As `engine.scale`, without bringing a population into order."""
     values = rfm.better(people)
