@@ -54,19 +54,13 @@ class Part:
 
     def _measured(self, shares: range) -> tuple[pa.Array, Measured]:
         batches = [self.orders] if self.acts is None else [self.orders, self.acts]
-        tables = [_joined([one.of(shares) for one in divided]) for divided in batches]
+        # joined by Arrow: NumPy would let go of the interpreter, and wait for it, for each of them
+        tables = [pa.Table.from_batches([one.of(shares) for one in divided]) for divided in batches]
         whose = [table["customer_id"].combine_chunks() for table in tables]
         ids, numbers = numbered(whose, self.kind, self.spread, shares)
         done = [_happenings(who, table) for who, table in zip(numbers, tables, strict=True)]
         measured = Measured(len(ids), done[0], done[1] if len(done) > 1 else None, self.look_back_days)
         return ids if measured.is_there.all() else ids.filter(pa.array(measured.is_there)), measured
-
-
-def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
-    """The rows of all, by Arrow: NumPy would let go of the interpreter, and wait for it, for each of them."""
-    if all(batch.schema.equals(batches[0].schema) for batch in batches):
-        return pa.Table.from_batches(batches)
-    return pa.concat_tables([pa.Table.from_batches([batch]) for batch in batches], promote_options="permissive")
 
 
 def _happenings(who: Ints, table: pa.Table) -> Happenings:

@@ -4,7 +4,7 @@ customer. So each row is read once, and written at most once."""
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,8 +22,9 @@ from segmentation.measures import UnreadableRows
 ROWS_AT_ONCE = 12_000_000  # held in memory, of orders and of acts
 BATCH_ROWS = 122_880  # as many as DuckDB's row groups have
 PIECES, SHARES = 31, 41  # primes: ids with a pattern still divide equally, and a piece among all shares
-NARROW = (np.int16, np.int32)
 NEEDED = ("customer_id", "ago", "amount")
+IDS, AMOUNTS = {"customer_id": "INTEGER", "ago": "SMALLINT"}, {"amount": "INTEGER", "counted_amount": "INTEGER"}
+NARROWINGS: tuple[Mapping[str, str], ...] = (IDS | AMOUNTS, IDS, {})  # most rows fit the first, all fit the last
 NUMBER = "customer_number"  # of customers whose ids are none: the same number for the same id
 
 Table = Any
@@ -65,16 +66,25 @@ class Rows:
     def __init__(self, connection: Any, table: Table, files: ExitStack) -> None:
         self.held: list[Divided] = []
         self.pieces: Pieces | None = None
+        self.kind = table.customer_id.type().to_pyarrow()
         self._files, self._reading, self._holding = files, Lock(), Lock()
-        query = connection.compile(table)
-        if not table.customer_id.type().is_integer():
-            number = f"(hash(customer_id) % {PIECES * SHARES})::SMALLINT AS {NUMBER}"
-            query = f"SELECT *, {number} FROM ({query})"  # noqa: S608 - our own
-        self._reader = connection.con.sql(query).to_arrow_reader(BATCH_ROWS)
-        self.kind = self._reader.schema.field("customer_id").type
-        on_all_processors(lambda _: self._take_all(), range(os.cpu_count() or 1))
+        for narrowing in NARROWINGS:
+            try:
+                self._read(connection, narrowed(connection.compile(table), table, narrowing))
+            except duckdb.Error:  # a number that doesn't fit, or something worse, which comes again
+                if not narrowing:
+                    raise
+                self.held, self.pieces = [], None
+            else:
+                break
+
+    def _read(self, connection: Any, query: str) -> None:
+        reader = connection.con.sql(query).to_arrow_reader(BATCH_ROWS)
+        if not pa.types.is_integer(self.kind):
+            self.kind = reader.schema.field("customer_id").type
+        on_all_processors(lambda _: self._take_all(reader), range(os.cpu_count() or 1))
         if not self.held and self.pieces is None:
-            self._hold(Divided.among_shares(pa.RecordBatch.from_pylist([], self._reader.schema)))
+            self._hold(Divided.among_shares(pa.RecordBatch.from_pylist([], reader.schema)))
 
     def on_disk(self) -> "Pieces":
         """All of them in pieces."""
@@ -85,13 +95,14 @@ class Rows:
             self.pieces = pieces
         return self.pieces
 
-    def _take_all(self) -> None:
-        while (batch := self._next()) is not None:
-            narrow = narrowed(batch)
+    def _take_all(self, reader: pa.RecordBatchReader) -> None:
+        while (batch := self._next(reader)) is not None:
+            if any(batch[name].null_count for name in NEEDED if name in batch.schema.names):
+                raise UnreadableRows
             if self.pieces is None:
-                self._hold(Divided.among_shares(narrow))
+                self._hold(Divided.among_shares(batch))
             else:
-                self.pieces.add(narrow)
+                self.pieces.add(batch)
 
     def _hold(self, divided: Divided) -> None:
         with self._holding:
@@ -102,12 +113,25 @@ class Rows:
                 return
         self.pieces.add(divided.rows)
 
-    def _next(self) -> pa.RecordBatch | None:
+    def _next(self, reader: pa.RecordBatchReader) -> pa.RecordBatch | None:
         try:
             with self._reading:
-                return next(self._reader, None)
+                return next(reader, None)
         except OSError as error:  # so Arrow calls whatever went wrong in DuckDB
             raise duckdb.Error(str(error)) from error
+
+
+def narrowed(query: str, table: Table, narrowing: Mapping[str, str]) -> str:
+    """The query of `table` with those whole numbers in fewer bits, so that less has to be moved; it fails where one
+    doesn't fit. No counted amount is 0; customers whose ids are no whole numbers get a NUMBER."""
+    columns = []
+    for name in table.columns:
+        value = f"coalesce({name}, 0)" if name == "counted_amount" else name
+        fits = narrowing.get(name) if table[name].type().is_integer() else None
+        columns.append(f"CAST({value} AS {fits}) AS {name}" if fits else f"{value} AS {name}")
+    if not table.customer_id.type().is_integer():
+        columns.append(f"CAST(hash(customer_id) % {PIECES * SHARES} AS SMALLINT) AS {NUMBER}")
+    return f"SELECT {', '.join(columns)} FROM ({query})"  # noqa: S608 - our own
 
 
 def by_remainder(batch: pa.RecordBatch, among: int) -> tuple[Ints, list[int]]:
@@ -131,7 +155,7 @@ class Pieces:
 
     def __init__(self, files: ExitStack) -> None:
         self._file = files.enter_context(tempfile.TemporaryFile(prefix="segments-"))  # noqa: SIM115 - closed by files
-        self._written: list[list[tuple[int, int, pa.Schema]]] = [[] for _ in range(PIECES)]
+        self._written: list[list[tuple[int, int]]] = [[] for _ in range(PIECES)]
         self._writing, self._end = Lock(), 0
         self._schema = pa.schema([])
         self.rows = 0
@@ -146,40 +170,18 @@ class Pieces:
                 data = together.slice(start, end - start).serialize()
                 with self._writing:
                     self._file.write(data)
-                    written.append((self._end, data.size, batch.schema))
+                    written.append((self._end, data.size))
                     self._end += data.size
                     self.rows += end - start
 
     def read(self, number: int) -> list[pa.RecordBatch]:
-        """What was added to one of PIECES, in as large batches as it came in: much more is done to a batch than to its
-        rows."""
+        """What was added to one of PIECES, at least one batch, in as large ones as it came in: much more is done to a
+        batch than to its rows."""
         with self._writing:
             self._file.flush()
-        alike: dict[pa.Schema, list[pa.RecordBatch]] = {}
-        for start, size, schema in self._written[number]:
-            alike.setdefault(schema, []).append(self._read(start, size, schema))
-        tables = [pa.Table.from_batches(batches).combine_chunks() for batches in alike.values()]
-        found = [batch for table in tables for batch in table.to_batches(BATCH_ROWS)]
-        return found or [pa.RecordBatch.from_pylist([], self._schema)]
+        batches = [self._read(start, size) for start, size in self._written[number]]
+        together = pa.Table.from_batches(batches, self._schema).combine_chunks()
+        return together.to_batches(BATCH_ROWS) or [pa.RecordBatch.from_pylist([], self._schema)]
 
-    def _read(self, start: int, size: int, schema: pa.Schema) -> pa.RecordBatch:
-        return pa.ipc.read_record_batch(pa.py_buffer(os.pread(self._file.fileno(), size, start)), schema)
-
-
-def narrowed(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with whole numbers in as few bits as they need, so that less has to be moved; no amount is 0. Raises
-    UnreadableRows."""
-    if any(batch[name].null_count for name in NEEDED if name in batch.schema.names):
-        raise UnreadableRows
-    return pa.RecordBatch.from_arrays([_narrow(column) for column in batch.columns], batch.schema.names)
-
-
-def _narrow(column: pa.Array) -> pa.Array:
-    if not pa.types.is_integer(column.type) or pa.types.is_uint64(column.type) or not len(column):
-        return column  # what can't be told from 64 bits with a sign is joined with nothing narrower
-    values = (column.fill_null(0) if column.null_count else column).to_numpy()
-    least, most = int(values.min()), int(values.max())
-    for kind in NARROW:
-        if np.iinfo(kind).min <= least and most <= np.iinfo(kind).max:
-            return pa.array(values.astype(kind, copy=False))
-    return pa.array(values)
+    def _read(self, start: int, size: int) -> pa.RecordBatch:
+        return pa.ipc.read_record_batch(pa.py_buffer(os.pread(self._file.fileno(), size, start)), self._schema)
