@@ -88,12 +88,12 @@ class DayMatrix:
         """The days between the entries."""
         return Gaps(self.ago, self.ends, self.width)
 
-    @property
+    @cached_property
     def newest(self) -> Ints:
         """Days back to the newest; 0 for none."""
         return self._at(self.ends[:-1])
 
-    @property
+    @cached_property
     def oldest(self) -> Ints:
         """Days back to the oldest; 0 for none."""
         return self._at(self.ends[1:] - 1)
@@ -224,8 +224,6 @@ class Measured:
 
         Of acts, several of a day being one, `act_gap_count` and `median_act_gap`, days `since_first` and `since_last`,
         and the `longest_recent` gap, of those that ended in the last `returned_days`.
-
-        `unread` is 0: rows that can't be read don't come here.
         """
         counted, whole, acted = self._counted, self._orders, self._acts
         cycle, starts = spans.cycle_days, spans.period_starts_back
@@ -235,7 +233,7 @@ class Measured:
         return {
             "monetary": _column(counted.total, counted.has_any),
             "paid_total": _column(whole.total, whole.has_any),
-            "orders_ever": _column(whole.times.astype(np.int32), whole.has_any),
+            "orders_ever": _column(whole.times, whole.has_any),
             "last_ever": _column(whole.newest, whole.has_any),
             "gap_count": _column(gap_count, whole.has_any),
             "median_gap": _column(counted.gaps.median(gap_count), gap_count > 0),
@@ -247,7 +245,6 @@ class Measured:
             "recent_orders": _column(counted.count(1, 2 * cycle), whole.has_any),
             "former_orders": _column(counted.count(2 * cycle + 1, 4 * cycle), whole.has_any),
             "loyalty_product": _column(product, whole.has_any),
-            "unread": _column(np.zeros(len(whole.times), np.int64), whole.has_any),
             "since_first": _column(acted.oldest, acted.has_any),
             "since_last": _column(acted.newest, acted.has_any),
         }

@@ -184,7 +184,7 @@ def measured(connection: Any, orders: Table, acts: Table | None, request: Reques
         cycle = cycle_days or usual_gap(everyone.gaps()) or DEFAULT_CYCLE_DAYS
         found = everyone.measure(connection, POPULATION, request.spans(cycle))
     people = lend(connection, f"lent_{POPULATION}", found.rows)
-    people = people.mutate(customer_id=people.customer_id.cast(orders.customer_id.type()))
+    people = people.mutate(customer_id=people.customer_id.cast(orders.customer_id.type()), unread=ibis.literal(0))
     return Measured(people, cycle, usual_gap(found.gaps), usual_gap(found.act_gaps), found.column)
 
 
@@ -290,10 +290,11 @@ def _cuts(
     return count, rfm.Cuts(points, {name: high or rfm.first_high(sums[name], count) for name in rfm.MEASURES})
 
 
-def _scored(people: Table, cuts: rfm.Cuts | None) -> tuple[Table, rfm.Cuts]:
-    """The people with scores, and by what; when nobody has an order that counts, a table of that shape."""
+def _scored(people: Table, cuts: rfm.Cuts | None, **more: Expression) -> tuple[Table, rfm.Cuts]:
+    """The people with scores (and columns `more`), and by what; when nobody has an order that counts, a table of that
+    shape."""
     cuts = cuts or rfm.Cuts(dict.fromkeys(rfm.MEASURES, (0, 0, 0, 0)), dict.fromkeys(rfm.MEASURES, 1))
-    return people.mutate(**rfm.scores(people, cuts.points)), cuts
+    return people.mutate(**rfm.scores(people, cuts.points), **more), cuts
 
 
 def _segments(scored: Table, cuts: rfm.Cuts, cycle_days: int) -> dict[str, Expression]:
@@ -311,11 +312,12 @@ def _segments(scored: Table, cuts: rfm.Cuts, cycle_days: int) -> dict[str, Expre
 def _with_all(people: Table, request: Request, population: Population) -> Table:
     """The people with all models; null where a model doesn't say anything of a customer."""
     brand = population.cycle_days
-    scored, cuts = _scored(people, population.cuts)
-    table = scored.mutate(
-        own_days=nesl.personal_cycle(scored.gap_count, scored.median_gap, brand, request.cycle_weight),
+    table, cuts = _scored(
+        people,
+        population.cuts,
+        own_days=nesl.personal_cycle(people.gap_count, people.median_gap, brand, request.cycle_weight),
         usual_days=nesl.personal_cycle(
-            scored.act_gap_count, scored.median_act_gap, population.usual_gap_days, request.activity.weight
+            people.act_gap_count, people.median_act_gap, population.usual_gap_days, request.activity.weight
         ),
     )
     counts, has_acted, product = table.frequency.notnull(), table.since_last.notnull(), table.loyalty_product
