@@ -21,7 +21,7 @@ from segmentation.measures import UnreadableRows
 
 ROWS_AT_ONCE = 12_000_000  # held in memory, of orders and of acts
 BATCH_ROWS = 122_880  # as many as DuckDB's row groups have
-PIECES, SHARES = 31, 41  # primes: ids with a pattern still divide equally, and a piece among all shares
+PIECES, SHARES = 31, 29  # primes: ids with a pattern still divide equally, and a piece among all shares
 NEEDED = ("customer_id", "ago", "amount")
 IDS, AMOUNTS = {"customer_id": "INTEGER", "ago": "SMALLINT"}, {"amount": "INTEGER", "counted_amount": "INTEGER"}
 NARROWINGS: tuple[Mapping[str, str], ...] = (IDS | AMOUNTS, IDS, {})  # most rows fit the first, all fit the last
@@ -79,12 +79,12 @@ class Rows:
                 break
 
     def _read(self, connection: Any, query: str) -> None:
-        reader = connection.con.sql(query).to_arrow_reader(BATCH_ROWS)
-        if not pa.types.is_integer(self.kind):
-            self.kind = reader.schema.field("customer_id").type
-        on_all_processors(lambda _: self._take_all(reader), range(os.cpu_count() or 1))
-        if not self.held and self.pieces is None:
-            self._hold(Divided.among_shares(pa.RecordBatch.from_pylist([], reader.schema)))
+        with connection.con.sql(query).to_arrow_reader(BATCH_ROWS) as reader:  # left open, it would bar the next query
+            if not pa.types.is_integer(self.kind):
+                self.kind = reader.schema.field("customer_id").type
+            on_all_processors(lambda _: self._take_all(reader), range(os.cpu_count() or 1))
+            if not self.held and self.pieces is None:
+                self._hold(Divided.among_shares(pa.RecordBatch.from_pylist([], reader.schema)))
 
     def on_disk(self) -> "Pieces":
         """All of them in pieces."""

@@ -34,6 +34,7 @@ PRINTED = r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$"  # a number as progra
 FLOAT_NOISE = 1e-6  # what a printed float may be off by: 22.200000000000003 is 22.2, and 0.00001 stays refused
 EIGHT_DIGITS = r"^(\d{4})(\d{2})(\d{2})$"
 MONEY = ("monetary", "paid_total")
+MONEY_TYPES = ("decimal(18, 4)", "decimal(24, 4)")  # 64 bits, which nearly always do; 128 from sums of 10^14 on
 MOST_NAMED = 5  # of wrong values
 
 Table = Any
@@ -243,8 +244,7 @@ def _amount(column: Expression) -> Expression:
         return ibis.cases((column.between(-MAX_AMOUNT, MAX_AMOUNT), column.cast("int64"))) * UNITS
     if kind.is_decimal():
         if kind.scale <= DECIMAL_PLACES and kind.precision <= 18:
-            # whole first: a product of decimals is one of 128 bits, and so would all sums be
-            return (column * 10**kind.scale).cast("int64") * 10 ** (DECIMAL_PLACES - kind.scale)
+            return ibis.cases((column.between(-MAX_AMOUNT, MAX_AMOUNT), _units_of_64_bits(column)))
         exact = column
         if kind.scale > DECIMAL_PLACES:
             exact = ibis.cases((column.round(DECIMAL_PLACES) == column, column))
@@ -257,6 +257,17 @@ def _amount(column: Expression) -> Expression:
         meant = ibis.cases(((rounded - printed).abs() < FLOAT_NOISE, rounded)).try_cast("decimal(18, 4)")
         return _units(ibis.coalesce(exact, meant))
     raise BadInput(f"the column amount must hold numbers, not {kind}")
+
+
+def _units_of_64_bits(exact: Expression) -> Expression:
+    """The same of a decimal of at most 18 digits and DECIMAL_PLACES, up to MAX_AMOUNT, in steps for which 18 digits are
+    enough: arithmetic of 128 bits costs ten times as much."""
+    scale = exact.type().scale
+    if 10 ** (18 - 2 * scale) > MAX_AMOUNT:
+        return (exact * 10**scale).cast("int64") * 10 ** (DECIMAL_PLACES - scale)
+    whole = exact.cast("int64")
+    rest = exact - whole.cast(f"decimal(18, {scale})")
+    return whole * UNITS + (rest * UNITS).cast("int64")
 
 
 def _units(exact: Expression) -> Expression:
@@ -300,16 +311,28 @@ def write_result(connection: Any, result: Segmented, out: Path) -> None:
     """Write those of `result`, on that DuckDB connection, who have an order that counts, to a .csv or .parquet."""
     # not "is not null", which DuckDB would leave to Arrow, and Arrow copies what it filters, as far ahead as it can
     found = result.table.filter(result.table.frequency.fill_null(0) > 0)
-    # times a decimal 0.0001 keeps the amount exact; a division would make it a float
-    unit = ibis.literal(Decimal(1) / UNITS, "decimal(5, 4)")
-    table = found.mutate(**{name: unit * found[name] for name in MONEY if name in found.columns})
     if ending_of(out) == ".csv":
-        connection.to_csv(table, out, header=True)
+        connection.to_csv(_in_money(found, MONEY_TYPES[-1]), out, header=True)
         return
     names = sorted({segment.name for segments in MODELS.values() for segment in segments})
     connection.raw_sql(f"CREATE OR REPLACE TYPE segment AS ENUM ({', '.join(map(repr, names))})")
     target = str(out).replace("'", "''")
-    connection.raw_sql(f"COPY ({_with_enums(connection, table)}) TO '{target}' (FORMAT parquet, PARQUET_VERSION v2)")
+    for kind in MONEY_TYPES:
+        query = _with_enums(connection, _in_money(found, kind))
+        try:
+            connection.raw_sql(f"COPY ({query}) TO '{target}' (FORMAT parquet, PARQUET_VERSION v2)")
+        except duckdb.ConversionException:
+            if kind == MONEY_TYPES[-1]:
+                raise
+        else:
+            return
+
+
+def _in_money(people: Table, kind: str) -> Table:
+    """The people with amounts as decimals of that kind in place of whole ten-thousandths."""
+    # times a decimal 0.0001 keeps the amount exact; a division would make it a float
+    unit = ibis.literal(Decimal(1) / UNITS, "decimal(5, 4)")
+    return people.mutate(**{name: (unit * people[name]).cast(kind) for name in MONEY if name in people.columns})
 
 
 def _with_enums(connection: Any, table: Table) -> str:

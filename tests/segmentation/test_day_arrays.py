@@ -83,6 +83,35 @@ def test_shares_and_parts_come_out_as_everybody_at_once(
     assert computed(orders, acts) == at_once
 
 
+@pytest.mark.parametrize("with_acts", [False, True])
+@pytest.mark.parametrize("beyond", ["customer_id", "amount", "ordered_at", "all"])
+def test_numbers_that_need_more_bits_come_out_as_they_are(beyond: str, *, with_acts: bool) -> None:
+    """One row in six hundred has an id beyond 31 bits, an amount beyond, or a day that lies 90 years back."""
+    whose = [1 + number % 40 for number in range(599)]
+    rows = orders_of(pa.array([*whose, 41], pa.int64())).to_pylist()
+    acts = orders_of(pa.array(whose, pa.int64()), seed=5).drop_columns("amount") if with_acts else None
+    plain = computed(pa.Table.from_pylist(rows), acts)
+    far = {"customer_id": 2**40, "amount": 10**17, "ordered_at": DAY - timedelta(days=33_000)}
+    rows[-1] |= far if beyond == "all" else {beyond: far[beyond]}
+    found = computed(pa.Table.from_pylist(rows), acts)
+    last = found[rows[-1]["customer_id"]]
+    assert last["paid_total"] == rows[-1]["amount"]
+    assert last["recency_days"] == (REQUEST.as_of - rows[-1]["ordered_at"].date()).days
+    untouched = ("recency_days", "frequency", "monetary", "paid_total", "cycle_days", "loyalty", "activity")
+    assert [[found[who][name] for name in untouched] for who in set(whose)] == [
+        [plain[who][name] for name in untouched] for who in set(whose)
+    ]
+
+
+def test_a_reading_that_breaks_off_leaves_the_connection_free() -> None:
+    orders = orders_of(pa.array([None, *range(400_000)], pa.int64()))  # several batches, the first of which is told of
+    with open_duckdb(TAIPEI) as duck:
+        for _ in range(3):
+            with pytest.raises(UnreadableRows):
+                compute(duck, keep(duck, "orders", orders), REQUEST)
+        assert duck.con.execute("SELECT 1").fetchall() == [(1,)]
+
+
 def test_nobody_is_a_population_too() -> None:
     nothing = orders_of(pa.array([], pa.int64()))
     assert computed(nothing) == {}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
@@ -239,6 +239,41 @@ def test_parquet_columns_of_any_fitting_type_mean_the_same(tmp_path: Path) -> No
             row = read_rows(tmp_path / "out.parquet")[4]
             assert (row["recency_days"], row["frequency"], row["monetary"]) == (20, 2, Decimal("20.09"))
     assert pa.types.is_integer(pq.read_schema(tmp_path / "out.parquet").field("customer_id").type)
+
+
+@pytest.mark.parametrize("models", ["core", "all"])
+@pytest.mark.parametrize("digits", [17, 18, 24])
+@pytest.mark.parametrize("places", [0, 1, 2, 3, 4])
+def test_decimals_are_exact_up_to_the_largest_amount_and_refused_beyond(
+    tmp_path: Path, places: int, digits: int, models: Literal["core", "all"]
+) -> None:
+    least = Decimal(1).scaleb(-places)
+    path, out = tmp_path / "o.parquet", tmp_path / "out.parquet"
+
+    def segment(*amounts: Decimal) -> dict[Any, Any]:
+        money = pa.array(amounts, pa.decimal128(digits, places))
+        days = pa.array([date(2024, 1, 1)] * len(amounts))
+        pq.write_table(pa.table({"customer_id": range(len(amounts)), "ordered_at": days, "amount": money}), path)
+        segment_file(path, out, Request(AS_OF, TAIPEI, models=models))
+        found = pq.read_table(out, columns=["customer_id", "monetary"])
+        return dict(zip(*found.to_pydict().values(), strict=True))
+
+    amounts = [10**13 - least, -(10**13) + least, Decimal(10**12), least, -least, 2 * least, Decimal(0), 10**9 + least]
+    assert segment(*amounts) == dict(enumerate(amounts))
+    if digits - places > 14:
+        with pytest.raises(
+            BadInput, match=r"row 2: amount '-?100000000000000.*' is not an amount of at most 4 decimal"
+        ):
+            segment(least, Decimal(-(10**14)))
+
+
+@pytest.mark.parametrize("models", ["core", "all"])
+def test_sums_are_written_in_64_bits_as_long_as_these_hold_them(tmp_path: Path, models: Literal["core", "all"]) -> None:
+    for count, kind in ((99, pa.decimal128(18, 4)), (101, pa.decimal128(24, 4))):
+        (tmp_path / "o.csv").write_text("customer_id,ordered_at,amount\n" + "a,2024-01-01,1000000000000\n" * count)
+        segment_file(tmp_path / "o.csv", tmp_path / "out.parquet", Request(AS_OF, TAIPEI, models=models))
+        monetary = pq.read_table(tmp_path / "out.parquet")["monetary"]
+        assert (monetary.type, monetary.to_pylist()) == (kind, [Decimal(count * 10**12)])
 
 
 @pytest.mark.parametrize(
