@@ -19,7 +19,7 @@ from segmentation.day_numbers import Spread, numbered
 from segmentation.day_rows import PIECES, ROWS_AT_ONCE, SHARES, Divided, Rows, on_all_processors
 from segmentation.measures import Spans
 
-ROWS_A_SHARE = 125_000  # as many shares at once as have these
+ROWS_A_SHARE = 250_000  # as many shares at once as have these
 
 Table = Any
 Result = TypeVar("Result")
@@ -42,15 +42,16 @@ class Part:
         """What `work` makes of the ids and measures of a few shares, for all of them, on all processors. With `keep`
         what is measured is kept for the next time, else it goes as soon as it is done with. Raises SumTooLarge."""
         rows = max(sum(len(one.rows) for one in batches) for batches in (self.orders, self.acts or []))
-        together = min(SHARES, max(1, SHARES * ROWS_A_SHARE // max(1, rows)))
+        shares = self.spread.shares
+        together = min(shares, max(1, shares * ROWS_A_SHARE // max(1, rows)))
 
         def of_shares(first: int) -> Result:
-            measured = self._kept.pop(first, None) or self._measured(range(first, min(first + together, SHARES)))
+            measured = self._kept.pop(first, None) or self._measured(range(first, min(first + together, shares)))
             if keep:
                 self._kept[first] = measured
             return work(*measured)
 
-        return on_all_processors(of_shares, range(0, SHARES, together))
+        return on_all_processors(of_shares, range(0, shares, together))
 
     def _measured(self, shares: range) -> tuple[pa.Array, Measured]:
         batches = [self.orders] if self.acts is None else [self.orders, self.acts]
@@ -169,14 +170,13 @@ def open_everyone(connection: Any, orders: Table, acts: Table | None, look_back_
             return Part(batches[0], batches[1] if len(batches) > 1 else None, kind, spread, look_back_days)
 
         if all(one.pieces is None for one in rows):
-            whole = part([one.held for one in rows], Spread.of_all())
+            whole = part([one.held for one in rows], Spread(0, SHARES, SHARES))
             yield Everyone([lambda: whole])
             return
         pieces = [one.on_disk() for one in rows]
 
         def piece(number: int) -> Part:
-            batches = [on_all_processors(Divided.among_shares, one.read(number)) for one in pieces]
-            return part(batches, Spread.of_piece(number))
+            return part([[one.read(number)] for one in pieces], Spread(number, 1, PIECES))
 
         # As many at once as have no more rows together than are held in memory otherwise.
         at_once = ROWS_AT_ONCE * PIECES // max(1, sum(one.rows for one in pieces))

@@ -8,8 +8,6 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 from numpy.typing import NDArray
 
-from segmentation.day_rows import PIECES, SHARES
-
 PLACES_A_ROW = 4  # at most; ids that lie wider apart are looked up
 FAR = 2**62  # so are those that lie so far out, where 64 bits end
 
@@ -18,24 +16,12 @@ Ints = NDArray[Any]
 
 @dataclass(frozen=True)
 class Spread:
-    """How whole numbers lie among the shares: those of share k are `offsets[k]`, and on from there to both sides always
-    so far `apart`."""
+    """How the ids that are whole numbers lie among some shares: those of share k are `first + k`, and on from there to
+    both sides always so far `apart`."""
 
-    offsets: Ints
+    first: int
+    shares: int
     apart: int
-
-    @classmethod
-    def of_all(cls) -> "Spread":
-        """Of all whole numbers."""
-        return cls(np.arange(SHARES), SHARES)
-
-    @classmethod
-    def of_piece(cls, number: int) -> "Spread":
-        """Of those in one of PIECES."""
-        apart = PIECES * SHARES
-        offsets, found = np.empty(SHARES, np.int64), np.arange(number, apart, PIECES)
-        offsets[found % SHARES] = found
-        return cls(offsets, apart)
 
     def numbered(self, whose: Sequence[Ints], shares: range) -> tuple[Ints, list[Ints]] | None:
         """What `numbered` gives, where a number can be told from an id by reckoning: then all ids that could be have
@@ -49,14 +35,14 @@ class Spread:
         if least <= -FAR or most >= FAR or count > PLACES_A_ROW * sum(map(len, filled)):
             return None
         times, share = np.divmod(np.arange(count), wide) if wide > 1 else (np.arange(count), 0)
-        ids = (start + times) * self.apart + self.offsets[shares.start + share]
+        ids = (start + times) * self.apart + self.first + shares.start + share
         return ids, [self._numbers(of, start, shares) for of in whose]
 
     def _numbers(self, ids: Ints, start: int, shares: range) -> Ints:
         times = (ids // self.apart - start).astype(np.int32)
         if len(shares) == 1:
             return times
-        return times * len(shares) + (ids % SHARES).astype(np.int32) - shares.start
+        return times * len(shares) + (ids % self.apart).astype(np.int32) - self.first - shares.start
 
 
 def numbered(

@@ -21,7 +21,8 @@ from segmentation.measures import UnreadableRows
 
 ROWS_AT_ONCE = 12_000_000  # held in memory, of orders and of acts
 BATCH_ROWS = 122_880  # as many as DuckDB's row groups have
-PIECES, SHARES = 31, 29  # primes: ids with a pattern still divide equally, and a piece among all shares
+SHARES, PIECES = 29, 151  # of customers in memory, on disk; primes: ids with a pattern still divide equally
+BATCHES_AT_ONCE = 4  # are divided among pieces: much is done for each
 NEEDED = ("customer_id", "ago", "amount")
 IDS, AMOUNTS = {"customer_id": "INTEGER", "ago": "SMALLINT"}, {"amount": "INTEGER", "counted_amount": "INTEGER"}
 NARROWINGS: tuple[Mapping[str, str], ...] = (IDS | AMOUNTS, IDS, {})  # most rows fit the first, all fit the last
@@ -91,18 +92,25 @@ class Rows:
         if self.pieces is None:
             pieces = Pieces(self._files)
             while self.held:
-                pieces.add(self.held.pop().rows)
+                pieces.add([divided.rows for divided in self.held[-BATCHES_AT_ONCE:]])
+                del self.held[-BATCHES_AT_ONCE:]
             self.pieces = pieces
         return self.pieces
 
     def _take_all(self, reader: pa.RecordBatchReader) -> None:
+        waiting: list[pa.RecordBatch] = []  # for the disk
         while (batch := self._next(reader)) is not None:
             if any(batch[name].null_count for name in NEEDED if name in batch.schema.names):
                 raise UnreadableRows
             if self.pieces is None:
                 self._hold(Divided.among_shares(batch))
-            else:
-                self.pieces.add(batch)
+                continue
+            waiting.append(batch)
+            if len(waiting) == BATCHES_AT_ONCE:
+                self.pieces.add(waiting)
+                waiting = []
+        if self.pieces is not None:
+            self.pieces.add(waiting)
 
     def _hold(self, divided: Divided) -> None:
         with self._holding:
@@ -111,7 +119,7 @@ class Rows:
                 if sum(len(one.rows) for one in self.held) > ROWS_AT_ONCE:
                     self.on_disk()
                 return
-        self.pieces.add(divided.rows)
+        self.pieces.add([divided.rows])
 
     def _next(self, reader: pa.RecordBatchReader) -> pa.RecordBatch | None:
         try:
@@ -160,28 +168,30 @@ class Pieces:
         self._schema = pa.schema([])
         self.rows = 0
 
-    def add(self, batch: pa.RecordBatch) -> None:
+    def add(self, batches: list[pa.RecordBatch]) -> None:
         """Write the rows of each piece."""
-        self._schema = batch.schema
-        order, ends = by_remainder(batch, PIECES)
-        together = batch.take(pa.array(order))
-        for written, (start, end) in zip(self._written, pairwise(ends), strict=True):
-            if start < end:
-                data = together.slice(start, end - start).serialize()
-                with self._writing:
-                    self._file.write(data)
-                    written.append((self._end, data.size))
-                    self._end += data.size
-                    self.rows += end - start
+        for batch in pa.Table.from_batches(batches).combine_chunks().to_batches() if batches else []:
+            order, ends = by_remainder(batch, PIECES)
+            together = batch.take(pa.array(order))
+            for written, (start, end) in zip(self._written, pairwise(ends), strict=True):
+                if start < end:
+                    data = together.slice(start, end - start).serialize()
+                    with self._writing:
+                        self._file.write(data)
+                        written.append((self._end, data.size))
+                        self._end += data.size
+            with self._writing:
+                self._schema = batch.schema
+                self.rows += len(batch)
 
-    def read(self, number: int) -> list[pa.RecordBatch]:
-        """What was added to one of PIECES, at least one batch, in as large ones as it came in: much more is done to a
-        batch than to its rows."""
+    def read(self, number: int) -> Divided:
+        """What was added to one of PIECES, undivided."""
         with self._writing:
             self._file.flush()
         batches = [self._read(start, size) for start, size in self._written[number]]
         together = pa.Table.from_batches(batches, self._schema).combine_chunks()
-        return together.to_batches(BATCH_ROWS) or [pa.RecordBatch.from_pylist([], self._schema)]
+        rows = together.to_batches() or [pa.RecordBatch.from_pylist([], self._schema)]
+        return Divided(rows[0], [0, len(together)])
 
     def _read(self, start: int, size: int) -> pa.RecordBatch:
         return pa.ipc.read_record_batch(pa.py_buffer(os.pread(self._file.fileno(), size, start)), self._schema)
