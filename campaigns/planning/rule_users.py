@@ -1,47 +1,69 @@
-"""A saved rule forgotten, unless a campaign that isn't over needs it; rules and tags that do are known to
-segmentation/rules/saved.py."""
+"""A saved rule forgotten, unless a campaign that isn't over, the draft of one, or a view of customers needs it; rules and
+tags that do are known to segmentation/rules/saved.py."""
 
-import json
 from typing import Any
 
 from sqlalchemy import select
 from sqlmodel import Session
 
 from campaigns.audience.lists import ALIVE
+from segmentation.rules.reading import RuleError, read_rule
+from segmentation.rules.references import mentioned
 from segmentation.rules.saved import RuleInUse, delete_rule
 from store.engine import table_of
-from store.models import Campaign, CampaignStep
+from store.models import Campaign, CampaignDraft, CampaignStep, ConsoleUser, CustomerView
 
-campaign, step = table_of(Campaign), table_of(CampaignStep)
+campaign, step, draft = table_of(Campaign), table_of(CampaignStep), table_of(CampaignDraft)
+view, user = table_of(CustomerView), table_of(ConsoleUser)
+TARGET = "rule:"
 
 
 def forget_rule(session: Session, name: str) -> None:
     """Delete a saved rule. Raises NotFound, and RuleInUse while anything needs it. Never commits."""
-    if users := _users(session, name):
-        raise RuleInUse(f"the rule {name!r} is needed by campaign {', '.join(map(str, users))}")
+    kinds = (("campaign", _campaigns), ("the draft", _drafts), ("the view", _views))
+    for kind, users_of in kinds:
+        if users := users_of(session, name):
+            raise RuleInUse(f"the rule {name!r} is needed by {kind} {', '.join(users)}")
     delete_rule(session, name)
 
 
 def needs_rule(value: Any, name: str) -> bool:
-    """Whether `value` (JSON) asks for the saved rule: as a condition of type "rule", or as a target "rule:NAME", also
-    inside of a target "rule:{…}"."""
+    """Whether `value` (JSON) asks for the saved rule: as a target or condition "rule:NAME", or in a condition that is
+    written out, as JSON or as its text."""
+    if isinstance(value, str):
+        words = value.strip()
+        given = words.removeprefix(TARGET).strip()
+        return _mentions(given, name) if given.startswith("{") else words.startswith(TARGET) and given == name
     if isinstance(value, dict):
-        is_it = value.get("type") == "rule" and value.get("name") == name
-        return is_it or any(needs_rule(inner, name) for inner in value.values())
-    if isinstance(value, list):
-        return any(needs_rule(inner, name) for inner in value)
-    if not isinstance(value, str) or not value.startswith("rule:"):
+        return _mentions(value, name) if "type" in value else any(needs_rule(one, name) for one in value.values())
+    return isinstance(value, list) and any(needs_rule(one, name) for one in value)
+
+
+def _mentions(given: str | dict[str, Any], name: str) -> bool:
+    try:
+        return name in mentioned(read_rule(given))[0]
+    except RuleError:  # no rule: what was done, or what a draft holds half written
         return False
-    given = value.removeprefix("rule:")
-    return needs_rule(json.loads(given), name) if given.startswith("{") else given == name
 
 
-def _users(session: Session, name: str) -> list[int]:
-    """The campaigns' numbers."""
+def _campaigns(session: Session, name: str) -> list[str]:
+    """By number."""
     alive, asks = campaign.c.state.in_(ALIVE), (campaign.c.audience, campaign.c.trigger, campaign.c.goal)
     parts = session.execute(select(campaign.c.id, *asks).where(alive))
     steps = session.execute(
         select(campaign.c.id, step.c.condition).join(step, step.c.campaign_id == campaign.c.id).where(alive)
     )
     found: set[int] = {row[0] for row in (*parts, *steps) if any(needs_rule(value, name) for value in row[1:])}
-    return sorted(found)
+    return [str(number) for number in sorted(found)]
+
+
+def _drafts(session: Session, name: str) -> list[str]:
+    """Those that are open, by name."""
+    rows = session.execute(select(draft.c.name, draft.c["values"]).where(draft.c.done_at.is_(None)).order_by(draft.c.id))
+    return [row.name for row in rows if needs_rule(row[1], name)]
+
+
+def _views(session: Session, name: str) -> list[str]:
+    """By name, with whom to ask: others don't see a view that isn't shared."""
+    kept = select(view.c.name, view.c.rule, user.c.email).join(user, user.c.id == view.c.user_id).order_by(view.c.id)
+    return [f"{row.name} ({row.email})" for row in session.execute(kept) if needs_rule(row.rule, name)]

@@ -109,6 +109,20 @@ def test_what_is_wrong_is_said_and_what_was_typed_stays(client: FlaskClient, eng
         assert session.scalars(select(Tag)).all() == []
 
 
+def test_a_tags_saved_rules_stay_chosen_though_there_are_more_than_a_list_shows(
+    client: FlaskClient, engine: Engine, clock: StillClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction(engine) as session:
+        for name in ("a", "b", "c"):
+            save_rule(session, name, {"type": "age", "at_least": 18}, clock(), actor="me")
+        made = create_tag(session, "T", source="rule", definition={"rule": "b", "until_rule": "c"}, now=clock())
+        address = f"/console/tags/{made.id}/edit"
+    for most in (1, 500):
+        monkeypatch.setattr("console.rules.choices.MOST", most)
+        text = page(client, address)
+        assert [text.count(f'<option value="{name}" selected>{name}</option>') for name in ("b", "c")] == [1, 1]
+
+
 def test_a_tag_is_changed_and_its_line_holds_only_over_the_same_measure(
     client: FlaskClient, engine: Engine, clock: StillClock
 ) -> None:
