@@ -161,10 +161,14 @@ def _as_counts(counts: Sequence[Ints]) -> GapCounts:
 @contextmanager
 def open_everyone(connection: Any, orders: Table, acts: Table | None, look_back_days: int | None) -> Iterator[Everyone]:
     """Everybody in `orders` and `acts` (see `measures.days_back`), for work inside the block. Too many rows for the
-    memory lie on disk meanwhile. Raises UnreadableRows, SumTooLarge, duckdb.Error."""
+    memory lie on disk meanwhile. Raises UnreadableRows, SumTooLarge, duckdb.Error; TypeError for ids of two types."""
     with ExitStack() as files:
         rows = [Rows(connection, table, files) for table in (orders, acts) if table is not None]
         kind = rows[0].kind
+        if any(one.kind != kind for one in rows):
+            raise TypeError(
+                f"ids of orders and of acts must be of one type, not {' and '.join(str(one.kind) for one in rows)}"
+            )
 
         def part(batches: list[list[Divided]], spread: Spread) -> Part:
             return Part(batches[0], batches[1] if len(batches) > 1 else None, kind, spread, look_back_days)

@@ -39,6 +39,8 @@ class Spread:
         return ids, [self._numbers(of, start, shares) for of in whose]
 
     def _numbers(self, ids: Ints, start: int, shares: range) -> Ints:
+        if not len(ids):  # whose type may be narrower than the start
+            return np.zeros(0, np.int32)
         times = (ids // self.apart - start).astype(np.int32)
         if len(shares) == 1:
             return times

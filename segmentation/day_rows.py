@@ -75,6 +75,8 @@ class Rows:
             except duckdb.Error:  # a number that doesn't fit, or something worse, which comes again
                 if not narrowing:
                     raise
+                if self.pieces is not None:
+                    self.pieces.close()
                 self.held, self.pieces = [], None
             else:
                 break
@@ -134,8 +136,10 @@ def narrowed(query: str, table: Table, narrowing: Mapping[str, str]) -> str:
     doesn't fit. No counted amount is 0; customers whose ids are no whole numbers get a NUMBER."""
     columns = []
     for name in table.columns:
-        value = f"coalesce({name}, 0)" if name == "counted_amount" else name
-        fits = narrowing.get(name) if table[name].type().is_integer() else None
+        value, kind = f"coalesce({name}, 0)" if name == "counted_amount" else name, table[name].type()
+        fits = narrowing.get(name) if kind.is_integer() else None
+        if name == "customer_id" and kind.is_integer() and kind.nbytes < 4:
+            fits = IDS[name]  # numbers of so few bits can't be reckoned with
         columns.append(f"CAST({value} AS {fits}) AS {name}" if fits else f"{value} AS {name}")
     if not table.customer_id.type().is_integer():
         columns.append(f"CAST(hash(customer_id) % {PIECES * SHARES} AS SMALLINT) AS {NUMBER}")
@@ -170,7 +174,9 @@ class Pieces:
 
     def add(self, batches: list[pa.RecordBatch]) -> None:
         """Write the rows of each piece."""
-        for batch in pa.Table.from_batches(batches).combine_chunks().to_batches() if batches else []:
+        if batches:
+            self._schema = batches[0].schema
+        for batch in pa.Table.from_batches(batches, self._schema).combine_chunks().to_batches():
             order, ends = by_remainder(batch, PIECES)
             together = batch.take(pa.array(order))
             for written, (start, end) in zip(self._written, pairwise(ends), strict=True):
@@ -181,8 +187,11 @@ class Pieces:
                         written.append((self._end, data.size))
                         self._end += data.size
             with self._writing:
-                self._schema = batch.schema
                 self.rows += len(batch)
+
+    def close(self) -> None:
+        """Give the disk's room back."""
+        self._file.close()
 
     def read(self, number: int) -> Divided:
         """What was added to one of PIECES, undivided."""

@@ -103,6 +103,36 @@ def test_numbers_that_need_more_bits_come_out_as_they_are(beyond: str, *, with_a
     ]
 
 
+@pytest.mark.parametrize("first", [1, 7 * 10**10, -(10**12)])
+@pytest.mark.parametrize("kept_rows", [30, 10**6])
+def test_whoever_has_only_acts_or_only_orders_is_measured(
+    monkeypatch: pytest.MonkeyPatch, first: int, kept_rows: int
+) -> None:
+    monkeypatch.setattr("segmentation.day_rows.ROWS_AT_ONCE", kept_rows)
+    some = orders_of(pa.array([first + number % 60 for number in range(300)], pa.int64()))
+    none = some.slice(0, 0)
+    acting = computed(none, some.drop_columns("amount"))
+    buying = computed(some, none.drop_columns("amount"))
+    assert set(acting) == set(buying) == set(some["customer_id"].to_pylist())
+    assert all(row["frequency"] is None and row["activity"] for row in acting.values())
+    assert all(row["frequency"] and row["activity"] is None for row in buying.values())
+
+
+def test_ids_of_a_byte_are_reckoned_with_on_disk_and_days_long_past_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segmentation.day_rows.ROWS_AT_ONCE", 30)
+    orders = orders_of(pa.array([number % 100 - 50 for number in range(300)], pa.int8()))
+    times = [DAY - timedelta(days=36_000), *orders["ordered_at"].to_pylist()[1:]]
+    found = computed(orders.set_column(1, "ordered_at", pa.array(times, pa.timestamp("us"))))
+    assert sorted(found) == list(range(-50, 50))
+    assert {row["frequency"] for row in found.values()} == {3}
+
+
+def test_orders_and_acts_of_ids_of_two_types_are_refused() -> None:
+    orders, acts = orders_of(pa.array([1, 2], pa.int32())), orders_of(pa.array([1, 2], pa.int64()))
+    with pytest.raises(TypeError, match="of one type, not int32 and int64"):
+        computed(orders, acts.drop_columns("amount"))
+
+
 def test_a_reading_that_breaks_off_leaves_the_connection_free() -> None:
     orders = orders_of(pa.array([None, *range(400_000)], pa.int64()))  # several batches, the first of which is told of
     with open_duckdb(TAIPEI) as duck:
