@@ -25,7 +25,6 @@ CHINESE = Patterns(
         r"the tag '(.+)' is put on by a computation \((.+)\) and can't be imported": (
             "標籤「{0}」由系統計算（{1}），不能匯入"
         ),
-        r"the tag '(.+)' is switched off and can't be imported": "標籤「{0}」已封存，不能匯入",
         r"(\w+) is not a time such as ([\d: -]+)": "{0} 要像 {1}",
         r"(\w+) is outside 1900-2199": "{0} 不在 1900 到 2199 年之間",
         r"status is none of (.+)": "status 要是 {0} 其中之一",

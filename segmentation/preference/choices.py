@@ -30,7 +30,7 @@ NAME = "preferences"  # its row of BrandSetting
 SCORES = ("half_life_days", "on", "off")  # what all lines share; shares mean other things in other dimensions
 
 HalfLife = Annotated[float, Field(ge=1, le=MOST_HALF_LIFE_DAYS)]
-Threshold = Annotated[float, Field(ge=0.001, le=1000)]  # below it a score falls for thousands of years
+Threshold = Annotated[float, Field(gt=0, le=1000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=100)]
 _line = Line()

@@ -86,7 +86,8 @@ def _judged(found: Table, as_of: date, settings: PreferenceSettings) -> Table:
     strength = ibis.cases((judged.is_on, judged.score))  # the logarithm of 0 is an error
     days = (half_life * (strength / (off * _HAIR)).log2()).floor().cast("int64") + 1
     moment = (ibis.literal(as_of) + days.as_interval("D")).cast("timestamp")  # what DuckDB makes of it
-    return judged.mutate(falls_off_on=moment.cast("date"))
+    is_in_calendar = days < (date.max - as_of).days  # by a very low threshold it takes thousands of years
+    return judged.mutate(falls_off_on=ibis.cases((is_in_calendar, moment.cast("date"))))
 
 
 def by_line(rows: Table, settings: PreferenceSettings, name: str, *, of_dimension: bool = False) -> Expression:

@@ -108,6 +108,9 @@ def number(value: Decimal) -> str:
 
 def found_words(condition: Rule, found: Any, language: Language) -> str:
     """What was found for a condition on facts (as explain.py tells it), in words."""
+    is_of_the_past = isinstance(condition, InSegment) and (condition.days_ago is not None or condition.on is not None)
+    if found is None and is_of_the_past:  # perhaps nobody had computed that day
+        return UNKNOWN[language]
     if found is None:
         return NOTHING_FOUND.get(str(condition.__struct_config__.tag), UNKNOWN)[language]
     if isinstance(condition, InSegment):

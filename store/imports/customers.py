@@ -20,7 +20,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
-from sqlalchemy import Connection, Engine, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 
 from store.changes import note_changes
 from store.clock import Clock, today
@@ -170,7 +170,7 @@ def _write_chunk(
     connection: Connection, given: list[Given], channel_id: int | None, now: datetime, actor: str, report: ImportReport
 ) -> list[tuple[int, str]]:
     """Write one chunk, count it in `report`, and return the (row number, reason) of those refused."""
-    refused = _look_up(connection, given, channel_id) | _refused_tags(connection, given)
+    refused = _look_up(connection, given, channel_id) | _computed_tags(connection, given)
     good = [one for one in given if one.row not in refused]
     doubles = {g.holder_id: g for g in good if g.holder_id and g.customer_id and g.holder_id != g.customer_id}
     merge_customers(connection, {holder_id: one.customer_id for holder_id, one in doubles.items() if one.customer_id})
@@ -232,22 +232,16 @@ def _look_up(connection: Connection, given: list[Given], channel_id: int | None)
     return refused | _overlaps(connection, [one for one in given if one.holder_id and one.row not in refused])
 
 
-def _refused_tags(connection: Connection, given: list[Given]) -> dict[int, str]:
-    """Rows with a tag that a computation puts on and takes off, which would undo the import at its next turn; or one
-    that is switched off and stays where it is."""
+def _computed_tags(connection: Connection, given: list[Given]) -> dict[int, str]:
+    """Rows with a tag that a computation puts on and takes off: it would undo the import at its next turn."""
     names = {name for one in given for name in one.tags}
-    refused = select(tag.c.name, tag.c.source).where(
-        tag.c.name.in_(names), or_(tag.c.source != "hand", tag.c.is_active.is_(False))
-    )
-    why = {
-        name: "is switched off" if source == "hand" else f"is put on by a computation ({source})"
-        for name, source in (connection.execute(refused) if names else ())
-    }
+    computed = select(tag.c.name, tag.c.source).where(tag.c.name.in_(names), tag.c.source != "hand")
+    by = {row.name: row.source for row in connection.execute(computed)} if names else {}
     return {
-        one.row: f"the tag {name!r} {why[name]} and can't be imported"
+        one.row: f"the tag {name!r} is put on by a computation ({by[name]}) and can't be imported"
         for one in given
         for name in one.tags
-        if name in why
+        if name in by
     }
 
 
@@ -325,23 +319,23 @@ def _bind_accounts(connection: Connection, good: list[Given], channel_id: int | 
 
 
 def _put_tags(connection: Connection, good: list[Given], now: datetime, actor: str) -> set[str]:
-    """Put on the tags that are not on; the member ids of those who got one."""
+    """Put on the tags that are not on, but no archived one; the member ids of those who got one."""
     names = sorted({name for one in good for name in one.tags})
     if not names:
         return set()
     known = set(connection.execute(select(tag.c.name).where(tag.c.name.in_(names))).scalars())
     if unknown := [{"name": name, "created_at": now} for name in names if name not in known]:
         connection.execute(insert(tag), unknown)
-    tag_ids = {row.name: row.id for row in connection.execute(select(tag).where(tag.c.name.in_(names)))}
+    asked = select(tag.c.name, tag.c.id).where(tag.c.name.in_(names), tag.c.is_active)
+    tag_ids = {row.name: row.id for row in connection.execute(asked)}
     on = select(customer_tag.c.tag_id, customer_tag.c.customer_id).where(
         customer_tag.c.until.is_(None),
         customer_tag.c.tag_id.in_(tag_ids.values()),
         customer_tag.c.customer_id.in_([one.customer_id for one in good if one.tags]),
     )
     current = {tuple(row) for row in connection.execute(on)}
-    missing = [
-        (one, tag_ids[name]) for one in good for name in one.tags if (tag_ids[name], one.customer_id) not in current
-    ]
+    wanted = [(one, tag_ids[name]) for one in good for name in one.tags if name in tag_ids]
+    missing = [(one, tag_id) for one, tag_id in wanted if (tag_id, one.customer_id) not in current]
     if missing:
         put_on = {"since": now, "strength": 1.0, "source": "import", "evidence": {"by": actor}}
         rows = [{"tag_id": t, "customer_id": one.customer_id, **put_on} for one, t in missing]

@@ -285,7 +285,6 @@ def test_every_reason_of_the_imports_is_said_in_chinese() -> None:
         "rows of this order have different statuses": "這張訂單的幾列說法不同（statuses）",
         "ordered_at is not a time such as 2026-01-31 18:30": "ordered_at 要像 2026-01-31 18:30",
         "the tag 'V' is put on by a computation (rule) and can't be imported": "標籤「V」由系統計算（rule），不能匯入",
-        "the tag 'V' is switched off and can't be imported": "標籤「V」已封存，不能匯入",
     }
     assert {reason: reason_in(reason, "zh") for reason in samples} == samples
     assert reason_in("amount is not a plain number", "en") == "amount is not a plain number"

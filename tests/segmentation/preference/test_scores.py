@@ -198,6 +198,13 @@ def test_a_customer_alone_gets_the_row_that_the_population_gives(duck: Any, sign
             assert (row["is_on"], row["falls_off_on"]) == (everyone[key]["is_on"], everyone[key]["falls_off_on"])
 
 
+@pytest.mark.parametrize(("off", "is_told"), [(1e-3, True), (1e-300, False)])
+def test_a_day_beyond_the_calendar_is_not_told(duck: Any, off: float, *, is_told: bool) -> None:
+    found = scored(duck, [Signal(DAY - timedelta(days=1), weight=30.0)], DAY, lines(half_life_days=3650, off=off))[DYED]
+    assert found["is_on"]
+    assert (found["falls_off_on"] is not None) is is_told
+
+
 @given(
     weights=st.lists(st.floats(0.1, 40), min_size=1, max_size=4),
     ages=st.lists(st.integers(1, 300), min_size=4, max_size=4),

@@ -286,6 +286,8 @@ def test_what_was_found_in_words() -> None:
     [
         ({"type": "tag", "name": "VIP"}, "沒有貼上", "not on"),
         ({"type": "segment", "model": "rf4", "in": ["new"]}, "不在任何一群", "in no segment"),
+        ({"type": "segment", "model": "rf4", "in": ["new"], "days_ago": 100}, "不明", "unknown"),
+        ({"type": "segment", "model": "rf4", "in": ["new"], "on": "2026-01-01"}, "不明", "unknown"),
         ({"type": "moved", "model": "rf4", "to": ["new"]}, "沒有這樣移動", "no such move"),
         ({"type": "orders", "measure": "last", "at_most": 30}, "沒有購買", "no purchase"),
         ({"type": "attribute", "name": "city", "is": "台中市"}, "不明", "unknown"),

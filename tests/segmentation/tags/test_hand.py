@@ -146,10 +146,11 @@ def test_a_tag_that_is_switched_off_stays_where_it_is(
             take_off(session, "貴賓", people, actor="mei", now=NOW)
         assert put_on_by_taps(session, [TopicTap(people[2], "貴賓", 7, 3, NOW)], NOW) == 0
     path = tmp_path / "customers.csv"
-    path.write_text("customer_id,tags\na1,貴賓\n", encoding="utf-8")
+    path.write_text("customer_id,city,tags\na1,台中市,貴賓\nnew,台北市,貴賓;老客\n", encoding="utf-8")
     report = import_customers(engine, path, channel_id=None, zone=TAIPEI, clock=clock)
-    assert report.refused == [(2, "the tag '貴賓' is switched off and can't be imported")]
+    assert (report.added, report.refused) == (2, [])  # the rest of a row is no less true
     assert history(engine, "貴賓") == before
+    assert len(history(engine, "老客")) == 1
     renew(engine, AS_OF + DAY)  # the last day that was given with it holds
     assert [row.until is None for row in history(engine, "貴賓")] == [True, False]
     with transaction(engine) as session:
