@@ -1,8 +1,9 @@
 """Of which tags it is known when they fall off somebody: there no day means never. Of the others (scores, quantiles,
 predictions move with everybody) no day means that nobody can know. Knows no database.
 
-Of moves and of most tags of computations it is known how long those that are there last, not when new ones come: so
-they may be asked for where all conditions must hold, but under any or not a new one could change what was said.
+Of most tags of computations it is known how long those that are there last, and a move stays in a window of given
+days, but not when new ones come: so they may be asked for where all conditions must hold, but under any or not a new
+one could change what was said. In a rolling window a new move could prolong it even there.
 """
 
 from collections.abc import Iterator

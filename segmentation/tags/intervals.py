@@ -1,8 +1,8 @@
 """When each condition of a rule holds from now on if nothing more happens: days [start, stop) per customer.
 
 What was counted leaves a rolling window, an order grows older, a birthday comes: all of it follows from the facts that
-are there. Where a condition looks at the whole population (scores, quantile segments, predictions) nobody can know:
-`can_be_foreseen` says of which. Ibis expressions; knows no database.
+are there. Where a condition looks at the whole population (scores, quantile segments, predictions), or for moves in a
+rolling window, nobody can know: `can_be_foreseen` says of which. Ibis expressions; knows no database.
 
 Facts are added up by customer and day with the compiler's own aggregates, by giving it customer and day as one number
 in place of the customer: filters and sums are then the rules' own, to the last digit.
@@ -16,7 +16,7 @@ from typing import Any
 import ibis
 
 from segmentation.facts import Facts
-from segmentation.rules.aggregates import event_measures, line_measures, move_measures, needs_lines, order_measures
+from segmentation.rules.aggregates import event_measures, line_measures, needs_lines, order_measures
 from segmentation.rules.compile import Compiled
 from segmentation.rules.days import AsOf
 from segmentation.rules.types import (
@@ -73,6 +73,8 @@ def can_be_foreseen(leaf: Rule, as_of: date, *, has_cycle: bool) -> bool:
     match leaf:
         case Tagged():
             return leaf.strength is None  # strengths fade, or follow the population
+        case Moved():  # by time alone another move may come before this one leaves the window
+            return leaf.window is None or leaf.window.last_days is None
         case InSegment(on=on) if on is not None and on <= as_of:
             return True
         case InSegment():
@@ -130,14 +132,12 @@ def intervals_of(leaf: Rule, future: Future) -> Table:
     match leaf:
         case Orders() | Events() | Clicks() if is_daily(leaf):
             found = _of_facts(leaf, future)
-        case Attribute() | Orders() | Events() | Clicks():
+        case Attribute() | Orders() | Events() | Clicks() | Moved():
             found = _lasting(leaf, future)
         case Age() | Birthday():
             found = _of_birthday(leaf, future)
         case Tagged():
             found = _of_tag(leaf, future)
-        case Moved():
-            found = _of_move(leaf, future)
         case InSegment():
             found = _of_segment(leaf, future)
         case Measure():
@@ -247,16 +247,6 @@ def _of_tag(leaf: Tagged, future: Future) -> Table:
         start = later(on.since.date(), low)
         stop = ibis.least(stop, later(on.since.date(), None if high is None else high + 1))
     return on.select("customer_id", start=start, stop=stop)
-
-
-def _of_move(leaf: Moved, future: Future) -> Table:
-    if leaf.window is None or leaf.window.last_days is None:
-        return _lasting(leaf, future)
-    rows = move_measures(future.facts, {leaf: "moved"}, future.as_of)
-    assert rows is not None
-    rows = rows.filter(rows.moved.notnull()).semi_join(future.holders, "customer_id")
-    stop = later(rows.moved.cast("date"), leaf.window.last_days + 1)
-    return rows.select("customer_id", start=ibis.literal(future.as_of.day), stop=stop)
 
 
 def _of_segment(leaf: InSegment, future: Future) -> Table:

@@ -104,8 +104,12 @@ def any_of(*conditions: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("asked", "is_known"),
     [
-        (MOVED, True),
-        ({"type": "all", "of": [MOVED, FRESH]}, True),
+        (MOVED, False),  # time itself moves people on, before the move leaves the window
+        ({"type": "all", "of": [MOVED, FRESH]}, False),
+        ({**MOVED, "window": {"from": "2026-11-01"}}, True),
+        ({**MOVED, "window": None}, True),
+        ({"type": "all", "of": [{**MOVED, "window": {"until": "2026-12-01"}}, FRESH]}, True),
+        (negated({**MOVED, "window": {"from": "2026-11-01"}}), False),
         (negated(MOVED), False),  # time itself moves people to S1
         (any_of(MOVED, FRESH), False),
         (negated({**MOVED, "window": {"until": "2026-11-03"}}), True),

@@ -122,7 +122,7 @@ def leaf(random: Random) -> dict[str, Any]:
         {"type": "birthday", "within_days": random.choice([0, 3, 10, 365, 366])},
         {"type": "attribute", "name": "city", "is": "台中"},
         {"type": "tag", "name": random.choice(["手動", "自動"]), **since},
-        {"type": "moved", "model": "rf4", "to": ["regular"], "window": {"last_days": random.randint(1, 25)}},
+        {"type": "moved", "model": "rf4", "to": ["regular"], **random.choice([{}, {"window": some_days(random)}])},
         {
             "type": "segment",
             "model": random.choice(["nesl", "nes", "nesl_personal", "nes_personal"]),
@@ -223,9 +223,11 @@ def test_the_day_said_is_the_day_on_which_a_daily_renewal_takes_it_off(seed: int
         {"type": "measure", "name": "r", "at_least": 0},
         {"type": "measure", "name": "loyalty", "at_least": 0},
         {"type": "tag", "name": "手動", "strength": {"at_least": "0.1"}},
+        {"type": "moved", "model": "nesl", "to": ["S1", "S2", "L"], "window": {"last_days": 40}},
+        {"type": "moved", "model": "rf4", "to": ["new"], "window": {"last_days": 7}},
     ],
 )
-def test_what_hangs_on_the_population_can_t_be_foreseen(condition: dict[str, Any]) -> None:
+def test_what_hangs_on_the_population_or_on_moves_to_come_can_t_be_foreseen(condition: dict[str, Any]) -> None:
     assert not can_be_foreseen(read_rule(condition), AS_OF, has_cycle=True)
 
 
