@@ -1,5 +1,5 @@
-"""A saved rule forgotten, unless a campaign that isn't over, the draft of one, or a view of customers needs it; rules and
-tags that do are known to segmentation/rules/saved.py."""
+"""A saved rule forgotten, unless a campaign that isn't over, the draft of one, or a view of customers needs it; rules
+and tags that do are known to segmentation/rules/saved.py."""
 
 from typing import Any
 
@@ -20,10 +20,12 @@ TARGET = "rule:"
 
 def forget_rule(session: Session, name: str) -> None:
     """Delete a saved rule. Raises NotFound, and RuleInUse while anything needs it. Never commits."""
-    kinds = (("campaign", _campaigns), ("the draft", _drafts), ("the view", _views))
-    for kind, users_of in kinds:
-        if users := users_of(session, name):
-            raise RuleInUse(f"the rule {name!r} is needed by {kind} {', '.join(users)}")
+    if campaigns := _campaigns(session, name):
+        raise RuleInUse(f"the rule {name!r} is needed by campaign {', '.join(campaigns)}")
+    if drafts := _drafts(session, name):
+        raise RuleInUse(f"the rule {name!r} is needed by the draft {', '.join(drafts)}")
+    if views := _views(session, name):
+        raise RuleInUse(f"the rule {name!r} is needed by view {', '.join(views)}")
     delete_rule(session, name)
 
 
@@ -59,11 +61,13 @@ def _campaigns(session: Session, name: str) -> list[str]:
 
 def _drafts(session: Session, name: str) -> list[str]:
     """Those that are open, by name."""
-    rows = session.execute(select(draft.c.name, draft.c["values"]).where(draft.c.done_at.is_(None)).order_by(draft.c.id))
+    rows = session.execute(
+        select(draft.c.name, draft.c["values"]).where(draft.c.done_at.is_(None)).order_by(draft.c.id)
+    )
     return [row.name for row in rows if needs_rule(row[1], name)]
 
 
 def _views(session: Session, name: str) -> list[str]:
-    """By name, with whom to ask: others don't see a view that isn't shared."""
-    kept = select(view.c.name, view.c.rule, user.c.email).join(user, user.c.id == view.c.user_id).order_by(view.c.id)
-    return [f"{row.name} ({row.email})" for row in session.execute(kept) if needs_rule(row.rule, name)]
+    """By number, with whom to ask: what isn't shared nobody else sees, its name neither."""
+    kept = select(view.c.id, view.c.rule, user.c.email).join(user, user.c.id == view.c.user_id).order_by(view.c.id)
+    return [f"{row.id} ({row.email})" for row in session.execute(kept) if needs_rule(row.rule, name)]
