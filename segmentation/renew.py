@@ -15,7 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
-from sqlalchemy import Engine, exists, select
+from sqlalchemy import Engine, select
 from sqlmodel import Session
 
 from segmentation.backlog import LEASE_NAME, backlog, forget_changes, log, may_be_done
@@ -74,7 +74,8 @@ class Slice:
 
 def renew_everyone(ground: Ground, settings: SegmentSettings, *, as_of: date | None = None) -> SegmentRunResult:
     """Compute everybody's segments and tags as of `as_of`; tomorrow when left out, so that everything up to now counts.
-    Tags are on now: a day before one that is computed already judges none. Raises what `run_segments` does."""
+    Tags are on now: a day before one that is computed already judges none, and who waits in the log waits on. Raises
+    what `run_segments` does."""
     as_of = as_of or tomorrow(ground.clock, ground.zone)
     with transaction(ground.engine) as session:
         create_group_tags(session, ground.clock())
@@ -89,16 +90,9 @@ def renew_everyone(ground: Ground, settings: SegmentSettings, *, as_of: date | N
         zone=ground.zone,
         clock=ground.clock,
         settings=settings,
-        also=None if _is_past(ground.engine, as_of) else tags,
+        also=tags,
         spark=ground.spark,
     )
-
-
-def _is_past(engine: Engine, day: date) -> bool:
-    """Whether a later day is computed."""
-    later = exists().where(run_table.c.state == "finished", run_table.c.as_of > day)
-    with reading(engine) as session:
-        return bool(session.scalar(select(later)))
 
 
 def renew_changed(ground: Ground, settings: SegmentSettings) -> int:

@@ -19,7 +19,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
-from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy import Engine, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
@@ -69,6 +69,7 @@ class SegmentRunResult:
     unchanged: bool
     cycle_days: int
     proposed_cycle_days: int | None  # None: nobody has ordered twice
+    is_past: bool  # a later day is computed: tags were left as they are
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -101,7 +102,8 @@ def run_segments(
     """Compute every customer's segments as of the start of `as_of` in `zone` and store what differs.
 
     A run that finds the newest result to be of the same day and settings and nothing to change leaves the database as
-    it was. Whatever was noted as changed before it read is then done with. `spark` is the master of a cluster that
+    it was. Whatever was noted as changed before it read is then done with; after a run for a day before one that is
+    computed it waits on, and `also` is not done: it is about now. `spark` is the master of a cluster that
     computes; None: DuckDB, here. Writes in transactions of its own. Raises SegmentRunBusy while another run is at work;
     what `also` raises, when the segments are stored.
     """
@@ -110,6 +112,7 @@ def run_segments(
     with _claimed(engine, as_of, settings, clock) as stamp, open_duckdb(zone) as connection:
         current = read_current(connection, engine)  # before the facts: see results.differences
         request = settings.request(as_of, zone)
+        is_past = _is_past(engine, as_of)
         done = _computed(connection, engine, request, stamp, spark)
         rows = differences(connection, done.segments, current, relabelled=stamp.is_relabelling)
         said = {**settings_of(request, done.segmented), "chosen": settings.as_dict()}
@@ -117,7 +120,7 @@ def run_segments(
         former = _newest(engine)
         unchanged = rows.num_rows == 0 and former is not None and (former.as_of, former.settings) == (as_of, said)
         changed = 0 if unchanged else _write(engine, stamp, rows, clock)
-        problem = _problem_of(also, done, lambda session: _hold(session, stamp, clock))
+        problem = _problem_of(None if is_past else also, done, lambda session: _hold(session, stamp, clock))
         if unchanged:
             _forget(engine, stamp.run_id)
         else:
@@ -125,10 +128,11 @@ def run_segments(
             _finish(engine, stamp, clock, sizes(connection, done.segments), counts)
     if problem is not None:
         raise problem
-    forget_seen(engine, seen)
+    if not is_past:
+        forget_seen(engine, seen)
     run_id = int(former.id) if unchanged else stamp.run_id
     cycles = (done.segmented.cycle_days, done.segmented.proposed_cycle_days)
-    return SegmentRunResult(run_id, people, changed, unchanged, *cycles, said)
+    return SegmentRunResult(run_id, people, changed, unchanged, *cycles, is_past, said)
 
 
 def settings_of(request: Request, segmented: Segmented) -> dict[str, Any]:
@@ -275,6 +279,13 @@ def _finish(
         session.execute(delete(size).where(size.c.as_of == stamp.as_of, size.c.model.in_(COUNTED)))
         if rows:
             session.execute(insert(size), rows)
+
+
+def _is_past(engine: Engine, day: date) -> bool:
+    """Whether a later day is computed."""
+    later = exists().where(run_table.c.state == "finished", run_table.c.as_of > day)
+    with reading(engine) as session:
+        return bool(session.scalar(select(later)))
 
 
 def _forget(engine: Engine, run_id: int) -> None:

@@ -47,7 +47,11 @@ Model = Annotated[str, typer.Option(help=f"One of {', '.join(MODELS)}.")]
 @app.command("run")
 def run(
     as_of: Annotated[
-        str | None, typer.Option(help="Day to compute for, YYYY-MM-DD; tomorrow when left out: all up to now counts.")
+        str | None,
+        typer.Option(
+            help="Day to compute for, YYYY-MM-DD; tomorrow when left out: all up to now counts."
+            " For a day before one that is computed tags are left as they are."
+        ),
     ] = None,
     cycle: Cycle = None,
     look_back: LookBack = None,
@@ -75,6 +79,8 @@ def run(
         return
     done = "nothing changed since run" if result.unchanged else "run"
     typer.echo(f"{done} {result.run_id}: {result.customer_count} customers, {result.change_count} changed segment")
+    if result.is_past:
+        typer.echo("tags were left as they are: a later day is computed")
     if result.proposed_cycle_days and result.proposed_cycle_days != result.cycle_days:
         typer.echo(
             f"the orders propose a purchase cycle of {result.proposed_cycle_days} days (used: {result.cycle_days})"

@@ -62,6 +62,15 @@ def test_nothing_is_stored_for_a_day_that_lies_ahead(engine: Engine, retarget: R
     assert retarget("run", "--as-of", str(ahead - timedelta(days=1)), "--json")["customer_count"] == 1
 
 
+def test_a_run_for_a_day_of_the_past_says_that_tags_were_left(engine: Engine, retarget: Retarget) -> None:
+    buy(engine, 40)
+    assert "tags" not in retarget("run")
+    before = str(datetime.now(UTC).date() - timedelta(days=20))
+    assert "tags were left as they are" in retarget("run", "--as-of", before)
+    assert retarget("run", "--as-of", before, "--json")["is_past"] is True
+    assert retarget("run", "--json")["is_past"] is False
+
+
 def test_moves_are_a_matrix_a_feed_and_a_customers_history(engine: Engine, retarget: Retarget) -> None:
     who = buy(engine, 40)
     today = datetime.now(UTC).date()

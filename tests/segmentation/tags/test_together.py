@@ -80,6 +80,28 @@ def test_a_day_of_the_past_puts_on_and_takes_off_nothing(engine: Engine, clock: 
     assert history(engine, "近客") == kept
 
 
+def test_who_changed_before_a_run_for_a_day_of_the_past_gets_the_tags_after_it(
+    engine: Engine, clock: StillClock
+) -> None:
+    ground = Ground(engine, TAIPEI, clock)
+    today = clock().astimezone(TAIPEI).date()
+    with transaction(engine) as session:
+        create_tag(session, "買過", source="rule", definition={"when": {**TWICE, "at_least": 1}}, now=clock())
+        before, now = make_customer(session), make_customer(session)
+        make_order(session, before, ordered_at=clock() - 20 * DAY)
+    assert not renew_everyone(ground, SegmentSettings()).is_past
+    clock.advance(minutes=1)
+    with transaction(engine) as session:
+        make_order(session, now, ordered_at=clock() - timedelta(seconds=5))
+        note_changes(session, [now.id or 0], clock())
+    assert renew_everyone(ground, SegmentSettings(), as_of=today - 15 * DAY).is_past
+    assert list(tags_on(engine, now.id or 0)) == []
+    clock.advance(minutes=1)
+    assert renew_changed(ground, SegmentSettings()) == 1
+    assert list(tags_on(engine, now.id or 0)) == ["買過"]
+    assert renew_changed(ground, SegmentSettings()) == 0
+
+
 def test_one_renewal_after_another_judges_its_own_customers_at_its_own_time(engine: Engine) -> None:
     with transaction(engine) as session:
         create_tag(session, "貴賓", now=NOW)
