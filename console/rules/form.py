@@ -39,7 +39,8 @@ YES = ("yes", "no")
 FLAG_VALUES = {**dict.fromkeys(("true", "yes", "1", "是"), True), **dict.fromkeys(("false", "no", "0", "否"), False)}
 MOST_ROWS = 20  # in one group
 DEEPEST = 6
-MOST_DIGITS = 18  # of a whole number; more are no number that a rule could hold
+MOST_DIGITS = 19  # of a whole number that a rule could hold
+TOO_LARGE = 10**MOST_DIGITS  # stands for whatever has more digits: the reader of rules says how large it may be
 _COMMAS = re.compile("[,，、]")
 
 
@@ -195,7 +196,9 @@ def _names(text: str) -> list[str]:
 
 
 def _number(text: str) -> Any:
-    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else text
+    if not text.isdecimal():
+        return text
+    return int(text) if len(text) <= MOST_DIGITS else TOO_LARGE
 
 
 def as_rows(rule: Mapping[str, Any]) -> Row | None:

@@ -23,6 +23,8 @@ MAX_NUMBER = 10**14  # beyond it, ten-thousandths would not fit 64 bits
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Names = Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=1_000)]
 Days = Annotated[int, msgspec.Meta(ge=1, le=MAX_DAYS)]
+CampaignId = Annotated[int, msgspec.Meta(le=2**63 - 1)]  # as databases number them
+Campaigns = Annotated[tuple[CampaignId, ...], msgspec.Meta(min_length=1, max_length=1_000)]
 Number = Decimal
 
 OrderMeasure = Literal["count", "sum", "average", "quantity", "days", "first", "last"]
@@ -232,7 +234,7 @@ class Events(Bounds, frozen=True, kw_only=True, tag="events"):
     kinds: Names
     products: Products | None = None
     topics: Names | None = None
-    campaigns: Annotated[tuple[int, ...], msgspec.Meta(min_length=1, max_length=1_000)] | None = None
+    campaigns: Campaigns | None = None
     window: Window | None = None
 
     def __post_init__(self) -> None:
@@ -244,7 +246,7 @@ class Clicks(Bounds, frozen=True, kw_only=True, tag="clicks"):
     """How many taps on tracked links in the window, of these topics or campaigns."""
 
     topics: Names | None = None
-    campaigns: Annotated[tuple[int, ...], msgspec.Meta(min_length=1, max_length=1_000)] | None = None
+    campaigns: Campaigns | None = None
     window: Window | None = None
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
 from console.rules.form import DEEPEST, MOST_ROWS, Row, as_rows, filled, form_of, place_of, read_form, rule_of
+from console.words.refusals import told
 from segmentation.rules.reading import RuleError, read_rule
 from segmentation.rules.saved import load_rules, rule_named
 from segmentation.rules.types import to_builtins
@@ -274,10 +275,22 @@ def test_what_is_neither_yes_nor_no_is_refused_not_taken_for_no() -> None:
         read_rule(rule_of(Row("attribute", {"name": "is_refused", "value": "也許"})))
 
 
-def test_a_number_that_no_rule_could_hold_is_left_to_the_reader_of_rules_to_refuse() -> None:
-    rule = rule_of(Row("birthday", {"value": "9" * 5_000}))
-    with pytest.raises(RuleError, match="within_days"):
+@pytest.mark.parametrize("digits", [19, 20, 5_000])
+@pytest.mark.parametrize(
+    ("row", "place", "most"),
+    [
+        (Row("birthday"), "value", "366"),
+        (Row("clicks", {"at_least": "1"}), "last_days", "36500"),
+        (Row("clicks", {"at_least": "1"}), "campaign", "9223372036854775807"),
+        (Row("segment", {"value": "nesl=E"}), "days_ago", "36500"),
+    ],
+)
+def test_a_number_that_is_too_large_for_a_row_is_told_so(row: Row, place: str, most: str, digits: int) -> None:
+    rule = rule_of(Row(row.kind, {**row.fields, place: "9" * digits}))
+    with pytest.raises(RuleError) as caught:
         read_rule(rule)
+    assert caught.value.sentence == f"expected 'int' <= {most}"
+    assert told(caught.value, "zh").endswith(f"：最多是 {most}")
 
 
 def test_several_segments_become_a_group_of_any() -> None:
