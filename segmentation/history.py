@@ -2,7 +2,10 @@
 
 Every result is a set of changes in the order of their ids, written by a whole run or, between runs, for single
 customers. Runs for earlier days may have been made later, so what was known of a day is found by the day that results
-are for, and then everything written up to the last of them is replayed.
+are for, and then everything written up to the last of them is replayed. That is wrong in one case: where single
+customers were computed after a run for an earlier day, and before the next for a later one, the replay leaves all
+others as the earlier day had them, from the day of the single ones up to the next day that is computed. Rules that ask
+for the segment of an earlier day look customer by customer and are right there (rules/aggregates.past_segments).
 """
 
 from collections import Counter
@@ -112,7 +115,8 @@ def segment_counts(session: Session, model: str) -> dict[str, int]:
 
 def segment_at(session: Session, model: str, as_of: date) -> dict[int, str]:
     """Customer id -> segment, by the newest results for days up to and including `as_of`; empty when there were none.
-    Customers whom the model said nothing of (no paid order) are absent. Raises NotFound for an unknown model."""
+    Customers whom the model said nothing of (no paid order) are absent. After a run for an earlier day see above.
+    Raises NotFound for an unknown model."""
     segments_of(model)
     state = _state(model, _last_change_up_to(session, as_of))
     return {row.customer_id: row.segment for row in session.execute(select(state))}
@@ -121,8 +125,8 @@ def segment_at(session: Session, model: str, as_of: date) -> dict[int, str]:
 def transitions(session: Session, model: str, from_day: date, to_day: date) -> dict[tuple[str | None, str | None], int]:
     """(segment before, segment after) -> customers, between the results for days up to `from_day` and those up to
     `to_day`: of who moved, before the first and after the last move in between; of who stayed, where they are at the
-    end. None: the model said nothing of them; both None is absent. Lines drawn anew are no moves. Raises NotFound for
-    an unknown model."""
+    end. None: the model said nothing of them; both None is absent. Lines drawn anew are no moves. After a run for an
+    earlier day see above. Raises NotFound for an unknown model."""
     segments_of(model)
     start, end = (_last_change_up_to(session, day) for day in (from_day, to_day))
     low, high = sorted((start, end))
