@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 Clock = Callable[[], datetime]
+YEARS = range(1900, 2200)  # that days given by people lie in, as imports take times
 
 
 def system_clock() -> datetime:

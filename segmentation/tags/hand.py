@@ -16,6 +16,7 @@ from sqlmodel import Session
 from segmentation.tags.catalogue import tag_named
 from segmentation.tags.definitions import BY_PEOPLE, InvalidTag, check_name
 from store.changes import note_changes
+from store.clock import YEARS
 from store.engine import insert_for, table_of
 from store.errors import BadInput
 from store.models import AuditEntry, Customer, CustomerTag, Tag
@@ -49,11 +50,13 @@ def put_on(
     comes off by itself, after `today`. Who has it already keeps it as it is.
 
     Raises NotFound for an unknown tag, ComputedTag, ArchivedTag, BadInput for customers who don't exist, a day that has
-    come, or too long a note.
+    come or lies beyond YEARS, or too long a note.
     """
     found = _by_people(session, name)
     if until is not None and until <= today:
         raise BadInput(f"the day on which the tag comes off must be after today, {today}; got {until}")
+    if until is not None and until.year not in YEARS:
+        raise BadInput(f"the day on which the tag comes off lies before {YEARS.stop}, not on {until}")
     if note is not None and len(note) > MAX_NOTE:
         raise BadInput(f"a note has at most {MAX_NOTE} characters")
     ids = _known(session, customer_ids)

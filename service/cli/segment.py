@@ -22,7 +22,7 @@ from segmentation.snapshot import take_snapshot
 from segmentation.spark.files import segment_files
 from service.cli.context import opened_database, print_json, settings_for_command
 from service.worker import renewal_ground, segment_settings
-from store.clock import system_clock, today, tomorrow
+from store.clock import YEARS, system_clock, today, tomorrow
 from store.engine import reading, transaction
 from store.errors import BadInput, NotFound
 from store.models import Customer
@@ -35,7 +35,6 @@ app = typer.Typer(
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Cycle = Annotated[str | None, typer.Option(help="Purchase cycle in days, or `auto`: the median gap between orders.")]
-YEARS = range(1900, 2200)  # as imports take times
 LookBack = Annotated[int | None, typer.Option(min=1, max=MOST_DAYS, help="Count only orders of the last so many days.")]
 RDays = Annotated[str | None, typer.Option(help="Four thresholds of R in days, as 7,30,90,180; else quantiles.")]
 FOrders = Annotated[str | None, typer.Option(help="Four thresholds of F in orders, as 1,2,4,9; else quantiles.")]

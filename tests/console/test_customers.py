@@ -51,7 +51,7 @@ def test_a_tag_put_on_by_hand_has_a_note_and_a_last_day(client: FlaskClient, eng
         one = make_customer(session).id or 0
         create_tag(session, "講座", now=clock())
     address = f"/console/customers/{one}"
-    for wrong in ("soon", "2026-11-02"):  # no day, and today
+    for wrong in ("soon", "2026-11-02", "9999-12-31"):  # no day, today, and too far
         send(client, f"{address}/tag", tag="講座", press="on", until=wrong)
         assert "無法執行" in page(client, address)
     send(client, f"{address}/tag", tag="講座", press="on", note="五月場", until="2026-12-01")

@@ -1,6 +1,6 @@
 """Tags of people: by hand, by import, by tapping a link; never undone by a computation."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -79,6 +79,14 @@ def test_renewals_leave_it_on_until_its_last_day_has_passed(engine: Engine, peop
 def test_a_day_that_has_come_is_no_end(engine: Engine, people: list[int]) -> None:
     with transaction(engine) as session, pytest.raises(BadInput, match="after today"):
         put_on(session, "貴賓", people, actor="mei", now=NOW, today=TODAY, until=TODAY)
+
+
+def test_a_day_beyond_the_centuries_that_are_reckoned_with_is_no_end(engine: Engine, people: list[int]) -> None:
+    with transaction(engine) as session:
+        with pytest.raises(BadInput, match="lies before 2200, not on 2200-01-01"):
+            put_on(session, "貴賓", people, actor="mei", now=NOW, today=TODAY, until=date(2200, 1, 1))
+        last = date(2199, 12, 31)
+        assert put_on(session, "貴賓", people, actor="mei", now=NOW, today=TODAY, until=last) == len(people)
 
 
 def test_a_tag_of_a_computation_and_unknown_people_are_refused_with_nothing_written(
