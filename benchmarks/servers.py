@@ -1,6 +1,7 @@
 """Servers that benchmarks start for themselves and stop again: PostgreSQL, child processes that listen on a port."""
 
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -8,12 +9,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import make_url, text
+from sqlalchemy import Engine, make_url, text
 
 from store.engine import open_engine
 from store.errors import BadInput
 
 START_SECONDS = 30
+
+
+@contextmanager
+def database(kind: str, folder: Path) -> Iterator[Engine]:
+    """A fresh database of `kind` in `folder`, which is emptied of what a run that was broken off left there."""
+    folder = folder.resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    if kind == "sqlite":
+        yield open_engine(f"sqlite:///{folder}/bench.db")
+        return
+    with postgres(folder / "server") as address:
+        yield open_engine(address)
 
 
 @contextmanager
