@@ -1,6 +1,6 @@
-"""Orders or acts out of DuckDB as a stream. Each batch is made narrow and divided among shares of the customers while
-it lies in the processor's cache, and held in memory; once they are too many for it, all go to disk, in pieces by
-customer. So each row is read once, and written at most once."""
+"""Orders or acts out of DuckDB as a stream, in as few bits as they need. Each batch is divided among shares of the
+customers while it lies in the processor's cache, and held in memory; once they are too many for it, all go to disk, in
+pieces by customer. So each row is read once (again where a number needed more bits) and written at most once."""
 
 import os
 import tempfile

@@ -262,7 +262,7 @@ def scale(
 
 
 def _readable(connection: Any, people: Table) -> Column:
-    """The columns of people whose rows could all be read. Raises UnreadableRows."""
+    """A way to read columns of people whose rows could all be read. Raises UnreadableRows."""
     found = _row(connection, people.aggregate(count=people.count(), unread=people.unread.sum()))
     if found["unread"]:
         raise UnreadableRows

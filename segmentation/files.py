@@ -260,8 +260,8 @@ def _amount(column: Expression) -> Expression:
 
 
 def _units_of_64_bits(exact: Expression) -> Expression:
-    """The same of a decimal of at most 18 digits and DECIMAL_PLACES, up to MAX_AMOUNT, in steps for which 18 digits are
-    enough: arithmetic of 128 bits costs ten times as much."""
+    """A decimal of at most 18 digits and DECIMAL_PLACES, up to MAX_AMOUNT, in whole ten-thousandths, by steps for which
+    18 digits are enough: arithmetic of 128 bits costs ten times as much."""
     scale = exact.type().scale
     if 10 ** (18 - 2 * scale) > MAX_AMOUNT:
         return (exact * 10**scale).cast("int64") * 10 ** (DECIMAL_PLACES - scale)
