@@ -11,6 +11,7 @@ from sqlalchemy import Engine, event, insert, text, update
 
 from bot.events import read_event
 from bot.inbox import process_inbox
+from store.bodies import open_bodies
 from store.engine import is_sqlite, table_of, transaction
 from store.models import (
     AuditEntry,
@@ -295,8 +296,11 @@ def test_two_processors_at_once_share_the_work(chat: Chat, open_again: Callable[
     taken: list[int] = []
 
     def work(engine: Engine) -> None:
-        while count := process_inbox(engine, chat.bodies, clock=chat.clock, texts=TEXTS, limit=7):
+        bodies = open_bodies(engine)
+        while count := process_inbox(engine, bodies, clock=chat.clock, texts=TEXTS, limit=7):
             taken.append(count)
+        if bodies is not engine:
+            bodies.dispose()
 
     threads = [threading.Thread(target=work, args=(open_again(),)) for _ in range(3)]
     for thread in threads:
