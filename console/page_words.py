@@ -21,7 +21,7 @@ from console.words.catalog import LANGUAGES, translate
 from console.words.marks import COLON, COMMA
 from console.words.refusals import told
 from console.words.setting_names import CHOICE_WORDS, SETTING_CELLS, SETTING_NOTES, SETTING_WORDS
-from segmentation.rules.words import KINDS
+from segmentation.rules.words import ATTRIBUTES, KINDS
 from store.imports.kinds import LAYOUTS
 
 
@@ -105,6 +105,7 @@ def _told() -> dict[str, Any]:
         "refusal_words": lambda reason: told(reason, g.language),
         "browser_words": lambda agent: browser_words(agent, g.language),
         "action_words": lambda action: done(action, g.language),
+        "attribute_word": lambda name: ATTRIBUTES[name][known(g.language)] if name in ATTRIBUTES else name,
         "event_word": lambda kind: KINDS[kind][known(g.language)] if kind in KINDS else kind,
         "why_refused": lambda reason: reason_in(reason, g.language),
         "audience_words": lambda audience: audience_words(audience, g.language),

@@ -9,6 +9,7 @@ from console.rules.form import GROUPS, ORDER_MEASURES, RARE, ROWS, YES
 from console.segments.segment_words import TITLES, name_of
 from console.words.catalog import translate
 from segmentation.models import segments_of
+from segmentation.rules.words import ATTRIBUTES, KINDS
 from segmentation.tags.measures import MEASURES
 from store.engine import table_of
 from store.models import Campaign, Rule, Tag
@@ -33,6 +34,8 @@ class Choices:
     rare = RARE
     yes = YES
     order_measures = ORDER_MEASURES
+    attributes = ATTRIBUTES
+    event_kinds = KINDS
 
     @property
     def measures(self) -> dict[str, str]:

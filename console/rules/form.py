@@ -7,11 +7,13 @@ of the third row in it. Knows no database.
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from segmentation.rules.types import FLAGS
+from segmentation.rules.words import ATTRIBUTES, KINDS
 
 LIMITS = ("at_least", "at_most")
 DAYS = ("last_days", "from", "until")
@@ -35,6 +37,10 @@ ROWS: dict[str, tuple[str, ...]] = {
 RARE = {"days_ago", "for_days", "from", "until", "contains", "exists", "label", "sku", "campaign"}
 ORDER_MEASURES = ("count", "sum", "average", "quantity", "days", "first", "last")
 YES = ("yes", "no")
+# What people call an attribute or a kind of event -> what rules do.
+ATTRIBUTE_NAMES, KIND_NAMES = (
+    {words: name for name, called in names.items() for words in called.values()} for names in (ATTRIBUTES, KINDS)
+)
 # How people write the value of an attribute that is true or false.
 FLAG_VALUES = {**dict.fromkeys(("true", "yes", "1", "是"), True), **dict.fromkeys(("false", "no", "0", "否"), False)}
 MOST_ROWS = 20  # in one group
@@ -151,8 +157,9 @@ def rule_of(row: Row) -> dict[str, Any]:
 def _condition(row: Row) -> dict[str, Any]:
     given = {name: text for name, text in row.fields.items() if text}
     made: dict[str, Any] = {"type": row.kind}
-    made.update({name: given[name] for name in ("measure", "name", "contains") if name in given})
-    made.update({name: given[name].replace(",", "") for name in LIMITS if name in given})
+    made.update({name: given[name] for name in ("measure", "contains") if name in given})
+    made |= {"name": ATTRIBUTE_NAMES.get(given["name"], given["name"])} if "name" in given else {}
+    made.update({name: as_number(given[name]) for name in LIMITS if name in given})
     window = {name: _number(given[name]) for name in DAYS if name in given}
     products = {key: _names(given[name]) for name, key in PRODUCTS.items() if name in given}
     made |= {"window": window} if window else {}
@@ -160,7 +167,7 @@ def _condition(row: Row) -> dict[str, Any]:
     made |= {"campaigns": [_number(one) for one in _names(given["campaign"])]} if "campaign" in given else {}
     made |= {"exists": given["exists"] == "yes"} if "exists" in given else {}
     made |= {"days_ago": _number(given["days_ago"])} if "days_ago" in given else {}
-    made |= {"days": {"at_least": given["for_days"]}} if "for_days" in given else {}
+    made |= {"days": {"at_least": as_number(given["for_days"])}} if "for_days" in given else {}
     if row.kind == "measure":
         made["name"] = made.pop("measure", "")
     return made | _valued(row.kind, made, given.get("value", ""), given.get("to", ""))
@@ -179,7 +186,7 @@ def _valued(kind: str, made: Mapping[str, Any], value: str, to: str) -> dict[str
                 sides["to"] = [to_name if to_model == (model or to_model) else to]
             return {"model": model or to_model, **sides}
         case "events":
-            return {"kinds": _names(value)}
+            return {"kinds": [KIND_NAMES.get(one, one) for one in _names(value)]}
         case "clicks" if value:
             return {"topics": _names(value)}
         case "attribute" if value:
@@ -193,6 +200,11 @@ def _valued(kind: str, made: Mapping[str, Any], value: str, to: str) -> dict[str
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in _COMMAS.split(text) if name.strip()]
+
+
+def as_number(text: str) -> str:
+    """What was typed as a number, as programs write it: thousands may stand apart, and signs be of full width."""
+    return unicodedata.normalize("NFKC", text).replace(",", "")
 
 
 def _number(text: str) -> Any:

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from console.rules.form import Row, as_rows, filled, new_row, read_form, rule_of
+from console.rules.form import Row, as_number, as_rows, filled, new_row, read_form, rule_of
 from segmentation.rules.reading import read_rule
 from segmentation.rules.types import to_builtins
 
 KINDS = ("fact", "model", "predictive")
 LINES = ("at_least", "at_most", "top_percent", "bottom_percent", "above_mean")
+PERCENTS = ("top_percent", "bottom_percent")
 FORETELLS = ("buys", "churns")
 WRITTEN = "="  # in place of a saved rule's name: the second rule stays as it was written out
 EMPTY = Row("all", rows=(new_row("orders"),))
@@ -62,7 +63,8 @@ def definition_of(given: TagForm, before: Mapping[str, Any]) -> dict[str, Any]:
     `before`: the one that it takes the place of. Raises RuleError for JSON that says no rule."""
     if given.source == "measure":
         line = given.fields["line"]
-        value: Any = True if line == "above_mean" else given.fields["amount"].replace(",", "")
+        amount = as_number(given.fields["amount"])
+        value: Any = True if line == "above_mean" else amount.removesuffix("%") if line in PERCENTS else amount
         return {"measure": given.fields["measure"], line: value}
     if given.source != "rule":
         return {}

@@ -254,6 +254,36 @@ def test_names_are_parted_by_any_comma_and_numbers_may_have_them() -> None:
     assert made["products"] == {"categories": ["洗髮", "潤髮", "護髮", "染髮"]}
 
 
+def test_numbers_may_be_typed_in_full_width() -> None:
+    assert rule_of(Row("orders", {"measure": "sum", "at_least": "１０，０００．５"}))["at_least"] == "10000.5"
+    assert rule_of(Row("tag", {"value": "a", "for_days": "１，０００"}))["days"] == {"at_least": "1000"}
+
+
+def test_attributes_and_kinds_of_events_go_by_the_names_that_pages_use(
+    client: FlaskClient, engine: Engine, people: None
+) -> None:
+    in_words = {"r0-type": "attribute", "r0-name": "城市", "r0-value": "台中"}
+    assert "2 人" in send(client, "/console/rules/said", **in_words).get_data(as_text=True)
+    assert "2 人" in page(client, "/console/customers?r0-type=attribute&r0-name=城市&r0-value=台中")
+    events = {"r1-type": "events", "r1-value": "瀏覽商品，page_view", "r1-at_least": "1"}
+    assert send(client, "/console/rules/edit", name="x", **in_words, **events).status_code == 303
+    with reading(engine) as session:
+        plain = to_builtins(rule_named(session, "x").rule)["of"]
+    assert plain[0]["name"] == "city"
+    assert plain[1]["kinds"] == ["product_view", "page_view"]
+    opened = page(client, "/console/rules/edit?name=x")
+    assert 'name="r0-name" value="城市" list="rule-attributes"' in opened
+    assert 'name="r1-value" value="瀏覽商品, 瀏覽網頁" list="rule-events"' in opened
+    assert '<option value="會員編號">member_id</option>' in opened
+    english = page(client, "/console/rules/edit?name=x&lang=en")
+    assert 'name="r0-name" value="city" list="rule-attributes"' in english
+
+
+def test_an_attribute_of_the_brand_with_the_name_of_another_is_left_to_json() -> None:
+    assert as_rows({"type": "attribute", "name": "城市", "is": "臺中"}) is None
+    assert as_rows({"type": "attribute", "name": "等級", "is": "金"}) is not None
+
+
 @pytest.mark.parametrize(
     ("written", "read"),
     [("true", True), ("是", True), ("Yes", True), ("1", True), ("False", False), ("否", False), ("no", False)],

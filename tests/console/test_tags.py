@@ -60,8 +60,8 @@ def test_tags_of_each_kind_are_made(client: FlaskClient, engine: Engine, rule: N
         "講座": {"source": "hand", "kind": "fact"},
         "老客戶": {"source": "rule", **ROWS},
         "常客標籤": {"source": "rule", "rule": "常客", "until_rule": "常客", "foretells": "buys"},
-        "大戶": {"source": "measure", "measure": "paid_total", "line": "top_percent", "amount": "5"},
-        "一萬": {"source": "measure", "measure": "paid_total", "line": "at_least", "amount": "10,000"},
+        "大戶": {"source": "measure", "measure": "paid_total", "line": "top_percent", "amount": "５％"},
+        "一萬": {"source": "measure", "measure": "paid_total", "line": "at_least", "amount": "１０，０００"},
     }
     for name, fields in made.items():
         answer = send(client, "/console/tags/new", name=name, **fields)
@@ -75,6 +75,7 @@ def test_tags_of_each_kind_are_made(client: FlaskClient, engine: Engine, rule: N
         "常客",
     )
     assert named(engine, "大戶").line == "dynamic"
+    assert named(engine, "大戶").definition["top_percent"] == "5"
     assert named(engine, "一萬").definition["at_least"] == "10000"
     assert audited(engine) == ["create tag"] * len(made)
     with reading(engine) as session:
