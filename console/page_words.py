@@ -70,7 +70,7 @@ def _names() -> dict[str, Any]:
         "cell_words": lambda name: t(SETTING_CELLS[name]),
         "detail_word": lambda name: t(names.AUDIT_DETAILS[name]) if name in names.AUDIT_DETAILS else name,
         "source_word": lambda name: t(names.EVENT_SOURCES[name]) if name in names.EVENT_SOURCES else name,
-        "gender_word": lambda name: t(names.GENDERS[name]) if name in names.GENDERS else name,
+        "gender_word": lambda name: t(names.GENDERS[name.lower()]) if name and name.lower() in names.GENDERS else name,
         "moment_word": lambda name: t(names.MOMENT_WORDS[name]),
         "row_kind": lambda name: t(names.ROW_KINDS[name]),
         "row_field": lambda kind, name: t(names.ROW_FIELDS.get(f"{kind}.{name}", names.ROW_FIELDS[name])),

@@ -21,6 +21,13 @@ from store.persons import export_person, note_refusal
 SURE = "ERASE"  # what must be typed before somebody is erased
 
 
+# What is said where nothing was changed, by whether the tag was to come off.
+_AS_IT_WAS = {
+    True: "這位顧客沒有「{name}」這個標籤，沒有任何更動。",
+    False: "這位顧客已經有「{name}」這個標籤，沒有任何更動；要改備註或取下的日子，請先取下再貼上。",
+}
+
+
 def _day(text: str | None) -> date | None:
     """The day of a field; None for an empty one. Raises BadInput."""
     try:
@@ -41,12 +48,14 @@ def tag_customer(customer_id: int) -> Any:
     try:
         with transaction(site.engine) as session:
             if takes_off:
-                take_off(session, name, [customer_id], **why)
+                is_changed = take_off(session, name, [customer_id], **why) > 0
             else:
-                day = today(site.clock, site.zone)
-                put_on(session, name, [customer_id], until=_day(request.form.get("until")), today=day, **why)
+                day, until = today(site.clock, site.zone), _day(request.form.get("until"))
+                is_changed = put_on(session, name, [customer_id], until=until, today=day, **why) > 0
     except ExpectedError as error:
         return _back(customer_id, "無法執行：{why}", "error", why=told(error, g.language))
+    if not is_changed:
+        return _back(customer_id, _AS_IT_WAS[takes_off], name=name)
     return _back(customer_id, "標籤已取下。" if takes_off else "標籤已貼上。")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlmodel import Session
 
-from console.rules.form import GROUPS, ORDER_MEASURES, RARE, ROWS, YES
+from console.rules.form import GROUPS, ORDER_MEASURES, RARE, ROWS, YES, number_of
 from console.segments.segment_words import TITLES, name_of
 from console.words.catalog import translate
 from segmentation.models import segments_of
@@ -36,6 +36,7 @@ class Choices:
     order_measures = ORDER_MEASURES
     attributes = ATTRIBUTES
     event_kinds = KINDS
+    number_of = staticmethod(number_of)
 
     @property
     def measures(self) -> dict[str, str]:

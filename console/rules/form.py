@@ -141,6 +141,11 @@ def place_of(row: Row, path: str) -> str:
     return found
 
 
+def number_of(place: str) -> str:
+    """The place of a row as people count: 2.1 for the first in the second group."""
+    return ".".join(str(int(one) + 1) for one in place.split("."))
+
+
 def _json_paths(group: Row, path: str, prefix: str) -> Iterator[tuple[str, str]]:
     for place, row in enumerate(group.rows):
         mine = f"{path}.of[{place}]"

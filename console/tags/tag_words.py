@@ -12,6 +12,7 @@ from console.tags.rule_words import Asked, asked_by, rule_sentence
 from console.words.catalog import translate
 from console.words.marks import bracketed
 from console.words.names import DIMENSIONS
+from console.words.refusals import told as refusal
 from segmentation.history import latest_run
 from segmentation.preference.choices import preference_settings
 from segmentation.rules.naming import names_of
@@ -59,7 +60,7 @@ class Wording:
             definition: Any = read_definition(tag.source, tag.definition)
             return self._sentence(definition, tag)
         except BadInput as problem:
-            return str(problem)
+            return refusal(problem, self._language)
 
     def _asked_of(self, tag: Tag, evidence: Mapping[str, Any]) -> Asked:
         """Of a rule tag its conditions, none where its rule can't be read; else the name of the evidence's campaign."""

@@ -58,7 +58,11 @@ AUDIT_DETAILS = {
 
 # Where an event comes from.
 EVENT_SOURCES = {"line": "LINE 官方帳號", "link": "追蹤連結", "brand": "品牌的網站或門市"}
-GENDERS = {"male": "男", "female": "女"}
+# However files write it.
+GENDERS = {
+    **dict.fromkeys(("male", "m", "男", "男性"), "男"),
+    **dict.fromkeys(("female", "f", "女", "女性"), "女"),
+}
 
 FETCHES = {"person": "真人", "forward": "轉傳", "preview": "預覽", "robot": "機器"}
 
@@ -187,6 +191,33 @@ ROW_FIELDS = {
     "events.value": "行為的種類",
     "clicks.value": "連結的主題",
     "birthday.value": "幾天之內",
+}
+# The same fields by their names in a rule's JSON, for what is wrong with one.
+RULE_FIELDS = {
+    "at_least": "至少",
+    "at_most": "至多",
+    "more_than": "多於",
+    "less_than": "少於",
+    "last_days": "最近幾天內",
+    "window.from": "從哪一天",
+    "until": "到哪一天之前",
+    "from": "從",
+    "to": "到",
+    "days_ago": "幾天前",
+    "days.at_least": "已經至少幾天",
+    "within_days": "幾天之內",
+    "categories": "商品分類",
+    "labels": "商品標籤",
+    "skus": "商品編號",
+    "campaigns": "活動",
+    "kinds": "行為的種類",
+    "topics": "連結的主題",
+    "measure": "看什麼",
+    "name": "名稱",
+    "model": "分群",
+    "is": "等於",
+    "contains": "含有",
+    "exists": "有沒有填",
 }
 ORDER_MEASURES = {
     "count": "訂單數",

@@ -4,7 +4,9 @@ import re
 from functools import cache
 
 from campaigns.content.message import InvalidMessage
-from console.words.catalog import FOLDER, english
+from console.words.catalog import FOLDER, english, translate
+from console.words.marks import COLON, quoted
+from console.words.names import RULE_FIELDS
 from console.words.patterns import Patterns, patterns_of
 from segmentation.rules.reading import RuleError
 
@@ -14,16 +16,31 @@ SHOWN = 5  # of several problems
 def told(reason: object, language: str) -> str:
     """Why something was refused, in `language` ("zh" or "en"): an error, or its words, which are Chinese where a page
     itself refuses. What neither refusals.tsv nor the catalogue knows stays as it is."""
-    if isinstance(reason, RuleError) and (number := _condition(reason.path)):
-        chinese = f"條件 {number}：{_in_chinese(reason.sentence)}"
-        return f"condition {number}: {reason.sentence}" if language == "en" else chinese
+    if isinstance(reason, RuleError):
+        return _told_of_rule(reason, language)
     if language == "en":
         return english().get(str(reason), str(reason))
     if isinstance(reason, InvalidMessage):
         return "；".join(f"{place} {_in_chinese(sentence)}" for place, sentence in reason.problems[:SHOWN])
-    if isinstance(reason, RuleError):
-        return f"{reason.path}：{_in_chinese(reason.sentence)}"
     return _in_chinese(str(reason))
+
+
+def _told_of_rule(error: RuleError, language: str) -> str:
+    """With the number of the condition as it stands on a page, and the field's name there."""
+    number, conditions = _condition(error.path), translate("條件", language)
+    sentence = error.sentence if language == "en" else _in_chinese(error.sentence)
+    if number:
+        field = _field(error.path)
+        place = f"{conditions} {number}" + (quoted(translate(field, language), language) if field else "")
+    else:  # of all conditions together, or one that is written as JSON
+        place = conditions if error.path in ("$", "$.of") else error.path
+    return f"{place}{COLON[language]}{sentence}"
+
+
+def _field(path: str) -> str:
+    """What the field that the path ends in is called on pages; empty for a whole condition."""
+    parts = re.findall(r"[a-z_]+", path.rpartition("of[")[2])
+    return next((RULE_FIELDS[name] for name in (".".join(parts), *parts[-1:]) if name in RULE_FIELDS), "")
 
 
 def _condition(path: str) -> str:

@@ -25,6 +25,19 @@ from store.errors import BadInput
 MAX_CONDITIONS = 200
 MAX_DEPTH = 20
 NUL = "\x00"
+# What msgspec says of a value -> what people read. Those with a field in them are told at that field.
+_PLAIN = {
+    r"Object missing required field '(?P<field>\w+)'": "is missing",
+    r"Invalid decimal string|Expected 'decimal( \| null)?', got .*": "must be a number",
+    r"Expected 'int( \| null)?', got .*": "must be a whole number",
+    r"Expected 'int' >= (?P<number>\S+)": "must be {number} or more",
+    r"Expected 'int' <= (?P<number>\S+)": "must be {number} or less",
+    r"Expected 'array' of length >= 1": "needs one at least",
+    r"Expected 'array' of length <= (?P<number>\d+)": "may have {number} at most",
+    r"Expected 'str' of length >= 1": "is empty",
+    r"Expected 'str' of length <= (?P<number>\d+)": "may have {number} characters at most",
+    r"Invalid RFC3339.*": "this is not a day such as 2026-11-02",
+}
 _PLACE = re.compile(r"^(?P<sentence>.*?)(?: - at `(?P<path>\$[^`]*)`)?$", re.DOTALL)
 
 
@@ -122,8 +135,10 @@ def _told(error: msgspec.ValidationError) -> RuleError:
     sentence = place["sentence"].replace("`", "'")
     if sentence.startswith("Invalid value") and path.endswith(".type"):
         sentence = f"{sentence[14:]} is not a type of condition; there are {', '.join(_types())}"
-    elif sentence.startswith("Invalid RFC3339"):
-        sentence = "this is not a day such as 2026-11-02"
+    for pattern, plain in _PLAIN.items():
+        if found := re.fullmatch(pattern, sentence):
+            parts = found.groupdict()
+            return RuleError(f"{path}.{parts['field']}" if "field" in parts else path, plain.format(**parts))
     return RuleError(path, sentence[0].lower() + sentence[1:])
 
 

@@ -99,7 +99,8 @@ def read_definition(source: str, definition: Mapping[str, Any]) -> Definition:
     try:
         read: Any = msgspec.convert(definition, _TYPES[source], strict=True)
     except msgspec.ValidationError as error:
-        raise InvalidTag(f"the definition can't be used: {error}") from error
+        said = str(error).replace("Invalid decimal string", "this is not a number")
+        raise InvalidTag(f"the definition can't be used: {said}") from error
     if isinstance(read, MeasureTag):
         _check_measure(read)
     if isinstance(read, RuleTag):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import date
 
+import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
@@ -61,6 +62,20 @@ def test_a_tag_put_on_by_hand_has_a_note_and_a_last_day(client: FlaskClient, eng
     text = page(client, address)
     assert "五月場" in text
     assert "2026-12-01" in text
+    send(client, f"{address}/tag", tag="講座", press="on", until="2026-12-31")
+    assert "已經有「講座」這個標籤，沒有任何更動" in page(client, address), "its last day is as it was"
     send(client, f"{address}/tag", tag="講座", press="off", note="誤加")
+    assert "標籤已取下" in page(client, address)
+    send(client, f"{address}/tag", tag="講座", press="off")
+    assert "沒有「講座」這個標籤，沒有任何更動" in page(client, address)
     with reading(engine) as session:
         assert [one.off_evidence and one.off_evidence["note"] for one in tags_of(session, one)] == ["誤加"]
+
+
+@pytest.mark.parametrize(("written", "shown"), [("M", "男"), ("女性", "女"), ("Female", "女"), ("其他", "其他")])
+def test_a_gender_is_told_in_one_way_however_a_file_writes_it(
+    client: FlaskClient, engine: Engine, written: str, shown: str
+) -> None:
+    with transaction(engine) as session:
+        one = make_customer(session, gender=written).id
+    assert f"<dt>性別</dt><dd>{shown}</dd>" in page(client, f"/console/customers/{one}")

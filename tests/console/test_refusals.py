@@ -1,15 +1,18 @@
 """What the product refuses is told in the reader's language, and nothing that a marketer can meet is forgotten."""
 
 import ast
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from campaigns.content.message import compile_content
-from console.words.catalog import FOLDER
+from console.words.catalog import FOLDER, english
+from console.words.names import RULE_FIELDS
 from console.words.refusals import told
 from segmentation.rules.reading import RuleError, read_rule
+from segmentation.rules.schema import rule_schema
 from store.errors import BadInput
 
 ROOT = FOLDER.parent.parent
@@ -79,36 +82,47 @@ def test_each_problem_of_a_content_stands_with_its_place(messages: list[dict[str
 
 def test_a_rules_mistake_stands_with_its_place() -> None:
     with pytest.raises(RuleError) as caught:
-        read_rule({"type": "birthday", "in_days": "x"})
+        read_rule({"type": "birthday", "within_days": "x"})
     assert told(caught.value, "zh").startswith(f"{caught.value.path}：")
     with pytest.raises(RuleError) as caught:
         read_rule({"type": "events", "kinds": ["click"]})
-    assert told(caught.value, "zh") == "$：要有一個界限：至少、至多、多於或少於"
+    assert told(caught.value, "zh") == "條件：要有一個界限：至少、至多、多於或少於"
     events = {"type": "events", "kinds": ["click"]}
     with pytest.raises(RuleError) as caught:
         read_rule(
             {"type": "all", "of": [{**events, "at_least": 1}, {"type": "not", "of": {"type": "any", "of": [events]}}]}
         )
     assert told(caught.value, "zh") == "條件 2.1：要有一個界限：至少、至多、多於或少於"
-    assert told(caught.value, "en").startswith("condition 2.1: ")
+    assert told(caught.value, "en").startswith("Condition 2.1: ")
 
 
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
         ({"type": "ages"}, "$.type：沒有「ages」這種條件"),
-        ({"type": "all", "of": []}, "$.of：至少要有一個"),
+        ({"type": "all", "of": []}, "條件：至少要有一個"),
         ({"type": "birthday", "within_days": 400}, "$.within_days：最多是 366"),
-        ({"type": "birthday", "within_days": "x"}, "$.within_days：要是數字"),
+        ({"type": "birthday", "within_days": "x"}, "$.within_days：要是整數"),
         ({"type": "age", "at_least": "many"}, "$.at_least：要是數字"),
         ({"type": "age", "at_least": True}, "$.at_least：要是數字"),
         ({"type": "clicks", "at_least": 1, "window": {"last_days": 0}}, "$.window.last_days：要是 1 以上"),
-        ({"type": "clicks", "at_least": 1, "window": {"last_days": "x"}}, "$.window.last_days：要是數字"),
+        ({"type": "clicks", "at_least": 1, "window": {"last_days": "x"}}, "$.window.last_days：要是整數"),
         ({"type": "events", "kinds": [], "at_least": 1}, "$.kinds：至少要有一個"),
         ({"type": "events", "kinds": ["a"] * 1_001, "at_least": 1}, "$.kinds：最多 1000 個"),
-        ({"type": "tag", "name": ""}, "$.name：不能空白"),
+        ({"type": "tag", "name": ""}, "$.name：是空的"),
         ({"type": "tag", "name": "x" * 201}, "$.name：最多 200 個字"),
         ({"type": "measure", "name": "x", "at_least": 1}, "$.name：沒有「x」這個選項"),
+        ({"type": "tag"}, "$.name：沒有填"),
+        ({"type": "all", "of": [{"type": "tag"}]}, "條件 1「名稱」：沒有填"),
+        ({"type": "all", "of": [{"type": "not", "of": {"type": "age", "at_most": "x"}}]}, "條件 1「至多」：要是數字"),
+        (
+            {"type": "all", "of": [{"type": "clicks", "at_least": 1, "window": {"from": "x"}}]},
+            "條件 1「從哪一天」：日期要像 2026-11-02",
+        ),
+        (
+            {"type": "all", "of": [{"type": "clicks", "at_least": 1, "campaigns": ["x"]}]},
+            "條件 1「活動」：要是整數",
+        ),
         ({"type": "segment", "model": "nes", "in": ["S1"]}, "$.in[0]：nes 沒有「S1」這個分群"),
     ],
 )
@@ -116,6 +130,19 @@ def test_what_the_shape_of_a_rule_refuses_is_told_in_chinese_too(rule: dict[str,
     with pytest.raises(RuleError) as caught:
         read_rule(rule)
     assert told(caught.value, "zh") == words
+
+
+def test_what_is_wrong_with_a_field_of_a_rule_is_told_in_english_as_people_speak() -> None:
+    with pytest.raises(RuleError) as caught:
+        read_rule({"type": "all", "of": [{"type": "clicks", "at_least": 1, "window": {"last_days": "thirty"}}]})
+    assert told(caught.value, "en") == "Condition 1 “Within the last days”: must be a whole number"
+
+
+def test_every_field_of_a_rule_has_a_name_on_pages_that_is_translated() -> None:
+    schema = json.dumps(rule_schema())
+    for path, words in RULE_FIELDS.items():
+        assert f'"{path.rpartition(".")[2]}"' in schema, path
+        assert words in english(), words
 
 
 def test_what_nobody_has_translated_stays_as_it_is_and_what_a_page_says_is_translated() -> None:

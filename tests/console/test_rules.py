@@ -133,6 +133,15 @@ def test_a_choice_stays_though_there_are_more_than_a_list_shows(
     assert shown.get_data(as_text=True).count(chosen) == 1
 
 
+def test_conditions_are_numbered_for_screen_readers_as_mistakes_number_them(client: FlaskClient) -> None:
+    nested = {**ROWS, "r1-type": "any", "r1.0-type": "age", "r1.0-at_least": "many", "press": "save", "name": "x"}
+    text = send(client, "/console/rules/edit", **nested).get_data(as_text=True)
+    assert "條件 2.1「至少」" in text
+    assert "第 2.1 個條件" in text
+    assert "一組條件 2<" in text
+    assert "第 0 個條件" not in text
+
+
 def test_groups_are_added_wrapped_and_dissolved(client: FlaskClient) -> None:
     text = send(client, "/console/rules/edit", press="add", new="any", **ROWS).get_data(as_text=True)
     assert 'name="r1-type"' in text
@@ -319,7 +328,7 @@ def test_a_number_that_is_too_large_for_a_row_is_told_so(row: Row, place: str, m
     rule = rule_of(Row(row.kind, {**row.fields, place: "9" * digits}))
     with pytest.raises(RuleError) as caught:
         read_rule(rule)
-    assert caught.value.sentence == f"expected 'int' <= {most}"
+    assert caught.value.sentence == f"must be {most} or less"
     assert told(caught.value, "zh").endswith(f"：最多是 {most}")
 
 

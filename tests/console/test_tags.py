@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, delete, select
 
 from console.access.roles import Role
 from console.tags.form import definition_of, form_of_tag
@@ -16,7 +16,7 @@ from segmentation.tags.catalogue import create_group_tags, create_tag, tag_named
 from segmentation.tags.hand import put_on
 from store.asked import SEGMENTS, request_for
 from store.engine import reading, table_of, transaction
-from store.models import AuditEntry, CustomerTag, Tag, TagCheck
+from store.models import AuditEntry, CustomerTag, Rule, Tag, TagCheck
 from tests.conftest import StillClock
 from tests.console.conftest import page, plain, send
 from tests.factories import make_customer
@@ -178,6 +178,24 @@ def test_a_tag_is_archived_and_brought_back_and_stays_on(
     assert send(reader, f"{address}/active", press="off").status_code == 403
     assert reader.get("/console/tags/new").status_code == 403
     assert "封存" not in page(reader, address)
+
+
+def test_a_number_that_is_none_is_told_to_be_none(client: FlaskClient) -> None:
+    for amount in ("", "一萬"):
+        fields = {"measure": "paid_total", "line": "at_least", "amount": amount}
+        answer = send(client, "/console/tags/new", source="measure", name="x", **fields)
+        assert (answer.status_code, "「值」要填一個數字" in answer.text) == (422, True), amount
+    nothing = send(client, "/console/tags/new", source="rule", name="x", **{"r0-type": "orders"})
+    assert "條件：至少要有一個" in nothing.text
+
+
+def test_a_definition_that_can_no_longer_be_read_is_told_of_in_the_readers_language(
+    client: FlaskClient, engine: Engine, clock: StillClock, rule: None
+) -> None:
+    with transaction(engine) as session:
+        number = create_tag(session, "常客標籤", source="rule", definition={"rule": "常客"}, now=clock()).id
+        session.execute(delete(table_of(Rule)))
+    assert "沒有「常客」這條規則" in page(client, f"/console/tags/{number}")
 
 
 def test_tags_that_the_product_makes_are_not_edited(client: FlaskClient, engine: Engine, clock: StillClock) -> None:
