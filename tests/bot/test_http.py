@@ -16,7 +16,7 @@ class Server:
 
     def __init__(self, answers: Sequence[bytes | None], *, is_slow: bool = False) -> None:
         self._answers, self._is_slow = list(answers), is_slow
-        self.connections, self.requests = 0, list[bytes]()
+        self.connections, self.answered, self.requests = 0, 0, list[bytes]()
         self.writers: list[asyncio.StreamWriter] = []
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -33,6 +33,7 @@ class Server:
                 for piece in [answer[n : n + 1] for n in range(len(answer))] if self._is_slow else [answer]:
                     writer.write(piece)
                     await asyncio.sleep(0)
+                self.answered += 1
         writer.close()
 
 
@@ -101,7 +102,7 @@ def test_a_connection_is_used_again_and_requests_are_as_asked() -> None:
 def test_a_body_ends_where_the_answer_says(answer: bytes, body: bytes, is_whole: bool, is_slow: bool) -> None:
     async def once(client: HttpClient, server: Server) -> None:
         asking = asyncio.ensure_future(ask(client))
-        while not server.requests:
+        while not server.answered:
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.05)
         if not asking.done():
@@ -150,27 +151,31 @@ def test_an_answer_that_comes_too_late_is_never_another_requests(is_cancelled: b
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        await asyncio.sleep(0.2 if not answered else 0)
         answered.append(1)
+        if len(answered) == 1:
+            asked.set()
+            await is_given_up.wait()
         writer.write(late if len(answered) == 1 else OK)
         writer.close()
 
     answered: list[int] = []
+    asked, is_given_up = asyncio.Event(), asyncio.Event()
 
     async def work() -> None:
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
             port = listening.sockets[0].getsockname()[1]
-            client = HttpClient(f"http://127.0.0.1:{port}", timeout_seconds=0.1, connections=1)
+            client = HttpClient(f"http://127.0.0.1:{port}", timeout_seconds=1.0, connections=1)
             if is_cancelled:
                 asking = asyncio.ensure_future(ask(client))
-                await asyncio.sleep(0.05)
+                await asked.wait()
                 asking.cancel()
                 with suppress(asyncio.CancelledError):
                     await asking
             else:
                 with pytest.raises(Unanswered, match="time is up"):
                     await ask(client)
-            await asyncio.sleep(0.3)
+            is_given_up.set()
+            await asyncio.sleep(0.1)
             assert (await ask(client)).body == b"{}"
             client.close()
 
@@ -194,7 +199,7 @@ def test_who_waits_for_room_and_is_cancelled_lets_the_next_in() -> None:
         first = asyncio.ensure_future(ask(client, read=read))
         second, third = (asyncio.ensure_future(ask(client)) for _ in range(2))
         await first
-        assert (await asyncio.wait_for(third, 2)).status == 200
+        assert (await asyncio.wait_for(third, 20)).status == 200
         assert second.cancelled()
 
     talk(Server([OK, OK]), impatient, connections=1)
@@ -203,7 +208,7 @@ def test_who_waits_for_room_and_is_cancelled_lets_the_next_in() -> None:
 def test_each_request_has_its_own_time() -> None:
     async def slow(client: HttpClient, _: Server) -> None:
         first = asyncio.ensure_future(ask(client))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.8)
         second = asyncio.ensure_future(ask(client))
         with pytest.raises(Unanswered, match="time is up"):
             await first
@@ -211,7 +216,7 @@ def test_each_request_has_its_own_time() -> None:
         with pytest.raises(Unanswered, match="time is up"):
             await second
 
-    talk(Server([b"", b""]), slow, timeout_seconds=0.2)
+    talk(Server([b"", b""]), slow, timeout_seconds=1.0)
 
 
 def test_a_client_that_is_closed_gives_up_what_is_under_way() -> None:

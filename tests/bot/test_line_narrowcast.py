@@ -12,7 +12,7 @@ from bot.line.insight import InsightDoor
 from simulator.channels import LINE_ZONE, ChannelOptions, Friend
 from simulator.faults import Fault, FaultKind
 from simulator.server import Simulator, SimulatorThread
-from tests.bot.test_line import AMY, BEN, STRANGER, TEXT, TOKEN, RawServer, bulk, http, push
+from tests.bot.test_line import AMY, BEN, STRANGER, TEXT, TOKEN, RawServer, bulk, http, patience, push
 from tests.bot.test_line import answering as answering
 from tests.conftest import StillClock
 
@@ -117,7 +117,7 @@ def test_a_narrowcast_that_failed_says_why(line: SimulatorThread, clock: StillCl
 def test_every_answer_to_a_narrowcast_has_an_outcome(
     answering: Answering, answer: bytes | str | None, outcome: str, request_id: str | None
 ) -> None:
-    got = door(answering(answer).url, timeout=0.5).narrowcast(1, TEXT, key())
+    got = door(answering(answer).url, timeout=patience(answer)).narrowcast(1, TEXT, key())
     assert (got.outcome, got.request_id) == (outcome, request_id)
 
 

@@ -150,7 +150,7 @@ def test_braces_of_textv2_that_we_let_through_are_let_through_by_line(text: str)
         assert line_refuses([message]) == []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_two_spoiled_places_are_no_better_than_one(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(NAMES))
