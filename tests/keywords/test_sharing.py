@@ -214,7 +214,6 @@ class Office:
             _env_file=None,  # type: ignore[call-arg]
             line_api_base=line.url,
             line_channel_access_token=ChannelOptions().access_token,  # type: ignore[arg-type]
-            line_timeout_seconds=0.5,
         )
 
     def choose(self, **changes: Any) -> None:
@@ -303,6 +302,8 @@ def test_workers_at_once_plan_and_send_a_period_once(office: Office) -> None:
 def test_what_is_in_doubt_is_repeated_with_its_key_and_comes_once(office: Office, kind: FaultKind) -> None:
     office.clock.advance(days=7)
     office.fault(kind)
+    if kind is FaultKind.TIMEOUT_AFTER_ACCEPT:  # where every answer comes, a busy machine's may come late
+        office.settings = office.settings.model_copy(update={"line_timeout_seconds": 2.0})
     assert office.work() == 1
     assert office.work() == 0  # not at once
     office.clock.advance(seconds=PUT_OFF.total_seconds() + 1)

@@ -26,7 +26,7 @@ def test_it_serves_people_says_what_to_put_into_env_and_ends_on_ctrl_c(tmp_path:
         headers = {"Authorization": "Bearer token-of-the-test"}
         quota = requests.get(f"{found[1]}/v2/bot/message/quota", headers=headers, timeout=5).json()
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert "LINE_CHANNEL_ACCESS_TOKEN=token-of-the-test" in "".join(lines)
     assert state["life"]["people"] == 20
     assert state["life"]["waiting"] >= 20  # everyone is about to follow
@@ -37,7 +37,7 @@ def test_a_taken_port_is_one_sentence_and_exit_code_1(server: SimulatorThread, t
     port = server.url.rsplit(":", 1)[1]
     environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUTF8": "1"}
     command = [*RUN, "--port", port, "--people", "0"]
-    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"retarget: can't listen on 127.0.0.1:{port}")
     assert len(ended.stderr.splitlines()) == 1

@@ -32,7 +32,7 @@ def test_a_dropped_connection_is_accepted_only_after_accept(server: SimulatorThr
 
 @pytest.mark.parametrize("kind", ["timeout_before", "timeout_after_accept"])
 def test_a_timeout_gives_no_answer_and_is_accepted_only_after_accept(server: SimulatorThread, kind: str) -> None:
-    set_faults(server, {"endpoint": "push", "kind": kind, "count": 1, "seconds": 5})
+    set_faults(server, {"endpoint": "push", "kind": kind, "count": 1, "seconds": 10})
     token = server.platform.channels[0].options.access_token
     key = str(uuid.uuid4())
     with pytest.raises(requests.ReadTimeout):
@@ -40,7 +40,7 @@ def test_a_timeout_gives_no_answer_and_is_accepted_only_after_accept(server: Sim
             server.url + PUSH,
             json=text_to(AMY),
             headers={"Authorization": f"Bearer {token}", "X-Line-Retry-Key": key},
-            timeout=0.3,
+            timeout=1.5,
         )
     again = post(server, PUSH, text_to(AMY), X_Line_Retry_Key=key)
     assert again.status_code == (409 if kind == "timeout_after_accept" else 200)

@@ -46,7 +46,7 @@ def shop() -> Iterator[tuple[str, list[tuple[str, str]]]]:
     server.server_close()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"

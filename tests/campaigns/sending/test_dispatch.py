@@ -59,8 +59,8 @@ def test_a_fault_in_doubt_is_repeated_with_the_same_key(open_shop: OpenShop, kin
     shop = open_shop(20)
     campaign_id = shop.plan(way=way, messages=PLAIN)
     shop.tick()
-    shop.fault(kind, count=2, seconds=3)
-    shop.send(timeout_seconds=0.4)
+    shop.fault(kind, count=2, seconds=5)
+    shop.send(timeout_seconds=1.5)
     assert shop.everyone_once(range(1, 21))
     assert shop.results(campaign_id).deliveries["accepted"] == 20
 

@@ -54,15 +54,15 @@ def test_permits_too_old_are_void_so_that_nobody_catches_up_in_a_burst(engine: E
     async def work() -> float:
         nonlocal now
         pacer = Pacer(engine, channel_id, "push", 100, clock_us=lambda: now)
-        pacer.answered(await pacer.permit())  # the rest of the lease is for the next moments; then it stalls for 5 s
-        now += 5_000_000
+        pacer.answered(await pacer.permit())  # the rest of the lease is for the next moments; then it stalls for a minute
+        now += 60_000_000
         begun = time.monotonic()
         pacer.answered(await pacer.permit())
         return time.monotonic() - begun
 
-    assert asyncio.run(work()) < 1
+    assert asyncio.run(work()) < 30
     anew = lease(engine, channel_id, "push", count=1, per_second=100, at_us=NOW)
-    assert anew.first_us == NOW + 5_250_000
+    assert anew.first_us == NOW + 60_250_000
 
 
 def test_calls_that_stalled_on_the_way_count_for_the_second_in_which_line_may_have_counted_them() -> None:
@@ -164,13 +164,16 @@ def test_several_workers_together_stay_below_lines_rate_in_every_window(
 ) -> None:
     rate, seconds = 394.0, 1.6  # 98.5 % of 400, as the settings pace 98.5 % of LINE's rates
     calls: list[int] = []
+    begun = time.monotonic()
+
+    def is_over() -> bool:
+        took = time.monotonic() - begun
+        return took > (seconds if len(calls) >= 100 else 60)  # where little else runs, there are 500 by then
 
     async def work() -> None:
         pacer = Pacer(engine, channel_id, "push", rate)
-        ends = time.monotonic() + seconds
-        while time.monotonic() < ends:
-            begun = await pacer.permit()
-            pacer.answered(begun)
+        while not is_over():
+            pacer.answered(await pacer.permit())
             calls.append(time.monotonic_ns())
 
     in_threads(*[lambda: asyncio.run(work())] * 3)
@@ -232,10 +235,10 @@ def test_told_so_of_many_calls_at_once_it_waits_once(engine: Engine, channel_id:
         pacer.answered(await pacer.permit())
         begun = time.monotonic()
         # Each waits behind a permit, which waits as LINE asked
-        await asyncio.gather(*(step for _ in range(6) for step in (pacer.too_fast(0.3), pacer.permit())))
+        await asyncio.gather(*(step for _ in range(6) for step in (pacer.too_fast(1.0), pacer.permit())))
         return time.monotonic() - begun
 
-    assert 0.3 <= asyncio.run(work()) < 1.2
+    assert 1.0 <= asyncio.run(work()) < 5
 
 
 class _Worker:
