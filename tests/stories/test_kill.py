@@ -66,7 +66,7 @@ def test_killed_workers_send_everything_exactly_once(
             place = dice.randrange(len(workers))
             kill(workers[place])
             workers[place] = start(variables, "worker", folder=tmp_path)
-        wait_until(lambda: shown(variables, campaign_id, tmp_path)["state"] == "sent", seconds=200, what="campaign sent")
+        wait_until(lambda: shown(variables, campaign_id, tmp_path)["state"] == "sent", seconds=200, what="all sent")
     finally:
         for worker in workers:
             kill(worker)

@@ -54,7 +54,7 @@ def test_permits_too_old_are_void_so_that_nobody_catches_up_in_a_burst(engine: E
     async def work() -> float:
         nonlocal now
         pacer = Pacer(engine, channel_id, "push", 100, clock_us=lambda: now)
-        pacer.answered(await pacer.permit())  # the rest of the lease is for the next moments; then it stalls for a minute
+        pacer.answered(await pacer.permit())  # the rest of the lease is for soon; then it stalls for a minute
         now += 60_000_000
         begun = time.monotonic()
         pacer.answered(await pacer.permit())
