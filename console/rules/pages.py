@@ -14,6 +14,7 @@ from campaigns.audience.target import Audience
 from campaigns.planning.rule_users import forget_rule
 from console.access.roles import Role, needs
 from console.frame.routes import add_routes, get, post
+from console.frame.seen import FIELD, ChangedSince, check_seen, mark
 from console.frame.site import Site, site
 from console.rules.choices import rule_choices
 from console.rules.form import Row, as_rows, filled, new_row, place_of, read_form, rule_of
@@ -32,8 +33,15 @@ from segmentation.rules.types import AllOf, AnyOf, NotOf, Rule, to_builtins
 from segmentation.rules.wording import found_words, sentence
 from store.clock import today
 from store.engine import reading, table_of, transaction
-from store.errors import BadInput, ExpectedError
+from store.errors import BadInput, ExpectedError, NotFound
 from store.models import AuditEntry, Channel, Customer, LineAccount, Tag
+
+
+class RuleExists(ExpectedError):
+    """A new rule, or one under a new name, may not take the place of another."""
+
+    http_status = 409
+
 
 NEW = Row("all", rows=(new_row("segment"),))
 
@@ -45,10 +53,12 @@ def show_rules() -> Any:
 
 
 def form(name: str, group: Row, text: str | None, status: int = 200, **more: Any) -> Any:
+    """The form, opened on the rule `was` (empty: none) as its mark `seen` says; both as they were sent unless given."""
     with reading(site.engine) as session:
         choices = rule_choices(session, g.language)
     page = "console/rules/edit.html"
-    return render_template(page, name=name, group=group, text=text, choices=choices, **more), status
+    opened = {"was": request.form.get("was", ""), "seen": request.form.get(FIELD) or mark(None)}
+    return render_template(page, name=name, group=group, text=text, choices=choices, **{**opened, **more}), status
 
 
 @needs(Role.MARKETER)
@@ -60,7 +70,10 @@ def edit_rule() -> Any:
         plain = to_builtins(rule_named(session, name).rule)
     found = as_rows(plain)
     text = json.dumps(plain, ensure_ascii=False, indent=2)
-    return form(name, found, None) if found and "json" not in request.args else form(name, NEW, text)
+    opened: dict[str, Any] = {"was": name, "seen": mark(plain)}
+    if found and "json" not in request.args:
+        return form(name, found, None, **opened)
+    return form(name, NEW, text, **opened)
 
 
 @needs(Role.MARKETER)
@@ -77,16 +90,37 @@ def save_rule_form() -> Any:
     given = text if text is not None else json.dumps(rule_of(group))
     try:
         with transaction(site.engine) as session:
+            before = _stored(session, name)
             saving = save_rule(session, name, given, site.clock(), actor=g.user.email)
+            _check_place(name, before, to_builtins(saving.rule))
             detail = {"rule": name}
             session.add(AuditEntry(at=site.clock(), actor=g.user.email, action="save rule", detail=detail))
     except ExpectedError as error:
         wrong = place_of(group, error.path) if isinstance(error, RuleError) else ""
         why = translate("無法執行：{why}", g.language, why=told(error, g.language))
-        return form(name, group, text, 422, why=why, wrong=wrong)
+        newer = {FIELD: mark(before)} if isinstance(error, ChangedSince) else {}
+        return form(name, group, text, 422, why=why, wrong=wrong, **newer)
     said = "規則「{name}」已儲存，背景程式會接著照它重算標籤。" if saving.is_followed else "規則「{name}」已儲存。"
     flash(translate(said, g.language, name=name))
+    if (was := request.form.get("was", "")) and was != name:
+        flash(translate("原來的規則「{name}」也還在；用不到就刪除它。", g.language, name=was))
     return redirect(url_for("console.list_rules"), 303)
+
+
+def _stored(session: Session, name: str) -> dict[str, Any] | None:
+    """The saved rule of that name as JSON values; None without one."""
+    try:
+        return to_builtins(rule_named(session, name).rule)
+    except NotFound:
+        return None
+
+
+def _check_place(name: str, before: dict[str, Any] | None, wanted: dict[str, Any]) -> None:
+    """Raises RuleExists, or ChangedSince, where saving `wanted` would write over what the form was not opened on."""
+    if request.form.get("was", "") == name:
+        check_seen(request.form.get(FIELD, ""), before, wanted)
+    elif before not in (None, wanted):
+        raise RuleExists(f"there is a rule {name!r} already; change that one, or choose another name")
 
 
 @needs(Role.MARKETER)

@@ -9,6 +9,7 @@ from sqlmodel import Session
 from campaigns.planning.tag_names import rename_tag
 from console.access.roles import Role, needs
 from console.frame.routes import add_routes, get, post
+from console.frame.seen import FIELD, ChangedSince, check_seen, mark
 from console.frame.site import Site, site
 from console.rules.choices import rule_choices
 from console.rules.form import place_of
@@ -50,14 +51,19 @@ def shown(given: TagForm, tag_id: int | None, status: int = 200, **more: Any) ->
         written=WRITTEN,
         measures={one: measure.chinese for one, measure in MEASURES.items()},
         choices=choices,
-        **more,
+        **{"seen": request.form.get(FIELD, ""), **more},
     ), status
 
 
-def refused(given: TagForm, tag_id: int | None, error: ExpectedError) -> Any:
+def refused(given: TagForm, tag_id: int | None, error: ExpectedError, **more: Any) -> Any:
     wrong = place_of(given.rows, error.path) if isinstance(error, RuleError) else ""
     why = translate("無法執行：{why}", g.language, why=told(error, g.language))
-    return shown(given, tag_id, 422, why=why, wrong=wrong)
+    return shown(given, tag_id, 422, why=why, wrong=wrong, **more)
+
+
+def as_stored(one: Tag) -> list[Any]:
+    """All of a tag that its form changes, as JSON values."""
+    return [one.name, one.kind, dict(one.definition)]
 
 
 def note(session: Session, action: str, one: Tag) -> None:
@@ -97,8 +103,8 @@ def make_tag() -> Any:
 def edit_tag(tag_id: int) -> Any:
     with reading(site.engine) as session:
         one = _editable(session, tag_id)
-        given = form_of_tag(one.name, one.source, one.kind, one.definition)
-    return shown(given, tag_id)
+        given, seen = form_of_tag(one.name, one.source, one.kind, one.definition), mark(as_stored(one))
+    return shown(given, tag_id, seen=seen)
 
 
 @needs(Role.MARKETER)
@@ -111,15 +117,18 @@ def save_tag(tag_id: int) -> Any:
         return shown(given, tag_id)
     try:
         with transaction(site.engine) as session:
-            definition = definition_of(given, _editable(session, tag_id).definition)
-            one = change_tag(session, name, definition, kind=_kind(given))
+            before = as_stored(one := _editable(session, tag_id))
+            one = change_tag(session, one.name, definition_of(given, one.definition), kind=_kind(given))
             note(session, "change tag", one)
             _ask(session, source)
-            if given.name != name:
+            if given.name != one.name:
                 rename_tag(session, one, given.name)
                 note(session, "rename tag", one)
+            check_seen(request.form.get(FIELD, ""), before, as_stored(one))
     except NotFound:
         raise
+    except ChangedSince as error:
+        return refused(given, tag_id, error, seen=mark(before))
     except ExpectedError as error:
         return refused(given, tag_id, error)
     flash(translate(_SAVED[source], g.language, name=given.name))

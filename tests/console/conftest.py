@@ -79,6 +79,11 @@ def send(client: FlaskClient, address: str, form_of: str = "/console/account", *
     return client.post(address, data={"csrf_token": token_of(client, form_of), **fields})
 
 
+def opened(client: FlaskClient, address: str) -> dict[str, str]:
+    """What a form of the page at `address` carries of what it was opened on."""
+    return dict(re.findall(r'name="(was|seen)" value="([^"]*)"', client.get(address).get_data(as_text=True)))
+
+
 def page(client: FlaskClient, address: str) -> str:
     """The page as its template wrote it."""
     answer = client.get(address)

@@ -1,11 +1,13 @@
 """Rules written as rows or JSON: told, counted, saved, and why somebody is in."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
+from werkzeug.test import TestResponse
 
 from console.rules.form import DEEPEST, MOST_ROWS, Row, as_rows, filled, form_of, place_of, read_form, rule_of
 from console.words.refusals import told
@@ -16,7 +18,7 @@ from segmentation.tags.catalogue import create_tag
 from store.asked import SEGMENTS, request_for
 from store.engine import reading, transaction
 from tests.conftest import StillClock
-from tests.console.conftest import page, send
+from tests.console.conftest import opened, page, plain, send
 from tests.factories import make_account, make_channel, make_customer
 
 ROWS = {"r0-type": "attribute", "r0-name": "city", "r0-value": "臺中", "join": "all"}
@@ -54,7 +56,8 @@ def test_a_changed_rule_that_a_tag_follows_is_computed_next(
     client: FlaskClient, engine: Engine, clock: StillClock, people: None
 ) -> None:
     def saved(city: str) -> str:
-        answer = send(client, "/console/rules/edit", name="在地人", **{**ROWS, "r0-value": city})
+        given = opened(client, "/console/rules/edit?name=在地人") | {**ROWS, "r0-value": city}
+        answer = send(client, "/console/rules/edit", name="在地人", **given)
         assert answer.status_code == 303
         return page(client, answer.location)
 
@@ -67,6 +70,46 @@ def test_a_changed_rule_that_a_tag_follows_is_computed_next(
     assert "規則「在地人」已儲存，背景程式會接著照它重算標籤。" in saved("臺北")
     with reading(engine) as session:
         assert request_for(session, SEGMENTS) is not None
+
+
+def test_a_new_rule_never_takes_the_place_of_another(client: FlaskClient, engine: Engine, people: None) -> None:
+    blank = opened(client, "/console/rules/edit")
+    for _ in range(2):  # a button that is pressed twice
+        assert send(client, "/console/rules/edit", name="臺中人", **blank, **ROWS).status_code == 303
+    taken = send(client, "/console/rules/edit", name="臺中人", **blank, **{**ROWS, "r0-value": "臺北"})
+    assert taken.status_code == 422
+    assert "已經有「臺中人」這條規則" in plain(taken)
+    assert 'value="臺北"' in taken.text
+    assert (
+        send(client, "/console/rules/edit", name="臺北人", **blank, **{**ROWS, "r0-value": "臺北"}).status_code == 303
+    )
+    mine = opened(client, "/console/rules/edit?name=臺北人")
+    renamed = send(client, "/console/rules/edit", name="臺中人", **mine, **{**ROWS, "r0-value": "臺北"})
+    assert "已經有「臺中人」這條規則" in plain(renamed)
+    other = send(client, "/console/rules/edit", name="北部", **mine, **{**ROWS, "r0-value": "臺北"})
+    assert "原來的規則「臺北人」也還在" in page(client, other.location)
+    with reading(engine) as session:
+        assert set(load_rules(session)) == {"臺中人", "臺北人", "北部"}
+        assert to_builtins(rule_named(session, "臺中人").rule)["of"][0]["is"] == "臺中"
+
+
+def test_what_a_colleague_saved_meanwhile_is_not_written_over_unseen(
+    client: FlaskClient, engine: Engine, people: None
+) -> None:
+    def saved(city: str, **seen: str) -> TestResponse:
+        return send(client, "/console/rules/edit", name="在地人", **seen, **{**ROWS, "r0-value": city})
+
+    assert saved("臺中", **opened(client, "/console/rules/edit")).status_code == 303
+    mine = theirs = opened(client, "/console/rules/edit?name=在地人")
+    assert saved("臺北", **theirs).status_code == 303
+    refused = saved("高雄", **mine)
+    assert refused.status_code == 422
+    assert "有人改過它" in refused.text
+    with reading(engine) as session:
+        assert to_builtins(rule_named(session, "在地人").rule)["of"][0]["is"] == "臺北"
+    seen = dict(re.findall(r'name="(was|seen)" value="([^"]*)"', refused.text))
+    assert saved("高雄", **seen).status_code == 303
+    assert saved("高雄", **seen).status_code == 303  # pressed twice
 
 
 def test_why_is_asked_of_a_member_a_line_account_or_a_customers_number(client: FlaskClient, engine: Engine) -> None:

@@ -1,6 +1,7 @@
 """Tags made, changed, archived and brought back on the console."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import date
 from typing import Any
@@ -18,7 +19,7 @@ from store.asked import SEGMENTS, request_for
 from store.engine import reading, table_of, transaction
 from store.models import AuditEntry, CustomerTag, Rule, Tag, TagCheck
 from tests.conftest import StillClock
-from tests.console.conftest import page, plain, send
+from tests.console.conftest import opened, page, plain, send
 from tests.factories import make_customer
 
 ROWS = {"r0-type": "orders", "r0-measure": "count", "r0-at_least": "3"}
@@ -135,12 +136,29 @@ def test_a_tag_is_changed_and_its_line_holds_only_over_the_same_measure(
     address = f"/console/tags/{tag_id}/edit"
     assert 'value="10"' in page(client, address)
     form = {"measure": "paid_total", "line": "top_percent", "amount": "5"}
-    assert send(client, address, **form).status_code == 303
+    assert send(client, address, **form, **opened(client, address)).status_code == 303
     kept = named(engine, "大戶")
     assert (kept.definition["top_percent"], kept.cut, kept.problem) == ("5", 5000.0, None)
-    send(client, address, **{**form, "measure": "frequency"})
+    send(client, address, **{**form, "measure": "frequency"}, **opened(client, address))
     assert named(engine, "大戶").cut is None
     assert audited(engine) == ["change tag", "change tag"]
+
+
+def test_what_a_colleague_changed_meanwhile_is_not_written_over_unseen(
+    client: FlaskClient, engine: Engine, clock: StillClock
+) -> None:
+    with transaction(engine) as session:
+        definition = {"measure": "paid_total", "at_least": 100}
+        tag_id = create_tag(session, "大戶", source="measure", definition=definition, now=clock()).id
+    address, form = f"/console/tags/{tag_id}/edit", {"measure": "paid_total", "line": "at_least"}
+    mine = theirs = opened(client, address)
+    assert send(client, address, amount="200", **form, **theirs).status_code == 303
+    refused = send(client, address, amount="300", **form, **mine)
+    assert (refused.status_code, "有人改過它" in refused.text) == (422, True)
+    assert named(engine, "大戶").definition["at_least"] == "200"
+    newer = re.findall(r'name="seen" value="([^"]+)"', refused.text)[0]
+    assert send(client, address, amount="300", seen=newer, **form).status_code == 303
+    assert named(engine, "大戶").definition["at_least"] == "300"
 
 
 def test_a_rule_tag_may_not_ask_for_itself_when_it_is_changed(
@@ -152,7 +170,7 @@ def test_a_rule_tag_may_not_ask_for_itself_when_it_is_changed(
         asks = {"when": {"type": "tag", "name": "甲"}}
         create_tag(session, "乙", source="rule", definition=asks, now=clock())
     address = f"/console/tags/{tag_id}/edit"
-    answer = send(client, address, **{"r0-type": "tag", "r0-value": "乙"})
+    answer = send(client, address, **{"r0-type": "tag", "r0-value": "乙"}, **opened(client, address))
     assert answer.status_code == 422
     assert "甲" in answer.get_data(as_text=True)
     added = send(client, address, press="add", new="tag", **ROWS).get_data(as_text=True)
@@ -234,10 +252,12 @@ def test_a_tag_is_renamed_on_the_console_and_that_is_audited(client: FlaskClient
     send(client, "/console/tags/new", source="hand", name="講座", press="save")
     tag_id = named(engine, "講座").id
     assert 'value="講座"' in page(client, f"/console/tags/{tag_id}/edit")
-    answer = send(client, f"/console/tags/{tag_id}/edit", source="hand", kind="fact", name=" 春季講座 ", press="save")
+    fields = {"source": "hand", "kind": "fact", "press": "save", **opened(client, f"/console/tags/{tag_id}/edit")}
+    for _ in range(2):  # a button that is pressed twice
+        answer = send(client, f"/console/tags/{tag_id}/edit", name=" 春季講座 ", **fields)
     assert answer.status_code == 303
     assert named(engine, "春季講座").id == tag_id
-    assert audited(engine) == ["create tag", "change tag", "rename tag"]
+    assert audited(engine) == ["create tag", "change tag", "rename tag", "change tag"]
     refused = send(client, f"/console/tags/{tag_id}/edit", source="hand", kind="fact", name="a;b", press="save")
     assert refused.status_code == 422
     assert "標籤的名稱要有" in plain(refused)
