@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlmodel import Session
 
 from campaigns.audience.lists import ALIVE
+from campaigns.planning.asking import asked_in
 from segmentation.rules.reading import RuleError, read_rule
 from segmentation.rules.references import mentioned
 from segmentation.rules.saved import RuleInUse, delete_rule
@@ -64,7 +65,7 @@ def _drafts(session: Session, name: str) -> list[str]:
     rows = session.execute(
         select(draft.c.name, draft.c["values"]).where(draft.c.done_at.is_(None)).order_by(draft.c.id)
     )
-    return [row.name for row in rows if needs_rule(row[1], name)]
+    return [row.name for row in rows if any(needs_rule(asked, name) for asked in asked_in(row[1]))]
 
 
 def _views(session: Session, name: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import exists, select, update
 from sqlmodel import Session
 
+from campaigns.planning.asking import ASKING
 from segmentation.tags.catalogue import BY_BRAND, TagExists
 from segmentation.tags.definitions import InvalidTag, check_name
 from segmentation.tags.sizes import TAG_MODEL
@@ -20,7 +21,7 @@ PLACES = (
     *((Rule, "definition"), (Tag, "definition"), (CustomerView, "rule"), (CampaignDraft, "values")),
     *((Campaign, "audience"), (Campaign, "trigger"), (Campaign, "goal"), (CampaignStep, "condition")),
 )
-TARGET, WRITTEN = "tag:", "rule:{"  # a target that is the tag, and one that is a condition written out
+TARGET, WRITTEN = "tag:", "rule:"  # a target that is the tag, and what may stand before a condition written out
 
 tag, size, run = table_of(Tag), table_of(SegmentSizeOnDay), table_of(CampaignRun)
 
@@ -57,25 +58,32 @@ def rename_tag(session: Session, found: Tag, name: str) -> None:
     session.flush()
 
 
-def with_name(value: Any, before: str, name: str) -> Any:
-    """`value` (JSON) with every mention of the tag `before` being of `name`: a condition or trigger of type "tag", a
-    target "tag:NAME", the choice of a draft, and conditions inside of a target "rule:{…}"."""
+def with_name(value: Any, before: str, name: str, *, asks: bool = False) -> Any:
+    """`value` (JSON) with every mention of the tag `before` being of `name`: a condition or trigger of type "tag", the
+    choice of a draft, and where a text `asks` for people (see asking.py) a target "tag:NAME" and conditions written
+    out, as "rule:{…}" or "{…}". Other words that look like one are left alone."""
     if isinstance(value, dict):
-        made = {key: with_name(inner, before, name) for key, inner in value.items()}
+        made = {key: with_name(inner, before, name, asks=key in ASKING) for key, inner in value.items()}
         if value.get("name") == before and "tag" in (value.get("type"), value.get("on")):
             made["name"] = name
         if value.get("tag") == before:
             made["tag"] = name
         return made
     if isinstance(value, list):
-        return [with_name(inner, before, name) for inner in value]
-    if value == TARGET + before:
+        return [with_name(inner, before, name, asks=asks) for inner in value]
+    return _asking(value, before, name) if asks and isinstance(value, str) else value
+
+
+def _asking(text: str, before: str, name: str) -> str:
+    if text == TARGET + before:
         return TARGET + name
-    if isinstance(value, str) and value.startswith(WRITTEN):
-        inside = json.loads(value.removeprefix("rule:"))
-        made = with_name(inside, before, name)
-        return value if made == inside else f"rule:{json.dumps(made, ensure_ascii=False)}"
-    return value
+    written = text.strip().removeprefix(WRITTEN).strip()
+    try:
+        inside = json.loads(written) if written.startswith("{") else None
+    except (ValueError, RecursionError):  # a draft holds it half written
+        return text
+    made = with_name(inside, before, name)
+    return text if made == inside else text.strip().removesuffix(written) + json.dumps(made, ensure_ascii=False)
 
 
 def _rewrite(session: Session, model: Any, column: str, changed: Callable[[Any], Any]) -> None:

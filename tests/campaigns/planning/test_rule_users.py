@@ -56,9 +56,10 @@ def test_a_rule_that_a_campaign_needs_is_kept_until_that_is_over(
         {"any_of": ["rule:a"]},
         {"any_of": ["all"], "none_of": [WRITTEN]},
         {"steps": [{"condition": "rule: a"}]},
+        {"first": {"condition": "rule:a"}},
         {"goal": WRITTEN.removeprefix("rule:")},
     ],
-    ids=["audience", "left out", "step", "goal"],
+    ids=["audience", "left out", "step", "first step", "goal"],
 )
 def test_a_rule_that_a_draft_needs_is_kept_while_that_is_open(
     engine: Engine, clock: StillClock, values: dict[str, Any]
@@ -72,6 +73,17 @@ def test_a_rule_that_a_draft_needs_is_kept_while_that_is_open(
     assert told(caught.value, "zh") == "規則「a」還有活動的草稿在用：秋天"
     with transaction(engine) as session:
         session.execute(update(table_of(CampaignDraft)).values(done_at=clock()))
+        forget_rule(session, "a")
+
+
+def test_words_of_a_draft_that_look_like_a_rule_keep_none(engine: Engine, clock: StillClock) -> None:
+    said = {"messages": [{"kind": "text", "text": "rule:a"}, {"kind": "flex", "json": json.dumps(ASKED)}]}
+    values = {"any_of": ["all"], "variants": [said], "steps": [{"condition": "clicked", "variants": [said]}]}
+    with transaction(engine) as session:
+        save_rule(session, "a", ADULT, clock(), actor="me")
+        at: dict[str, Any] = {"created_at": clock(), "updated_at": clock(), "updated_by": "test"}
+        session.add(CampaignDraft(name="rule:a", values=values | {"theme": "rule:a"}, **at))
+    with transaction(engine) as session:
         forget_rule(session, "a")
 
 

@@ -1,5 +1,6 @@
 """A tag under another name: whatever names it follows, and who has it stays."""
 
+import json
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -103,6 +104,27 @@ def test_no_tag_is_renamed_while_a_run_gathers_its_people(engine: Engine, named:
         rename_tag(session, tag_named(session, OLD), NEW)
 
 
+@pytest.mark.parametrize("mark", ["", "rule:", "rule: "])
+def test_a_condition_that_a_draft_keeps_as_text_knows_the_new_name(mark: str) -> None:
+    conditions = ({"type": "not", "of": {"type": "tag", "name": name}} for name in (OLD, NEW))
+    written, made = (mark + json.dumps(condition, ensure_ascii=False) for condition in conditions)
+    for asks in (
+        lambda text: {"goal": text},
+        lambda text: {"steps": [{"condition": text}], "first": {"condition": text}},
+        lambda text: {"any_of": ["all"], "none_of": [text]},
+    ):
+        assert with_name(asks(written), OLD, NEW) == asks(made)
+
+
+@pytest.mark.parametrize("text", ["rule:{", "{", '{"type": "tag", "name": "貴賓"', '{"a":' * 100_000, "not clicked"])
+def test_what_a_draft_holds_half_written_is_left_as_it_is(text: str) -> None:
+    assert with_name({"goal": text}, OLD, NEW) == {"goal": text}
+
+
 def test_only_what_means_a_tag_is_renamed() -> None:
+    said = [f"tag:{OLD}", "rule:{x", f'rule:{{"type": "tag", "name": "{OLD}"}}']  # words of a message, or of a customer
+    values = {"variants": [{"messages": [{"kind": "text", "text": text} for text in said]}], "theme": f"tag:{OLD}"}
+    assert with_name(values, OLD, NEW) == values
+    assert with_name({"type": "attribute", "name": "x", "in": said}, OLD, NEW)["in"] == said
     plain = {"type": "rule", "name": OLD, "of": [OLD, f"tag:{OLD}!", {"type": "attribute", "name": OLD, "is": OLD}]}
     assert with_name(plain, OLD, NEW) == plain
