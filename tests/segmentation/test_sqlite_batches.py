@@ -144,7 +144,7 @@ def test_two_threads_at_once_have_a_child_each(url: str) -> None:
 
     def read() -> None:
         with sqlite_batches(url, QUERY, BATCH_ROWS) as rows:
-            both.wait(timeout=30)
+            both.wait(timeout=120)
             found.append(sorted(rows.read_all()["n"].to_pylist()))
 
     threads = [threading.Thread(target=read) for _ in range(2)]
