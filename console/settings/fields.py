@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 from sqlmodel import Session
 from werkzeug.datastructures import MultiDict
 
@@ -18,6 +19,7 @@ from keywords.sharing.marketers import marketers
 from segmentation import settings as segments
 from segmentation.preference import choices as preferences
 from store import choices
+from store.errors import ExpectedError
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,25 @@ class Group:
     offered: Mapping[str, Callable[[Session], Sequence["Offered"]]] = field(default_factory=dict)
     # setting -> what it may be one of, by the settings that hold
     choices: Mapping[str, Callable[[Any], Sequence["Offered"]]] = field(default_factory=dict)
+
+    def held(self, session: Session, defaults: Mapping[str, Any]) -> tuple[BaseModel, ExpectedError | None]:
+        """The settings that hold; or those that are stored although they can't hold, as an earlier version took them,
+        unchecked, with what is wrong."""
+        try:
+            return self.read(session, defaults), None
+        except ExpectedError as error:
+            kept = {**defaults, **self.chosen(session)}
+            values = {name: _typed(one, kept[name]) for name, one in self.model.model_fields.items() if name in kept}
+            return self.model.model_construct(**values), error
+
+
+def _typed(one: FieldInfo, value: Any) -> Any:
+    """A stored value as its field has it, whether or not it may be; as it is stored where it is of another type."""
+    kind: Any = one.annotation
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError:
+        return value
 
 
 @dataclass(frozen=True)
@@ -136,7 +157,7 @@ class Field:
 
 def fields_of(session: Session, group: Group, holds: BaseModel, chosen: Mapping[str, Any]) -> list[Field]:
     """Every setting of the group, in the order of its model."""
-    plain = holds.model_dump(mode="json")
+    plain = holds.model_dump(mode="json", warnings=False)
     found = []
     for name in group.model.model_fields:
         if name in group.offered:

@@ -47,7 +47,7 @@ def change_settings(name: str) -> Any:
             return _shown(name, form=request.form, typed=typed, goes_to=goes_to)
     try:
         with transaction(site.engine) as session:
-            holds = group.read(session, site.segment_defaults)
+            holds, _ = group.held(session, site.segment_defaults)
             fields = fields_of(session, group, holds, group.chosen(session))
             changes = changes_of(group, fields, request.form)
             if changes:
@@ -82,7 +82,10 @@ def _shown(
     """The group's form: as it was sent, or else as the settings are. `goes_to`: where the cursor is put."""
     group = _group(name)
     with reading(site.engine) as session:
-        fields = fields_of(session, group, group.read(session, site.segment_defaults), group.chosen(session))
+        holds, why = group.held(session, site.segment_defaults)
+        fields = fields_of(session, group, holds, group.chosen(session))
+    if why is not None and wrong is None:
+        wrong = wrong_with(why, {}, list(group.model.model_fields), g.language)
     rows = {one.name: list(one.rows) for one in fields if one.kind == "table"} | dict(typed or {})
     return render_template(
         "console/settings/group.html",

@@ -18,14 +18,15 @@ from console.frame.line_doors import Coupon, Webhook, WebhookTest
 from console.frame.site import Site
 from console.pages import create_console
 from console.settings.fields import GROUPS
+from segmentation import settings as segments
 from segmentation.preference.choices import preference_settings
 from store.engine import reading, transaction
 from store.errors import ExpectedError
-from store.models import AuditEntry
+from store.models import AuditEntry, BrandSetting
 from tests.conftest import StillClock
 from tests.console.auditing import watch
 from tests.console.conftest import TAIPEI, page, plain, send, sign_in
-from tests.factories import make_channel
+from tests.factories import LONG_AGO, make_channel
 
 ON_TOPICS = {"lines": "rows", "lines-0-dimension": "topic", "lines-0-on": "3"}
 
@@ -36,6 +37,33 @@ def test_every_setting_has_its_field_in_both_languages(client: FlaskClient, name
     for field in GROUPS[name].model.model_fields:
         assert (f'name="{field}"' in text) is (field not in GROUPS[name].apart)
     page(client, f"/console/settings/{name}?lang=en")
+
+
+@pytest.mark.parametrize(
+    ("kept", "shown", "why"),
+    [
+        ({"r_days": [1, 2, 3, 10**14], "cycle": 45}, f"1\n2\n3\n{10**14}</textarea>", "R 的門檻"),
+        ({"r_days": [1, 2, 3], "cycle": 45}, "1\n2\n3</textarea>", "這裡不能空白"),
+        ({"r_days": "soon", "cycle": 45}, "soon</textarea>", "有 1 個地方要改"),
+    ],
+    ids=["too large", "too few", "of another type"],
+)
+def test_a_stored_setting_that_may_not_be_any_more_is_shown_with_why_and_can_be_corrected(
+    client: FlaskClient, engine: Engine, kept: dict[str, Any], shown: str, why: str
+) -> None:
+    address = "/console/settings/segments"
+    with transaction(engine) as session:
+        session.add(BrandSetting(name="segments", value=kept, updated_at=LONG_AGO, updated_by="an earlier version"))
+    seen = page(client, address)
+    assert shown in seen
+    assert why in seen
+    assert 'value="45"' in seen
+    assert send(client, address, cycle="60").status_code == 422
+    assert send(client, address, r_days="10\n20\n30\n40").status_code == 303
+    with reading(engine) as session:
+        held = segments.read_settings(session, {})
+    assert (held.r_days, held.cycle) == ((10, 20, 30, 40), 45)
+    assert '<p class="alarm" role="alert">' not in page(client, address)
 
 
 def test_settings_are_changed_checked_and_noted(client: FlaskClient, engine: Engine) -> None:
