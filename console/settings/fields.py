@@ -1,5 +1,6 @@
 """The brand's settings as fields of forms, made from the models that check them."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +13,7 @@ from werkzeug.datastructures import MultiDict
 
 from campaigns import settings as campaigns
 from campaigns.money import line_plan
-from console.settings.tables import TABLES, Row, typed_rows, value_of
+from console.settings.tables import TABLES, Row, cleaned, typed_rows, value_of
 from keywords.copy import settings as copywriting
 from keywords.sharing import schedule
 from keywords.sharing.marketers import marketers
@@ -95,6 +96,8 @@ def _without_defaults(change: Callable[..., Any]) -> Callable[..., Any]:
 
     return changed
 
+
+_NUMBERS = re.compile(r"\b(int|float|Decimal)\b")  # in the type of a setting
 
 GROUPS = {
     "campaigns": Group(
@@ -220,6 +223,8 @@ def changes_of(group: Group, shown: list[Field], form: MultiDict[str, str]) -> d
             continue
         given_lines = "\n".join(form.getlist(one.name)) if one.kind == "several" else form.get(one.name, "")
         text = given_lines.replace("\r\n", "\n").strip() if one.name in form else one.value
+        if _NUMBERS.search(str(group.model.model_fields[one.name].annotation)):
+            text = "\n".join(cleaned(line) for line in text.splitlines())
         if text != one.value.strip():
             changes[one.name] = _value(one, text)
     return changes

@@ -9,11 +9,13 @@ from werkzeug.datastructures import MultiDict
 
 from console.access.roles import Role, needs
 from console.frame.routes import add_routes, get, post
+from console.frame.seen import FIELD, ChangedSince, check_seen, mark
 from console.frame.site import Site, site
 from console.settings.fields import GROUPS, Group, changes_of, fields_of
 from console.settings.tables import TABLES, Row, after_press, typed_rows
 from console.settings.wrong import Wrong, wrong_with
 from console.words.catalog import translate
+from console.words.refusals import told
 from store.engine import reading, table_of, transaction
 from store.errors import ExpectedError, NotFound
 from store.models import AuditEntry
@@ -47,11 +49,15 @@ def change_settings(name: str) -> Any:
             return _shown(name, form=request.form, typed=typed, goes_to=goes_to)
     try:
         with transaction(site.engine) as session:
-            holds, _ = group.held(session, site.segment_defaults)
-            fields = fields_of(session, group, holds, group.chosen(session))
-            changes = changes_of(group, fields, request.form)
+            (holds, _), before = group.held(session, site.segment_defaults), dict(group.chosen(session))
+            changes = changes_of(group, fields_of(session, group, holds, before), request.form)
             if changes:
                 group.change(session, changes, defaults=site.segment_defaults, actor=g.user.email, now=site.clock())
+                check_seen(request.form.get(FIELD, ""), before, dict(group.chosen(session)))
+    except ChangedSince as error:
+        return _shown(
+            name, 422, form=request.form, typed=typed, seen=before, wrong=Wrong(whole=[told(error, g.language)])
+        )
     except ExpectedError as error:
         wrong = wrong_with(error, typed, list(group.model.model_fields), g.language)
         return _shown(name, 422, form=request.form, typed=typed, wrong=wrong)
@@ -78,12 +84,15 @@ def _shown(
     typed: Mapping[str, list[Row]] | None = None,
     wrong: Wrong | None = None,
     goes_to: str = "",
+    seen: Mapping[str, Any] | None = None,
 ) -> Any:
-    """The group's form: as it was sent, or else as the settings are. `goes_to`: where the cursor is put."""
+    """The group's form: as it was sent, or else as the settings are. `goes_to`: where the cursor is put. `seen`: what
+    was chosen when it was opened, where that is not what it says itself."""
     group = _group(name)
     with reading(site.engine) as session:
         holds, why = group.held(session, site.segment_defaults)
-        fields = fields_of(session, group, holds, group.chosen(session))
+        chosen = dict(group.chosen(session))
+        fields = fields_of(session, group, holds, chosen)
     if why is not None and wrong is None:
         wrong = wrong_with(why, {}, list(group.model.model_fields), g.language)
     rows = {one.name: list(one.rows) for one in fields if one.kind == "table"} | dict(typed or {})
@@ -99,6 +108,7 @@ def _shown(
         units={one.name: one.value for one in fields},
         wrong=wrong or Wrong(),
         goes_to=goes_to,
+        seen=form[FIELD] if form and FIELD in form and seen is None else mark(chosen if seen is None else seen),
     ), status
 
 

@@ -2,12 +2,14 @@
 made into what their models check."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from werkzeug.datastructures import MultiDict
 
+from console.rules.form import KIND_NAMES
 from segmentation.preference.settings import DIMENSIONS, EVENT_WEIGHTS, PROMOTIONS
 from store.errors import BadInput
 
@@ -102,7 +104,7 @@ TABLES = {
         (Column("kind", options=tuple(EVENT_WEIGHTS)), Column("weight", "number")),
         lambda key, weight: Row({"kind": key, "weight": _text(weight)}),
         lambda row: row.cells.get("weight", ""),
-        lambda row: row.cells.get("kind", ""),
+        lambda row: KIND_NAMES.get(row.cells.get("kind", ""), row.cells.get("kind", "")),
     ),
     "coupon_styles": Table(
         (Column("code"), Column("style", "choice", PROMOTIONS)),
@@ -130,7 +132,7 @@ def typed_rows(name: str, form: MultiDict[str, str]) -> list[Row]:
         if match[3] == "key":
             row.key = text
         else:
-            row.cells[match[3]] = _typed(text)
+            row.cells[match[3]] = cleaned(text)
     for place in sorted(inner):
         found[place[0]].inner.append(inner[place])
     return [found[place] for place in sorted(found)][:MOST_ROWS]
@@ -192,7 +194,12 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _typed(text: str) -> str:
-    """Without blanks around it; a number without the commas between its thousands."""
+def cleaned(text: str) -> str:
+    """Without blanks around it; a number as programs write it, whatever the width of its signs, without the commas
+    between its thousands."""
     text = text.strip()
-    return text.replace(",", "") if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", text, re.ASCII) else text
+    narrow = unicodedata.normalize("NFKC", text)
+    return narrow.replace(",", "") if _NUMBER.fullmatch(narrow) else text
+
+
+_NUMBER = re.compile(r"-?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?", re.ASCII)

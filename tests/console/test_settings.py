@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from html import unescape
 from typing import Any
 
@@ -25,7 +26,7 @@ from store.errors import ExpectedError
 from store.models import AuditEntry, BrandSetting
 from tests.conftest import StillClock
 from tests.console.auditing import watch
-from tests.console.conftest import TAIPEI, page, plain, send, sign_in
+from tests.console.conftest import TAIPEI, opened, page, plain, send, sign_in
 from tests.factories import LONG_AGO, make_channel
 
 ON_TOPICS = {"lines": "rows", "lines-0-dimension": "topic", "lines-0-on": "3"}
@@ -59,7 +60,8 @@ def test_a_stored_setting_that_may_not_be_any_more_is_shown_with_why_and_can_be_
     assert why in seen
     assert 'value="45"' in seen
     assert send(client, address, cycle="60").status_code == 422
-    assert send(client, address, r_days="10\n20\n30\n40").status_code == 303
+    mended = {"r_days": "10\n20\n30\n40", **opened(client, address)}
+    assert send(client, address, **mended).status_code == 303
     with reading(engine) as session:
         held = segments.read_settings(session, {})
     assert (held.r_days, held.cycle) == ((10, 20, 30, 40), 45)
@@ -68,7 +70,7 @@ def test_a_stored_setting_that_may_not_be_any_more_is_shown_with_why_and_can_be_
 
 def test_settings_are_changed_checked_and_noted(client: FlaskClient, engine: Engine) -> None:
     def change(name: str, **fields: Any) -> Any:
-        return send(client, f"/console/settings/{name}", **fields)
+        return send(client, address(name), **fields, **opened(client, address(name)))
 
     assert change("campaigns", cap_day="2", holidays="2026-12-24\n2026-12-25", needs_approval="on").status_code == 303
     with reading(engine) as session:
@@ -91,6 +93,32 @@ def test_settings_are_changed_checked_and_noted(client: FlaskClient, engine: Eng
     noted = page(client, "/console/settings/audit")
     assert "修改活動設定" in noted
     assert "修改 LINE 方案" in noted
+
+
+def test_numbers_of_settings_may_be_typed_in_full_width(client: FlaskClient, engine: Engine) -> None:
+    typed = {"cycle": "４５", "r_days": "７\n３０\n９０\n１８０", "m_amount": "1,000\n5,000\n１０，０００\n50,000.5"}
+    assert send(client, address("segments"), **typed, **opened(client, address("segments"))).status_code == 303
+    with reading(engine) as session:
+        held = segments.read_settings(session, {})
+    assert (held.cycle, held.r_days) == (45, (7, 30, 90, 180))
+    assert held.m_amount == tuple(map(Decimal, ("1000", "5000", "10000", "50000.5")))
+
+
+def test_settings_that_a_colleague_changed_meanwhile_are_not_written_over_unseen(
+    client: FlaskClient, engine: Engine
+) -> None:
+    mine = shown(client, "segments")
+    theirs = {**mine, "cycle": "45"}
+    for _ in range(2):  # a button that is pressed twice
+        assert send(client, address("segments"), **theirs).status_code == 303
+    refused = send(client, address("segments"), **{**mine, "loyalty_months": "6"})
+    assert (refused.status_code, "有人改過它" in refused.text) == (422, True)
+    assert 'value="6"' in refused.text
+    with reading(engine) as session:
+        assert segments.read_settings(session, {}).cycle == 45
+    newer = re.findall(r'name="seen" value="([^"]+)"', refused.text)[0]
+    again = send(client, address("segments"), **{**mine, "loyalty_months": "6", "seen": newer})
+    assert again.status_code == 303
 
 
 def shown(client: FlaskClient, name: str) -> dict[str, str]:
@@ -195,12 +223,16 @@ def test_preferences_have_rows_for_lines_weights_and_coupons(client: FlaskClient
         "coupon_styles-0-code": "SALE*",
         "coupon_styles-0-style": "打折",
     }
-    assert send(client, address("preferences"), **rows).status_code == 303
+    in_words = {"event_weights-1-kind": "加入購物車", "event_weights-1-weight": "0.5"}
+    given = {**rows, **in_words, **opened(client, address("preferences"))}
+    assert send(client, address("preferences"), **given).status_code == 303
     fields = shown(client, "preferences")
     assert rows.items() <= fields.items()
     with reading(engine) as session:
         held = preference_settings(session)
     assert (held.lines["topic"].on, held.lines["price=價格敏感"].share_on) == (3, 0.4)
+    assert held.event_weights["add_to_cart"] == 0.5
+    assert "加入購物車" not in held.event_weights
     assert (held.event_weights["search"], held.coupon_styles) == (0.4, {"SALE*": "打折"})
     for wrongly, cell, words in (
         ({"lines-0-off": "9"}, "lines-0", "「topic」取下門檻比貼上門檻高"),
