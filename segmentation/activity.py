@@ -49,7 +49,7 @@ def state(acts: Table, usual_days: Expression, ranges: Activity) -> Expression:
     longest gap that ended in the last `returned_days` (null without one); `usual_days` is each one's usual gap."""
 
     def within(days: Expression, end: Decimal) -> Expression:
-        return days.cast("int64") * HUNDREDTHS <= usual_days.cast("int64") * int(end * HUNDREDTHS)
+        return days.cast("float64") * HUNDREDTHS <= usual_days.cast("float64") * int(end * HUNDREDTHS)
 
     is_active = within(acts.since_last, ranges.active_to)
     was_silent = ~within(acts.longest_recent, ranges.low_to)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import duckdb
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
-from numpy.typing import NDArray
+from scipy import sparse
 
 from segmentation.measures import UnreadableRows
 
@@ -29,7 +29,6 @@ NARROWINGS: tuple[Mapping[str, str], ...] = (IDS | AMOUNTS, IDS, {})  # most row
 NUMBER = "customer_number"  # of customers whose ids are none: the same number for the same id
 
 Table = Any
-Ints = NDArray[Any]
 Result = TypeVar("Result")
 
 
@@ -51,8 +50,7 @@ class Divided:
     def among_shares(cls, batch: pa.RecordBatch) -> "Divided":
         """Those of a batch."""
         order, ends = by_remainder(batch, SHARES)
-        columns = [_taken(column, order) for column in batch.columns]
-        return cls(pa.RecordBatch.from_arrays(columns, batch.schema.names), ends)
+        return cls(batch.take(order), ends)
 
     def of(self, shares: range) -> pa.RecordBatch:
         """The rows of these shares."""
@@ -146,19 +144,14 @@ def narrowed(query: str, table: Table, narrowing: Mapping[str, str]) -> str:
     return f"SELECT {', '.join(columns)} FROM ({query})"  # noqa: S608 - our own
 
 
-def by_remainder(batch: pa.RecordBatch, among: int) -> tuple[Ints, list[int]]:
-    """The places of the rows in the order of their customers' remainders by `among`, at most 255, and where those of
-    each end, after a first 0."""
+def by_remainder(batch: pa.RecordBatch, among: int) -> tuple[pa.Array, list[int]]:
+    """The places of the rows in the order of their customers' remainders by `among`, and where those of each end, after
+    a first 0: a counting sort."""
     numbers = batch[NUMBER if NUMBER in batch.schema.names else "customer_id"].to_numpy()
-    remainder = (numbers - numbers // among * among).astype(np.uint8)
-    ends = np.bincount(remainder, minlength=among).cumsum()
-    return np.argsort(remainder, kind="stable"), [0, *ends.tolist()]
-
-
-def _taken(column: pa.Array, order: Ints) -> pa.Array:
-    if pa.types.is_integer(column.type):
-        return pa.array(column.to_numpy()[order])  # NumPy takes whole numbers faster than Arrow
-    return column.take(pa.array(order))
+    remainder = (numbers - numbers // among * among).astype(np.int32, copy=False)
+    entries, nothing = np.arange(len(batch) + 1, dtype=np.int32), np.zeros(len(batch), np.int8)
+    cells = sparse.csr_array((nothing, remainder, entries), shape=(len(batch), among)).tocsc()
+    return pa.array(cells.indices.view(np.uint32)), cells.indptr.tolist()
 
 
 class Pieces:
@@ -178,7 +171,7 @@ class Pieces:
             self._schema = batches[0].schema
         for batch in pa.Table.from_batches(batches, self._schema).combine_chunks().to_batches():
             order, ends = by_remainder(batch, PIECES)
-            together = batch.take(pa.array(order))
+            together = batch.take(order)
             for written, (start, end) in zip(self._written, pairwise(ends), strict=True):
                 if start < end:
                     data = together.slice(start, end - start).serialize()

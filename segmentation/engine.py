@@ -151,7 +151,8 @@ def _all(
     people, cycle_days = found.people, found.cycle_days
     proposed = None if known else found.proposed_cycle_days
     usual_gap_days = known.usual_gap_days if known else found.usual_gap_days or cycle_days
-    scored = people.filter(people.frequency.notnull() | (people.unread > 0))  # unread: to be told of, not left out
+    # those who can't be read have to be told of, not left out
+    scored = people if found.column else people.filter(people.frequency.notnull() | (people.unread > 0))
     count, cuts = _cuts(connection, scored, request, known, found.column)
     points = known.loyalty_points if known else loyalty.percentile_points(_loyalties(connection, found))
     population = Population(cuts, cycle_days, usual_gap_days, points)
@@ -164,7 +165,8 @@ def _all(
 class Measured:
     """`people` has customer_id and the columns of `day_matrix.Measured`, by a brand's cycle of `cycle_days`. The cycle
     that their gaps propose, and the usual gap between days with an act, are None without gaps. `column` gives the
-    values of one of theirs that aren't null; None where that can't be done without a query."""
+    values of one of theirs that aren't null; None where that can't be done without a query: then `people` has how many
+    rows of each could not be read, `unread`, too."""
 
     people: Table
     cycle_days: int
@@ -184,7 +186,8 @@ def measured(connection: Any, orders: Table, acts: Table | None, request: Reques
         cycle = cycle_days or usual_gap(everyone.gaps()) or DEFAULT_CYCLE_DAYS
         found = everyone.measure(connection, POPULATION, request.spans(cycle))
     people = lend(connection, f"lent_{POPULATION}", found.rows)
-    people = people.mutate(customer_id=people.customer_id.cast(orders.customer_id.type()), unread=ibis.literal(0))
+    if people.customer_id.type() != orders.customer_id.type():
+        people = people.mutate(customer_id=people.customer_id.cast(orders.customer_id.type()))
     return Measured(people, cycle, usual_gap(found.gaps), usual_gap(found.act_gaps), found.column)
 
 

@@ -35,6 +35,7 @@ FLOAT_NOISE = 1e-6  # what a printed float may be off by: 22.200000000000003 is 
 EIGHT_DIGITS = r"^(\d{4})(\d{2})(\d{2})$"
 MONEY = ("monetary", "paid_total")
 MONEY_TYPES = ("decimal(18, 4)", "decimal(24, 4)")  # 64 bits, which nearly always do; 128 from sums of 10^14 on
+PARQUET = "FORMAT parquet, PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 2000"  # sums make no dictionary
 MOST_NAMED = 5  # of wrong values
 
 Table = Any
@@ -84,8 +85,8 @@ def reading_orders(path: Path, zone: ZoneInfo) -> Iterator[OrderFile]:
     raises UnreadableRows when a row that it needs lacks a value, and that becomes a BadInput which names the row."""
     with open_duckdb(zone) as connection:
         raw = _open(connection, path)
-        paid = paid_rows(raw)
         try:
+            paid = paid_rows(raw, are_amounts_small=_are_amounts_small(connection, raw, path))
             require_one_currency(connection, raw, str(path))
             has_lines = "order_id" in raw.columns and not _is_unique(connection, raw.order_id)
             yield OrderFile(connection, raw, paid, has_lines)
@@ -200,10 +201,21 @@ def _is_unique(connection: Any, column: Expression) -> bool:
     return bool(counts["rows"] == counts["ids"])
 
 
-def paid_rows(raw: Table) -> Table:
+def _are_amounts_small(connection: Any, raw: Table, path: Path) -> bool:
+    """Whether a Parquet file, which nearly always knows its bounds, has no amount beyond MAX_AMOUNT: to look at each is
+    dearer than to read it."""
+    if path.suffix.lower() != ".parquet" or not (raw.amount.type().is_decimal() or raw.amount.type().is_integer()):
+        return False
+    bounds = raw.aggregate(least=raw.amount.min(), most=raw.amount.max())
+    ((least, most),) = connection.raw_sql(connection.compile(bounds)).fetchall()
+    return least is not None and least >= -MAX_AMOUNT and most <= MAX_AMOUNT
+
+
+def paid_rows(raw: Table, *, are_amounts_small: bool = False) -> Table:
     """The paid rows in the shape of `rfm.aggregates`; what can't be read is null, also the amount of a row whose
-    status is unknown."""
-    columns = {"customer_id": raw.customer_id, "ordered_at": _time(raw.ordered_at), "amount": _amount(raw.amount)}
+    status is unknown. `are_amounts_small`: it is known that none lies beyond MAX_AMOUNT."""
+    amount = _amount(raw.amount, are_small=are_amounts_small)
+    columns = {"customer_id": raw.customer_id, "ordered_at": _time(raw.ordered_at), "amount": amount}
     if "order_id" in raw.columns:
         columns["order_id"] = raw.order_id
     if "status" not in raw.columns:
@@ -232,23 +244,27 @@ def _time(column: Expression) -> Expression:
     raise BadInput(f"the column ordered_at must hold dates or times, not {kind}")
 
 
-def _amount(column: Expression) -> Expression:
+def _amount(column: Expression, *, are_small: bool = False) -> Expression:
     """The amount in whole ten-thousandths; null where it can't be read exactly. Binary floats, which hold no decimal
     exactly, are rounded to the nearest ten-thousandth."""
+
+    def within(exact: Expression, units: Expression) -> Expression:
+        return units if are_small else ibis.cases((exact.between(-MAX_AMOUNT, MAX_AMOUNT), units))
+
     kind = column.type()
     if kind.is_floating():
         # isnan by name: Parquet's statistics leave NaN out, so DuckDB takes `< MAX_AMOUNT` for proven
         fits = ~column.isnan() & (column.abs() < MAX_AMOUNT)
         return (ibis.cases((fits, column)) * UNITS).cast("int64")  # DuckDB's cast rounds
     if kind.is_integer():
-        return ibis.cases((column.between(-MAX_AMOUNT, MAX_AMOUNT), column.cast("int64"))) * UNITS
+        return within(column, column.cast("int64")) * UNITS
     if kind.is_decimal():
         if kind.scale <= DECIMAL_PLACES and kind.precision <= 18:
-            return ibis.cases((column.between(-MAX_AMOUNT, MAX_AMOUNT), _units_of_64_bits(column)))
+            return within(column, _units_of_64_bits(column))
         exact = column
         if kind.scale > DECIMAL_PLACES:
             exact = ibis.cases((column.round(DECIMAL_PLACES) == column, column))
-        return _units(ibis.cases((exact.between(-MAX_AMOUNT, MAX_AMOUNT), exact)))
+        return _units(within(exact, exact))
     if kind.is_string():
         plain = column.strip()
         exact = ibis.cases((plain.re_search(EXACT), plain)).try_cast("decimal(18, 4)")
@@ -320,7 +336,7 @@ def write_result(connection: Any, result: Segmented, out: Path) -> None:
     for kind in MONEY_TYPES:
         query = _with_enums(connection, _in_money(found, kind))
         try:
-            connection.raw_sql(f"COPY ({query}) TO '{target}' (FORMAT parquet, PARQUET_VERSION v2)")
+            connection.raw_sql(f"COPY ({query}) TO '{target}' ({PARQUET})")
         except duckdb.ConversionException:
             if kind == MONEY_TYPES[-1]:
                 raise

@@ -63,8 +63,6 @@ def personal_cycle(gap_count: Expression, median: Expression, brand_days: int, w
     Weighted by how much speaks for each, as in Bühlmann's credibility (Experience Rating and Credibility, 1967) with a
     fixed weight.
     """
-    count = gap_count.fill_null(0).cast("int64")
-    doubled = (median.fill_null(0) * 2).cast("int64")  # whole, so that the rest is exact
-    twice = 2 * (weight + count)
-    rounded = (2 * weight * brand_days + count * doubled + weight + count) // twice
-    return ibis.greatest(rounded, 1).cast("int32")
+    count, doubled = gap_count.cast("float64"), median * 2  # whole numbers below 2^53: floats are exact here, and fast
+    rounded = (2 * weight * brand_days + count * doubled + weight + count) / (2 * (weight + count))
+    return ibis.greatest(rounded.fill_null(brand_days), 1).floor().cast("int32")

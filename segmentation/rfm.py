@@ -212,8 +212,14 @@ def rf4(r_high: Expression, f_high: Expression) -> Expression:
 
 def rf11(r: Expression, f: Expression) -> Expression:
     """RF, eleven segments, by the table of cells."""
-    cells = [(r.between(min(rs), max(rs)) & f.between(min(fs), max(fs)), name) for name, (rs, fs) in RF11_CELLS.items()]
-    return ibis.cases(*cells[:-1], else_=cells[-1][1])
+
+    def by_f(of_r: int) -> Expression:
+        *above, (_, lowest) = sorted(
+            ((min(fs), name) for name, (rs, fs) in RF11_CELLS.items() if of_r in rs), reverse=True
+        )
+        return ibis.cases(*((f >= least, name) for least, name in above), else_=lowest)
+
+    return ibis.cases(*((r >= least, by_f(least)) for least in (5, 4, 3, 2)), else_=by_f(1))
 
 
 def rfm3(r_high: Expression, f_high: Expression, m_high: Expression, orders_ever: Expression) -> Expression:
