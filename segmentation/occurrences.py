@@ -19,6 +19,6 @@ def occurrences(values: Ints) -> tuple[Ints, Ints]:
     if not len(values) or not lie_close(values):
         return np.unique(values, return_counts=True)
     least = values.min()
-    often = np.bincount(values - least)
+    often = np.bincount(np.subtract(values, least, dtype=np.intp))  # in few bits a difference might wrap
     found = np.flatnonzero(often)
     return found + least, often[found]

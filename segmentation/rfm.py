@@ -97,7 +97,7 @@ def counted(orders: Table, as_of: date, zone: ZoneInfo, look_back_days: int | No
     """Whether an order lies before `as_of` and inside the look-back window, [as_of - days, as_of) in brand days."""
     at = orders.ordered_at
     inside = at < moment(at, as_of, zone)
-    if look_back_days is not None:
+    if look_back_days is not None and look_back_days < (as_of - date.min).days:  # else from before the calendar
         inside &= at >= moment(at, as_of - timedelta(days=look_back_days), zone)
     return inside
 

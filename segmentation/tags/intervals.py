@@ -216,16 +216,17 @@ def _of_birthday(leaf: Age | Birthday, future: Future) -> Table:
         start = later(_turns(people.birthday, low), 1)
         stop = ibis.literal(FOREVER) if high is None else later(_turns(people.birthday, high + 1), 1)
         return people.select("customer_id", start=start, stop=stop)
+    born = later(people.birthday, 1)  # "today" is the day before the one asked for
     if leaf.within_days == 366:  # every day of every year
-        return _lasting(leaf, future)
+        return people.select("customer_id", start=born, stop=ibis.literal(FOREVER))
     month, day = people.birthday.month(), people.birthday.day()
     is_leap_day = (month == 2) & (day == 29)
     found = []
     for year in range(future.as_of.today.year, future.as_of.today.year + _BIRTHDAYS_AHEAD + 1):
         is_leap_year = (date(year, 12, 31) - date(year, 1, 1)).days == 365
         kept = ibis.date(ibis.literal(year), month, day if is_leap_year else is_leap_day.ifelse(28, day))
-        # "today" is the day before the one asked for
-        found.append(people.select("customer_id", start=later(kept, 1 - leaf.within_days), stop=later(kept, 2)))
+        start = ibis.greatest(later(kept, 1 - leaf.within_days), born)
+        found.append(people.select("customer_id", start=start, stop=later(kept, 2)))
     return ibis.union(*found)
 
 

@@ -46,7 +46,7 @@ def rows_of(random: Random) -> dict[str, list[dict[str, Any]]]:
         day = AS_OF + random.randint(-20, 20) * DAY
         birthday = day.replace(year=2000) if random.random() < 0.7 else date(2000, 2, 29)
         born = birthday.replace(year=random.choice([1984, 1988, 1992]))
-        who = {"birthday": random.choice([born, born, None]), "city": random.choice(["台中", "台北"])}
+        who = {"birthday": random.choice([born, born, day, None]), "city": random.choice(["台中", "台北"])}
         found["customers"].append({"customer_id": person} | who)
         for _ in range(random.choice([0, 1, 2, 3, 6])):
             order_id, moment = len(found["orders"]) + 1, at(random, 25)
@@ -244,6 +244,20 @@ def test_what_hangs_on_the_population_or_on_moves_to_come_can_t_be_foreseen(cond
 )
 def test_with_a_look_back_window_recency_can_t_be_foreseen(condition: dict[str, Any], is_known: bool) -> None:
     assert can_be_foreseen(read_rule(condition), AS_OF, has_cycle=False) == is_known
+
+
+@pytest.mark.parametrize(
+    ("born_in", "within_days", "until"), [(10, 5, 7), (10, 366, 7), (5, 3, 7), (6, 0, 8), (5, 366, None)]
+)
+def test_a_birthday_before_birth_is_none(born_in: int, within_days: int, until: int | None) -> None:
+    birthday = {"type": "birthday", "within_days": within_days}
+    rule = read_rule({"type": "any", "of": [{"type": "orders", "measure": "last", "at_most": 7}, birthday]})
+    bought = datetime(AS_OF.year, AS_OF.month, AS_OF.day, tzinfo=TAIPEI) - DAY
+    order = {"order_id": 1, "customer_id": 1, "ordered_at": bought, "amount": 10_000}
+    with open_duckdb(TAIPEI) as connection:
+        rows = {"customers": [{"customer_id": 1, "birthday": AS_OF + born_in * DAY}], "orders": [order]}
+        facts = facts_of(connection, **{name: arrow(name, some) for name, some in rows.items()})
+        assert foreseen(connection, facts, [], rule, [1]) == ({1: AS_OF + until * DAY} if until else {})
 
 
 def test_a_rule_that_holds_for_ever_has_no_day_and_one_that_does_not_hold_before_has_none_either() -> None:
