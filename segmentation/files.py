@@ -59,11 +59,11 @@ def segment_file(orders: Path, out: Path, request: Request) -> FileResult:
     empty, a missing column, and the first row that can't be understood. The date and status of every row must be
     readable; the amount and customer of those that count.
     """
-    ending_of(out)
+    require_apart(orders, out)
     with reading_orders(orders, request.zone) as file:
         result = compute(file.connection, file.paid, request, lines=file.has_lines)
-        if result.people == 0 and file.connection.to_pyarrow(file.raw.count()).as_py() == 0:
-            raise BadInput(f"{orders} has no orders: there is nothing below the header")
+        if result.people == 0:
+            file.require_rows(orders)
         with written_whole(out) as unfinished:
             write_result(file.connection, result, unfinished)
     return FileResult(result.people, result.cycle_days, out)
@@ -77,6 +77,11 @@ class OrderFile:
     raw: Table
     paid: Table
     has_lines: bool  # an order may have several rows
+
+    def require_rows(self, path: Path) -> None:
+        """Raises BadInput when there is no row at all, paid or not."""
+        if self.connection.to_pyarrow(self.raw.count()).as_py() == 0:
+            raise BadInput(f"{path} has no orders: there is nothing below the header")
 
 
 @contextmanager
@@ -114,6 +119,13 @@ def written_whole(out: Path) -> Iterator[Path]:
         raise BadInput(f"{out} can't be written: {_first_line(error)}") from error
 
 
+def require_apart(orders: Path, out: Path) -> None:
+    """Raises BadInput when the result would take the place of the orders, or ends in neither .csv nor .parquet."""
+    ending_of(out)
+    if out.resolve() == orders.resolve():
+        raise BadInput(f"{out} holds the orders: write the result to another file")
+
+
 def ending_of(path: Path) -> str:
     """`.csv` or `.parquet`. Raises BadInput for any other ending."""
     ending = path.suffix.lower()
@@ -148,12 +160,14 @@ def _open(connection: Any, path: Path) -> Table:
 
 def known_columns(raw: Table, path: str) -> Table:
     """`raw` with its columns of KNOWN under these names, however they were spelt. Raises BadInput when one is
-    missing."""
+    missing, and for customers who are lists or records."""
     written = {name: name.strip().lower() for name in raw.columns}
     raw = raw.rename({small: name for name, small in written.items() if small != name and small in KNOWN})
     missing = [name for name in NEEDED if name not in raw.columns]
     if missing:
         raise BadInput(f"{path} lacks the column {', '.join(missing)}; it has {', '.join(raw.columns)}")
+    if raw.customer_id.type().is_nested():
+        raise BadInput(f"the column customer_id must hold text or numbers, not {raw.customer_id.type()}")
     return raw
 
 

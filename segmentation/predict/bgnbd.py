@@ -9,13 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import betaln, gammaln, hyp2f1
+from scipy.special import betaincinv, betaln, gammaln, hyp2f1, roots_legendre
 
 from segmentation.predict.history import Floats, Known
 
 DAYS_PER_UNIT = 7.0  # the paper counts weeks
 START = (0.5, 10.0, 1.0, 2.0)
 SERIES_TERMS = 500
+NEAR_ONE = 1e-6  # closer to 1 than this the formula for an `a` of 1 is a nought by a nought
+LARGE_A = 30.0  # beyond it powers of it leave the range of floats
+QUANTILES = 64
 LOG_BOUNDS = (-9.0, 9.0)  # of each parameter: wide, but what follows stays finite
 
 
@@ -87,13 +90,32 @@ def chance_to_buy(p: Parameters, seen: Purchases, weeks: float) -> Floats:
 
 
 def expected_purchases(p: Parameters, seen: Purchases, weeks: float) -> Floats:
-    """In the next `weeks` (equation 10). The hypergeometric function is taken after Euler's transformation, whose
-    arguments stay small: the printed form overflows for customers with hundreds of purchases."""
+    """In the next `weeks` (equation 10)."""
+    while_alive = _over_losses(p, seen, weeks) if p.a > LARGE_A else _in_closed_form(p, seen, weeks)
+    expected: Floats = chance_alive(p, seen) * while_alive
+    return np.maximum(expected, 0.0)
+
+
+def _in_closed_form(p: Parameters, seen: Purchases, weeks: float) -> Floats:
+    """Of those who are alive. The hypergeometric function is taken after Euler's transformation, whose arguments stay
+    small: the printed form overflows for customers with hundreds of purchases."""
+    a = p.a if abs(p.a - 1) > NEAR_ONE else 1 + NEAR_ONE
     x, end = seen.x, p.alpha + seen.t + weeks
     still = (p.alpha + seen.t) / end
-    rest = still ** (p.a - 1) * _hypergeometric(p.a + p.b - 1 - p.r, p.a - 1, p.a + p.b + x - 1, weeks / end)
-    expected: Floats = chance_alive(p, seen) * (p.a + p.b + x - 1) / (p.a - 1) * (1 - rest)
-    return np.maximum(expected, 0.0)
+    rest = still ** (a - 1) * _hypergeometric(a + p.b - 1 - p.r, a - 1, a + p.b + x - 1, weeks / end)
+    expected: Floats = (a + p.b + x - 1) / (a - 1) * (1 - rest)
+    return expected
+
+
+def _over_losses(p: Parameters, seen: Purchases, weeks: float) -> Floats:
+    """The same as the mean over the chance to be lost, which is Beta(a, b + x), by its quantiles: where `a` is large
+    the closed form is an endlessly small number by an endlessly large one."""
+    nodes, weights = roots_legendre(QUANTILES)
+    distinct, place = np.unique(seen.x, return_inverse=True)
+    lost = betaincinv(p.a, p.b + distinct[:, None], (1 + nodes) / 2)[place]
+    times = lost * (weeks / (p.alpha + seen.t))[:, None]
+    expected: Floats = (-np.expm1(-(p.r + seen.x[:, None]) * np.log1p(times)) / lost) @ (weights / 2)
+    return expected
 
 
 def _hypergeometric(a: float, b: float, c: Floats, z: Floats) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 import pyarrow.compute as pc  # type: ignore[import-untyped, unused-ignore]
 
-from segmentation.files import OrderFile, ending_of, reading_orders, written_whole
+from segmentation.files import OrderFile, ending_of, reading_orders, require_apart, written_whole
 from segmentation.measures import UnreadableRows
 from segmentation.predict.history import EPOCH, History
 from segmentation.predict.model import Plan, plan, predict
@@ -42,9 +42,11 @@ def predict_file(orders: Path, out: Path, as_of: date, horizon_days: int, zone: 
     """
     if not 1 <= horizon_days <= MOST_DAYS:
         raise BadInput(f"the horizon must be 1 to {MOST_DAYS} days, not {horizon_days}")
-    ending = ending_of(out)
+    require_apart(orders, out)
     with reading_orders(orders, zone) as file:
         ids, history = _history(file, as_of, zone)
+        if len(ids) == 0:
+            file.require_rows(orders)
     day = (as_of - EPOCH).days
     made = predict(history, day, horizon_days)
     quality = held_back(history, day, horizon_days)
@@ -52,7 +54,7 @@ def predict_file(orders: Path, out: Path, as_of: date, horizon_days: int, zone: 
     table = pa.table({"customer_id": ids.take(pa.array(made.customer)), **columns})
     with written_whole(out) as unfinished, duckdb.connect() as connection:
         rows = connection.from_arrow(table)
-        if ending == ".csv":
+        if ending_of(out) == ".csv":
             rows.write_csv(str(unfinished), header=True)
         else:
             rows.write_parquet(str(unfinished))

@@ -17,6 +17,7 @@ from segmentation.predict.features import (
     SMALLEST,
     Habits,
     View,
+    chance_to_buy,
     expected_orders,
     features,
     money_scale,
@@ -28,7 +29,7 @@ from segmentation.predict.history import Floats, History, Ints, Outcome, known_a
 from store.errors import ExpectedError
 
 MOST_LEARNERS = 50_000  # customers learned from: more change the third decimal and cost minutes
-LEAST_WINDOW_DAYS = 7
+LEAST_WINDOW_DAYS = 7  # with all days of the week in it
 LEAST_CUSTOMERS = 200
 LEAST_BUYERS = 50  # and as many who did not buy
 MOST_CUTS = 4
@@ -93,14 +94,14 @@ class Lesson:
 
 
 def plan(history: History, as_of: int, horizon_days: int) -> Plan:
-    """Windows as long as the horizon, or half the history where that is shorter. Earlier cuts, half a window apart,
-    are used as long as a whole window of history lies before them. Raises TooLittleData."""
+    """Windows as long as the horizon, but of a week at least, or half the history where that is shorter. Earlier cuts,
+    half a window apart, are used as long as a whole window of history lies before them. Raises TooLittleData."""
     past = history.before(as_of)
     if len(past.day) == 0:
         raise TooLittleData("there is no paid order before the day, so there is nothing to learn from")
     start = int(past.day.min())
     length = as_of - start
-    window = min(horizon_days, length // 2)
+    window = min(max(horizon_days, LEAST_WINDOW_DAYS), length // 2)
     if length < horizon_days or window < LEAST_WINDOW_DAYS:
         needed = max(horizon_days, 2 * LEAST_WINDOW_DAYS)
         raise TooLittleData(
@@ -145,14 +146,33 @@ def apply(model: Model, history: History) -> Prediction:
     before the model's day alone."""
     learned = model.plan
     near = view_of(known_at(history, learned.as_of, learned.window_days // 2), model.habits)
-    far = near
-    if learned.horizon_days != learned.window_days:
-        far = view_of(known_at(history, learned.as_of, learned.horizon_days // 2), model.habits)
-    with threadpool_limits(limits=1):
-        p_buy = _chances(model, features(far, learned.horizon_days))
+    p_buy = _chance_to_buy(model, near, history)
     rates = _believed(model.rates, model.most, near, learned) * model.level
     orders = np.maximum(rates, p_buy)  # whoever buys orders at least once
     return Prediction(near.known.customer, p_buy, orders, _spend(model, near, orders))
+
+
+def _chance_to_buy(model: Model, near: View, history: History) -> Floats:
+    """Over a horizon longer than the window, what was learned is carried to the features of the horizon. Over a shorter
+    one, the chance not to buy in the window is cut as BG/NBD cuts its own; features of a few days say three times too
+    much."""
+    learned, far = model.plan, near
+    days = max(learned.horizon_days, learned.window_days)
+    if days != learned.window_days:
+        far = view_of(known_at(history, learned.as_of, days // 2), model.habits)
+    with threadpool_limits(limits=1):
+        chance = _chances(model, features(far, days))
+    if days == learned.horizon_days:
+        return chance
+    horizon, window = (chance_to_buy(near, each) for each in (learned.horizon_days, days))
+    shorter: Floats = -np.expm1(_log_silent(chance) * _log_silent(horizon) / _log_silent(window))
+    return shorter
+
+
+def _log_silent(chance: Floats) -> Floats:
+    """The logarithm of the chance not to buy, below 0 and finite."""
+    silent: Floats = np.log1p(-np.clip(chance, SMALLEST, 1 - SMALLEST))
+    return silent
 
 
 def _spend(model: Model, view: View, orders: Floats) -> Floats:
@@ -245,10 +265,14 @@ def _chances(model: Model, rows: Floats) -> Floats:
 
 
 def _regression(rows: Floats, outcome: Any, shrinkage: float) -> Any:
+    """Poisson, on a logarithm; where there is no outcome at all, which has none, it is foretold as nothing."""
+    from sklearn.dummy import DummyRegressor
     from sklearn.linear_model import PoissonRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    if not np.any(outcome):
+        return DummyRegressor().fit(rows, outcome)
     learner = make_pipeline(StandardScaler(), PoissonRegressor(alpha=shrinkage, max_iter=1000))
     return learner.fit(rows, outcome)
 

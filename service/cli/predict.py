@@ -63,7 +63,7 @@ def run(
         as_of=reached_day(as_of, settings.zone) if as_of else today(system_clock, settings.zone),
         zone=settings.zone,
         clock=system_clock,
-        cycle_days=cycle or _cycle_days(engine, settings),
+        cycle_days=_cycle_days(engine, settings) if cycle is None else cycle,
     )
     if as_json:
         print_json(vars(result))

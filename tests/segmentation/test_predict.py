@@ -307,3 +307,65 @@ def test_too_little_data_is_refused_and_nothing_is_written(tmp_path: Path) -> No
         with pytest.raises((TooLittleData, BadInput), match=sentence):
             predict_file(tmp_path / "orders.csv", tmp_path / "new" / "out.csv", date(2025, 6, 1), horizon, TAIPEI)
     assert [path.name for path in tmp_path.iterdir()] == ["orders.csv"]
+
+
+def seldom(people: int = 300, comes_back_from: int = 180) -> History:
+    """Everybody's first order lies early, and half of them come back, from a day on."""
+    random = np.random.default_rng(5)
+    first = random.integers(0, 80, people)
+    again = random.integers(comes_back_from, 300, people // 2)
+    customer, day = np.append(np.arange(people), np.arange(people // 2)), np.append(first, again)
+    return History(customer, day, random.integers(1, 900, len(day)).astype(np.float64))
+
+
+def test_where_nobody_had_come_back_before_the_early_cuts_it_is_told_how_bad_that_is() -> None:
+    history = seldom()
+    assert known_at(history, 150, 0).purchase_days.max() == 1
+    found = held_back(history, 300, 60)
+    assert found.buyers >= 50
+    for way in (found.learned, found.bgnbd, found.rfm_score):
+        assert np.isfinite([way.rmse_orders, way.rmse_spend, way.buyers_ratio or 0.0]).all()
+    assert np.isfinite(predict(history, 300, 60).expected_spend).all()
+
+
+def test_a_horizon_of_a_few_days_is_learned_from_weeks_and_cut() -> None:
+    history = cdnow()
+    assert plan(history, 120, 3).window_days == 7
+    week = predict(history, 120, 7)
+    for days in (1, 3, 5):
+        made = predict(history, 120, days)
+        happened = outcome_of(history, known_at(history, 120, 0), days)
+        assert 0.7 < made.p_buy.sum() / np.count_nonzero(happened.orders) < 1.4
+        assert 0.7 < made.expected_orders.sum() / happened.orders.sum() < 1.5
+        assert (made.p_buy <= week.p_buy).all()
+        assert ((made.p_buy > 0) & (made.p_buy < 1)).all()
+
+
+@pytest.mark.parametrize("amount", [0.0, -20.0, 10.0**12])
+def test_amounts_of_nothing_less_than_nothing_and_a_million_millions(sample: History, amount: float) -> None:
+    made = predict(History(sample.customer, sample.day, np.full(len(sample.day), amount)), OCTOBER, 91)
+    if amount > 0:
+        assert made.expected_spend.sum() == pytest.approx(amount * made.expected_orders.sum(), rel=1e-6)
+        assert np.isfinite(made.expected_spend).all()
+    else:
+        assert not made.expected_spend.any()
+
+
+def test_the_orders_are_not_written_over(sample: History, tmp_path: Path) -> None:
+    pa_csv.write_csv(order_table(sample), tmp_path / "orders.csv")
+    before = (tmp_path / "orders.csv").read_bytes()
+    (tmp_path / "same.csv").symlink_to(tmp_path / "orders.csv")
+    for out in ("orders.csv", "same.csv"):
+        with pytest.raises(BadInput, match="holds the orders: write the result to another file"):
+            predict_file(tmp_path / "orders.csv", tmp_path / out, START + timedelta(days=OCTOBER), 91, TAIPEI)
+    assert (tmp_path / "orders.csv").read_bytes() == before
+
+
+def test_a_file_without_orders_and_customers_that_are_lists_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text("customer_id,ordered_at,amount\n")
+    with pytest.raises(BadInput, match="has no orders: there is nothing below the header"):
+        predict_file(tmp_path / "orders.csv", tmp_path / "out.csv", START, 91, TAIPEI)
+    lists = {"customer_id": [[1], [2]], "ordered_at": ["2025-01-01"] * 2, "amount": [1, 2]}
+    pq.write_table(pa.table(lists), tmp_path / "orders.parquet")
+    with pytest.raises(BadInput, match="the column customer_id must hold text or numbers, not array"):
+        predict_file(tmp_path / "orders.parquet", tmp_path / "out.csv", START, 91, TAIPEI)

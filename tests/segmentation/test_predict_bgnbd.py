@@ -85,3 +85,30 @@ def test_heavy_buyers_and_long_horizons_stay_finite_and_grow_with_the_horizon() 
         assert (np.diff(months, axis=0) >= 0).all()
         assert ((chance_alive(p, seen) >= 0) & (chance_alive(p, seen) <= 1)).all()
         assert (chance_to_buy(p, seen, 52) <= expected_purchases(p, seen, 52) + 1e-9).all()
+
+
+@pytest.mark.parametrize(
+    "p",
+    [
+        Parameters(0.37, 1.96, 709.0, 8032.0),  # everybody is lost after a purchase with a chance of about 8 %
+        Parameters(0.1, 2.9, 208.0, 0.18),  # nearly everybody after the first
+        Parameters(0.5, 10.0, 1.0, 2.0),  # where the fit of a brand to which nobody came back starts, and stays
+        Parameters(0.8, 6.0, 0.7, 2.5),
+    ],
+)
+@pytest.mark.parametrize(("x", "t"), [(0.0, 0.0), (0.0, 3.0), (30.0, 20.0)])
+def test_expected_purchases_are_the_mean_over_the_chances_to_be_lost(p: Parameters, x: float, t: float) -> None:
+    weeks = 52.0
+    seen = Purchases(np.array([x]), np.array([t]), np.array([t]))
+
+    lost = np.random.default_rng(7).beta(p.a, p.b + x, 400_000)
+    while_alive = (1 - (1 + lost * weeks / (p.alpha + t)) ** -(p.r + x)) / lost
+    expected = float(expected_purchases(p, seen, weeks)[0])
+    assert expected == pytest.approx(while_alive.mean() * float(chance_alive(p, seen)[0]), rel=5e-3)
+
+
+def test_a_brand_to_which_nobody_came_back_is_foretold_something() -> None:
+    seen = Purchases(np.zeros(300), np.zeros(300), np.arange(300) / 10)
+    expected = expected_purchases(fit(seen), seen, 8.0)
+    assert np.isfinite(expected).all()
+    assert (expected >= 0).all()

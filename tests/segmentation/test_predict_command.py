@@ -59,6 +59,7 @@ def test_run_then_show_then_ltv(command: RunCommand) -> None:
     assert "2,357 customers" in words
     assert "流失 churn" in words
     assert "lies ahead" in command("run", "--as-of", "2199-01-01", fails=True)
+    assert "the purchase cycle must be 1 to 3660 days, not 0" in command("run", "--cycle", "0", fails=True)
     again = command("run", "--as-of", day(500), "--cycle", "30")
     assert "nothing changed since run" in again
     value = json.loads(command("ltv", "--customer", "4", "--json"))
