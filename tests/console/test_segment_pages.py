@@ -1,4 +1,4 @@
-"""Segments, tags, predictions and demand on the console's pages: what the computations stored is what is shown."""
+"""Segments, who moved, predictions and demand on the console: what the computations stored is what is shown."""
 
 import html
 import re
@@ -8,7 +8,6 @@ from decimal import Decimal
 from html import unescape
 from typing import Any
 from urllib.parse import unquote
-from zoneinfo import ZoneInfo
 
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 import pytest
@@ -19,10 +18,6 @@ from console.access.roles import Role
 from console.frame.counts import EXACT_UP_TO, Count, count_rows
 from console.frame.spark import HEIGHT, MARGIN, WIDTH, spark
 from console.segments.sizes import Sizes, read_sizes
-from console.tags.evidence import told
-from console.tags.rule_words import Asked
-from console.words.catalog import english
-from console.words.names import DIMENSIONS, EVIDENCE, TAG_WORDS
 from segmentation.demand.growing import Group
 from segmentation.demand.run import Demand, keep_demand
 from segmentation.demand.shortage import COLUMNS, measured
@@ -30,45 +25,24 @@ from segmentation.history import history_of, transitions
 from segmentation.models import GROUPS, MODELS
 from segmentation.movement import find_asked_moves, moved
 from segmentation.renew import Ground, renew_everyone
-from segmentation.rules.reading import read_rule
-from segmentation.rules.wording import sentence
 from segmentation.settings import SegmentSettings
-from segmentation.tags.catalogue import create_tag
 from segmentation.tags.definitions import GROUP_TAGS
-from segmentation.tags.hand import put_on, take_off
-from segmentation.tags.measures import MEASURES
 from store.changes import note_changes
 from store.engine import reading, table_of, transaction
 from store.models import (
     Customer,
     CustomerPrediction,
-    CustomerTag,
     Lease,
-    OrderLine,
     PredictionRun,
-    Product,
     SegmentMovement,
     SegmentRun,
     SegmentSizeOnDay,
-    Tag,
-    TagCheck,
 )
 from tests.conftest import StillClock
 from tests.console.conftest import page, send, token_of, without_token
+from tests.console.insights import FIRST, LAST, TAIPEI, cells, compute, holders
+from tests.console.insights import shop as shop
 from tests.factories import make_customer, make_order
-
-TAIPEI = ZoneInfo("Asia/Taipei")
-RULE: dict[str, Any] = {"type": "all", "of": [{"type": "orders", "measure": "count", "at_least": 3}]}
-FIRST, LAST = date(2026, 9, 1), date(2026, 11, 1)
-
-
-def cells(text: str, name: str) -> list[str]:
-    """The cells of the first table row whose first cell begins with `name`, as a reader sees them."""
-    for row in re.findall(r"<tr[^>]*>(.*?)</tr>", text, re.DOTALL):
-        found = [unescape(" ".join(re.sub(r"<[^>]+>", " ", p).split())) for p in re.split(r"</t[dh]>", row)[:-1]]
-        if found and found[0].startswith(name):
-            return found
-    raise AssertionError(f"no row of {name}")
 
 
 def looks_at(text: str) -> str:
@@ -79,39 +53,6 @@ def looks_at(text: str) -> str:
 
 def people_of(sizes: Sizes, day: date) -> dict[str, int]:
     return {name: size.customers for name, size in sizes.on[day].items()}
-
-
-def compute(engine: Engine, clock: StillClock, day: date) -> None:
-    renew_everyone(Ground(engine, TAIPEI, clock), SegmentSettings(), as_of=day)
-
-
-@pytest.fixture
-def shop(engine: Engine, clock: StillClock) -> dict[str, int]:
-    """30 people whose orders spread over a year, some of whom become customers between the two days that are computed;
-    a rule tag, a measure tag, a predictive one and one by hand. Returns tag ids by name."""
-    now = clock()
-    with transaction(engine) as session:
-        session.add(Product(sku="S", name="洗髮精", labels=["去屑"], categories=["洗髮"]))
-        for n in range(30):
-            who = make_customer(session, member_id=f"M{n:02}", city="台中市" if n % 2 else "台北市")
-            for k in range(n % 5):
-                at = now - timedelta(days=5 + 11 * k + 9 * n)
-                order = make_order(session, who, ordered_at=at, total=Decimal(100 * (n + 1)))
-                one: dict[str, Any] = {"quantity": Decimal(1), "unit_price": Decimal(100 * (n + 1))}
-                session.add(OrderLine(sales_order_id=order.id or 0, line_number=1, sku="S", **one))
-        top = {"measure": "paid_total", "top_percent": 10}
-        tags = [
-            create_tag(session, "老客戶", source="rule", definition={"when": RULE}, now=now),
-            create_tag(session, "大戶", source="measure", definition=top, now=now),
-            create_tag(session, "會買", source="measure", definition={"measure": "p_buy", "at_least": "0.5"}, now=now),
-            create_tag(session, "講座", now=now),
-        ]
-        put_on(session, "講座", [1, 2], actor="小陳", now=now, note="五月場", today=date(2026, 11, 2))
-        ids = {tag.name: tag.id or 0 for tag in tags}
-    compute(engine, clock, FIRST)
-    clock.advance(hours=1)
-    compute(engine, clock, LAST)
-    return ids
 
 
 def test_who_moved_is_what_replaying_the_whole_history_says(engine: Engine, shop: dict[str, int]) -> None:
@@ -226,14 +167,6 @@ def sizes_of(engine: Engine, model: str) -> Any:
         return read_sizes(session, model).newest
 
 
-def holders(engine: Engine, name: str) -> list[int]:
-    with reading(engine) as session:
-        tag = session.scalars(select(Tag).where(table_of(Tag).c.name == name)).one()
-        held = table_of(CustomerTag)
-        found = select(held.c.customer_id).where(held.c.tag_id == tag.id, held.c.until.is_(None))
-        return sorted(session.scalars(found))
-
-
 def test_a_computation_that_has_died_is_told(client: FlaskClient, engine: Engine, clock: StillClock) -> None:
     lease: dict[str, Any] = {
         "holder": "dead",
@@ -248,151 +181,6 @@ def test_a_computation_that_has_died_is_told(client: FlaskClient, engine: Engine
     with transaction(engine) as session:
         session.execute(table_of(Lease).update().values(lease_until=clock() + timedelta(minutes=1)))
     assert "is stuck" not in page(client, "/console/segments")
-
-
-def test_tags_are_listed_with_people_and_the_weeks_change(
-    client: FlaskClient, engine: Engine, shop: dict[str, int]
-) -> None:
-    text = page(client, "/console/tags")
-    count = len(holders(engine, "老客戶"))
-    former = before(engine, "老客戶")
-    assert count > former
-    assert cells(text, "老客戶")[1:6] == ["模型判定", "固定", "規則", str(count), f"+{count - former}"]
-    assert cells(text, "講座")[1:5] == ["事實", "固定", "手動", "2"]
-    with transaction(engine) as session:
-        session.execute(table_of(Tag).update().where(table_of(Tag).c.name == "大戶").values(problem="壞了 <b>"))
-        session.execute(table_of(Tag).update().where(table_of(Tag).c.name == "講座").values(is_active=False))
-    text = page(client, "/console/tags?lang=en")
-    assert cells(text, "大戶")[-1] == "Can't be computed"
-    assert cells(text, "講座")[-1] == "archived"
-    assert "壞了 &lt;b&gt;" in page(client, f"/console/tags/{shop['大戶']}")
-
-
-def before(engine: Engine, name: str) -> int:
-    with reading(engine) as session:
-        sizes = read_sizes(session, "tag")
-        assert sizes.days == [FIRST, LAST]
-        return sizes.on[FIRST][name].customers
-
-
-def test_a_tag_says_what_puts_it_on_and_why_each_has_it(
-    client: FlaskClient, engine: Engine, shop: dict[str, int]
-) -> None:
-    rich = page(client, f"/console/tags/{shop['大戶']}")
-    assert "累計消費額 最高的 10%（≥ " in rich
-    [cut] = re.findall(r"最高的 10%（≥ ([\d,.]+)）", rich)
-    people = holders(engine, "大戶")
-    assert f'customers/{people[0]}"' in rich
-    assert 'target=tag:大戶"' in unquote(rich)
-    assert f"<b>線</b> {cut}" in rich
-    ruled = page(client, f"/console/tags/{shop['老客戶']}")
-    asked = sentence(read_rule(RULE), "zh")
-    assert f'class="sentence">{asked}<' in ruled
-    assert f"<b>{sentence(read_rule(RULE['of'][0]), 'zh')}</b> 3" in ruled
-    assert f"<b>{sentence(read_rule(RULE['of'][0]), 'zh')}</b> 4" in ruled
-    hand = page(client, f"/console/tags/{shop['講座']}?lang=en")
-    assert "<b>By</b> 小陳" in hand
-    assert "<b>Note</b> 五月場" in hand
-    assert "Put on by people" in hand
-    group = page(client, f"/console/tags/{tag_ids(engine)['回頭客']}?lang=zh")
-    assert "三張以上訂單" in group
-    assert f"<b>當時</b> {LAST} 00:00" in rich
-    by_day = rich[rich.index("每天的人數") :]
-    assert [cells(by_day, str(day))[1] for day in (FIRST, LAST)] == [
-        str(before(engine, "大戶")),
-        str(len(people)),
-    ]
-
-
-def test_when_a_tag_falls_off_is_a_day_or_never_or_unknown(
-    client: FlaskClient, engine: Engine, clock: StillClock, shop: dict[str, int]
-) -> None:
-    with transaction(engine) as session:
-        fresh = {"type": "orders", "measure": "count", "at_least": 1, "window": {"last_days": 400}}
-        both = {"type": "all", "of": [fresh, {"type": "tag", "name": "大戶"}]}
-        for name, rule in (("近來", fresh), ("近來的大戶", both)):
-            create_tag(session, name, source="rule", definition={"when": rule}, now=clock())
-    compute(engine, clock, LAST)
-    ids = tag_ids(engine)
-
-    def ends(name: str) -> set[str]:
-        text = page(client, f"/console/tags/{ids[name]}")
-        rows = re.findall(r"<tr>(.*?)</tr>", text[text.index("何時取下") :].split("</table>")[0], re.DOTALL)
-        return {re.findall(r'<td class="name">([^<]*)</td>$', row)[0] for row in rows if "<td" in row}
-
-    assert ends("大戶") == {"無法預知"}, "the top 10 % of everybody"
-    assert ends("老客戶") == {"不會自動取下"}, "orders in all history don't go away"
-    assert ends("講座") == {"不會自動取下"}, "people decide"
-    assert all(re.fullmatch(r"2\d{3}-\d\d-\d\d", day) for day in ends("近來"))
-    assert ends("近來的大戶") == {"無法預知"}, "it hangs on one of which nobody knows"
-    assert ends("贏回") == {"不會自動取下"}, "only an order ends it"
-    who = holders(engine, "大戶")[0]
-    assert "無法預知" in page(client, f"/console/customers/{who}")
-    with transaction(engine) as session:
-        session.execute(table_of(Tag).update().values(is_active=False))
-    assert ends("近來") == {"不會自動取下"}, "nothing takes an archived tag off"
-    with transaction(engine) as session:
-        session.execute(table_of(Tag).update().values(is_active=True))
-        newest = session.scalars(select(SegmentRun).order_by(table_of(SegmentRun).c.id.desc()).limit(1)).one()
-        newest.settings = {**newest.settings, "look_back_days": 365}
-    assert ends("贏回") == {"無法預知"}, "orders leave the window"
-
-
-def tag_ids(engine: Engine) -> dict[str, int]:
-    with reading(engine) as session:
-        return {tag.name: tag.id or 0 for tag in session.scalars(select(Tag))}
-
-
-def test_the_people_of_a_tag_are_paged_by_key(client: FlaskClient, engine: Engine, clock: StillClock) -> None:
-    with transaction(engine) as session:
-        ids = [make_customer(session, member_id=f"P{n:03}").id or 0 for n in range(45)]
-        create_tag(session, "全部", now=clock())
-        put_on(session, "全部", ids, actor="me", now=clock(), today=date(2026, 11, 2))
-    seen: list[str] = []
-    address = "/console/tags/1"
-    for _ in range(4):
-        text = page(client, address)
-        seen += re.findall(r">(P\d{3})<", text)
-        following = re.findall(r'rel="next" href="([^"]+)"', text)
-        if not following:
-            break
-        address = following[0]
-    assert seen == [f"P{n:03}" for n in range(45)]
-
-
-def test_how_often_a_predictive_tag_was_right_is_shown(
-    client: FlaskClient, engine: Engine, clock: StillClock, shop: dict[str, int]
-) -> None:
-    address = f"/console/tags/{shop['會買']}"
-    assert "還沒有一段期間走完" in page(client, address)
-    days: dict[str, Any] = {"as_of": date(2026, 9, 1), "until": date(2026, 10, 1), "computed_at": clock()}
-    none: dict[str, Any] = {"as_of": date(2026, 8, 1), "until": date(2026, 9, 1), "computed_at": clock()}
-    with transaction(engine) as session:
-        session.add(TagCheck(tag_id=shop["會買"], people=200, tagged=40, happened=50, hits=30, **days))
-        session.add(TagCheck(tag_id=shop["會買"], people=200, tagged=0, happened=0, hits=0, **none))
-    text = page(client, address)
-    assert cells(text, "2026-09-01 –")[1:] == ["200", "40", "50", "30", "75.0%", "60.0%", "25.0%"]
-    assert cells(text, "2026-08-01 –")[-3:] == ["–", "–", "0.0%"]
-    assert "預測準確度" not in page(client, f"/console/tags/{shop['老客戶']}")
-
-
-def test_a_saved_rule_that_was_changed_since_still_shows_its_evidence(
-    client: FlaskClient, engine: Engine, clock: StillClock, shop: dict[str, int]
-) -> None:
-    other = {"type": "segment", "model": "nesl", "in": ["N"]}
-    with transaction(engine) as session:
-        tag = table_of(Tag)
-        changed = tag.update().where(tag.c.name == "老客戶")
-        session.execute(changed.values(definition={"when": {"type": "all", "of": [other]}}))
-    text = page(client, f"/console/tags/{shop['老客戶']}")
-    assert "新客" in text
-    assert "規則後來改過" in text
-    assert "<b>$.of[0]</b> 3" in text, "what was found is no answer to what is asked now"
-    with transaction(engine) as session:
-        session.execute(changed.values(definition={"rule": "不在了"}))
-    text = page(client, f"/console/tags/{shop['老客戶']}")
-    assert "不在了" in text
-    assert "$.of[0]" in text, "what was found is told by its path where its condition is gone"
 
 
 def test_a_customers_page_has_segments_history_tags_and_predictions(
@@ -413,17 +201,6 @@ def test_a_customers_page_has_segments_history_tags_and_predictions(
     other = page(client, "/console/customers/1")
     assert "五月場" in other
     assert "這位顧客沒有預測" in other
-
-
-def test_a_tag_that_came_off_says_when_and_why(client: FlaskClient, engine: Engine, clock: StillClock) -> None:
-    with transaction(engine) as session:
-        who = make_customer(session, member_id="x").id or 0
-        create_tag(session, "講座", now=clock())
-        put_on(session, "講座", [who], actor="me", now=clock(), today=date(2026, 11, 2))
-        take_off(session, "講座", [who], actor="小林", now=clock() + timedelta(days=1), note="誤加")
-    text = page(client, f"/console/customers/{who}")
-    assert "已取下 2026-11-03 12:00" in text
-    assert "誤加" in text
 
 
 def test_predictions_show_their_quality_beside_others_or_why_there_are_none(
@@ -663,49 +440,3 @@ def test_sizes_over_a_week_need_a_day_that_is_a_week_older(engine: Engine) -> No
     assert former["a"].customers == 8
     assert sizes.over_time("a") == [7, 8, 9, 10]
     assert sizes.over_time("gone") == [0, 0, 0, 0]
-
-
-def test_a_preference_is_told_by_its_score_line_and_signals() -> None:
-    evidence = {
-        "as_of": "2026-11-03",
-        "dimension": "label",
-        "value": "染護",
-        "score": 0.7,
-        "share": 0.15,
-        "on": 1.5,
-        "off": 0.75,
-        "off_by": "score",
-        "ahead": "頭皮養護",
-        "signals": [{"source": "order", "day": "2026-09-02", "order_id": 9, "sku": "S17", "weight": 0.5656}],
-    }
-    facts = {fact.name: fact.value for fact in told("preference", evidence, Asked(), "zh")}
-    assert facts == {
-        "分數": "0.7（取下門檻 0.75）",
-        "佔比": "15%",
-        "現在更在意": "頭皮養護",
-        "2026-09-02": "買了 S17 +0.57",
-        "當時": "2026-11-03 00:00",
-    }
-    facts = {fact.name: fact.value for fact in told("preference", {**evidence, "off_by": None}, Asked(), "en")}
-    assert facts["Score"] == "0.7 (put on from 1.5)"
-    assert told("hand", None, Asked(), "zh") == []
-
-
-def test_the_sentences_of_tags_say_what_puts_them_on(client: FlaskClient, engine: Engine, clock: StillClock) -> None:
-    with transaction(engine) as session:
-        dyed = {"dimension": "label", "value": "染護"}
-        prefers = create_tag(session, "染護", source="preference", definition=dyed, now=clock()).id
-        rich = create_tag(
-            session, "大戶", source="measure", definition={"measure": "paid_total", "at_least": "500"}, now=clock()
-        ).id
-    text = page(client, f"/console/tags/{prefers}")
-    assert "偏好 標籤（商品） 染護（分數到 1.5 且佔比到 20% 時貼上，分數低於 0.75 或佔比低於 10% 時取下" in text
-    assert "累計消費額 ≥ 500" in page(client, f"/console/tags/{rich}")
-    assert "halved every 90 days" in page(client, f"/console/tags/{prefers}?lang=en")
-
-
-def test_every_word_of_tags_and_evidence_has_english() -> None:
-    for words in (TAG_WORDS, DIMENSIONS, EVIDENCE):
-        assert set(words.values()) <= set(english())
-    assert {measure.chinese for measure in MEASURES.values()} <= set(english())
-    assert set(MEASURES) <= set(EVIDENCE)
