@@ -51,7 +51,7 @@ def predict_file(orders: Path, out: Path, as_of: date, horizon_days: int, zone: 
     made = predict(history, day, horizon_days)
     quality = held_back(history, day, horizon_days)
     columns = {"p_buy": made.p_buy, "expected_orders": made.expected_orders, "expected_spend": made.expected_spend}
-    table = pa.table({"customer_id": ids.take(pa.array(made.customer)), **columns})
+    table = pa.table({"customer_id": ids.take(pa.array(made.customer)), **columns}).sort_by("customer_id")
     with written_whole(out) as unfinished, duckdb.connect() as connection:
         rows = connection.from_arrow(table)
         if ending_of(out) == ".csv":
@@ -62,7 +62,8 @@ def predict_file(orders: Path, out: Path, as_of: date, horizon_days: int, zone: 
 
 
 def _history(file: OrderFile, as_of: date, zone: ZoneInfo) -> tuple[Any, History]:
-    """The paid orders before `as_of`, and the customer ids that the history's numbers stand for (Arrow, ascending).
+    """The paid orders before `as_of`, and the customer ids that the history's numbers stand for (Arrow). Whole numbers
+    are numbered as the text that they are in a CSV file: what is drawn and summed depends on it.
 
     Raises UnreadableRows when one of those rows lacks a customer, time or amount.
     """
@@ -72,7 +73,7 @@ def _history(file: OrderFile, as_of: date, zone: ZoneInfo) -> tuple[Any, History
     if any(table[name].null_count for name in table.column_names):
         raise UnreadableRows
     ids = pc.unique(table["customer_id"])
-    ids = ids.take(pc.sort_indices(ids))
+    ids = ids.take(pc.sort_indices(ids.cast(pa.string()) if pa.types.is_integer(ids.type) else ids))
     customer = pc.index_in(table["customer_id"], ids).to_numpy().astype(np.int64)
     days = table["day"].cast(pa.int32()).to_numpy().astype(np.int64)
     return ids, History(customer, days, table["amount"].to_numpy() / UNITS)

@@ -276,6 +276,20 @@ def test_csv_parquet_lines_and_refunds_say_the_same(sample: History, tmp_path: P
     assert first.startswith("00004,0.")
 
 
+def test_customers_that_are_numbers_are_told_the_same_from_csv_and_parquet(sample: History, tmp_path: Path) -> None:
+    day, whole = START + timedelta(days=OCTOBER), order_table(sample)
+    numbers = whole.set_column(0, "customer_id", pa.array(sample.customer))
+    pa_csv.write_csv(numbers, tmp_path / "orders.csv")
+    pq.write_table(numbers, tmp_path / "orders.parquet")
+    for ending in ("csv", "parquet"):
+        predict_file(tmp_path / f"orders.{ending}", tmp_path / f"{ending}-out.parquet", day, 91, TAIPEI)
+    text, number = (pq.read_table(tmp_path / f"{ending}-out.parquet") for ending in ("csv", "parquet"))
+    ids = number["customer_id"].to_pylist()
+    assert ids == sorted(ids)
+    as_text = text.set_column(0, "customer_id", text["customer_id"].cast(pa.int64())).sort_by("customer_id")
+    assert as_text.equals(number)
+
+
 def test_an_unreadable_row_is_named_and_nothing_written(sample: History, tmp_path: Path) -> None:
     table = order_table(sample)
     days = table["ordered_at"].to_pylist()
