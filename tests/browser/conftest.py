@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from service.demo.live import living
 from service.demo.past import bring_orders, gain_friends, play_past, renew_segments
@@ -15,6 +15,7 @@ from service.demo.summary import figures
 from tests.browser.chromium import require_chromium
 
 FRIENDS, CAMPAIGNS, SEED, HISTORY_DAYS = 150, 12, 7, 60
+expect.set_options(timeout=30_000)  # ms; what is there at once is not waited for, and a busy machine takes its time
 QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
 
 

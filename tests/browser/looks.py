@@ -114,7 +114,7 @@ def open_page(tab: Page, address: str, language: str, status: int = 200) -> None
 
 def wait_for_parts(tab: Page) -> None:
     """Until the parts that the loaded page asks for by itself have come."""
-    expect(tab.locator(".htmx-request")).to_have_count(0, timeout=20_000)
+    expect(tab.locator(".htmx-request")).to_have_count(0)
 
 
 def take(tab: Page, look: Look) -> None:

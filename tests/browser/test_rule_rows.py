@@ -9,8 +9,8 @@ from tests.browser.writing import nested_rule
 def test_groups_are_put_together_without_losing_what_was_typed(tab: Page, served: Served) -> None:
     nested_rule(tab, served.url, "一組一組")
     tab.check("input[name='r1-not']")
-    expect(tab.locator("#said")).to_contain_text("並非", timeout=20_000)
-    expect(tab.locator("#said .big")).to_have_text("0 人", timeout=20_000)  # whoever was lost has bought once
+    expect(tab.locator("#said")).to_contain_text("並非")
+    expect(tab.locator("#said .big")).to_have_text("0 人")  # whoever was lost has bought once
     asked: list[str] = []
     tab.on("request", lambda request: asked.append(request.url))
     tab.wait_for_timeout(2_000)
@@ -18,7 +18,7 @@ def test_groups_are_put_together_without_losing_what_was_typed(tab: Page, served
     assert tab.locator("select[name=r0-value]").input_value() == "rf11=lost"
     tab.click("#press-drop-1-1")
     expect(tab.locator("input[name='r1.1-at_least']")).to_have_count(0)
-    expect(tab.locator("#said .big")).not_to_have_text("0 人", timeout=20_000)
+    expect(tab.locator("#said .big")).not_to_have_text("0 人")
     tab.click("button:has-text('儲存')")
     expect(tab.locator("td.name", has_text="一組一組")).to_be_visible()
     tab.click("td.name >> text=一組一組")

@@ -42,7 +42,7 @@ def test_what_came_into_a_page_works_at_once(tab: Page, served: Served) -> None:
     tab.fill("#v0-m0-text", "第一則")
     tab.evaluate(AT_ONCE)
     tab.click("#press-add-v0")
-    expect(tab.locator("[name='v0-m1-alt']")).to_be_visible(timeout=10_000)
+    expect(tab.locator("[name='v0-m1-alt']")).to_be_visible()
 
 
 def test_a_row_of_a_rule_written_in_while_another_is_added_is_kept(tab: Page, served: Served) -> None:

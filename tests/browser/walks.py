@@ -155,7 +155,7 @@ def a_file_of_orders(tab: Page, served: Served, folder: Path) -> Walk:
     yield from views(tab, address, "import-preview")
     open_page(tab, address, "zh")
     tab.click("button:has-text('開始匯入')")
-    expect(tab.locator("main")).to_contain_text("amount 不是單純的數字", timeout=20_000)
+    expect(tab.locator("main")).to_contain_text("amount 不是單純的數字")
     yield from views(tab, address, "import-done")
 
 
