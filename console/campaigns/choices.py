@@ -31,7 +31,7 @@ def audience_choices(session: Session, language: str) -> list[tuple[str, list[Ch
     """(title, choices) of each group; groups without a choice are left out."""
     groups = [(translate("全部", language), [Choice("all", translate("所有人", language), None)])]
     for model, title in TITLES.items():
-        sizes = read_sizes(session, model).newest
+        sizes = read_sizes(session, model, 1).newest
         found = [
             Choice(
                 f"{model}={one.name}", name_of(one, language), sizes[one.name].customers if one.name in sizes else None
@@ -40,8 +40,8 @@ def audience_choices(session: Session, language: str) -> list[tuple[str, list[Ch
         ]
         groups.append((translate(title, language), found))
     tag = table_of(Tag)
-    sizes = read_sizes(session, TAG_MODEL).newest
-    names = session.scalars(select(tag.c.name).order_by(tag.c.name).limit(MOST))
+    names = session.scalars(select(tag.c.name).order_by(tag.c.name).limit(MOST)).all()
+    sizes = read_sizes(session, TAG_MODEL, 1, names=names).newest
     tags = [Choice(f"tag:{name}", name, sizes[name].customers if name in sizes else None) for name in names]
     lists = [Choice(f"list:{one.name}", one.name, one.people) for one in list_sizes(session)[:MOST]]
     rules = [Choice(f"rule:{name}", name, None) for name in sorted(load_rules(session))[:MOST]]

@@ -71,7 +71,7 @@ def _kept_size(session: Session, chosen: Filter) -> tuple[int | None, Any]:
         return None, None
     target = target_of(chosen.rule)
     model, name = (TAG_MODEL, target[4:]) if target.startswith("tag:") else tuple(target.split("=", 1))
-    sizes = read_sizes(session, model)
+    sizes = read_sizes(session, model, 1, names=[name])
     return (sizes.newest[name].customers, sizes.days[-1]) if name in sizes.newest else (None, None)
 
 

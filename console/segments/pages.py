@@ -41,7 +41,8 @@ def show_segments() -> str:
         computed = last_computed(session, site.clock())
         run = computed.run
         sizes = {model: read_sizes(session, model) for model in TITLES} if run else {}
-        tags = read_sizes(session, "tag") if run else Sizes([], {})
+        groups = [name for name, _line in GROUP_TAGS.values()]
+        tags = read_sizes(session, "tag", names=groups) if run else Sizes([], {})
         return render_template(
             "console/segments/all.html",
             computed=computed,

@@ -1,7 +1,7 @@
 """How many customers segments and tags had, day by day, from the sums that each whole computation keeps. Reads only;
 never counts customers."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -49,12 +49,14 @@ class Sizes:
         return self.on[older[-1]] if older else None
 
 
-def read_sizes(session: Session, model: str, most: int = DAYS_SHOWN) -> Sizes:
-    """The newest days with sizes of `model` ("tag": of the tags, by name), `most` of them."""
+def read_sizes(session: Session, model: str, most: int = DAYS_SHOWN, *, names: Collection[str] | None = None) -> Sizes:
+    """The newest days with sizes of `model` ("tag": of the tags, by name), `most` of them. `names`: the only segments
+    whose sizes are wanted, for there may be thousands of tags; the days are those of all."""
     wanted = read_days(session, model, most)
     if not wanted:
         return Sizes([], {})
-    rows = session.execute(select(size).where(size.c.model == model, size.c.as_of >= wanted[0]))
+    found_by = select(size).where(size.c.model == model, size.c.as_of.in_(wanted))
+    rows = session.execute(found_by if names is None else found_by.where(size.c.segment.in_(names)))
     found: dict[date, dict[str, Size]] = {day: {} for day in wanted}
     for row in rows:
         found[row.as_of][row.segment] = Size(row.customers, row.value)

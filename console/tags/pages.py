@@ -34,7 +34,7 @@ def list_tags() -> str:
     with reading(site.engine) as session:
         found = select(Tag).where(tag.c.id > after).order_by(tag.c.id).limit(PAGE_ROWS + 1)
         tags = list(session.scalars(found))
-        sizes = read_sizes(session, TAG_MODEL)
+        sizes = read_sizes(session, TAG_MODEL, names=[one.name for one in tags[:PAGE_ROWS]])
         return render_template(
             "console/tags/list.html",
             rows=[(one, *_sizes(one.name, sizes)) for one in tags[:PAGE_ROWS]],
@@ -50,7 +50,7 @@ def show_tag(tag_id: int) -> str:
         one = session.get(Tag, tag_id) if tag_id < 2**63 else None
         if one is None:
             raise NotFound(f"there is no tag {tag_id}")
-        sizes = read_sizes(session, TAG_MODEL)
+        sizes = read_sizes(session, TAG_MODEL, names=[one.name])
         wording = Wording(session, g.language)
         people = _people(session, tag_id, after)
         checks = _checks(session, tag_id)

@@ -42,3 +42,14 @@ def test_a_filter_is_built_kept_and_opened_again(tab: Page, served: Served) -> N
     tab.click("summary:has-text('改名或刪除')")
     tab.click("button:has-text('刪除')")
     expect(tab.locator(".said")).to_contain_text("已刪除")
+
+
+def test_a_long_name_leaves_the_other_columns_of_a_table_in_sight(tab: Page, served: Served) -> None:
+    tab.goto(f"{served.url}/console/tags/new?source=hand&lang=zh")
+    tab.fill("input[name=name]", "長" * 100)
+    tab.click("button:has-text('儲存')")
+    expect(tab.locator("h1")).to_contain_text("長" * 100)
+    tab.goto(f"{served.url}/console/tags")
+    name = tab.locator("td.name", has_text="長" * 100).bounding_box()
+    assert name is not None
+    assert name["width"] < 400

@@ -4,20 +4,22 @@ import json
 import re
 from collections.abc import Callable
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, delete, event, select
 
 from console.access.roles import Role
+from console.segments.sizes import read_sizes
 from console.tags.form import definition_of, form_of_tag
 from segmentation.rules.saved import save_rule
 from segmentation.tags.catalogue import create_group_tags, create_tag, tag_named
 from segmentation.tags.hand import put_on
 from store.asked import SEGMENTS, request_for
 from store.engine import reading, table_of, transaction
-from store.models import AuditEntry, CustomerTag, Rule, Tag, TagCheck
+from store.models import AuditEntry, CustomerTag, Rule, SegmentSizeOnDay, Tag, TagCheck
 from tests.conftest import StillClock
 from tests.console.conftest import opened, page, plain, send
 from tests.factories import make_customer
@@ -214,6 +216,27 @@ def test_a_definition_that_can_no_longer_be_read_is_told_of_in_the_readers_langu
         number = create_tag(session, "常客標籤", source="rule", definition={"rule": "常客"}, now=clock()).id
         session.execute(delete(table_of(Rule)))
     assert "沒有「常客」這條規則" in page(client, f"/console/tags/{number}")
+
+
+def test_pages_read_the_sizes_of_the_tags_that_they_show_and_of_no_other(
+    client: FlaskClient, engine: Engine, clock: StillClock
+) -> None:
+    days = [date(2026, 10, 31), date(2026, 11, 1)]
+    with transaction(engine) as session:
+        for name in ("甲", "乙"):
+            number = create_tag(session, name, now=clock()).id
+            for people, day in enumerate(days, start=7):
+                session.add(SegmentSizeOnDay(as_of=day, model="tag", segment=name, customers=people, value=Decimal(0)))
+    with reading(engine) as session:
+        only = read_sizes(session, "tag", names=["乙"])
+    assert (only.days, only.over_time("乙"), only.over_time("甲")) == (days, [7, 8], [0, 0])
+    asked: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    for address in ("/console/tags", f"/console/tags/{number}", "/console/customers?r0-type=tag&r0-value=乙"):
+        assert page(client, address).count(">8<") + page(client, address).count("8 人"), address
+    sizes = [one for one in asked if "segment_size_on_day.customers" in one]
+    assert len(sizes) == 6
+    assert all("segment_size_on_day.segment IN" in one for one in sizes)
 
 
 def test_tags_that_the_product_makes_are_not_edited(client: FlaskClient, engine: Engine, clock: StillClock) -> None:
