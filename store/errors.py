@@ -21,3 +21,7 @@ class NotFound(ExpectedError):
     """A named thing does not exist."""
 
     http_status = 404
+
+
+# Of names: two that look the same would be two names.
+UNSEEN = "the name holds a full-width space or a sign that can't be seen; leave it out, or write a plain space"

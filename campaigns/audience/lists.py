@@ -16,7 +16,7 @@ from sqlmodel import Session
 
 from store.clock import Clock
 from store.engine import insert_for, reading, table_of, transaction
-from store.errors import BadInput, ExpectedError, NotFound
+from store.errors import UNSEEN, BadInput, ExpectedError, NotFound
 from store.imports.checks import checked_file, fill_refusals, refuse
 from store.imports.files import Layout, Progress
 from store.imports.report import ImportReport
@@ -52,8 +52,10 @@ def make_list(
 ) -> int:
     """Make a list of customers, each once; returns how many. Writes an audit entry. Raises BadInput for a name that
     is taken or can't be one."""
-    if not name.strip() or name != name.strip() or len(name) > MAX_NAME or not name.isprintable():
+    if not name.strip() or name != name.strip() or len(name) > MAX_NAME:
         raise BadInput(f"the name of a list has 1 to {MAX_NAME} characters, and no space at its ends, not {name!r}")
+    if not name.isprintable():
+        raise BadInput(UNSEEN)
     now = clock()
     with transaction(engine) as session:
         _require_free(session, name)

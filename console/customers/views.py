@@ -18,7 +18,7 @@ from console.words.catalog import translate
 from console.words.refusals import told
 from segmentation.rules.types import to_builtins
 from store.engine import table_of, transaction
-from store.errors import BadInput, ExpectedError, NotFound
+from store.errors import UNSEEN, BadInput, ExpectedError, NotFound
 from store.models import AuditEntry, CustomerView
 
 MAX_NAME = 60
@@ -102,8 +102,10 @@ def delete_view(view_id: int) -> Any:
 
 def _name() -> str:
     name = request.form.get("name", "").strip()
-    if not name or len(name) > MAX_NAME or not name.isprintable():
+    if not name or len(name) > MAX_NAME:
         raise BadInput(translate("檢視的名稱要有 1 到 {most} 個字。", g.language, most=MAX_NAME))
+    if not name.isprintable():
+        raise BadInput(UNSEEN)
     return name
 
 

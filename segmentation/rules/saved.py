@@ -16,7 +16,7 @@ from segmentation.rules.references import References, expanded, mentioned
 from segmentation.rules.types import AllOf, Rule, RuleReference, to_builtins
 from store.asked import SEGMENTS, ask_for
 from store.engine import insert_for, table_of
-from store.errors import BadInput, ExpectedError, NotFound
+from store.errors import UNSEEN, BadInput, ExpectedError, NotFound
 from store.models import Rule as RuleRow
 from store.models import Tag
 
@@ -55,8 +55,10 @@ def save_rule(session: Session, name: str, given: str | bytes | dict[str, Any], 
     Raises RuleError for what can't be used, for names that don't exist, and for a circle through rules and tags;
     BadInput for a name that can't be one.
     """
-    if not name.strip() or name != name.strip() or len(name) > MAX_NAME or not name.isprintable():
+    if not name.strip() or name != name.strip() or len(name) > MAX_NAME:
         raise BadInput(f"the name of a rule has 1 to {MAX_NAME} characters, and no space at its ends, not {name!r}")
+    if not name.isprintable():
+        raise BadInput(UNSEEN)
     rules = load_rules(session)
     tags = session.execute(select(tag.c.name, tag.c.definition, tag.c.is_active)).all()
     rule = read_rule(given, Names(rules={*rules, name}, tags={one.name for one in tags}))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from segmentation.tags.measures import MEASURES
-from store.errors import BadInput
+from store.errors import UNSEEN, BadInput
 
 COMPUTED = ("group", "rule", "measure", "preference")
 BY_PEOPLE = ("hand", "import", "link")  # sources of a CustomerTag that no computation takes off
@@ -169,8 +169,10 @@ def kind_of(definition: Definition) -> Kind:
 
 def check_name(name: str) -> str:
     """`name`, if a tag can be called that. Raises InvalidTag."""
-    if not name or name != name.strip() or len(name) > MAX_NAME or ";" in name or not name.isprintable():
+    if not name or name != name.strip() or len(name) > MAX_NAME or ";" in name:
         raise InvalidTag(
             f"{name!r} can't be a tag's name: 1 to {MAX_NAME} characters, without semicolons and spaces at its ends"
         )
+    if not name.isprintable():
+        raise InvalidTag(UNSEEN)
     return name

@@ -120,7 +120,7 @@ def test_why_is_asked_of_a_member_a_line_account_or_a_customers_number(client: F
         other = make_customer(session, city="屏東")
         named = {"花蓮": account.line_user_id, "臺東": str(friend.id), "屏東": str(other.id)}
     for city, who in named.items():
-        assert f": {city}" in send(client, "/console/rules/said", **ROWS, who=who).get_data(as_text=True)
+        assert f"：{city}" in send(client, "/console/rules/said", **ROWS, who=who).get_data(as_text=True)
     for nobody in ("999", "9" * 30, "²"):
         assert "找不到" in send(client, "/console/rules/said", **ROWS, who=nobody).get_data(as_text=True)
 

@@ -200,6 +200,21 @@ def test_a_tag_is_archived_and_brought_back_and_stays_on(
     assert "封存" not in page(reader, address)
 
 
+def test_what_cannot_be_seen_in_a_name_is_told_of(client: FlaskClient, engine: Engine) -> None:
+    words = "名稱裡有全形空白或看不見的字元"
+    for name in ("美白　化妝水", "媽媽 👨\u200d👩\u200d👧"):
+        for address, fields in (
+            ("/console/tags/new", {"source": "hand"}),
+            ("/console/rules/edit", ROWS),
+            ("/console/customers/views", {"rule": json.dumps({"type": "age", "at_least": 18})}),
+        ):
+            answer = send(client, address, name=name, **fields)
+            told = answer if answer.status_code == 422 else client.get(answer.location)
+            assert words in plain(told), address
+    assert send(client, "/console/tags/new", source="hand", name="　春季 講座 ❤️　").status_code == 303
+    assert named(engine, "春季 講座 ❤️").source == "hand"
+
+
 def test_a_number_that_is_none_is_told_to_be_none(client: FlaskClient) -> None:
     for amount in ("", "一萬"):
         fields = {"measure": "paid_total", "line": "at_least", "amount": amount}

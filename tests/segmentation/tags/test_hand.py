@@ -169,5 +169,5 @@ def test_a_tag_that_is_switched_off_stays_where_it_is(
 def test_names_that_an_import_could_not_write_are_refused(engine: Engine) -> None:
     with transaction(engine) as session:
         for name in ("", " x", "a;b", "x" * 101, "a\nb"):
-            with pytest.raises(InvalidTag, match="can't be a tag's name"):
+            with pytest.raises(InvalidTag, match="can't be"):
                 create_tag(session, name, now=NOW)
