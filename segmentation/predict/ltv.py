@@ -29,6 +29,7 @@ from store.types import DECIMAL_PLACES, from_ten_thousandths
 DEVIATIONS = 2.0
 FACTORS = (0.01, 100.0)  # bounds of what a window may be off by, so that a window without spend has a logarithm
 CENTS = Decimal("0.01")
+PART = 10**9  # of sums
 
 customer, now = table_of(Customer), table_of(CustomerSegment)
 prediction = table_of(CustomerPrediction)
@@ -109,17 +110,39 @@ def _read(segment: Segment, row: Mapping[str, Any]) -> SegmentValue:
 
 
 def _by_segment(session: Session, model: str, report: dict[str, Any] | None) -> list[SegmentValue]:
-    segments = segments_of(model)
-    tenth, spend = _tenth(report), type_coerce(prediction.c.spend_365, BigInteger)
+    segments, tenth = segments_of(model), _tenth(report)
     rows = session.execute(
-        select(now.c[model], tenth, func.count(), func.sum(now.c.paid_total), func.sum(spend))
+        select(now.c[model], tenth, func.count(), *_sums(now.c.paid_total), *_sums(prediction.c.spend_365))
         .select_from(now.outerjoin(prediction, prediction.c.customer_id == now.c.customer_id))
         .where(now.c[model].is_not(None))
         .group_by(now.c[model], tenth)
     ).all()
-    return [
-        _segment_value(segment, [row[1:] for row in rows if row[0] == segment.name], report) for segment in segments
-    ]
+    found: dict[str, list[_Tenth]] = {segment.name: [] for segment in segments}
+    for name, place, people, *sums in rows:
+        if name in found:
+            found[name].append(_Tenth(place, people, _whole(*sums[:2]), _whole(*sums[2:])))
+    return [_segment_value(segment, found[segment.name], report) for segment in segments]
+
+
+@dataclass(frozen=True)
+class _Tenth:
+    """Those of a segment in one tenth of expected spend (None: nothing is predicted), money in ten-thousandths."""
+
+    place: int | None
+    people: int
+    paid: int
+    spend: int
+
+
+def _sums(column: Any) -> tuple[Any, Any]:
+    """The sum of a column of money in two parts (see `_whole`): SQLite breaks off where one leaves 64 bits."""
+    units = type_coerce(column, BigInteger)
+    return func.sum(units // PART), func.sum(units % PART)
+
+
+def _whole(parts: Any, rest: Any) -> int:
+    """Ten-thousandths; 0 for no rows."""
+    return int(parts or 0) * PART + int(rest or 0)
 
 
 def ltv_of(session: Session, customer_id: int) -> CustomerValue:
@@ -182,10 +205,10 @@ def _tenth(report: Mapping[str, Any] | None) -> Any:
     return case((spend.is_(None), None), *places, else_=len(cuts)).label("tenth")
 
 
-def _segment_value(segment: Segment, rows: list[Any], report: Mapping[str, Any] | None) -> SegmentValue:
-    people = sum(count for _, count, _, _ in rows)
-    past = sum((paid or Decimal(0) for _, _, paid, _ in rows), Decimal(0))
-    tenths = {tenth: (count, int(spend)) for tenth, count, _, spend in rows if spend is not None}
+def _segment_value(segment: Segment, rows: list[_Tenth], report: Mapping[str, Any] | None) -> SegmentValue:
+    people = sum(row.people for row in rows)
+    past = from_ten_thousandths(sum(row.paid for row in rows))
+    tenths = {row.place: (row.people, row.spend) for row in rows if row.place is not None}
     if report is None:
         return SegmentValue(segment, people, past, 0, None)
     predicted = sum(count for count, _ in tenths.values())

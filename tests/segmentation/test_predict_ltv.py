@@ -75,6 +75,16 @@ def test_a_segment_sums_its_customers_and_those_without_a_prediction_expect_noth
     assert found["S"].coming.high == 0
 
 
+def test_what_a_segment_paid_and_will_pay_may_be_more_than_64_bits_hold(engine: Engine, clock: StillClock) -> None:
+    store_run(engine, clock, report())
+    store_customers(engine, clock, *[("E", "600000000000000.5", "500000000000000.25")] * 3, ("E", "-700.75", "1"))
+    with reading(engine) as session:
+        found = {one.segment.name: one for one in ltv_by_segment(session, "nes")}["E"]
+    assert found.past == Decimal("1799999999999300.75")
+    assert found.coming is not None
+    assert found.coming.expected == Decimal("1500000000000001.75")
+
+
 def test_nothing_is_expected_where_the_horizon_or_everything_is_off(engine: Engine, clock: StillClock) -> None:
     (one,) = store_customers(engine, clock, ("N", "120.5", None))
     for run in (None, {"problem": "too short"}):
