@@ -12,6 +12,7 @@ from campaigns.planning.conditions import condition_words
 from campaigns.planning.triggers import Language
 from campaigns.results.sums import Acted, acted_after
 from campaigns.results.tally import accepted_since
+from console.frame.paging import before_id
 from console.frame.routes import add_routes, get
 from console.frame.site import Site, site
 from console.words.catalog import translate
@@ -36,7 +37,7 @@ class Row:
 
 
 def list_automations() -> str:
-    before, is_over = request.args.get("before", type=int), "ended" in request.args
+    before, is_over = before_id(), "ended" in request.args
     if before is not None and not 0 < before < 2**63:
         before = None
     now = site.clock()

@@ -18,6 +18,7 @@ from campaigns.results.runs import STATES, results_by_run
 from campaigns.results.together import campaign_results
 from campaigns.sending.slowing import slowed_words
 from console.access.roles import Role, needs
+from console.frame.paging import before_id
 from console.frame.routes import add_routes, get, post
 from console.frame.site import Site, site
 from console.words.catalog import translate
@@ -73,7 +74,7 @@ class Progress:
 
 
 def show_campaign(campaign_id: int) -> str:
-    before = request.args.get("before", type=int)
+    before = before_id()
     with reading(site.engine) as session:
         one = find_campaign(session, campaign_id)
         newest, _ = page_of_runs(session, campaign_id, limit=RUNS_SHOWN)

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, func, select
 
 from campaigns.results.all_campaigns import PERIODS_SHOWN, all_campaigns
 from campaigns.settings import read_settings
+from console.frame.paging import before_id
 from console.frame.routes import add_routes, get
 from console.frame.site import Site, site
 from store.engine import reading, table_of
@@ -54,7 +55,7 @@ class Wanted:
 
 
 def list_campaigns() -> str:
-    before, wanted = request.args.get("before", type=int), Wanted.asked()
+    before, wanted = before_id(), Wanted.asked()
     run_count = select(func.count()).where(run.c.campaign_id == campaign.c.id).scalar_subquery()
     found = select(Campaign, run_count).where(*wanted.conditions())
     found = found.order_by(campaign.c.id.desc()).limit(PAGE_ROWS + 1)

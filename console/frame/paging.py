@@ -10,3 +10,10 @@ def after_id() -> int:
     for what can be no id."""
     asked = request.args.get("after", 0, type=int)
     return asked if 0 < asked < BIGGEST else 0
+
+
+def before_id() -> int | None:
+    """The id before which the page that is asked for begins (`before` in the address), in lists with the newest first;
+    None, the newest of all, for none and for what can be no id."""
+    asked = request.args.get("before", type=int)
+    return asked if asked is not None and 0 < asked < BIGGEST else None

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, flash, g, redirect, render_template, requ
 from sqlalchemy import select
 
 from console.access.roles import Role, needs
+from console.frame.paging import before_id
 from console.frame.routes import add_routes, get, post
 from console.frame.site import Site, site
 from console.words.catalog import translate
@@ -36,7 +37,7 @@ table, channel = table_of(FileImport), table_of(Channel)
 
 
 def listed(status: int = 200, **more: Any) -> tuple[str, int]:
-    before = request.args.get("before", type=int)
+    before = before_id()
     newest = select(FileImport).order_by(table.c.id.desc()).limit(LISTED + 1)
     with reading(site.engine) as session:
         found = session.scalars(newest.where(table.c.id < before) if before else newest).all()

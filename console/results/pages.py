@@ -20,6 +20,7 @@ from campaigns.results.sides import FIRST_STEP
 from campaigns.results.together import results_and_steps
 from campaigns.results.whole import wholes
 from console.campaigns.one import find_campaign
+from console.frame.paging import before_id
 from console.frame.routes import add_routes, get
 from console.frame.site import Site, site
 from console.results import charts
@@ -40,7 +41,7 @@ campaign, run = table_of(Campaign), table_of(CampaignRun)
 
 
 def list_results() -> str:
-    before = request.args.get("before", type=int)
+    before = before_id()
     asked = [key for key in dict.fromkeys(request.args.getlist("id", type=int)) if 0 < key < 2**63]
     chosen = asked[:COMPARED_AT_MOST]
     with reading(site.engine) as session:

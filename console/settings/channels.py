@@ -87,7 +87,7 @@ def _webhook(channel_id: int, test: Callable[[str], dict[str, Any]] | None = Non
 
 def _name_of(channel_id: int) -> str:
     with reading(site.engine) as session:
-        one = session.get(Channel, channel_id)
+        one = session.get(Channel, channel_id) if channel_id < 2**63 else None
         if one is None:
             raise NotFound(f"there is no channel {channel_id}")
         return one.name

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from werkzeug.datastructures import MultiDict
 
 from console.access.roles import Role, needs
+from console.frame.paging import before_id
 from console.frame.routes import add_routes, get, post
 from console.frame.seen import FIELD, ChangedSince, check_seen, mark
 from console.frame.site import Site, site
@@ -27,7 +28,7 @@ audit = table_of(AuditEntry)
 
 @needs(Role.OWNER)
 def show_audit() -> Any:
-    before = request.args.get("before", type=int)
+    before = before_id()
     found = select(AuditEntry).order_by(audit.c.id.desc()).limit(LISTED + 1)
     with reading(site.engine) as session:
         rows = session.scalars(found.where(audit.c.id < before) if before else found).all()

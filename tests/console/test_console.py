@@ -289,6 +289,22 @@ def test_every_page_that_breaks_says_so_in_words(engine: Engine, client: FlaskCl
     assert len(found) > 50
 
 
+def test_numbers_that_no_database_holds_break_no_page(engine: Engine, client: FlaskClient) -> None:
+    with transaction(engine) as session:
+        make_campaign(session, make_channel(session))
+    adapter = client.application.url_map.bind("localhost")
+    asked = "&".join(f"{name}={10**30}" for name in ("before", "after", "run", "view", "channel", "id", "days"))
+    broken = []
+    for rule in client.application.url_map.iter_rules():
+        if "GET" not in (rule.methods or set()) or not rule.endpoint.startswith("console."):
+            continue
+        for number in (1, 10**30):
+            parts = {part: IN_ADDRESSES.get(part, number) for part in rule.arguments}
+            if client.get(f"{adapter.build(rule.endpoint, parts)}?{asked}").status_code >= 500:
+                broken.append((rule.endpoint, number))
+    assert broken == []
+
+
 def test_where_not_even_who_looks_is_known_that_is_said(engine: Engine, client: FlaskClient) -> None:
     with engine.begin() as connection:
         connection.execute(sql("DROP TABLE console_session"))
