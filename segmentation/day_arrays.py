@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
-from pyarrow import dataset, fs  # type: ignore[import-untyped, unused-ignore]
 
 from segmentation.day_matrix import Happenings, Ints, Measured
 from segmentation.day_numbers import Spread, numbered
@@ -113,6 +112,8 @@ class Everyone:
             return counts[0], counts[1]
 
         gaps, act_gaps = zip(*on_all_processors(to_disk, range(len(self._parts)), self._at_once), strict=True)
+        from pyarrow import dataset, fs  # type: ignore[import-untyped, unused-ignore] # here, not above: it brings pandas
+
         # each file is mapped while it is read, and no longer: they are never in memory all at once
         rows = dataset.dataset(folder, format="ipc", filesystem=fs.LocalFileSystem(use_mmap=True))
         return People(rows, _as_counts(gaps), _as_counts(act_gaps))

@@ -20,7 +20,6 @@ from importlib.resources import files
 from itertools import pairwise
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 Tokenize = Callable[[Sequence[str]], Sequence[Sequence[str]]]
 
@@ -146,6 +145,8 @@ def _by_similar(articles: Sequence[Article], terms: Sequence[Sequence[str]]) -> 
     labelled = [number for number, article in enumerate(articles) if article.labels]
     if len(labelled) < _LEAST_NEIGHBOURS or not any(terms):
         return []
+    from sklearn.feature_extraction.text import TfidfVectorizer  # here, not above: it takes a second
+
     vectorizer = TfidfVectorizer(analyzer=list)
     matrix = vectorizer.fit_transform(terms).tocsr()
     names = vectorizer.get_feature_names_out()

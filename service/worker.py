@@ -8,7 +8,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -48,8 +48,8 @@ from segmentation.movement import ask_for_newest_moves, find_asked_moves
 from segmentation.predict.checks import check_tags
 from segmentation.predict.latest import latest_prediction_run
 from segmentation.predict.run import run_predictions
-from segmentation.renew import Ground, renew_changed, renew_everyone
-from segmentation.settings import SegmentSettings, changed_at, read_settings
+from segmentation.renew import renew_changed, renew_everyone
+from segmentation.settings import changed_at, read_settings
 from segmentation.snapshot import take_snapshot
 from segmentation.tags.needs import needed_facts
 from service.asked import Works, do_what_is_asked
@@ -59,6 +59,7 @@ from service.doors import bulk_door, insight_doors, line_doors, narrowcast_doors
 from service.keyword_report_delivery import send_keyword_reports
 from service.links import link_maker, token_signer
 from service.quota import read_quotas
+from service.renewal import renewal_ground, segment_settings
 from service.sample.load import load_sample
 from service.sample.remove import remove_sample
 from service.settings import Settings
@@ -206,23 +207,6 @@ def compute_everyone(engine: Engine, settings: Settings, clock: Clock) -> None:
 def renew_after_changes(engine: Engine, settings: Settings, clock: Clock) -> int:
     """Put right the segments and tags of whoever's facts changed; returns how many customers."""
     return renew_changed(renewal_ground(engine, settings, clock), segment_settings(engine, settings))
-
-
-def renewal_ground(engine: Engine, settings: Settings, clock: Clock) -> Ground:
-    """What renewals need, with the tokenizer that knows the brand's words, made when somebody's words are read."""
-
-    def tokenize(texts: Sequence[str]) -> Sequence[Sequence[str]]:
-        with reading(engine) as session:
-            terms = tokenize_for_brand(session)
-        return terms(texts)
-
-    return Ground(engine, settings.zone, clock, tokenize, settings.spark_master)
-
-
-def segment_settings(engine: Engine, settings: Settings) -> SegmentSettings:
-    """What segments are computed by now: the brand's choice over the environment."""
-    with reading(engine) as session:
-        return read_settings(session, settings.segment_defaults)
 
 
 def renew_predictions(engine: Engine, settings: Settings, clock: Clock) -> None:

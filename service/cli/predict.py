@@ -18,7 +18,7 @@ from segmentation.predict.ltv import CustomerValue, SegmentValue, ltv_by_segment
 from segmentation.predict.quality import Quality
 from segmentation.predict.run import run_predictions
 from service.cli.context import open_database, print_json, settings_for_command
-from service.cli.segment import day_option, reached_day, zone_option
+from service.cli.days import day_option, reached_day, zone_option
 from service.settings import Settings
 from store.clock import system_clock, today
 from store.engine import reading

@@ -28,7 +28,7 @@ from segmentation.rules.types import AllOf, AnyOf, NotOf, Rule, RuleReference, t
 from segmentation.rules.wording import Language, found_words, sentence
 from segmentation.snapshot import newest_snapshot, read_snapshot, written_at
 from service.cli.context import opened_database, print_json, settings_for_command
-from service.cli.segment import day_option
+from service.cli.days import day_option
 from service.settings import Settings
 from store.clock import system_clock, today
 from store.engine import reading, table_of, transaction

@@ -1,11 +1,10 @@
 """`retarget segment`: compute segments, show them and who moved, choose their settings, or work on plain files."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 from rich.console import Console
@@ -21,8 +20,9 @@ from segmentation.settings import MOST_DAYS, SegmentSettings, change_settings, c
 from segmentation.snapshot import take_snapshot
 from segmentation.spark.files import segment_files
 from service.cli.context import opened_database, print_json, settings_for_command
-from service.worker import renewal_ground, segment_settings
-from store.clock import YEARS, system_clock, today, tomorrow
+from service.cli.days import day_option, reached_day, zone_option
+from service.renewal import renewal_ground, segment_settings
+from store.clock import system_clock, today
 from store.engine import reading, transaction
 from store.errors import BadInput, NotFound
 from store.models import Customer
@@ -269,26 +269,6 @@ def files(
     typer.echo(f"{result.customer_count} customers written to {out} (purchase cycle: {result.cycle_days} days)")
 
 
-def day_option(text: str, option: str = "--as-of") -> date:
-    """The day of `option`. Raises BadInput."""
-    try:
-        day = datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a calendar day has no zone
-    except ValueError as error:
-        raise BadInput(f"{option} {text!r} is not a day such as 2026-11-02") from error
-    if day.year not in YEARS:
-        raise BadInput(f"{option} {day} is outside {YEARS.start}-{YEARS.stop - 1}")
-    return day
-
-
-def reached_day(text: str, zone: ZoneInfo) -> date:
-    """The day of --as-of for results that are stored. Raises BadInput for one after tomorrow too: results for it would
-    stand as the newest, and nothing would be computed until it comes."""
-    day, latest = day_option(text), tomorrow(system_clock, zone)
-    if day > latest:
-        raise BadInput(f"--as-of {day} lies ahead: what counts is known up to today, so it is {latest} at the latest")
-    return day
-
-
 def _cycle(text: str | None, default: int) -> int | None:
     """Days, or None for `auto`."""
     if text is None:
@@ -298,14 +278,6 @@ def _cycle(text: str | None, default: int) -> int | None:
     if not text.isdecimal() or int(text) == 0 or int(text) > MOST_DAYS:
         raise BadInput(f"--cycle {text!r} must be a whole number of days from 1 to {MOST_DAYS}, or auto")
     return int(text)
-
-
-def zone_option(name: str) -> ZoneInfo:
-    """The zone of `--zone`. Raises BadInput."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise BadInput(f"--zone {name!r} is not an IANA time zone such as Asia/Taipei") from error
 
 
 def _scoring(r_days: str | None, f_orders: str | None, m_amount: str | None, high_from: int | None) -> Scoring:

@@ -27,7 +27,7 @@ from segmentation.tags.history import (
 from segmentation.tags.measures import MEASURES
 from service.cli import tag_preferences
 from service.cli.context import opened_database, print_json, settings_for_command
-from service.cli.segment import day_option
+from service.cli.days import day_option
 from store.asked import SEGMENTS, ask_for
 from store.clock import system_clock, today
 from store.engine import reading, table_of, transaction

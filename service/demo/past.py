@@ -15,7 +15,8 @@ from campaigns.planning.plan import Plan, create_campaign, one_step
 from segmentation.renew import renew_everyone
 from service.demo.copywriting import PastCampaign, past_campaigns
 from service.demo.stage import Stage
-from service.worker import renewal_ground, segment_settings, tick_campaigns
+from service.renewal import renewal_ground, segment_settings
+from service.worker import tick_campaigns
 from simulator.orders import demo_orders
 from simulator.people import SpendingClass
 from store.engine import transaction

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from segmentation.history import SegmentSize
 from segmentation.models import RF11
-from service.cli.segment import _table, app, day_option
+from service.cli.days import day_option
+from service.cli.segment import _table, app
 from store.engine import transaction
 from store.errors import BadInput, NotFound
 from tests.factories import make_customer, make_order
