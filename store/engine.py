@@ -25,7 +25,7 @@ BREATH_SECONDS = 0.008  # so that writers of other processes, who look for SQLit
 LONGEST_BREATH_SECONDS = 0.06
 SQLITE_POLL_SECONDS = 0.0005  # between looks whether another process's, or thread's, transaction is over
 READS_ON_SQLITE = {"writes": False}  # see `_begin_sqlite`: such a transaction has one moment anyway
-READS_ON_POSTGRESQL = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+READS_ON_POSTGRESQL = {"isolation_level": "REPEATABLE READ"}
 
 _turns: WeakKeyDictionary[Engine, threading.Lock] = WeakKeyDictionary()  # who of an engine's threads looks for the lock
 
@@ -145,8 +145,8 @@ def transaction(engine: Engine) -> Iterator[Session]:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
     """A session that only reads, however many statements as of one moment, that of the first: what is committed
-    meanwhile it doesn't see. On SQLite it never waits for a writer, and its changes are thrown away; PostgreSQL refuses
-    them, and row locks."""
+    meanwhile it doesn't see. On SQLite it never waits for a writer. Its changes are thrown away; temporary tables may
+    be filled. It must lock no rows, which on PostgreSQL fails when somebody has changed one meanwhile."""
     with Session(engine, expire_on_commit=False) as session:
         session.connection(execution_options=READS_ON_SQLITE if is_sqlite(engine) else READS_ON_POSTGRESQL)
         yield session
