@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from console.access.roles import Role
 from service.event_door import add_event_door
-from store.engine import reading
+from store.engine import reading, table_of
 from store.models import ApiKey, AuditEntry, BehaviourEvent
 from tests.conftest import StillClock
 from tests.console.conftest import TAIPEI, page, send
@@ -44,7 +44,9 @@ def test_a_key_is_shown_once_and_stored_as_a_hash(client: FlaskClient, engine: E
         stored = session.scalars(select(ApiKey)).one()
         assert key not in str(stored.model_dump())
         assert (len(stored.key_hash), stored.name) == (64, "網站")
-        assert [one.action for one in session.scalars(select(AuditEntry))][-1] == "make API key"
+        assert [one.action for one in session.scalars(select(AuditEntry).order_by(table_of(AuditEntry).c.id))][
+            -1
+        ] == "make API key"
 
 
 def test_a_key_opens_the_door_until_it_is_revoked(client: FlaskClient, engine: Engine, clock: StillClock) -> None:
@@ -62,7 +64,9 @@ def test_a_key_opens_the_door_until_it_is_revoked(client: FlaskClient, engine: E
     assert send_events(key).status_code == 404
     assert "已撤銷" in page(client, ADDRESS)
     with reading(engine) as session:
-        assert [entry.action for entry in session.scalars(select(AuditEntry))][-1] == "revoke API key"
+        assert [entry.action for entry in session.scalars(select(AuditEntry).order_by(table_of(AuditEntry).c.id))][
+            -1
+        ] == "revoke API key"
     assert send(client, f"{ADDRESS}/99/revoke", ADDRESS).status_code == 404
 
 

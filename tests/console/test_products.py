@@ -68,7 +68,7 @@ def test_a_label_is_approved_for_all_or_for_some_and_rejected(
     assert labelled(engine) == ["S00", "S02"]
     assert "沒有等待決定的標籤" in page(client, "/console/products/labels")
     with reading(engine) as session:
-        actions = [one.action for one in session.scalars(select(AuditEntry))]
+        actions = [one.action for one in session.scalars(select(AuditEntry).order_by(table_of(AuditEntry).c.id))]
         noted = [action for action in actions if action.endswith("product label")]
     assert noted == ["approve product label", "reject product label"]
 

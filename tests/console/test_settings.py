@@ -21,7 +21,7 @@ from console.pages import create_console
 from console.settings.fields import GROUPS
 from segmentation import settings as segments
 from segmentation.preference.choices import preference_settings
-from store.engine import reading, transaction
+from store.engine import reading, table_of, transaction
 from store.errors import ExpectedError
 from store.models import AuditEntry, BrandSetting
 from tests.conftest import StillClock
@@ -301,7 +301,9 @@ def test_a_channels_token_is_checked_with_line(client: FlaskClient, engine: Engi
     assert "品牌官方帳號" in page(owner, "/console/settings")
     send(owner, f"/console/settings/channels/{second}/check")
     with reading(engine) as session:
-        noted = [(one.action, one.detail) for one in session.scalars(select(AuditEntry))]
+        noted = [
+            (one.action, one.detail) for one in session.scalars(select(AuditEntry).order_by(table_of(AuditEntry).c.id))
+        ]
     assert noted[-1] == ("check LINE channel", {"channel_id": first})
     assert "LINE answered 401" in page(owner, "/console/settings")
     assert send(owner, "/console/settings/channels/99/check").status_code == 404

@@ -15,7 +15,7 @@ from service.brand_words import tokenize_for_brand
 from service.cli import app
 from service.settings import Settings
 from service.worker import learn_keywords
-from store.engine import reading, transaction
+from store.engine import reading, table_of, transaction
 from store.errors import BadInput
 from store.models import AuditEntry
 from tests.keywords.test_report import MONDAY
@@ -35,7 +35,7 @@ def test_words_are_kept_whole_for_all_who_cut_and_changes_are_audited(session: S
     add_words(session, [WORD], actor="ann", now=MONDAY)  # nothing changes, nothing is noted
     remove_words(session, [WORD], actor="ben", now=MONDAY)
     assert read_words(session).words == {"A+精萃"}
-    noted = session.scalars(select(AuditEntry)).all()
+    noted = session.scalars(select(AuditEntry).order_by(table_of(AuditEntry).c.id)).all()
     assert [(entry.actor, entry.detail) for entry in noted] == [
         ("ann", {"added": ["A+精萃", WORD]}),
         ("ben", {"removed": [WORD]}),

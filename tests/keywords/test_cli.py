@@ -79,7 +79,7 @@ def test_the_report_and_suggestions_are_there_for_programs_and_people(
     assert behind
     assert behind <= sent  # in their own words
     with reading(engine) as session:
-        rows = session.scalars(select(KeywordSuggestion)).all()
+        rows = session.scalars(select(KeywordSuggestion).order_by(table_of(KeywordSuggestion).c.id)).all()
     assert {(row.mode, row.made_by) for row in rows} == {("explore", "command line"), ("safe", "command line")}
 
 
@@ -133,7 +133,7 @@ def test_lines_are_written_with_their_rate_and_logged(
     assert all(0 < line["prediction"]["low"] < line["prediction"]["high"] < 1 for line in found["lines"])
     assert all("買一送一" in line["text"] for line in found["lines"])
     with reading(engine) as session:
-        rows = session.scalars(select(KeywordSuggestion)).all()
+        rows = session.scalars(select(KeywordSuggestion).order_by(table_of(KeywordSuggestion).c.id)).all()
     assert [row.words for row in rows] == [line["text"] for line in found["lines"]]
     assert [row.propensity for row in rows] == [line["propensity"] for line in found["lines"]]
     assert {(row.kind, row.mode, row.theme) for row in rows} == {("line", "explore", "冬季促銷")}
@@ -177,7 +177,7 @@ def test_the_brands_rules_for_copy_are_chosen_audited_and_taken_back(
             runner.invoke(app, ["keywords", "settings", "--set", words], catch_exceptions=False)
     with reading(engine) as session:
         assert read_settings(session) == CopySettings(line_units=40)
-        entries = session.scalars(select(AuditEntry)).all()
+        entries = session.scalars(select(AuditEntry).order_by(table_of(AuditEntry).c.id)).all()
     assert [entry.detail["changed"] for entry in entries] == [["blocked", "line_units"], ["blocked"]]
 
 

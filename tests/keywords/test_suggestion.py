@@ -12,6 +12,7 @@ from keywords.copy.suggestion import Mode, choose, fitting_terms, room_of, share
 from keywords.effects.learning import Learning
 from keywords.text.lexicon import categories, marketing_words, stop_words
 from keywords.text.tokenizer import shared_tokenizer
+from store.engine import table_of
 from store.models import KeywordSuggestion
 
 RNG = np.random.default_rng
@@ -135,7 +136,7 @@ def test_what_was_shown_is_logged_with_its_terms_and_chance(history: Learning, s
     found = suggest("冬季服飾促銷", history, shared_tokenizer(), RNG(2), mode="explore")
     now = datetime(2026, 11, 29, tzinfo=UTC)
     log_shown(session, shown_of(found), theme="冬季服飾促銷", mode="explore", by="anna", now=now)
-    rows = session.scalars(select(KeywordSuggestion)).all()
+    rows = session.scalars(select(KeywordSuggestion).order_by(table_of(KeywordSuggestion).c.id)).all()
     assert len(rows) == len(found.terms) + len(found.phrases)
     assert len({row.request_key for row in rows}) == 1
     assert {(row.theme, row.mode, row.made_by, row.made_at) for row in rows} == {

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from segmentation.settings import change_settings, changed_at, chosen, read_settings, settings_from
-from store.engine import reading, transaction
+from store.engine import reading, table_of, transaction
 from store.errors import BadInput
 from store.models import AuditEntry
 from tests.conftest import StillClock
@@ -33,7 +33,7 @@ def test_what_is_chosen_goes_before_the_environment_and_can_be_taken_back(engine
     with reading(engine) as session:
         assert read_settings(session, DEFAULTS).cycle == 45
         assert sorted(chosen(session)) == ["m_amount", "r_days"]
-        entries = session.scalars(select(AuditEntry)).all()
+        entries = session.scalars(select(AuditEntry).order_by(table_of(AuditEntry).c.id)).all()
     assert [(entry.actor, entry.detail["changed"]) for entry in entries] == [
         ("anna", ["cycle", "m_amount", "r_days"]),
         ("anna", ["cycle"]),
