@@ -35,8 +35,8 @@ report_table, tag = table_of(DemandReport), table_of(Tag)
 
 @dataclass(frozen=True)
 class Demand:
-    """What the groups want. `groups`: everybody first, then those that grow; `shortages` has the columns of
-    shortage.py, `words` those of unanswered.py; both by group."""
+    """What the groups want. `groups`: everybody first (who did or said something in the `days`), then those that grow;
+    `shortages` has the columns of shortage.py, `words` those of unanswered.py; both by group."""
 
     as_of: date
     days: int
@@ -71,15 +71,16 @@ def find_demand(
             raise BadInput("there is no product in stock to compare with: import the catalogue first")
         values = catalogue(connection, facts)
         people, wants = shares(connection, facts, values, since, until, tokenize)
-        spoke = facts.words.select("customer_id").union(people.select("customer_id"), distinct=True)
-        members = spoke.select("customer_id", group=ibis.literal(EVERYBODY))
+        said = facts.words.filter((facts.words.occurred_at >= since) & (facts.words.occurred_at < until))
+        heard = said.select("customer_id").union(people.select("customer_id"), distinct=True)
+        [everybody] = connection.to_pyarrow(heard.aggregate(people=heard.count())).column("people").to_pylist()
+        members = heard.select("customer_id", group=ibis.literal(EVERYBODY))
         keys = [group.key for group in groups]
         tags = [key.removeprefix("tag:") for key in keys if key.startswith("tag:")]
         others = members_of(facts, [key for key in keys if not key.startswith("tag:")], tags)
         members = members if others is None else members.union(others)
         short = shortages(connection, members, people, wants, values, count)
         words = unanswered(connection, facts, members, since, until, tokenize)
-        [everybody] = connection.to_pyarrow(people.aggregate(people=people.count())).column("people").to_pylist()
     return Demand(as_of, days, count, [Group(EVERYBODY, everybody, everybody), *groups], short, words)
 
 

@@ -99,6 +99,20 @@ def test_a_catalogue_short_of_scalp_care_is_found_for_the_groups_that_grow(engin
     assert [scalp[f"{s}_share"] for s in ("looked", "clicked", "asked", "bought")] == [1.0, 1.0, 1.0, 1.0]
 
 
+def test_everybody_are_also_those_who_only_said_what_no_product_answers(engine: Engine, clock: StillClock) -> None:
+    shop(engine, clock)
+    with transaction(engine) as session:
+        for n, days in enumerate((3, 3, 89, 95)):  # the last before the days looked at
+            who = make_customer(session).id
+            at = clock() - timedelta(days=days)
+            about: dict[str, Any] = {"customer_id": who, "source": "brand", "occurred_at": at, "received_at": clock()}
+            session.add(BehaviourEvent(event_key=f"o{n}", kind="search", payload={"text": "生髮"}, **about))
+    [everybody, *_] = find(engine, clock)["groups"]
+    assert everybody["now"] == 63
+    assert everybody["words"] == [{"word": "生髮", "people": 43}]
+    assert {row["group_people"] for row in everybody["wanted"]} == {60}
+
+
 def test_a_group_can_be_named_and_an_unknown_one_is_told(engine: Engine, clock: StillClock) -> None:
     shop(engine, clock)
     found = find(engine, clock, only=["nesl=L"])
