@@ -41,7 +41,7 @@ from store.models import (
 )
 from tests.conftest import StillClock
 from tests.console.auditing import watch
-from tests.console.conftest import TAIPEI, page, send, sign_in
+from tests.console.conftest import TAIPEI, opened, page, send, sign_in
 from tests.console.test_drafts import begin, step
 from tests.factories import make_account, make_campaign, make_channel, make_customer, make_run
 
@@ -281,7 +281,8 @@ def test_who_gets_the_report_when_is_chosen_on_a_page(client: FlaskClient, engin
         in text
     )
     address = "/console/settings/report"
-    assert send(client, address, every="week", weekday="1", marketers=["", "anna@example.com"]).status_code == 303
+    given = {"every": "week", "weekday": "1", **opened(client, address)}
+    assert send(client, address, **given, marketers=["", "anna@example.com"]).status_code == 303
     text = page(client, address)
     assert '<option value="week" selected>每週</option>' in text
     assert 'value="anna@example.com" checked' in text
@@ -292,7 +293,7 @@ def test_who_gets_the_report_when_is_chosen_on_a_page(client: FlaskClient, engin
     text = refused.get_data(as_text=True)
     assert "ben@example.com 還沒有綁定自己的 LINE" in text
     assert 'value="ben@example.com" checked' in text  # as it was typed
-    assert send(client, address, marketers=[""]).status_code == 303
+    assert send(client, address, marketers=[""], **opened(client, address)).status_code == 303
     assert "checked" not in page(client, address)
     assert send(client, address, every="daily").status_code == 422
 
