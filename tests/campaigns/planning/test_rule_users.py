@@ -85,6 +85,8 @@ def test_words_of_a_draft_that_look_like_a_rule_keep_none(engine: Engine, clock:
         session.add(CampaignDraft(name="rule:a", values=values | {"theme": "rule:a"}, **at))
     with transaction(engine) as session:
         forget_rule(session, "a")
+    with reading(engine) as session:
+        assert load_rules(session) == {}
 
 
 def test_a_rule_that_a_view_needs_is_kept_while_there_is_the_view(engine: Engine, clock: StillClock) -> None:
