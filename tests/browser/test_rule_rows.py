@@ -3,6 +3,7 @@
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Served
+from tests.browser.looks import wrong_in
 from tests.browser.writing import nested_rule
 
 
@@ -53,3 +54,4 @@ def test_a_long_name_leaves_the_other_columns_of_a_table_in_sight(tab: Page, ser
     name = tab.locator("td.name", has_text="長" * 100).bounding_box()
     assert name is not None
     assert name["width"] < 400
+    assert wrong_in(tab) == []
