@@ -92,6 +92,8 @@ def change_view(view_id: int) -> Any:
 
 @needs(Role.READER)
 def delete_view(view_id: int) -> Any:
+    if request.form.get("sure") != "yes":
+        return _done("沒有刪除：請先勾選確認。", "error", view_id)
     with transaction(site.engine) as session:
         one = _changing(session, view_id)
         name = one.name

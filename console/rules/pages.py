@@ -11,6 +11,7 @@ from sqlmodel import Session
 
 from campaigns.audience.preview import preview
 from campaigns.audience.target import Audience
+from campaigns.planning.renaming import rename_rule
 from campaigns.planning.rule_users import forget_rule
 from console.access.roles import Role, needs
 from console.frame.routes import add_routes, get, post
@@ -28,20 +29,13 @@ from segmentation.rules.explain import Explained, why
 from segmentation.rules.naming import campaign_names
 from segmentation.rules.reading import Names, RuleError, read_rule
 from segmentation.rules.references import References, expanded
-from segmentation.rules.saved import list_rules, load_rules, rule_named, save_rule
+from segmentation.rules.saved import RuleExists, list_rules, load_rules, rule_named, save_rule
 from segmentation.rules.types import AllOf, AnyOf, NotOf, Rule, to_builtins
 from segmentation.rules.wording import found_words, sentence
 from store.clock import today
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput, ExpectedError, NotFound
 from store.models import AuditEntry, Channel, Customer, LineAccount, Tag
-
-
-class RuleExists(ExpectedError):
-    """A new rule, or one under a new name, may not take the place of another."""
-
-    http_status = 409
-
 
 NEW = Row("all", rows=(new_row("segment"),))
 
@@ -85,25 +79,29 @@ def save_rule_form() -> Any:
         return form(name, NEW, json.dumps(rule_of(group), ensure_ascii=False, indent=2))
     if press == "rows":
         return form(name, *_back_to_rows(text))
-    if press != "save":
+    if press not in ("save", "copy"):
         return form(name, group, text)
     given = text if text is not None else json.dumps(rule_of(group))
+    was = request.form.get("was", "") if press == "save" else ""
     try:
         with transaction(site.engine) as session:
+            is_renamed = was not in ("", name) and _stored(session, was) is not None
+            if is_renamed:
+                rename_rule(session, was, name)
+                _note(session, "rename rule", rule=was, name=name)
             before = _stored(session, name)
             saving = save_rule(session, name, given, site.clock(), actor=g.user.email)
-            _check_place(name, before, to_builtins(saving.rule))
-            detail = {"rule": name}
-            session.add(AuditEntry(at=site.clock(), actor=g.user.email, action="save rule", detail=detail))
+            _check_place(name if is_renamed else was, name, before, to_builtins(saving.rule))
+            _note(session, "save rule", rule=name)
     except ExpectedError as error:
         wrong = place_of(group, error.path) if isinstance(error, RuleError) else ""
         why = translate("無法執行：{why}", g.language, why=told(error, g.language))
         newer = {FIELD: mark(before)} if isinstance(error, ChangedSince) else {}
         return form(name, group, text, 422, why=why, wrong=wrong, **newer)
+    if is_renamed:
+        flash(translate("規則「{was}」改名為「{name}」，用到它的地方都跟著改了。", g.language, was=was, name=name))
     said = "規則「{name}」已儲存，背景程式會接著照它重算標籤。" if saving.is_followed else "規則「{name}」已儲存。"
     flash(translate(said, g.language, name=name))
-    if (was := request.form.get("was", "")) and was != name:
-        flash(translate("原來的規則「{name}」也還在；用不到就刪除它。", g.language, name=was))
     return redirect(url_for("console.list_rules"), 303)
 
 
@@ -115,22 +113,29 @@ def _stored(session: Session, name: str) -> dict[str, Any] | None:
         return None
 
 
-def _check_place(name: str, before: dict[str, Any] | None, wanted: dict[str, Any]) -> None:
-    """Raises RuleExists, or ChangedSince, where saving `wanted` would write over what the form was not opened on."""
-    if request.form.get("was", "") == name:
+def _check_place(was: str, name: str, before: dict[str, Any] | None, wanted: dict[str, Any]) -> None:
+    """Raises RuleExists, or ChangedSince, where saving `wanted` would write over what the form was not opened on: the
+    rule `was` (empty: none), under the name that it has now, or gone since."""
+    if was == name or (was and before is None):
         check_seen(request.form.get(FIELD, ""), before, wanted)
     elif before not in (None, wanted):
         raise RuleExists(f"there is a rule {name!r} already; change that one, or choose another name")
 
 
+def _note(session: Session, action: str, **detail: str) -> None:
+    session.add(AuditEntry(at=site.clock(), actor=g.user.email, action=action, detail=detail))
+
+
 @needs(Role.MARKETER)
 def delete_rule_form() -> Any:
     name = request.form.get("name", "")
+    if request.form.get("sure") != "yes":
+        flash(translate("沒有刪除：請先勾選確認。", g.language), "error")
+        return redirect(url_for("console.list_rules"), 303)
     try:
         with transaction(site.engine) as session:
             forget_rule(session, name)
-            detail = {"rule": name}
-            session.add(AuditEntry(at=site.clock(), actor=g.user.email, action="delete rule", detail=detail))
+            _note(session, "delete rule", rule=name)
     except ExpectedError as error:
         flash(translate("無法執行：{why}", g.language, why=told(error, g.language)), "error")
     else:

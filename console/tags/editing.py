@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, flash, g, redirect, render_template, request, url_for
 from sqlmodel import Session
 
-from campaigns.planning.tag_names import rename_tag
+from campaigns.planning.renaming import rename_tag
 from console.access.roles import Role, needs
 from console.frame.routes import add_routes, get, post
 from console.frame.seen import FIELD, ChangedSince, check_seen, mark

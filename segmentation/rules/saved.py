@@ -31,6 +31,12 @@ class RuleInUse(ExpectedError):
     http_status = 409
 
 
+class RuleExists(ExpectedError):
+    """A new rule, or one under a new name, may not take the place of another."""
+
+    http_status = 409
+
+
 @dataclass(frozen=True)
 class SavedRule:
     """A saved rule as it stands."""
@@ -55,10 +61,7 @@ def save_rule(session: Session, name: str, given: str | bytes | dict[str, Any], 
     Raises RuleError for what can't be used, for names that don't exist, and for a circle through rules and tags;
     BadInput for a name that can't be one.
     """
-    if not name.strip() or name != name.strip() or len(name) > MAX_NAME:
-        raise BadInput(f"the name of a rule has 1 to {MAX_NAME} characters, and no space at its ends, not {name!r}")
-    if not name.isprintable():
-        raise BadInput(UNSEEN)
+    check_rule_name(name)
     rules = load_rules(session)
     tags = session.execute(select(tag.c.name, tag.c.definition, tag.c.is_active)).all()
     rule = read_rule(given, Names(rules={*rules, name}, tags={one.name for one in tags}))
@@ -77,6 +80,17 @@ def save_rule(session: Session, name: str, given: str | bytes | dict[str, Any], 
     if is_followed:
         ask_for(session, SEGMENTS, actor=actor, now=now, anew=True)
     return Saving(rule, is_followed)
+
+
+def check_rule_name(name: str) -> str:
+    """`name`, if a rule can be called that. Raises BadInput."""
+    if not name.strip() or name != name.strip() or len(name) > MAX_NAME:
+        raise BadInput(f"the name of a rule has 1 to {MAX_NAME} characters, and no space at its ends, not {name!r}")
+    if name.startswith("{"):
+        raise BadInput("the name of a rule doesn't begin with {: so begin rules that are written out")
+    if not name.isprintable():
+        raise BadInput(UNSEEN)
+    return name
 
 
 def _upon(name: str, rules: Mapping[str, Rule]) -> set[str]:

@@ -85,7 +85,7 @@ def _check_rule(session: Session, name: str, definition: RuleTag) -> None:
 
 def change_tag(session: Session, name: str, definition: Mapping[str, Any], *, kind: Kind | None = None) -> Tag:
     """Put `definition` in place of the tag's own; whom it means follows when everybody is computed. The source
-    stays, and so does the name (campaigns/planning/tag_names.py changes that). Where a line is drawn over the same
+    stays, and so does the name (campaigns/planning/renaming.py changes that). Where a line is drawn over the same
     measure it holds until it is drawn anew. `kind` of None: by the definition.
 
     Raises NotFound; InvalidTag for a definition that can't be used, and for tags that the product makes itself;

@@ -127,13 +127,15 @@ def test_a_view_is_kept_opened_renamed_shared_and_deleted(
     assert send(colleague, f"/console/customers/views/{view_id}", name="別人的").status_code == 404
     send(client, f"/console/customers/views/{view_id}", name="主力", shared="on")
     assert "主力" in page(reader, "/console/customers")
-    assert send(reader, f"/console/customers/views/{view_id}/delete").status_code == 403
+    assert send(reader, f"/console/customers/views/{view_id}/delete", sure="yes").status_code == 403
     assert send(colleague, f"/console/customers/views/{view_id}", name="我們的主力").status_code == 303
     with reading(engine) as session:
         one = session.scalars(select(CustomerView)).one()
         assert (one.name, one.is_shared) == ("我們的主力", True)
     assert send(client, f"/console/customers/views/{view_id}", name=" ").status_code == 303
-    assert send(client, f"/console/customers/views/{view_id}/delete").status_code == 303
+    unsure = send(client, f"/console/customers/views/{view_id}/delete")
+    assert "請先勾選確認" in page(client, unsure.location)
+    assert send(client, f"/console/customers/views/{view_id}/delete", sure="yes").status_code == 303
     assert client.get(address).status_code == 404
     with reading(engine) as session:
         said = session.scalars(select(table_of(AuditEntry).c.action).order_by(table_of(AuditEntry).c.id)).all()

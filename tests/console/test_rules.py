@@ -14,7 +14,7 @@ from console.words.refusals import told
 from segmentation.rules.reading import RuleError, read_rule
 from segmentation.rules.saved import load_rules, rule_named
 from segmentation.rules.types import to_builtins
-from segmentation.tags.catalogue import create_tag
+from segmentation.tags.catalogue import create_tag, tag_named
 from store.asked import SEGMENTS, request_for
 from store.engine import reading, transaction
 from tests.conftest import StillClock
@@ -47,7 +47,11 @@ def test_a_rule_is_told_counted_and_saved(client: FlaskClient, engine: Engine, p
     with reading(engine) as session:
         plain = to_builtins(rule_named(session, "臺中人").rule)
     assert plain["of"][0] == {"type": "attribute", "name": "city", "is": "臺中"}
-    assert send(client, "/console/rules/delete", name="臺中人").status_code == 303
+    unsure = send(client, "/console/rules/delete", name="臺中人")
+    assert "請先勾選確認" in page(client, unsure.location)
+    with reading(engine) as session:
+        assert load_rules(session).keys() == {"臺中人"}
+    assert send(client, "/console/rules/delete", name="臺中人", sure="yes").status_code == 303
     with reading(engine) as session:
         assert load_rules(session) == {}
 
@@ -86,11 +90,56 @@ def test_a_new_rule_never_takes_the_place_of_another(client: FlaskClient, engine
     mine = opened(client, "/console/rules/edit?name=臺北人")
     renamed = send(client, "/console/rules/edit", name="臺中人", **mine, **{**ROWS, "r0-value": "臺北"})
     assert "已經有「臺中人」這條規則" in plain(renamed)
-    other = send(client, "/console/rules/edit", name="北部", **mine, **{**ROWS, "r0-value": "臺北"})
-    assert "原來的規則「臺北人」也還在" in page(client, other.location)
+    other = send(client, "/console/rules/edit", name="北部", press="copy", **mine, **{**ROWS, "r0-value": "臺北"})
+    assert other.status_code == 303
     with reading(engine) as session:
         assert set(load_rules(session)) == {"臺中人", "臺北人", "北部"}
         assert to_builtins(rule_named(session, "臺中人").rule)["of"][0]["is"] == "臺中"
+
+
+def test_a_rule_is_renamed_wherever_it_is_used_and_that_is_audited(
+    client: FlaskClient, engine: Engine, clock: StillClock, people: None
+) -> None:
+    blank = opened(client, "/console/rules/edit")
+    assert send(client, "/console/rules/edit", name="臺中人", **blank, **ROWS).status_code == 303
+    with transaction(engine) as session:
+        create_tag(session, "在地", source="rule", definition={"rule": "臺中人"}, now=clock())
+    mine = theirs = opened(client, "/console/rules/edit?name=臺中人")
+    changed = {**ROWS, "r0-value": "臺北"}
+    done = send(client, "/console/rules/edit", name="臺北人", **mine, **changed)
+    assert "規則「臺中人」改名為「臺北人」" in page(client, done.location)
+    assert send(client, "/console/rules/edit", name="臺北人", **mine, **changed).status_code == 303  # pressed twice
+    with reading(engine) as session:
+        assert load_rules(session).keys() == {"臺北人"}
+        assert to_builtins(rule_named(session, "臺北人").rule)["of"][0]["is"] == "臺北"
+        assert tag_named(session, "在地").definition["rule"] == "臺北人"
+    late = send(client, "/console/rules/edit", name="北部人", **theirs, **changed)
+    assert "有人改過它" in late.text  # it is gone by the name that the form was opened on
+    log = page(client, "/console/settings/audit")
+    assert (log.count("規則改名"), log.count("儲存規則")) == (1, 3)
+
+
+def test_a_renamed_rule_is_not_written_over_what_a_colleague_saved(
+    client: FlaskClient, engine: Engine, people: None
+) -> None:
+    blank = opened(client, "/console/rules/edit")
+    assert send(client, "/console/rules/edit", name="在地人", **blank, **ROWS).status_code == 303
+    mine = theirs = opened(client, "/console/rules/edit?name=在地人")
+    assert (
+        send(client, "/console/rules/edit", name="在地人", **theirs, **{**ROWS, "r0-value": "臺北"}).status_code == 303
+    )
+    refused = send(client, "/console/rules/edit", name="中部人", **mine, **ROWS)
+    assert "有人改過它" in refused.text
+    with reading(engine) as session:
+        assert load_rules(session).keys() == {"在地人"}
+    seen = dict(re.findall(r'name="(was|seen)" value="([^"]*)"', refused.text))
+    assert send(client, "/console/rules/edit", name="中部人", **seen, **ROWS).status_code == 303
+    with reading(engine) as session:
+        assert load_rules(session).keys() == {"中部人"}
+    assert (
+        send(client, "/console/rules/edit", name="{x", **opened(client, "/console/rules/edit"), **ROWS).status_code
+        == 422
+    )
 
 
 def test_what_a_colleague_saved_meanwhile_is_not_written_over_unseen(
