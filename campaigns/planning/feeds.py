@@ -142,7 +142,9 @@ def _feed(campaign: Campaign, trigger: Moved | TagPut | Clicked, since: datetime
         table, at = click, click.c.clicked_at
         rows = _clicks(campaign, trigger)
         key = rows.selected_columns.key
-    return table, at, rows.where(at >= since, ~_is_enrolled(campaign, table.c.customer_id, key))
+    # Of a tap who tapped: a multicast's link is nobody's own. Asked of another, it would be read for ever.
+    who = rows.selected_columns.customer_id
+    return table, at, rows.where(at >= since, ~_is_enrolled(campaign, who, key))
 
 
 def _clicks(campaign: Campaign, trigger: Clicked) -> Select[Any]:

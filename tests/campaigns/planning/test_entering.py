@@ -7,12 +7,14 @@ from sqlalchemy import insert, select, update
 
 from campaigns.audience.target import Audience
 from campaigns.planning import schedule
+from campaigns.planning.feeds import LIMIT, entries_of
 from campaigns.settings import change_settings
 from segmentation.rules.saved import save_rule
 from segmentation.tags.hand import put_on
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput
 from store.models import (
+    Campaign,
     CampaignRun,
     Click,
     Customer,
@@ -130,6 +132,31 @@ def test_a_tap_enters_once_a_link_and_run_but_not_by_the_campaigns_own_links(ope
     step_on(shop, minutes=2)
     assert [number for number, *_ in on_the_way(shop, by_any)] == [1]  # not by its own link
     assert len(on_the_way(shop, by_topic)) == 1
+
+
+def test_many_taps_of_a_link_for_everyone_enter_each_tapper_once_and_hold_up_nobody(open_shop: Opener) -> None:
+    shop = open_shop(3)
+    first = shop.plan(way="multicast", messages=[{"type": "text", "text": "看 https://shop.example/a"}])
+    step_on(shop)
+    campaign = shop.plan(steps=says("hi"), trigger=f"click campaign {first}")
+    link, run = table_of(TrackedLink), table_of(CampaignRun)
+    with transaction(shop.engine) as session:
+        of_first = select(link.c.id, run.c.id).join(run, run.c.campaign_id == link.c.campaign_id)
+        link_id, run_id = session.execute(of_first.where(link.c.campaign_id == first)).one()
+        at = shop.clock.advance(seconds=1)
+        tap = {"link_id": link_id, "run_id": run_id, "clicked_at": at, "kind": "person", "user_agent": "Line/1"}
+        numbers = [1] * LIMIT + [2]  # told by LIFF; the link itself is nobody's
+        taps = [{**tap, "tapped_by_id": shop.ids[number - 1], "has_event": True} for number in numbers]
+        session.execute(insert(table_of(Click)), taps)
+    found = []
+    for _ in range(3):
+        with transaction(shop.engine) as session:
+            answer = entries_of(session, session.get_one(Campaign, campaign), zone=ZONE, now=shop.clock())
+            schedule.has_read(session, campaign, answer)
+        found.append({shop.ids.index(entry.customer_id) + 1 for entry in answer.entries})
+    assert found == [{1}, {2}, set()]
+    step_on(shop)
+    assert [one for one in told(shop) if one[1] == "hi"] == [(1, "hi"), (2, "hi")]
 
 
 def test_a_cart_left_without_an_order(open_shop: Opener) -> None:
