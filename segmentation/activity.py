@@ -55,8 +55,7 @@ def state(acts: Table, usual_days: Expression, ranges: Activity) -> Expression:
     was_silent = ~within(acts.longest_recent, ranges.low_to)
     return ibis.cases(
         (acts.since_first <= ranges.new_days, "new"),
-        (is_active & was_silent.fill_null(False), "returned"),
-        (is_active, "active"),
+        (is_active, ibis.cases((was_silent, "returned"), else_="active")),
         (within(acts.since_last, ranges.low_to), "low"),
         (within(acts.since_last, ranges.silent_to), "silent"),
         else_="lost",

@@ -65,4 +65,5 @@ def personal_cycle(gap_count: Expression, median: Expression, brand_days: int, w
     """
     count, doubled = gap_count.cast("float64"), median * 2  # whole numbers below 2^53: floats are exact here, and fast
     rounded = (2 * weight * brand_days + count * doubled + weight + count) / (2 * (weight + count))
-    return ibis.greatest(rounded.fill_null(brand_days), 1).floor().cast("int32")
+    own = ibis.greatest(rounded, 1).floor().cast("int32")
+    return ibis.cases((median.notnull(), own), else_=ibis.literal(brand_days, "int32"))

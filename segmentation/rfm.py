@@ -205,9 +205,7 @@ def first_high(score_sum: int, people: int) -> int:
 
 def rf4(r_high: Expression, f_high: Expression) -> Expression:
     """RF, four segments."""
-    return ibis.cases(
-        (r_high & f_high, "regular"), (r_high & ~f_high, "new"), (~r_high & f_high, "former"), else_="one_time"
-    )
+    return ibis.cases((r_high & f_high, "regular"), (r_high, "new"), (f_high, "former"), else_="one_time")
 
 
 def rf11(r: Expression, f: Expression) -> Expression:
@@ -228,14 +226,16 @@ def rfm3(r_high: Expression, f_high: Expression, m_high: Expression, orders_ever
     return ibis.cases(
         (r_high & f_high & m_high, "high_value"),
         (r_high & m_high & (orders_ever == 1), "new_high_value"),
-        (r_high & f_high & ~m_high, "small_spender"),
+        (r_high & f_high, "small_spender"),
         else_="other",
     )
 
 
 def rfm8(r_high: Expression, f_high: Expression, m_high: Expression) -> Expression:
     """RFM, eight segments."""
-    within = [("value", r_high & f_high), ("develop", r_high & ~f_high), ("retain", ~r_high & f_high)]
-    important = [(m_high & test, f"important_{name}") for name, test in within] + [(m_high, "important_win_back")]
-    ordinary = [(test, f"ordinary_{name}") for name, test in within]
-    return ibis.cases(*important, *ordinary, else_="ordinary_win_back")
+
+    def by_rf(rank: str) -> Expression:
+        tests = ((r_high & f_high, "value"), (r_high, "develop"), (f_high, "retain"))
+        return ibis.cases(*((test, f"{rank}_{name}") for test, name in tests), else_=f"{rank}_win_back")
+
+    return ibis.cases((m_high, by_rf("important")), else_=by_rf("ordinary"))
