@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select
+from sqlmodel import col
 
 from campaigns.planning.renaming import NamesInUse, Renaming, rename_rule, rename_tag, with_name
 from campaigns.planning.rule_users import forget_rule
@@ -162,7 +163,8 @@ def ruled(engine: Engine, clock: StillClock) -> None:
         channel = make_channel(session)
         audience = {"any_of": [f"rule:{OLD}", written, f"tag:{OLD}"], "none_of": [f"rule:{OLD}"]}
         campaign = make_campaign(session, channel, name=OLD, audience=audience, goal=RULED)
-        session.scalars(select(CampaignStep).where(CampaignStep.campaign_id == campaign.id)).one().condition = RULED
+        of_campaign = select(CampaignStep).where(col(CampaignStep.campaign_id) == campaign.id)
+        session.scalars(of_campaign).one().condition = RULED
         values = {"any_of": [f"rule:{OLD}"], "steps": [{"condition": f"rule: {OLD}"}], "goal": json.dumps(RULED)}
         session.add(CampaignDraft(name=OLD, values=values, updated_by="test", **at))
         user = ConsoleUser(email="ann@example.com", name="Ann", role="marketer", created_at=clock())
