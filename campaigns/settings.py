@@ -17,6 +17,7 @@ from campaigns.planning.workdays import Workdays, check_country
 from store.choices import checked
 from store.engine import insert_for, table_of
 from store.errors import BadInput
+from store.locks import SETTINGS, lock_until_end
 from store.models import AuditEntry, BrandSetting
 
 NAME = "campaigns"  # its row of BrandSetting
@@ -106,6 +107,7 @@ def change_settings(session: Session, changes: Mapping[str, Any], *, actor: str,
     """Choose `changes` (a value of None: back to the default), note it in the audit trail, and return what then holds.
     The next firing takes it up. Raises BadInput, with nothing changed."""
     settings_from({name: value for name, value in changes.items() if value is not None or name not in _names()})
+    lock_until_end(session.connection(), SETTINGS)
     wanted = {name: value for name, value in {**chosen(session), **changes}.items() if value is not None}
     made = settings_from(wanted)
     stored = {name: value for name, value in made.as_dict().items() if name in wanted}

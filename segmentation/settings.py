@@ -21,6 +21,7 @@ from segmentation.loyalty import MAX_PERIODS, Loyalty
 from segmentation.rfm import Scoring
 from store.engine import insert_for, table_of
 from store.errors import BadInput
+from store.locks import SETTINGS, lock_until_end
 from store.models import AuditEntry, BrandSetting
 
 NAME = "segments"  # its row of BrandSetting
@@ -124,6 +125,7 @@ def change_settings(
     The next run takes it up. Raises BadInput, with nothing changed, when the settings can't hold together."""
     unknown = {name: value for name, value in changes.items() if name not in SegmentSettings.model_fields}
     settings_from(unknown)  # names the first one that there isn't
+    lock_until_end(session.connection(), SETTINGS)
     wanted = {**chosen(session), **changes}
     wanted = {name: value for name, value in wanted.items() if value is not None}
     made = settings_from({**defaults, **wanted})

@@ -18,6 +18,7 @@ from sqlmodel import Session
 
 from store.engine import insert_for, table_of
 from store.errors import BadInput
+from store.locks import SETTINGS, lock_until_end
 from store.models import AuditEntry, BrandSetting
 
 NAME = "line_plan"  # its row of BrandSetting
@@ -144,6 +145,7 @@ def chosen(session: Session) -> dict[str, Any]:
 def change_plan(session: Session, changes: Mapping[str, Any], *, actor: str, now: datetime) -> LinePlan:
     """Choose `changes` (a value of None: back to the default), note it in the audit trail, and return what then holds.
     Raises BadInput, with nothing changed."""
+    lock_until_end(session.connection(), SETTINGS)
     wanted = {name: value for name, value in {**chosen(session), **changes}.items() if value is not None}
     made = plan_from(wanted)
     stored = {name: value for name, value in made.model_dump(mode="json").items() if name in wanted}

@@ -16,6 +16,7 @@ from segmentation.tags.definitions import InvalidTag, check_name
 from segmentation.tags.sizes import TAG_MODEL
 from store.engine import table_of
 from store.errors import ExpectedError
+from store.locks import DEFINITIONS, lock_until_end
 from store.models import AdUpload, Campaign, CampaignDraft, CampaignRun, CampaignStep, CustomerView, Rule, Tag
 from store.models import SegmentSizeOnDay as SizeRow
 
@@ -54,6 +55,7 @@ def rename_tag(session: Session, found: Tag, name: str) -> None:
     Raises InvalidTag for a name that can't be one, and for tags that the product makes; TagExists; NamesInUse while a
     run is gathering its people, because what it looks for is written in its campaign.
     """
+    lock_until_end(session.connection(), DEFINITIONS)
     before = found.name
     if check_name(name) == before:
         return
@@ -72,6 +74,7 @@ def rename_rule(session: Session, before: str, name: str) -> None:
 
     Raises NotFound; BadInput for a name that can't be one; RuleExists; NamesInUse as `rename_tag`.
     """
+    lock_until_end(session.connection(), DEFINITIONS)
     rule_named(session, before)
     if check_rule_name(name) == before:
         return

@@ -35,6 +35,7 @@ from segmentation.rules.wording import found_words, sentence
 from store.clock import today
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput, ExpectedError, NotFound
+from store.locks import DEFINITIONS, lock_until_end
 from store.models import AuditEntry, Channel, Customer, LineAccount, Tag
 
 NEW = Row("all", rows=(new_row("segment"),))
@@ -85,6 +86,7 @@ def save_rule_form() -> Any:
     was = request.form.get("was", "") if press == "save" else ""
     try:
         with transaction(site.engine) as session:
+            lock_until_end(session.connection(), DEFINITIONS)  # before it is looked at
             is_renamed = was not in ("", name) and _stored(session, was) is not None
             if is_renamed:
                 rename_rule(session, was, name)

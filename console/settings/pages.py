@@ -19,6 +19,7 @@ from console.words.catalog import translate
 from console.words.refusals import told
 from store.engine import reading, table_of, transaction
 from store.errors import ExpectedError, NotFound
+from store.locks import SETTINGS, lock_until_end
 from store.models import AuditEntry
 
 LISTED = 50
@@ -50,6 +51,7 @@ def change_settings(name: str) -> Any:
             return _shown(name, form=request.form, typed=typed, goes_to=goes_to)
     try:
         with transaction(site.engine) as session:
+            lock_until_end(session.connection(), SETTINGS)  # before they are looked at
             (holds, _), before = group.held(session, site.segment_defaults), dict(group.chosen(session))
             changes = changes_of(group, fields_of(session, group, holds, before), request.form)
             if changes:

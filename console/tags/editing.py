@@ -32,6 +32,7 @@ from segmentation.tags.measures import MEASURES
 from store.asked import SEGMENTS, ask_for
 from store.engine import reading, transaction
 from store.errors import BadInput, ExpectedError, NotFound
+from store.locks import DEFINITIONS, lock_until_end
 from store.models import AuditEntry, Tag
 
 NO_TAG: dict[str, Any] = {}
@@ -117,6 +118,7 @@ def save_tag(tag_id: int) -> Any:
         return shown(given, tag_id)
     try:
         with transaction(site.engine) as session:
+            lock_until_end(session.connection(), DEFINITIONS)  # before it is looked at
             before = as_stored(one := _editable(session, tag_id))
             one = change_tag(session, one.name, definition_of(given, one.definition), kind=_kind(given))
             note(session, "change tag", one)

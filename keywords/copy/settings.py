@@ -12,6 +12,7 @@ from sqlmodel import Session
 
 from keywords.copy.data import FORMS, Claim, Template, claims, template_of
 from store.choices import checked, chosen, keep_choice
+from store.locks import SETTINGS, lock_until_end
 
 NAME = "copy"  # its row of BrandSetting
 # LINE, Messaging API reference: a text message's text and a Flex message's altText, in UTF-16 units
@@ -75,6 +76,7 @@ def change_settings(session: Session, changes: Mapping[str, Any], *, actor: str,
     Raises BadInput, with nothing changed."""
     settings_from({name: value for name, value in changes.items() if value is not None})
     settings_from({name: None for name in changes if name not in CopySettings.model_fields})
+    lock_until_end(session.connection(), SETTINGS)
     wanted = {name: value for name, value in {**chosen(session, NAME), **changes}.items() if value is not None}
     made = settings_from(wanted)
     stored = {name: value for name, value in made.model_dump(mode="json").items() if name in wanted}

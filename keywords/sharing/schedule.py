@@ -14,6 +14,7 @@ from keywords.report import Report, TermRow
 from keywords.sharing.marketers import check_channel, reach_of
 from store.choices import checked, chosen, keep_choice
 from store.errors import BadInput
+from store.locks import SETTINGS, lock_until_end
 
 NAME = "keyword_report"  # its row of BrandSetting
 MESSAGE_TERMS = 5  # in each part of the message
@@ -68,6 +69,7 @@ def change_settings(session: Session, changes: Mapping[str, Any], *, actor: str,
     that of the first moment after `now`. Raises BadInput, with nothing changed, also for a marketer who can't be
     reached by LINE."""
     settings_from({name: value for name, value in changes.items() if name not in ReportSettings.model_fields})
+    lock_until_end(session.connection(), SETTINGS)
     wanted = {name: value for name, value in {**chosen(session, NAME), **changes}.items() if value is not None}
     made = settings_from(wanted)
     if not changes.keys().isdisjoint(("marketers", "channel")):

@@ -25,6 +25,7 @@ from segmentation.preference.settings import (
 from store.asked import SEGMENTS, ask_for
 from store.choices import checked, chosen, keep_choice
 from store.errors import BadInput
+from store.locks import SETTINGS, lock_until_end
 
 NAME = "preferences"  # its row of BrandSetting
 SCORES = ("half_life_days", "on", "off")  # what all lines share; shares mean other things in other dimensions
@@ -133,6 +134,7 @@ def change_choices(session: Session, changes: Mapping[str, Any], *, actor: str, 
     checked(
         PreferenceChoices, {name: one for name, one in changes.items() if name not in PreferenceChoices.model_fields}
     )
+    lock_until_end(session.connection(), SETTINGS)
     wanted = {name: one for name, one in {**chosen(session, NAME), **changes}.items() if one is not None}
     made = checked(PreferenceChoices, wanted)
     stored = {name: one for name, one in made.as_dict().items() if name in wanted}

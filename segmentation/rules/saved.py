@@ -17,6 +17,7 @@ from segmentation.rules.types import AllOf, Rule, RuleReference, to_builtins
 from store.asked import SEGMENTS, ask_for
 from store.engine import insert_for, table_of
 from store.errors import UNSEEN, BadInput, ExpectedError, NotFound
+from store.locks import DEFINITIONS, lock_until_end
 from store.models import Rule as RuleRow
 from store.models import Tag
 
@@ -62,6 +63,7 @@ def save_rule(session: Session, name: str, given: str | bytes | dict[str, Any], 
     BadInput for a name that can't be one.
     """
     check_rule_name(name)
+    lock_until_end(session.connection(), DEFINITIONS)
     rules = load_rules(session)
     tags = session.execute(select(tag.c.name, tag.c.definition, tag.c.is_active)).all()
     rule = read_rule(given, Names(rules={*rules, name}, tags={one.name for one in tags}))
@@ -122,6 +124,7 @@ def rule_named(session: Session, name: str) -> SavedRule:
 
 def delete_rule(session: Session, name: str) -> None:
     """Forget a saved rule. Raises NotFound, and RuleInUse while a tag or another rule needs it. Never commits."""
+    lock_until_end(session.connection(), DEFINITIONS)
     if users := _users(session, name):
         raise RuleInUse(f"the rule {name!r} is needed by {', '.join(users)}; change those first")
     if session.execute(delete(row).where(row.c.name == name)).rowcount == 0:  # type: ignore[attr-defined]

@@ -24,6 +24,7 @@ from segmentation.tags.live import live_tags
 from segmentation.tags.rule_tags import layers, whole_rule
 from store.engine import insert_for, table_of
 from store.errors import BadInput, ExpectedError, NotFound
+from store.locks import DEFINITIONS, lock_until_end
 from store.models import Tag
 
 BY_BRAND = ("hand", "rule", "measure")  # sources whose tags people define
@@ -53,6 +54,8 @@ def create_tag(
     """
     check_name(name)
     read = read_definition(source, definition or {})
+    if source in BY_BRAND:  # a computation, which may hold other locks, makes its own
+        lock_until_end(session.connection(), DEFINITIONS)
     if session.scalar(select(tag.c.id).where(tag.c.name == name)) is not None:
         raise TagExists(f"there is a tag {name!r} already")
     if isinstance(read, RuleTag):
@@ -91,6 +94,7 @@ def change_tag(session: Session, name: str, definition: Mapping[str, Any], *, ki
     Raises NotFound; InvalidTag for a definition that can't be used, and for tags that the product makes itself;
     RuleError as `create_tag`.
     """
+    lock_until_end(session.connection(), DEFINITIONS)
     found = tag_named(session, name)
     if found.source not in BY_BRAND:
         raise InvalidTag(f"the tag {name!r} is made by the product ({found.source}); it can only be switched off")
