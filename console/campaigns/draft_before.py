@@ -12,6 +12,7 @@ from console.campaigns.draft_experiment import OUTCOMES, experiment_values
 from console.campaigns.draft_store import find_draft
 from console.frame.routes import add_routes, get
 from console.frame.site import Site, site
+from console.frame.typed import as_number
 from console.words.refusals import told
 from store.engine import reading
 from store.errors import BadInput, ExpectedError
@@ -53,7 +54,7 @@ def _part(percent: str) -> float | None:
     if not percent:
         return None
     try:
-        found = Decimal(percent)
+        found = Decimal(as_number(percent))
     except InvalidOperation as error:
         raise BadInput("請寫大於 0、小於 100 的百分比。") from error
     if not (found.is_finite() and 0 < found < 100):

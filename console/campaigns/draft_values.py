@@ -29,6 +29,7 @@ from console.campaigns.draft_steps import (
 from console.campaigns.draft_when import NEW_WHEN, trigger_of, when_of
 from console.campaigns.draft_wrong import WrongStep
 from console.campaigns.message_parts import messages_of
+from console.frame.typed import as_number
 from store.errors import BadInput
 
 NAMES = "ABCD"
@@ -158,7 +159,7 @@ def _days(words: str) -> int | None:
 
 def _number(text: str, step: str, why: str, field: str | None = None) -> Decimal:
     try:
-        found = Decimal(text.strip())
+        found = Decimal(as_number(text))
     except InvalidOperation as error:
         raise WrongStep(step, why, field) from error
     if not found.is_finite():

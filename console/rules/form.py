@@ -7,11 +7,11 @@ of the third row in it. Knows no database.
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from console.frame.typed import as_number
 from segmentation.rules.types import FLAGS
 from segmentation.rules.words import ATTRIBUTES, KINDS
 
@@ -207,12 +207,8 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in _COMMAS.split(text) if name.strip()]
 
 
-def as_number(text: str) -> str:
-    """What was typed as a number, as programs write it: thousands may stand apart, and signs be of full width."""
-    return unicodedata.normalize("NFKC", text).replace(",", "")
-
-
 def _number(text: str) -> Any:
+    text = as_number(text)
     if not text.isdecimal():
         return text
     return int(text) if len(text) <= MOST_DIGITS else TOO_LARGE

@@ -13,7 +13,8 @@ from werkzeug.datastructures import MultiDict
 
 from campaigns import settings as campaigns
 from campaigns.money import line_plan
-from console.settings.tables import TABLES, Row, cleaned, typed_rows, value_of
+from console.frame.typed import as_number
+from console.settings.tables import TABLES, Row, typed_rows, value_of
 from keywords.copy import settings as copywriting
 from keywords.sharing import schedule
 from keywords.sharing.marketers import marketers
@@ -224,7 +225,7 @@ def changes_of(group: Group, shown: list[Field], form: MultiDict[str, str]) -> d
         given_lines = "\n".join(form.getlist(one.name)) if one.kind == "several" else form.get(one.name, "")
         text = given_lines.replace("\r\n", "\n").strip() if one.name in form else one.value
         if _NUMBERS.search(str(group.model.model_fields[one.name].annotation)):
-            text = "\n".join(cleaned(line) for line in text.splitlines())
+            text = "\n".join(as_number(line) for line in text.splitlines())
         if text != one.value.strip():
             changes[one.name] = _value(one, text)
     return changes

@@ -2,13 +2,13 @@
 made into what their models check."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from werkzeug.datastructures import MultiDict
 
+from console.frame.typed import as_number
 from console.rules.form import KIND_NAMES
 from segmentation.preference.settings import DIMENSIONS, EVENT_WEIGHTS, PROMOTIONS
 from store.errors import BadInput
@@ -132,7 +132,7 @@ def typed_rows(name: str, form: MultiDict[str, str]) -> list[Row]:
         if match[3] == "key":
             row.key = text
         else:
-            row.cells[match[3]] = cleaned(text)
+            row.cells[match[3]] = as_number(text)
     for place in sorted(inner):
         found[place[0]].inner.append(inner[place])
     return [found[place] for place in sorted(found)][:MOST_ROWS]
@@ -192,14 +192,3 @@ def cell_of(name: str, rows: Sequence[Row], loc: Sequence[str | int]) -> str | N
 
 def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def cleaned(text: str) -> str:
-    """Without blanks around it; a number as programs write it, whatever the width of its signs, without the commas
-    between its thousands."""
-    text = text.strip()
-    narrow = unicodedata.normalize("NFKC", text)
-    return narrow.replace(",", "") if _NUMBER.fullmatch(narrow) else text
-
-
-_NUMBER = re.compile(r"-?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?", re.ASCII)

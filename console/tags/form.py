@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from console.rules.form import Row, as_number, as_rows, filled, new_row, read_form, rule_of
+from console.frame.typed import as_number
+from console.rules.form import Row, as_rows, filled, new_row, read_form, rule_of
 from segmentation.rules.reading import read_rule
 from segmentation.rules.types import to_builtins
 
@@ -63,8 +64,8 @@ def definition_of(given: TagForm, before: Mapping[str, Any]) -> dict[str, Any]:
     `before`: the one that it takes the place of. Raises RuleError for JSON that says no rule."""
     if given.source == "measure":
         line = given.fields["line"]
-        amount = as_number(given.fields["amount"])
-        value: Any = True if line == "above_mean" else amount.removesuffix("%") if line in PERCENTS else amount
+        amount = given.fields["amount"]
+        value: Any = line == "above_mean" or as_number(amount.rstrip("%％") if line in PERCENTS else amount)
         return {"measure": given.fields["measure"], line: value}
     if given.source != "rule":
         return {}

@@ -120,6 +120,7 @@ def test_what_an_experiment_takes_is_told_before(client: FlaskClient, people: No
     text = page(client, f"{draft}/experiment?baseline=40&difference=30")
     assert "人數不足" in text  # four people
     assert "看不出" in text
+    assert "人數不足" in page(client, f"{draft}/experiment?baseline=４０．５&difference=３０")
     assert "請寫大於 0" in page(client, f"{draft}/experiment?baseline=x")
     part = client.get(f"{draft}/experiment?baseline=40", headers={"HX-Request": "true"}).get_data(as_text=True)
     assert "<html" not in part

@@ -358,6 +358,13 @@ def test_names_are_parted_by_any_comma_and_numbers_may_have_them() -> None:
 def test_numbers_may_be_typed_in_full_width() -> None:
     assert rule_of(Row("orders", {"measure": "sum", "at_least": "１０，０００．５"}))["at_least"] == "10000.5"
     assert rule_of(Row("tag", {"value": "a", "for_days": "１，０００"}))["days"] == {"at_least": "1000"}
+    days = {"measure": "count", "at_least": "1", "last_days": "１，０００"}
+    assert rule_of(Row("orders", days))["window"] == {"last_days": 1000}
+
+
+def test_a_comma_that_parts_no_thousands_is_not_passed_over(client: FlaskClient, people: None) -> None:
+    typed = {"r0-type": "orders", "r0-measure": "sum", "r0-at_least": "1,5"}
+    assert "要是數字" in send(client, "/console/rules/said", **typed).get_data(as_text=True)
 
 
 def test_attributes_and_kinds_of_events_go_by_the_names_that_pages_use(
