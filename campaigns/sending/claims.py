@@ -53,7 +53,7 @@ class Claimed:
     retry_key: str | None
     attempts: int
     doubt_since: datetime | None
-    by_enrolment: bool  # of a run whose people may leave the campaign while it is sent
+    may_leave: bool  # of a run whose people may leave the campaign while it is sent
     had_lapsed: bool  # whoever had it before let its lease run out
 
     @property
@@ -188,7 +188,7 @@ def _sendable(run_id: int, is_free: Sequence[Any]) -> Any:
             batch.c.retry_key,
             batch.c.attempts,
             batch.c.first_attempt_at.label("doubt_since"),
-            run.c.by_enrolment,
+            or_(run.c.by_enrolment, campaign.c.goal.is_not(None)).label("may_leave"),
         )
         .join(run, run.c.id == batch.c.run_id)
         .join(campaign, campaign.c.id == run.c.campaign_id)

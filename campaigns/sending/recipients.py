@@ -147,7 +147,7 @@ def _why_gone(batches: Sequence[Claimed]) -> Any:
     delivery, customer, enrolment = table_of(Delivery), table_of(Customer), table_of(Enrolment)
     is_untried = delivery.c.first_attempt_at.is_(None)
     reasons: list[tuple[Any, Any]] = [(and_(is_untried, customer.c.marketing_refused_at.is_not(None)), "refused")]
-    if batches[0].by_enrolment:
+    if batches[0].may_leave:
         left = (
             enrolment.c.run_id == delivery.c.run_id,
             enrolment.c.customer_id == delivery.c.customer_id,

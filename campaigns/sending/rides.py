@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import orjson
-from sqlalchemy import and_, case, func, insert, null, or_, select, update
+from sqlalchemy import and_, case, exists, func, insert, null, or_, select, update
 from sqlmodel import Session
 
 from campaigns.content.message import InvalidMessage, NotRenderable
@@ -23,7 +23,7 @@ from campaigns.planning.skipping import IN_DOUBT
 from campaigns.results.tally import forget_tally
 from campaigns.sending.recipients import READER, fields_of
 from store.engine import is_sqlite, table_of
-from store.models import Campaign, CampaignRun, Customer, Delivery, LineAccount, SendBatch
+from store.models import Campaign, CampaignRun, Customer, Delivery, Enrolment, LineAccount, SendBatch
 
 KEPT_RUNS = 64  # whose compiled content is kept between events
 
@@ -59,7 +59,7 @@ class Rides:
 
     def claim(self, session: Session, seats: Sequence[Seat], now: datetime) -> dict[str, Ride]:
         """Event key -> the delivery that rides along with its reply; at most one a seat, each delivery once. Nobody who
-        has refused or blocked gets any. The claims hold when the caller's transaction is committed."""
+        has refused, blocked or left gets any. The claims hold when the caller's transaction is committed."""
         runs = _waiting_runs(session, now)
         waiting = _waiting(session, runs, {seat.customer_id for seat in seats}) if runs else []
         found: dict[str, Ride] = {}
@@ -140,6 +140,7 @@ def _waiting(session: Session, run_ids: list[int], customer_ids: set[int]) -> Se
     locked against pausing and claiming until the transaction ends, without waiting for whoever has them now."""
     delivery, batch, run = table_of(Delivery), table_of(SendBatch), table_of(CampaignRun)
     campaign, customer, account = table_of(Campaign), table_of(Customer), table_of(LineAccount)
+    way = table_of(Enrolment)
     # These people's deliveries first ("offset 0" keeps it so): PostgreSQL, which knows nothing of how large a run is,
     # would go through the batches of all runs that wait.
     theirs = (
@@ -176,6 +177,9 @@ def _waiting(session: Session, run_ids: list[int], customer_ids: set[int]) -> Se
             batch.c.state == "due",
             batch.c.first_attempt_at.is_(None),
             customer.c.marketing_refused_at.is_(None),
+            ~exists().where(
+                way.c.run_id == theirs.c.run_id, way.c.customer_id == theirs.c.customer_id, way.c.state == "left"
+            ),
             or_(account.c.is_following.is_(None), account.c.is_following),
         )
         .order_by(campaign.c.priority.desc(), run.c.reply_until, theirs.c.run_id)

@@ -19,6 +19,7 @@ from store.models import (
     CustomerTag,
     CustomerWord,
     Delivery,
+    Reply,
     RunMember,
     RunResponse,
     RunTally,
@@ -29,7 +30,7 @@ from store.searchable import make_searchable
 customer = table_of(Customer)
 # the next segment run makes them anew, words are made at once
 REBUILT = (table_of(CustomerSegment), table_of(SegmentChange), table_of(CustomerWord))
-LOOSE = (table_of(Delivery), table_of(RunMember))  # of many rows: no foreign keys
+LOOSE = (table_of(Delivery), table_of(RunMember), table_of(Reply))  # no foreign keys: most are of many rows
 
 
 def merge_customers(connection: Connection, into: Mapping[int, int]) -> None:

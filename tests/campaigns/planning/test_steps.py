@@ -26,6 +26,7 @@ from store.models import (
 )
 from tests.campaigns.conftest import ZONE
 from tests.campaigns.planning.sequences import Opener, event, move, moved, on_the_way, order, says, step_on, told
+from tests.campaigns.sending.test_rides import answer, read_inbox, writes
 
 
 def test_a_broadcast_of_several_steps_goes_on_with_those_whom_step_one_reached(open_shop: Opener) -> None:
@@ -110,6 +111,26 @@ def test_who_reaches_the_goal_leaves_and_a_message_on_the_way_is_not_sent(open_s
     assert [found for found in told(shop) if found[1] == "two"] == [(3, "two")]
     assert on_the_way(shop, campaign) == [(1, "left", "goal", 2), (2, "left", "goal", 2), (3, "finished", None, 2)]
     assert shop.results(campaign).skipped == {"goal": 1}
+
+
+@pytest.mark.parametrize("way", ["push", "multicast"])
+def test_the_goal_reached_before_the_first_message_of_a_time_has_it_not_sent(open_shop: Opener, way: str) -> None:
+    shop = open_shop(3)
+    campaign = shop.plan(steps=says("one", "two", wait2=60), goal="bought", way=way, reply_first_minutes=60)
+    shop.tick()  # frozen, and waiting for free replies
+    order(shop, 1, shop.clock.advance(minutes=5))
+    order(shop, 2, shop.clock())
+    move(shop)
+    writes(shop, 2)
+    writes(shop, 3)
+    read_inbox(shop)
+    answer(shop)
+    assert told(shop) == [(3, "one")]
+    shop.clock.advance(minutes=60)
+    shop.send()
+    shop.tick()
+    assert told(shop) == [(3, "one")]
+    assert shop.results(campaign).skipped == {"goal": 2}
 
 
 def test_a_goal_may_be_a_rule(open_shop: Opener) -> None:

@@ -29,8 +29,10 @@ from simulator.webhooks import body_of, text
 from store.bodies import changing_bodies, open_bodies
 from store.clock import system_clock
 from store.engine import reading, table_of, transaction
+from store.imports.merging import merge_customers
 from store.models import Customer, Delivery, Reply, SendBatch, WebhookBody
 from tests.campaigns.conftest import LINKED, PLAIN, TOKEN, ZONE, Shop, user_id
+from tests.factories import make_customer
 
 OpenShop = Callable[[int], Shop]
 TEXTS = ReplyTexts(welcome="歡迎", refused="不再傳", resumed="恢復了")
@@ -98,6 +100,30 @@ def test_who_writes_gets_it_with_the_reply_and_the_rest_is_pushed_in_the_end(ope
     assert shop.everyone_once([1, 2, 3, 4])
     assert [n for n, row in deliveries(shop).items() if row.by_reply] == [2]
     assert shop.results(campaign_id).deliveries["accepted"] == 4
+    assert shop.campaign(campaign_id).state == "sent"
+
+
+@pytest.mark.parametrize("breaks", [True, False])
+def test_who_is_found_to_be_a_member_while_a_reply_is_due_gets_it_once(open_shop: OpenShop, breaks: bool) -> None:
+    shop = open_shop(2)
+    campaign_id = shop.plan(way="multicast", messages=PLAIN, reply_first_minutes=60)
+    shop.tick()
+    writes(shop, 1)
+    read_inbox(shop)
+    with transaction(shop.engine) as session:
+        member_id = make_customer(session, member_id="known from a file").id or 0
+    with transaction(shop.engine) as session:
+        merge_customers(session.connection(), {shop.ids[0]: member_id})
+    shop.ids[0] = member_id
+    if breaks:
+        shop.fault(FaultKind.ERROR_500, count=1)
+    answer(shop)
+    shop.clock.advance(minutes=61)
+    shop.send()
+    shop.tick()
+    assert shop.got()[user_id(2)] == 1
+    assert shop.got()[user_id(1)] == (0 if breaks else 1)
+    assert deliveries(shop)[1].state == ("unknown" if breaks else "accepted")
     assert shop.campaign(campaign_id).state == "sent"
 
 
