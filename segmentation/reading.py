@@ -3,6 +3,7 @@ Python), or a few customers' by the indexes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -59,6 +60,12 @@ def read_facts(connection: Any, engine: Engine, *names: str, customer_ids: Seque
     with _everybody(engine) if customer_ids is None else _few(engine, customer_ids) as rows_of:
         made = {name: _fact(connection, name, rows_of if name in wanted else None) for name in SCHEMAS}
     return Facts(**made)
+
+
+def read_changes_again(connection: Any, engine: Engine, facts: Facts, customer_ids: Sequence[int]) -> Facts:
+    """`facts` of these customers, with the history of their segments as it has become since they were read."""
+    with _few(engine, customer_ids) as rows_of:
+        return replace(facts, changes=_fact(connection, "changes", rows_of))
 
 
 def read_current(connection: Any, engine: Engine, *, customer_ids: Sequence[int] | None = None) -> Table:

@@ -26,7 +26,7 @@ from segmentation.leases import Held, leased
 from segmentation.measures import all_acts
 from segmentation.population import Population
 from segmentation.preference.words import Tokenize
-from segmentation.reading import PASSIVE_KINDS, read_current, read_facts
+from segmentation.reading import PASSIVE_KINDS, read_changes_again, read_current, read_facts
 from segmentation.results import differences, targets
 from segmentation.run import Computed, Hold, SegmentRunResult, run_segments, run_table
 from segmentation.settings import SegmentSettings, settings_from
@@ -150,6 +150,8 @@ def _renew_slice(ground: Ground, held: Held, part: Slice) -> int:
             written = write_changes(session, stamp, rows)
             if (run_id := _running_id(session, stamp.at)) is not None:
                 note_changes(session, ids, stamp.at, after_run_id=run_id)
+        if "changes" in names:  # a rule may ask for the very move that was just written
+            facts = read_changes_again(connection, engine, facts, ids)
         _renew_tags(ground, connection, replace(facts, segments=done.segments), done, held.hold, ids)
     overtaken = set(written.overtaken)
     forget_changes(engine, [row_id for row_id, who in part.row_ids.items() if who not in overtaken], held.hold)

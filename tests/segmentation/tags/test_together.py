@@ -55,6 +55,23 @@ def test_an_order_puts_a_tag_on_within_one_renewal_and_time_takes_it_off(engine:
     assert [past.until for past in history(engine, "常客")] == [clock()]
 
 
+def test_a_move_puts_a_tag_on_in_the_renewal_that_finds_it(engine: Engine, clock: StillClock) -> None:
+    ground = Ground(engine, TAIPEI, clock)
+    moved = {"type": "moved", "model": "nesl", "from": ["N"], "to": ["E"], "window": {"last_days": 7}}
+    with transaction(engine) as session:
+        create_tag(session, "又買了", source="rule", definition={"when": moved}, now=clock())
+        one = make_customer(session)
+        make_order(session, one, ordered_at=clock() - 5 * DAY)
+    renew_everyone(ground, SegmentSettings())
+    clock.advance(minutes=1)
+    with transaction(engine) as session:
+        make_order(session, one, ordered_at=clock())
+        note_changes(session, [one.id or 0], clock())
+    clock.advance(seconds=2)
+    assert renew_changed(ground, SegmentSettings()) == 1
+    assert tags_on(engine, one.id or 0)["又買了"].since == clock()
+
+
 def test_a_day_of_the_past_puts_on_and_takes_off_nothing(engine: Engine, clock: StillClock) -> None:
     ground = Ground(engine, TAIPEI, clock)
     today = clock().astimezone(TAIPEI).date()
