@@ -45,7 +45,7 @@ def group_name(key: str, language: str) -> str:
     if key == EVERYBODY:
         return translate("所有人", language)
     if key.startswith("tag:"):
-        return f"{translate('標籤', language)} {key.removeprefix('tag:')}"
+        return translate("標籤 {name}", language, name=key.removeprefix("tag:"))
     model, _, name = key.partition("=")
     found = next((segment for segment in MODELS.get(model, ()) if segment.name == name), None)
     if found is None:

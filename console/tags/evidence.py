@@ -47,11 +47,11 @@ def _of_rule(evidence: Mapping[str, Any], asked: Asked, language: str) -> list[T
     found, mark = evidence.get("found") or {}, evidence.get("mark", asked.mark)
     if mark != asked.mark:
         changed = Told(translate("規則後來改過", language), translate("當時找到的值", language))
-        return [changed, *(Told(path, _text(value)) for path, value in found.items())]
+        return [changed, *(Told(path, text_of(value)) for path, value in found.items())]
     return [
         Told(*told_of(asked.conditions[path], value, language, asked.campaigns))
         if path in asked.conditions
-        else Told(path, _text(value))
+        else Told(path, text_of(value))
         for path, value in found.items()
     ]
 
@@ -59,7 +59,7 @@ def _of_rule(evidence: Mapping[str, Any], asked: Asked, language: str) -> list[T
 def _of_preference(evidence: Mapping[str, Any], language: str) -> list[Told]:
     score, line = evidence.get("score"), "off" if evidence.get("off_by") else "on"
     beside = bracketed(f"{translate(_LINES[line], language)} {evidence.get(line)}", language)
-    rows = [Told(translate("分數", language), _text(score) + beside)]
+    rows = [Told(translate("分數", language), text_of(score) + beside)]
     rows.append(Told(translate("佔比", language), f"{float(evidence.get('share') or 0):.0%}"))
     if evidence.get("ahead"):
         rows.append(Told(translate("現在更在意", language), str(evidence["ahead"])))
@@ -76,10 +76,11 @@ _LINES = {"on": "貼上門檻", "off": "取下門檻"}
 def _fact(name: str, value: Any, language: str) -> Told:
     if name in ("reason", "above") and value in EVIDENCE:
         value = translate(EVIDENCE[value], language)
-    return Told(translate(EVIDENCE[name], language) if name in EVIDENCE else name, _text(value))
+    return Told(translate(EVIDENCE[name], language) if name in EVIDENCE else name, text_of(value))
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A value of evidence as marketers read it: small numbers to four places, from 1,000 on whole."""
     if value is None:
         return "–"
     if isinstance(value, bool):

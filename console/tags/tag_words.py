@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from console.tags.evidence import Told, told
+from console.tags.evidence import Told, text_of, told
 from console.tags.rule_words import Asked, asked_by, rule_sentence
 from console.words.catalog import translate
 from console.words.marks import bracketed
@@ -120,7 +120,7 @@ class Wording:
             line, sign = f"{self._t('最高的')} {definition.top_percent}%", "≥"
         else:
             line, sign = f"{self._t('最低的')} {definition.bottom_percent}%", "≤"
-        return f"{name} {line}" + (bracketed(f"{sign} {cut:,.4g}", self._language) if cut is not None else "")
+        return f"{name} {line}" + (bracketed(f"{sign} {text_of(cut)}", self._language) if cut is not None else "")
 
     def _t(self, words: str) -> str:
         return translate(words, self._language)

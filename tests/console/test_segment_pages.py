@@ -292,6 +292,8 @@ def test_demand_shows_what_is_short_and_which_words_no_product_answers(
     assert "<b>&" not in text
     assert "&lt;i&gt;" in text
     assert "沒有明顯缺少的商品" in text
+    assert "標籤 &lt;i&gt;" in text
+    assert "Tag &lt;i&gt;" in page(client, "/console/demand?lang=en")
 
 
 # --- parts -----------------------------------------------------------------------------------------------------
