@@ -3,7 +3,7 @@ people and why they have it, its sizes over time, and how often a predictive one
 
 from typing import Any
 
-from flask import Blueprint, g, render_template
+from flask import Blueprint, g, render_template, request
 from sqlalchemy import Row, select
 from sqlmodel import Session
 
@@ -25,6 +25,7 @@ from store.models import Customer, CustomerTag, Tag, TagCheck
 PAGE_ROWS = 50
 PEOPLE_SHOWN = 20
 CHECKS_SHOWN = 12
+NAMES_OFFERED = 20
 
 tag, held, customer, check = table_of(Tag), table_of(CustomerTag), table_of(Customer), table_of(TagCheck)
 
@@ -70,6 +71,17 @@ def show_tag(tag_id: int) -> str:
             right=_right(checks),
             may_edit=one.source in BY_BRAND,
         )
+
+
+def name_tags() -> str:
+    """Options of a field for a tag of people, for what is typed in it: those that begin with it before those that hold
+    it, whatever the case. A brand may have thousands, too many for every customer's page."""
+    typed = request.args.get("tag", "").strip()
+    begins, holds = (test(typed, autoescape=True) for test in (tag.c.name.istartswith, tag.c.name.icontains))
+    found = select(tag.c.name).where(tag.c.source == "hand", tag.c.is_active, holds)
+    with reading(site.engine) as session:
+        names = session.scalars(found.order_by(begins.desc(), tag.c.name).limit(NAMES_OFFERED)).all()
+    return render_template("console/tags/_names.html", names=names)
 
 
 def _sizes(name: str, sizes: Sizes) -> tuple[int | None, int | None, Any]:
@@ -118,10 +130,11 @@ def _right(checks: list[TagQuality]) -> Chart:
 
 ROUTES = (
     get("/tags", list_tags),
+    get("/tags/names", name_tags),
     get("/tags/<int:tag_id>", show_tag),
 )
 
 
 def add_pages(blueprint: Blueprint, _site: Site) -> None:
-    """GET /console/tags and /console/tags/<id>."""
+    """GET /console/tags, /console/tags/names and /console/tags/<id>."""
     add_routes(blueprint, ROUTES)

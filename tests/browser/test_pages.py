@@ -61,6 +61,7 @@ NOT_PAGES = {
     "console.show_nothing",  # of every wrong address
     "console.edit_draft",  # tests/browser/walks.py, test_day.py and test_editor.py go through its steps
     *("console.show_experiment", "console.show_coupons"),  # parts of its steps
+    "console.name_tags",  # options of a field
 }
 # Lists of the product's own Chinese words, which are what these pages are about.
 OF_COLUMNS = {"/import"}  # names them as files must

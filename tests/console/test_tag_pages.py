@@ -3,7 +3,7 @@
 import re
 from datetime import date, timedelta
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, select
@@ -83,6 +83,36 @@ def test_a_tag_says_what_puts_it_on_and_why_each_has_it(
         str(before(engine, "大戶")),
         str(len(people)),
     ]
+
+
+def test_a_line_of_large_amounts_is_written_out(client: FlaskClient, engine: Engine, shop: dict[str, int]) -> None:
+    with transaction(engine) as session:
+        session.execute(table_of(Tag).update().where(table_of(Tag).c.name == "大戶").values(cut=1_234_567.0))
+    assert "累計消費額 最高的 10%（≥ 1,234,567）" in page(client, f"/console/tags/{shop['大戶']}")
+
+
+def test_a_field_for_a_tag_offers_those_of_people_that_hold_what_is_typed(
+    client: FlaskClient, engine: Engine, clock: StillClock, shop: dict[str, int]
+) -> None:
+    names = ["VIP 講座", "vip", "金卡 vip", "100%", *(f"活動{number:02}" for number in range(30))]
+    with transaction(engine) as session:
+        for name in (*names, "舊 vip"):
+            create_tag(session, name, now=clock())
+        session.execute(table_of(Tag).update().where(table_of(Tag).c.name == "舊 vip").values(is_active=False))
+        who = make_customer(session).id
+
+    def offered(typed: str) -> list[str]:
+        return re.findall(r'<option value="([^"]*)">', page(client, f"/console/tags/names?tag={quote(typed)}"))
+
+    found = offered("vIp ")
+    assert (set(found[:2]), found[2:]) == ({"VIP 講座", "vip"}, ["金卡 vip"])
+    assert offered("講座") == ["講座", "VIP 講座"]
+    assert offered("%") == ["100%"]
+    assert offered("大戶") == [], "a computation puts it on"
+    assert len(offered("")) == len(offered("活動")) == 20
+    field = page(client, f"/console/customers/{who}")
+    assert 'list="tag-names"' in field
+    assert 'hx-get="/console/tags/names"' in field
 
 
 def test_when_a_tag_falls_off_is_a_day_or_never_or_unknown(
