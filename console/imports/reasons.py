@@ -21,6 +21,7 @@ CHINESE = Patterns(
         r"line_user_id belongs to another customer": "line_user_id 屬於另一位顧客",
         r"birthday is not a day such as ([\d-]+), from 1900 up to today": "birthday 要像 {0}，從 1900 年到今天",
         r"a tag is longer than (\d+) characters": "有一個標籤超過 {0} 個字",
+        r"a tag holds a full-width space or a sign that can't be seen": "有一個標籤裡有全形空白或看不見的字元",
         r"the other columns are too long together": "其他欄位加起來太長",
         r"the tag '(.+)' is put on by a computation \((.+)\) and can't be imported": (
             "標籤「{0}」由系統計算（{1}），不能匯入"

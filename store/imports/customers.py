@@ -30,7 +30,7 @@ from store.imports.checks import checked_file, fill_refusals, refuse_repeats
 from store.imports.files import Layout, Progress, add_refused, half_of
 from store.imports.merging import merge_customers
 from store.imports.report import ImportReport
-from store.imports.staging import CHUNK
+from store.imports.staging import CHUNK, insert_rows
 from store.models import AuditEntry, ConsentChange, Customer, CustomerTag, Enrolment, LineAccount, Tag
 from store.searchable import make_searchable
 
@@ -39,6 +39,7 @@ YES_OR_NO = ("refuses_marketing", "agrees_marketing")
 OPTIONAL = ("line_user_id", "birthday", "tags", *YES_OR_NO, *PLAIN)
 LAYOUT = Layout(required=("customer_id",), optional=OPTIONAL, keeps_others=True)
 OTHER_ACCOUNT = "this customer already has another LINE account on the channel"
+UNSEEN_TAG = "a tag holds a full-width space or a sign that can't be seen"
 MAX_ATTRIBUTES = 20_000  # characters of one customer's attributes
 
 customer, account = table_of(Customer), table_of(LineAccount)
@@ -170,7 +171,8 @@ def _write_chunk(
     connection: Connection, given: list[Given], channel_id: int | None, now: datetime, actor: str, report: ImportReport
 ) -> list[tuple[int, str]]:
     """Write one chunk, count it in `report`, and return the (row number, reason) of those refused."""
-    refused = _look_up(connection, given, channel_id) | _computed_tags(connection, given)
+    refused = _look_up(connection, given, channel_id)
+    refused |= _unseen_tags(connection, given) | _computed_tags(connection, given)
     good = [one for one in given if one.row not in refused]
     doubles = {g.holder_id: g for g in good if g.holder_id and g.customer_id and g.holder_id != g.customer_id}
     merge_customers(connection, {holder_id: one.customer_id for holder_id, one in doubles.items() if one.customer_id})
@@ -230,6 +232,14 @@ def _look_up(connection: Connection, given: list[Given], channel_id: int | None)
                 one.stored = dict(row)
                 one.customer_id = row["id"]
     return refused | _overlaps(connection, [one for one in given if one.holder_id and one.row not in refused])
+
+
+def _unseen_tags(connection: Connection, given: list[Given]) -> dict[int, str]:
+    """Rows with a new tag that looks like another, as nobody could make one otherwise."""
+    names = {name for one in given for name in one.tags if not name.isprintable()}
+    if names:
+        names -= set(connection.execute(select(tag.c.name).where(tag.c.name.in_(names))).scalars())
+    return {one.row: UNSEEN_TAG for one in given if names.intersection(one.tags)}
 
 
 def _computed_tags(connection: Connection, given: list[Given]) -> dict[int, str]:
@@ -319,13 +329,14 @@ def _bind_accounts(connection: Connection, good: list[Given], channel_id: int | 
 
 
 def _put_tags(connection: Connection, good: list[Given], now: datetime, actor: str) -> set[str]:
-    """Put on the tags that are not on, but no archived one; the member ids of those who got one."""
+    """Put on the tags that are not on, but no archived one; the member ids of those who got one. Whoever else puts the
+    same on meanwhile (by hand, by a tap) wins or waits."""
     names = sorted({name for one in good for name in one.tags})
     if not names:
         return set()
     known = set(connection.execute(select(tag.c.name).where(tag.c.name.in_(names))).scalars())
     if unknown := [{"name": name, "created_at": now} for name in names if name not in known]:
-        connection.execute(insert(tag), unknown)
+        insert_rows(connection, tag, unknown)
     asked = select(tag.c.name, tag.c.id).where(tag.c.name.in_(names), tag.c.is_active)
     tag_ids = {row.name: row.id for row in connection.execute(asked)}
     on = select(customer_tag.c.tag_id, customer_tag.c.customer_id).where(
@@ -339,7 +350,7 @@ def _put_tags(connection: Connection, good: list[Given], now: datetime, actor: s
     if missing:
         put_on = {"since": now, "strength": 1.0, "source": "import", "evidence": {"by": actor}}
         rows = [{"tag_id": t, "customer_id": one.customer_id, **put_on} for one, t in missing]
-        connection.execute(insert(customer_tag), rows)
+        insert_rows(connection, customer_tag, rows)
     return {one.member_id for one, _ in missing}
 
 

@@ -68,6 +68,12 @@ def stage(connection: Connection, table: Table, rows: pa.Table) -> None:
         copy.write(sink.getbuffer())
 
 
+def insert_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert `rows`, but for those that break a unique constraint: somebody else was faster."""
+    kind = sqlite if connection.dialect.name == "sqlite" else postgresql
+    connection.execute(kind.insert(table).on_conflict_do_nothing(), rows)
+
+
 def insert_new(connection: Connection, table: Table, rows: Select[Any], **constants: Any) -> int:
     """Insert the result of `rows` with `constants` in further columns; rows that break a unique constraint (another
     import was faster) are left out. Returns how many went in. `rows` must have a WHERE (SQLite's grammar)."""

@@ -1,17 +1,19 @@
 """Customers and products from files, on both databases."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from time import sleep
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlmodel import Session, select
 
-from store.engine import reading, transaction
+from store.engine import open_engine, reading, transaction
 from store.errors import BadInput
 from store.imports import ImportReport, import_customers, import_products
 from store.models import (
@@ -160,6 +162,8 @@ def test_ids_from_line_are_opaque(engine: Engine, importer: Importer) -> None:
         ("1,,2026-11-03,", "birthday is not a day such as 1990-01-31, from 1900 up to today"),
         ("1,,2001-02-29,", "birthday is not a day such as 1990-01-31, from 1900 up to today"),
         ("1,,," + "t" * 101, "a tag is longer than 100 characters"),
+        ("1,,,a;黃金　會員", "a tag holds a full-width space or a sign that can't be seen"),
+        ("1,,,VIP\u200b", "a tag holds a full-width space or a sign that can't be seen"),
     ],
 )
 def test_a_bad_customer_is_refused_and_the_good_one_goes_in(
@@ -169,6 +173,44 @@ def test_a_bad_customer_is_refused_and_the_good_one_goes_in(
     assert report.refused == [(2, reason)]
     with reading(engine) as session:
         assert [c.member_id for c in session.exec(select(Customer))] == ["G"]
+
+
+def test_a_tag_that_is_there_under_an_unseen_name_is_put_on(engine: Engine, importer: Importer) -> None:
+    with transaction(engine) as session:
+        session.add(Tag(name="黃金　會員", created_at=LONG_AGO))
+    assert importer("customer_id,tags\n1,黃金　會員\n").added == 1
+    with reading(engine) as session:
+        assert session.exec(select(Tag.name).join(CustomerTag)).all() == ["黃金　會員"]
+
+
+def test_a_tag_that_somebody_puts_on_meanwhile_is_on_once(
+    new_database_url: Callable[[str], str], tmp_path: Path, clock: StillClock
+) -> None:
+    engine = open_engine(new_database_url("postgresql"))
+    with transaction(engine) as session:
+        tag = Tag(name="有", created_at=LONG_AGO)
+        session.add(tag)
+        make_customer(session, member_id="2")
+        who = make_customer(session, member_id="1")
+        session.flush()
+        tag_id, customer_id = tag.id or 0, who.id or 0
+    path = tmp_path / "c.csv"
+    path.write_text("customer_id,tags\n1,有;新\n2,有\n", encoding="utf-8")
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(engine) as session:
+            session.add(CustomerTag(tag_id=tag_id, customer_id=customer_id, since=LONG_AGO, source="link"))
+            session.add(Tag(name="新", created_at=LONG_AGO))
+            session.flush()
+            done = pool.submit(import_customers, engine, path, channel_id=None, zone=TAIPEI, clock=clock)
+            with engine.connect() as other:
+                waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+                while not done.done() and not other.scalar(waits):
+                    sleep(0.02)
+        assert done.result().refused == []
+    with reading(engine) as session:
+        rows = session.exec(select(Tag.name, CustomerTag.source).join(CustomerTag))
+        assert sorted(map(tuple, rows)) == [("新", "import"), ("有", "import"), ("有", "link")]
+    engine.dispose()
 
 
 def test_rows_that_disagree_are_refused_together(engine: Engine, importer: Importer) -> None:
