@@ -153,22 +153,33 @@ def waiting(session: Session, label: str | None = None) -> list[ProposedLabel]:
 
 
 def decide(
-    engine: Engine, label: str, skus: Sequence[str] | None, *, approve: bool, clock: Clock, actor: str
+    engine: Engine,
+    label: str,
+    skus: Sequence[str] | None,
+    *,
+    approve: bool,
+    clock: Clock,
+    actor: str,
+    only_waiting: bool = False,
 ) -> list[str]:
-    """Approve or reject a label, for the products named, or for all that it waits for; returns their SKUs. A named
-    product may have been decided before: the newest decision holds, and rejecting takes an approved label off.
+    """Approve or reject a label, for the products named, or for all that it waits for; returns the SKUs that were
+    decided. A named product may have been decided before: the newest decision holds, and rejecting takes an approved
+    label off; unless `only_waiting`: then what somebody else decided first stands.
 
     Writes an audit entry. Raises NotFound for a product that the label was never proposed for.
     """
     with reading(engine) as session:
         keyed = _decidable(session, label, skus)
-    for product_id in keyed:
+    states = ("proposed",) if only_waiting or skus is None else ("proposed", "approved", "rejected")
+    decided = []
+    for product_id, sku in keyed.items():
         with transaction(engine) as session:
-            _decide_one(session, product_id, label, approve=approve, now=clock(), actor=actor)
-    action = f"{'approve' if approve else 'reject'} product label"
+            if _decide_one(session, product_id, label, states, approve=approve, now=clock(), actor=actor):
+                decided.append(sku)
+    action, detail = f"{'approve' if approve else 'reject'} product label", {"label": label, "products": len(decided)}
     with transaction(engine) as session:
-        session.add(AuditEntry(at=clock(), actor=actor, action=action, detail={"label": label, "products": len(keyed)}))
-    return list(keyed.values())
+        session.add(AuditEntry(at=clock(), actor=actor, action=action, detail=detail))
+    return decided
 
 
 def _decidable(session: Session, label: str, skus: Sequence[str] | None) -> dict[int, str]:
@@ -191,18 +202,22 @@ def _decidable(session: Session, label: str, skus: Sequence[str] | None) -> dict
     return keyed
 
 
-def _decide_one(session: Session, product_id: int, label: str, *, approve: bool, now: datetime, actor: str) -> None:
+def _decide_one(
+    session: Session, product_id: int, label: str, states: Sequence[str], *, approve: bool, now: datetime, actor: str
+) -> bool:
+    """Whether it was decided: its state was one of `states`. Two who decide at once wait for each other."""
     article = session.scalars(select(Product).where(product.c.id == product_id).with_for_update()).one()
-    session.execute(
-        update(product_label)
-        .where(product_label.c.product_id == product_id, product_label.c.label == label)
-        .values(state="approved" if approve else "rejected", decided_at=now, decided_by=actor)
-    )
+    mine = (product_label.c.product_id == product_id, product_label.c.label == label)
+    decision = {"state": "approved" if approve else "rejected", "decided_at": now, "decided_by": actor}
+    changed = update(product_label).where(*mine, product_label.c.state.in_(states)).values(decision)
+    if not session.execute(changed).rowcount:  # type: ignore[attr-defined]
+        return False
     labels = [one for one in article.labels if normal(one) != normal(label)] + ([label] if approve else [])
     if set(labels) != set(article.labels):
         article.labels = labels
         session.add(article)
         note_changes(session, buyers([article.sku]), now)
+    return True
 
 
 def buyers(skus: Sequence[str]) -> Any:

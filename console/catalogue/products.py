@@ -59,12 +59,18 @@ def decide_label() -> Any:
         flash(translate("請先勾選商品。", g.language), "error")
         return redirect(url_for("console.list_proposals", label=label), 303)
     try:
-        decided = decide(site.engine, label, skus or None, approve=approve, clock=site.clock, actor=g.user.email)
+        who = g.user.email
+        decided = decide(
+            site.engine, label, skus or None, approve=approve, clock=site.clock, actor=who, only_waiting=True
+        )
     except NotFound as error:
         flash(translate("無法執行：{why}", g.language, why=told(error, g.language)), "error")
     else:
         said = "標籤「{label}」已貼上 {n} 件商品。" if approve else "標籤「{label}」不再為 {n} 件商品提出。"
-        flash(translate(said, g.language, label=label, n=len(decided)))
+        if decided or not skus:
+            flash(translate(said, g.language, label=label, n=len(decided)))
+        if left := len(set(skus)) - len(decided) if skus else 0:
+            flash(translate("{n} 件商品已有同事先決定，沒有更動。", g.language, n=left), "error")
     return redirect(url_for("console.list_proposals"), 303)
 
 

@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine, select
 
 from console.access.roles import Role
+from segmentation.labelling import decide
 from segmentation.tags.catalogue import create_tag
 from service.settings import Settings
 from service.worker import works
@@ -71,6 +72,21 @@ def test_a_label_is_approved_for_all_or_for_some_and_rejected(
         actions = [one.action for one in session.scalars(select(AuditEntry).order_by(table_of(AuditEntry).c.id))]
         noted = [action for action in actions if action.endswith("product label")]
     assert noted == ["approve product label", "reject product label"]
+
+
+def test_what_a_colleague_decided_since_the_page_was_opened_stands(
+    client: FlaskClient, engine: Engine, clock: StillClock, catalogue: None
+) -> None:
+    decide(engine, "抗屑", ["S00"], approve=False, clock=clock, actor="colleague")
+    send(client, "/console/products/labels", label="抗屑", press="approve", each="1", sku=["S00", "S02"])
+    assert labelled(engine) == ["S02"]
+    text = page(client, "/console/products/labels")
+    assert "已貼上 1 件商品" in text
+    assert "1 件商品已有同事先決定，沒有更動。" in text
+    send(client, "/console/products/labels", label="抗屑", press="reject", each="1", sku=["S02"])
+    assert labelled(engine) == ["S02"]
+    decide(engine, "抗屑", ["S00"], approve=True, clock=clock, actor="command line")  # who names it means it
+    assert labelled(engine) == ["S00", "S02"]
 
 
 def test_a_label_that_nobody_proposed_is_refused(client: FlaskClient, engine: Engine, catalogue: None) -> None:
