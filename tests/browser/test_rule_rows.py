@@ -41,6 +41,7 @@ def test_a_filter_is_built_kept_and_opened_again(tab: Page, served: Served) -> N
     expect(tab.locator("h1")).to_have_text("流失過的人")
     expect(tab.locator("tbody tr").first).to_be_visible()
     tab.click("summary:has-text('改名或刪除')")
+    tab.check("input[name=sure]")
     tab.click("button:has-text('刪除')")
     expect(tab.locator(".said")).to_contain_text("已刪除")
 
