@@ -22,6 +22,7 @@ from segmentation.backlog import LEASE_NAME, Backlog, backlog
 from segmentation.models import MODELS, Segment, segments_of
 from store.engine import table_of
 from store.models import CustomerSegment, Lease, SegmentChange, SegmentRun
+from store.types import from_ten_thousandths, sum_parts, whole_sum
 
 now = table_of(CustomerSegment)
 change = table_of(SegmentChange)
@@ -102,9 +103,9 @@ def segment_sizes(session: Session, model: str) -> list[SegmentSize]:
     segments = segments_of(model)
     column = now.c[model]
     rows = session.execute(
-        select(column, func.count(), func.sum(now.c.monetary)).where(column.is_not(None)).group_by(column)
+        select(column, func.count(), *sum_parts(now.c.monetary)).where(column.is_not(None)).group_by(column)
     )
-    found = {name: (count, value or Decimal(0)) for name, count, value in rows}
+    found = {name: (count, from_ten_thousandths(whole_sum(*parts))) for name, count, *parts in rows}
     return [SegmentSize(s, *found.get(s.name, (0, Decimal(0)))) for s in segments]
 
 

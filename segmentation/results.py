@@ -75,8 +75,8 @@ def sizes(connection: Any, target: Table) -> list[tuple[str, str, int, int]]:
     found: list[tuple[str, str, int, int]] = []
     for model, (people, segment) in {**by, CELLS: (scored, cells)}.items():
         counted = people.group_by(segment=segment).aggregate(
-            customers=lambda t: t.count(), value=lambda t: t.monetary.sum().fill_null(0).cast("int64")
+            customers=lambda t: t.count(), value=lambda t: t.monetary.cast("decimal(38, 0)").sum().fill_null(0)
         )
         rows = connection.to_pyarrow(counted).to_pylist()
-        found += [(model, row["segment"], row["customers"], row["value"]) for row in rows]
+        found += [(model, row["segment"], row["customers"], int(row["value"])) for row in rows]
     return found

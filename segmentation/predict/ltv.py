@@ -24,12 +24,11 @@ from segmentation.predict.latest import latest_prediction_run
 from store.engine import table_of
 from store.errors import NotFound
 from store.models import Customer, CustomerPrediction, CustomerSegment, PredictionRun
-from store.types import DECIMAL_PLACES, from_ten_thousandths
+from store.types import DECIMAL_PLACES, from_ten_thousandths, sum_parts, whole_sum
 
 DEVIATIONS = 2.0
 FACTORS = (0.01, 100.0)  # bounds of what a window may be off by, so that a window without spend has a logarithm
 CENTS = Decimal("0.01")
-PART = 10**9  # of sums
 
 customer, now = table_of(Customer), table_of(CustomerSegment)
 prediction = table_of(CustomerPrediction)
@@ -112,7 +111,7 @@ def _read(segment: Segment, row: Mapping[str, Any]) -> SegmentValue:
 def _by_segment(session: Session, model: str, report: dict[str, Any] | None) -> list[SegmentValue]:
     segments, tenth = segments_of(model), _tenth(report)
     rows = session.execute(
-        select(now.c[model], tenth, func.count(), *_sums(now.c.paid_total), *_sums(prediction.c.spend_365))
+        select(now.c[model], tenth, func.count(), *sum_parts(now.c.paid_total), *sum_parts(prediction.c.spend_365))
         .select_from(now.outerjoin(prediction, prediction.c.customer_id == now.c.customer_id))
         .where(now.c[model].is_not(None))
         .group_by(now.c[model], tenth)
@@ -120,7 +119,7 @@ def _by_segment(session: Session, model: str, report: dict[str, Any] | None) -> 
     found: dict[str, list[_Tenth]] = {segment.name: [] for segment in segments}
     for name, place, people, *sums in rows:
         if name in found:
-            found[name].append(_Tenth(place, people, _whole(*sums[:2]), _whole(*sums[2:])))
+            found[name].append(_Tenth(place, people, whole_sum(*sums[:2]), whole_sum(*sums[2:])))
     return [_segment_value(segment, found[segment.name], report) for segment in segments]
 
 
@@ -132,17 +131,6 @@ class _Tenth:
     people: int
     paid: int
     spend: int
-
-
-def _sums(column: Any) -> tuple[Any, Any]:
-    """The sum of a column of money in two parts (see `_whole`): SQLite breaks off where one leaves 64 bits."""
-    units = type_coerce(column, BigInteger)
-    return func.sum(units // PART), func.sum(units % PART)
-
-
-def _whole(parts: Any, rest: Any) -> int:
-    """Ten-thousandths; 0 for no rows."""
-    return int(parts or 0) * PART + int(rest or 0)
 
 
 def ltv_of(session: Session, customer_id: int) -> CustomerValue:

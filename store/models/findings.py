@@ -9,7 +9,7 @@ from sqlalchemy import JSON, Index, LargeBinary, Text, text
 from sqlmodel import Field
 
 from store.models.base import Row, json_of, key, ref
-from store.types import BigId, Decimal4, UTCDateTime
+from store.types import BigId, Decimal4, Decimal4Sum, UTCDateTime
 
 
 class Rule(Row, table=True):
@@ -184,7 +184,7 @@ class SegmentSizeOnDay(Row, table=True):
     model: str = Field(primary_key=True)
     segment: str = Field(primary_key=True)
     customers: int
-    value: Decimal = Field(sa_type=Decimal4)
+    value: Decimal = Field(sa_type=Decimal4Sum)
 
 
 class SegmentMovement(Row, table=True):

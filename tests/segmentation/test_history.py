@@ -15,12 +15,14 @@ from segmentation.history import (
     history_of,
     movements,
     segment_at,
+    segment_sizes,
     transitions,
 )
 from segmentation.models import MODELS
 from segmentation.renew import Ground, renew_changed, renew_everyone
 from segmentation.run import run_segments
 from segmentation.settings import SegmentSettings
+from segmentation.tags.catalogue import create_tag
 from store.changes import note_changes
 from store.engine import reading, table_of, transaction
 from store.errors import NotFound
@@ -173,6 +175,21 @@ def test_sizes_over_time_are_of_each_days_newest_whole_run(engine: Engine, clock
     one_each = {"N": Size(1, Decimal("12.5")), "never": Size(1, Decimal(0))}
     assert sizes == {first: one_each, second: one_each}
     assert sum(size.customers for size in by_person.values()) == 2
+
+
+def test_a_segment_and_a_tag_may_be_worth_more_than_64_bits_hold(engine: Engine, clock: StillClock) -> None:
+    amount, bought = Decimal("600000000000000.5"), {"type": "orders", "measure": "count", "at_least": 1}
+    with transaction(engine) as session:
+        create_tag(session, "買過", source="rule", definition={"when": bought}, now=clock())
+        for number in range(3):
+            make_order(session, make_customer(session), ordered_at=clock() - timedelta(days=number), total=amount)
+    renew_everyone(Ground(engine, TAIPEI, WalkingClock(clock.now)), SETTINGS)
+    with reading(engine) as session:
+        now = {one.segment.name: one.value for one in segment_sizes(session, "nesl")}
+        kept = {one: read_sizes(session, one).newest for one in ("nesl", "tag")}
+    assert now["N"] == 3 * amount
+    assert kept["nesl"]["N"] == Size(3, 3 * amount)
+    assert kept["tag"]["買過"] == Size(3, 3 * amount)
 
 
 def test_runs_that_move_people_who_did_nothing_are_told_apart(engine: Engine) -> None:
