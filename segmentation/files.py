@@ -159,13 +159,16 @@ def _open(connection: Any, path: Path) -> Table:
 
 
 def known_columns(raw: Table, path: str) -> Table:
-    """`raw` with its columns of KNOWN under these names, however they were spelt. Raises BadInput when one is
-    missing, and for customers who are lists or records."""
+    """`raw` with its columns of KNOWN under these names, however they were spelt; one that holds nothing, and so has no
+    type in a Parquet file, is of empty text. Raises BadInput when one is missing, and for customers who are lists or
+    records."""
     written = {name: name.strip().lower() for name in raw.columns}
     raw = raw.rename({small: name for name, small in written.items() if small != name and small in KNOWN})
     missing = [name for name in NEEDED if name not in raw.columns]
     if missing:
         raise BadInput(f"{path} lacks the column {', '.join(missing)}; it has {', '.join(raw.columns)}")
+    typeless = (name for name in raw.columns if name in KNOWN and raw[name].type().is_unknown())
+    raw = raw.mutate(**{name: ibis.null("string") for name in typeless})
     if raw.customer_id.type().is_nested():
         raise BadInput(f"the column customer_id must hold text or numbers, not {raw.customer_id.type()}")
     return raw

@@ -335,6 +335,14 @@ def test_a_csv_file_that_cannot_be_parsed_is_explained_in_a_sentence(tmp_path: P
     assert not (tmp_path / "out.csv").exists()
 
 
+@pytest.mark.parametrize("name", ["customer_id", "ordered_at", "amount", "status"])
+def test_a_parquet_column_that_holds_nothing_is_empty_in_its_first_row(tmp_path: Path, name: str) -> None:
+    full: dict[str, Any] = {"customer_id": ["a"], "ordered_at": ["2024-01-01"], "amount": [1], "status": ["paid"]}
+    pq.write_table(pa.table({**full, name: pa.nulls(1)}), tmp_path / "o.parquet")
+    with pytest.raises(BadInput, match=f"row 1: {name} is empty"):
+        segment_file(tmp_path / "o.parquet", tmp_path / "out.csv", Request(AS_OF, TAIPEI))
+
+
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="can't be written"):
