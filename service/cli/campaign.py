@@ -34,6 +34,7 @@ from service.cli.campaign_results import totals_table
 from service.cli.campaign_settings import register as register_settings
 from service.cli.campaign_ways import register_ways
 from service.cli.context import opened_database, print_json, settings_for_command
+from service.cli.ids import CampaignId
 from store.clock import system_clock
 from store.engine import reading, transaction
 from store.errors import BadInput
@@ -41,7 +42,6 @@ from store.models import Campaign
 
 app = typer.Typer(help="Plan, look at and steer campaigns.", no_args_is_help=True, add_completion=False)
 
-CampaignId = Annotated[int, typer.Argument(metavar="ID", min=1, max=2**63 - 1, help="The campaign's id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 Cron = Annotated[str | None, typer.Option(help="Recur: five cron fields in the brand's zone, '0 10 * * 1'.")]
 Calendar = Annotated[

@@ -15,12 +15,12 @@ from campaigns.content.message import compile_content
 from campaigns.planning.schedule import campaign_by_id
 from service.channels import channel_named
 from service.cli.context import opened_database, print_json, settings_for_command
+from service.cli.ids import CampaignId
 from service.settings import Settings
 from store.engine import reading
 from store.errors import BadInput, ExpectedError
 from store.models import Channel
 
-CampaignId = Annotated[int, typer.Argument(metavar="ID", min=1, max=2**63 - 1, help="The campaign's id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
 

@@ -34,6 +34,7 @@ from keywords.effects.lessons import Estimate, Lesson, lessons_of
 from keywords.effects.stored import stored_learning
 from service.channels import channel_ids, channel_named
 from service.cli.context import opened_database, print_json, settings_for_command
+from service.cli.ids import MOST_ID, CampaignId
 from service.settings import Settings
 from store.clock import system_clock
 from store.engine import reading, table_of
@@ -41,7 +42,6 @@ from store.errors import BadInput
 from store.models import CampaignRun
 
 LESSONS_SHOWN, RUNS_TAUGHT = 12, 50
-CampaignId = Annotated[int, typer.Argument(help="The campaign's number, as `list` shows it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
 
@@ -252,8 +252,10 @@ def audience(
     campaign_id: CampaignId,
     who: Annotated[str, typer.Option(help=f"One of {', '.join(WHO)}.")],
     name: Annotated[str, typer.Option(help="Of the list: campaigns are sent to it as list:NAME.")],
-    run: Annotated[int | None, typer.Option(help="Only of this run; otherwise of all.")] = None,
-    variant: Annotated[int | None, typer.Option(help="Only who got this variant: variant_id in `results`.")] = None,
+    run: Annotated[int | None, typer.Option(min=1, max=MOST_ID, help="Only of this run; otherwise of all.")] = None,
+    variant: Annotated[
+        int | None, typer.Option(min=1, max=MOST_ID, help="Only who got this variant: variant_id in `results`.")
+    ] = None,
     segment: Annotated[str | None, typer.Option(help="Only who was in this segment of rfm8, or none.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -11,6 +11,7 @@ from campaigns.planning.plan import campaign_needs
 from campaigns.planning.schedule import campaign_by_id
 from campaigns.sending.ways import Way, choose_way, ways_for
 from service.cli.context import opened_database, print_json, settings_for_command
+from service.cli.ids import CampaignId
 from store.clock import system_clock
 from store.engine import reading
 
@@ -21,7 +22,7 @@ def register_ways(app: typer.Typer) -> None:
 
 
 def show_ways(
-    campaign_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=2**63 - 1, help="The campaign's id.")],
+    campaign_id: CampaignId,
     people: Annotated[int | None, typer.Option(min=0, help="For so many people, instead of its audience now.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from service.cli.context import opened_database, print_json, settings_for_command
+from service.cli.ids import CustomerId
 from store.clock import system_clock
 from store.engine import transaction
 from store.erasure import erase_person
@@ -13,7 +14,6 @@ from store.persons import export_person
 app = typer.Typer(help="One person's data: all of it as JSON, or erased.", no_args_is_help=True)
 
 ACTOR = "command line"
-CustomerId = Annotated[int, typer.Argument(metavar="ID", min=1, max=2**63 - 1, help="The customer's id here.")]
 
 
 @app.command("export-data")

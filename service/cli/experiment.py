@@ -15,6 +15,7 @@ from campaigns.results.lift import Lift
 from campaigns.results.runs import runs_of
 from service.cli.campaign_results import arms_table, interval_words
 from service.cli.context import opened_database, print_json, settings_for_command
+from service.cli.ids import CampaignId
 from store.clock import system_clock
 from store.engine import reading
 from store.errors import BadInput, NotFound
@@ -111,7 +112,7 @@ def _length(days: float | None) -> str:
 
 @app.command()
 def show(
-    campaign_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=2**63 - 1, help="The campaign's id.")],
+    campaign_id: CampaignId,
     as_json: AsJson = False,
 ) -> None:
     """How the variants of a campaign's newest run stand; may be looked at as often as you like."""
@@ -135,7 +136,7 @@ def show(
 
 @app.command()
 def arms(
-    campaign_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=2**63 - 1, help="The campaign's id.")],
+    campaign_id: CampaignId,
     as_json: AsJson = False,
 ) -> None:
     """Learned targeting against the hand rule: what either adds in a campaign's newest run."""

@@ -19,6 +19,7 @@ from segmentation.predict.quality import Quality
 from segmentation.predict.run import run_predictions
 from service.cli.context import open_database, print_json, settings_for_command
 from service.cli.days import day_option, reached_day, zone_option
+from service.cli.ids import MOST_ID
 from service.settings import Settings
 from store.clock import system_clock, today
 from store.engine import reading
@@ -100,7 +101,7 @@ def show(as_json: AsJson = False) -> None:
 @app.command("ltv")
 def ltv(
     model: Annotated[str, typer.Option(help="Segments of this model.")] = "rfm8",
-    customer: Annotated[int | None, typer.Option(help="One customer instead, by id.")] = None,
+    customer: Annotated[int | None, typer.Option(min=1, max=MOST_ID, help="One customer instead, by id.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Lifetime value per segment or of one customer: paid so far, and expected in the next 365 days with its error."""

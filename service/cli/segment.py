@@ -21,6 +21,7 @@ from segmentation.snapshot import take_snapshot
 from segmentation.spark.files import segment_files
 from service.cli.context import opened_database, print_json, settings_for_command
 from service.cli.days import day_option, reached_day, zone_option
+from service.cli.ids import MOST_ID, CustomerId
 from service.renewal import renewal_ground, segment_settings
 from store.clock import system_clock, today
 from store.engine import reading, transaction
@@ -152,7 +153,7 @@ def moves(
 @app.command("movements")
 def feed(
     model: Model,
-    after_id: Annotated[int, typer.Option(min=0, help="Read on from this id.")] = 0,
+    after_id: Annotated[int, typer.Option(min=0, max=MOST_ID, help="Read on from this id.")] = 0,
     from_: Annotated[str | None, typer.Option("--from", help="Only those who leave this segment.")] = None,
     to: Annotated[str | None, typer.Option("--to", help="Only those who come into this segment.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
@@ -176,7 +177,7 @@ def feed(
 
 @app.command("history")
 def history(
-    customer: Annotated[int, typer.Argument(help="The customer's id (ours, as `movements` and the console show it).")],
+    customer: CustomerId,
     as_json: AsJson = False,
 ) -> None:
     """Which segments a customer was in, and since when."""
