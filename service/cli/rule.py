@@ -144,7 +144,7 @@ def schema() -> None:
 
 @app.command()
 def delete(name: Name) -> None:
-    """Forget a saved rule that no tag, no other rule and no campaign that isn't over needs."""
+    """Forget a saved rule that no tag, other rule, campaign that isn't over, open draft or view needs."""
     settings = settings_for_command()
     with opened_database(settings) as engine, transaction(engine) as session:
         forget_rule(session, name)

@@ -33,13 +33,15 @@ def import_id(served: Served) -> Iterator[int]:
     engine, now = served.stage.engine, system_clock()
     with transaction(engine) as session:
         before = session.execute(select(campaign).where(campaign.c.id <= len(NAMES))).all()
-        owner = session.scalar(select(user.c.id).where(user.c.email == served.email))
+        owner = session.scalars(select(user.c.id).where(user.c.email == served.email)).one()
         for number, name in enumerate(NAMES, 1):
             broken = {"name": name, "state": "failed", "problem": PROBLEM}
             session.execute(update(campaign).where(campaign.c.id == number).values(broken))
             save_rule(session, name, ADULT, now, actor="test")
-            kept = {"is_shared": True, "created_at": now, "updated_at": now}
-            session.add(CustomerView(user_id=owner, name=name[-60:], rule=ADULT, **kept))
+            kept = CustomerView(
+                user_id=owner, name=name[-60:], rule=ADULT, is_shared=True, created_at=now, updated_at=now
+            )
+            session.add(kept)
         failed = FileImport(
             kind="orders",
             file_name=f"{'f' * 120}.csv",
