@@ -50,7 +50,8 @@ def _condition(path: str) -> str:
 
 
 def _in_chinese(sentence: str) -> str:
-    return _patterns().told(sentence) or sentence
+    # Python quotes a name that holds an apostrophe, such as Mother's Day, otherwise
+    return _patterns().told(sentence) or _patterns().told(re.sub(r'"([^"]*\'[^"]*)"', r"'\1'", sentence)) or sentence
 
 
 @cache

@@ -145,6 +145,12 @@ def test_every_field_of_a_rule_has_a_name_on_pages_that_is_translated() -> None:
         assert words in english(), words
 
 
+@pytest.mark.parametrize("name", ["母親節", "Mother's Day", "Mother's 'Day'"])
+def test_a_name_with_an_apostrophe_is_refused_in_chinese_too(name: str) -> None:
+    assert told(BadInput(f"there is a tag {name!r} already"), "zh") == f"已經有「{name}」這個標籤"
+    assert told(BadInput(f"the rule {name!r} is needed by campaign 3"), "zh") == f"規則「{name}」還有活動在用：3"
+
+
 def test_what_nobody_has_translated_stays_as_it_is_and_what_a_page_says_is_translated() -> None:
     assert told("a sentence of tomorrow", "zh") == "a sentence of tomorrow"
     assert told("至少要有一位擁有者。", "en") == "There must be at least one owner."
