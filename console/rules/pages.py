@@ -18,6 +18,7 @@ from console.frame.routes import add_routes, get, post
 from console.frame.seen import FIELD, ChangedSince, check_seen, mark
 from console.frame.site import Site, site
 from console.rules.choices import rule_choices
+from console.rules.cities import other_cities
 from console.rules.form import Row, as_rows, filled, new_row, place_of, read_form, rule_of
 from console.tags.rule_words import known, rule_words
 from console.words.catalog import translate
@@ -156,7 +157,7 @@ def say_rule() -> Any:
             rule, is_whole = (_checked(session, text), True) if text is not None else _as_far(session, group)
             if rule is None:
                 return render_template(page, is_whole=False)
-            words = rule_words(session, rule, g.language)
+            words, cities = rule_words(session, rule, g.language), other_cities(session, rule)
         found = preview(
             site.engine,
             Audience((f"rule:{json.dumps(to_builtins(rule))}",)),
@@ -169,7 +170,8 @@ def say_rule() -> Any:
         in_words = _why(site, rule, asked) if asked else None
     except ExpectedError as error:
         return render_template(page, why=told(error, g.language), is_whole=True)
-    return render_template(page, words=words, found=found, told=in_words, asked=asked, is_whole=is_whole)
+    shown = {"words": words, "found": found, "cities": cities, "told": in_words, "asked": asked}
+    return render_template(page, is_whole=is_whole, **shown)
 
 
 def _given() -> tuple[str, Row, str | None]:

@@ -56,6 +56,29 @@ def test_a_rule_is_told_counted_and_saved(client: FlaskClient, engine: Engine, p
         assert load_rules(session) == {}
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (["台中"], {"臺中市": 3}),
+        (["臺中市"], {"臺中": 1}),
+        (["台中", "台中市"], {}),
+        (["嘉義市"], {}),
+        (["嘉義"], {"嘉義市": 1, "嘉義縣": 1}),
+        (["市"], {"市市": 1}),
+    ],
+)
+def test_a_city_that_is_written_otherwise_is_told_of_and_not_matched(
+    client: FlaskClient, engine: Engine, asked: list[str], told: dict[str, int]
+) -> None:
+    with transaction(engine) as session:
+        for city in ("臺中市", "臺中市", "台中市", "臺中", "嘉義市", "嘉義縣", "市市", None):
+            make_customer(session, city=city)
+    rule = {"type": "not", "of": {"type": "attribute", "name": "city", "in": asked}}
+    said = plain(send(client, "/console/rules/said", json=json.dumps(rule)))
+    noted = re.findall(r"有 (\d+) 位顧客的城市寫成「(.+?)」", said)
+    assert {city: int(people) for people, city in noted} == told
+
+
 def test_a_changed_rule_that_a_tag_follows_is_computed_next(
     client: FlaskClient, engine: Engine, clock: StillClock, people: None
 ) -> None:
