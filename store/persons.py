@@ -22,6 +22,7 @@ from store.models import (
     CustomerTag,
     Delivery,
     Enrolment,
+    FormerCustomer,
     LineAccount,
     OrderCredit,
     OrderLine,
@@ -36,6 +37,7 @@ from store.models import (
 # What is written about somebody, by the name that a file of it has, and the columns that say whose it is.
 KEPT: dict[str, tuple[type[SQLModel], tuple[str, ...]]] = {
     "accounts": (LineAccount, ("customer_id",)),
+    "former_ids": (FormerCustomer, ("customer_id",)),
     "consent": (ConsentChange, ("customer_id",)),
     "events": (BehaviourEvent, ("customer_id",)),
     "replies": (Reply, ("customer_id",)),

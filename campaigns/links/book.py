@@ -2,24 +2,27 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlmodel import Session
 from werkzeug.urls import iri_to_uri
 
 from campaigns.content.parts import BUTTON
 from campaigns.links.tokens import Tap, UnknownToken
 from store.engine import reading, table_of
 from store.errors import BadInput
-from store.models import Campaign, CampaignRun, TrackedLink
+from store.models import Campaign, CampaignRun, FormerCustomer, TrackedLink
 
 UTM_NAMES = ("source", "medium", "campaign", "term", "content")
 _OWN_UTM = re.compile(r"[?&]utm_[a-z_]+=", re.IGNORECASE)
 
 
 class LinkBook:
-    """The addresses of links, looked up once per link and process: they never change."""
+    """The addresses of links, looked up once per link and process: they never change. And whose a link is now."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -37,6 +40,24 @@ class LinkBook:
                 raise UnknownToken("this link is gone")
             found = self._known[key] = iri_to_uri(with_utm(row.url, row.utm or {}))
         return found
+
+    def with_owner_now(self, tap: Tap) -> Tap | None:
+        """The tap as of whom its link's owner turned out to be since it was sent; None: it is as it was, or that can't
+        be known just now."""
+        try:
+            with reading(self._engine) as session:
+                owner = owner_now(session, tap)
+        except (OperationalError, InterfaceError):
+            return None
+        return None if owner == tap.customer_id else replace(tap, customer_id=owner)
+
+
+def owner_now(session: Session, tap: Tap) -> int | None:
+    """The customer whom a tap's link was made for, by the id that they have now: they may have been merged into
+    another (store/imports/merging.py). None as in the tap."""
+    former = table_of(FormerCustomer)
+    now = session.scalar(select(former.c.customer_id).where(former.c.former_id == tap.customer_id))
+    return tap.customer_id if now is None else now
 
 
 def _address_of(tap: Tap) -> Any:

@@ -12,8 +12,8 @@ import structlog
 
 from campaigns.links.book import LinkBook
 from campaigns.links.clicks import Append, record_tap
-from campaigns.links.kinds import kind_of_fetch
-from campaigns.links.tokens import TokenSigner, UnknownToken
+from campaigns.links.kinds import ClickKind, kind_of_fetch
+from campaigns.links.tokens import Tap, TokenSigner, UnknownToken
 from store.clock import Clock
 from store.journal import JournalFailed
 
@@ -55,7 +55,7 @@ class LinkDoor:
         purpose = environ.get("HTTP_SEC_PURPOSE") or environ.get("HTTP_PURPOSE") or ""
         try:
             kind = kind_of_fetch(method, agent, purpose)
-            record_tap(self._journal, tap, kind=kind, user_agent=agent, now=self._clock())
+            self._record(tap, kind, agent)
             status = "302 Found"
         except JournalFailed:
             log.error("tap_not_stored", link_id=tap.link_id, run_id=tap.run_id)
@@ -70,6 +70,16 @@ class LinkDoor:
             ],
         )
         return [b""]
+
+    def _record(self, tap: Tap, kind: ClickKind, agent: str) -> None:
+        now = self._clock()
+        try:
+            record_tap(self._journal, tap, kind=kind, user_agent=agent, now=now)
+        except JournalFailed:
+            again = self._book.with_owner_now(tap)
+            if again is None:
+                raise
+            record_tap(self._journal, again, kind=kind, user_agent=agent, now=now)
 
 
 def _words(status: str, text: bytes, start_response: "StartResponse", *headers: tuple[str, str]) -> Iterable[bytes]:

@@ -3,11 +3,13 @@
 A user id or profile sent by the page is never looked at. Source: "Using user data in LIFF apps and servers".
 """
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
 from sqlalchemy import Engine, select
 
+from campaigns.links.book import owner_now
 from campaigns.links.clicks import Append, record_tap
 from campaigns.links.kinds import ClickKind
 from campaigns.links.tokens import Tap
@@ -32,6 +34,7 @@ def record_proven_tap(
         # The id is the same on all channels of the brand's provider.
         known = select(account.c.customer_id).where(account.c.line_user_id == line_user_id).order_by(account.c.id)
         tapper = session.scalar(known.limit(1))
+        tap = replace(tap, customer_id=owner_now(session, tap))
     kind: ClickKind = "person" if tap.customer_id in (None, tapper) else "forward"
     record_tap(journal, tap, kind=kind, user_agent=user_agent, now=now, tapped_by_id=tapper)
     return kind

@@ -6,7 +6,19 @@ This happens when somebody known only by a LINE account (made by the webhook) is
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, UniqueConstraint, and_, bindparam, delete, exists, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Table,
+    UniqueConstraint,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    select,
+    update,
+)
 from sqlmodel import SQLModel
 
 from store.changes import note_responses
@@ -19,6 +31,7 @@ from store.models import (
     CustomerTag,
     CustomerWord,
     Delivery,
+    FormerCustomer,
     Reply,
     RunMember,
     RunResponse,
@@ -35,7 +48,8 @@ LOOSE = (table_of(Delivery), table_of(RunMember), table_of(Reply))  # no foreign
 
 def merge_customers(connection: Connection, into: Mapping[int, int]) -> None:
     """For each customer id -> member's customer id: move every row that names the first to the second, fill what the
-    second lacks, and delete the first. A refusal of marketing by either holds for both. Never commits."""
+    second lacks, and delete the first, of whom it is kept who they are now. A refusal of marketing by either holds for
+    both. Never commits."""
     if not into:
         return
     lock_until_end(connection, DELIVERIES)
@@ -52,6 +66,8 @@ def merge_customers(connection: Connection, into: Mapping[int, int]) -> None:
         connection.execute(statement, pairs)
     _fill_member(connection, pairs)
     connection.execute(delete(customer).where(customer.c.id == bindparam("old_id")), pairs)
+    former = [{"former_id": old, "customer_id": new} for old, new in into.items()]
+    connection.execute(insert(table_of(FormerCustomer)), former)
     make_searchable(connection, into.values())
     note_responses(connection, into.values())
 

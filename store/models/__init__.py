@@ -79,6 +79,7 @@ from store.models.people import (
     ConsentChange,
     Customer,
     CustomerWord,
+    FormerCustomer,
     LineAccount,
 )
 
@@ -115,6 +116,7 @@ __all__ = [
     "DemandReport",
     "Enrolment",
     "FileImport",
+    "FormerCustomer",
     "Heartbeat",
     "KeywordLearning",
     "KeywordReportDelivery",

@@ -30,6 +30,8 @@ class Channel(Row, table=True):
 class Customer(Row, table=True):
     """One person."""
 
+    __table_args__ = {"sqlite_autoincrement": True}  # links name them for good: an id is never given again
+
     id: int | None = key()
     member_id: str | None = Field(default=None, unique=True)  # the brand's own id; null until bound
     name: str | None = None  # given by the brand; null when unknown, like the next four
@@ -44,6 +46,13 @@ class Customer(Row, table=True):
     # LINE's time of the newest refusal or resumption: an older one that arrives late changes nothing
     refusal_changed_ms: int = Field(default=0, sa_type=BigId, sa_column_kwargs={"server_default": "0"})
     created_at: datetime = Field(sa_type=UTCDateTime)
+
+
+class FormerCustomer(Row, table=True):
+    """Who a customer was before they turned out to be another: links that they got then still name them so."""
+
+    former_id: int = Field(primary_key=True, sa_type=BigId, sa_column_kwargs={"autoincrement": False})
+    customer_id: int = ref("customer.id", index=True)
 
 
 class CustomerWord(Row, table=True):

@@ -16,6 +16,7 @@ from campaigns.links.tokens import TokenSigner
 from segmentation.tags.history import tags_of
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput
+from store.imports.merging import merge_customers
 from store.journal import Journal
 from store.models import BehaviourEvent, Campaign, Click, CustomerChange, TrackedLink
 from tests.conftest import StillClock
@@ -39,7 +40,7 @@ class Links:
             session.add(link)
             run = make_run(session, campaign)
             session.flush()
-            self.ids = (link.id or 0, run.id or 0, customer.id)
+            self.ids = (link.id or 0, run.id or 0, customer.id or 0)
 
     def token(self, customer: bool = True) -> str:
         return TokenSigner(KEY).sign(self.ids[0], self.ids[1], self.ids[2] if customer else None)
@@ -70,6 +71,27 @@ def test_a_tap_is_stored_before_it_is_redirected_to_the_very_address(links: Link
     (click,) = links.clicks()
     assert (click.link_id, click.run_id, click.customer_id) == links.ids
     assert (click.clicked_at, click.kind, click.user_agent) == (clock(), "person", PHONE)
+
+
+def test_a_link_sent_to_somebody_found_to_be_a_member_since_counts_as_the_members(links: Links) -> None:
+    token, (*_, sent_to) = links.token(), links.ids
+    for _ in range(2):  # and that member to be yet another
+        with transaction(links.engine) as session:
+            member_id = make_customer(session).id or 0
+            merge_customers(session.connection(), {sent_to: member_id})
+            stranger_id = make_customer(session, member_id=None).id or 0
+        assert stranger_id > member_id  # an id is never given again: the link would be theirs
+        assert links.get(token).status_code == 302
+        assert {click.customer_id for click in links.clicks()} == {member_id}
+        sent_to = member_id
+    assert len(links.clicks()) == 2
+
+
+def test_ids_of_who_was_merged_away_are_never_given_again(links: Links) -> None:
+    with transaction(links.engine) as session:
+        newest = make_customer(session, member_id=None).id or 0
+        merge_customers(session.connection(), {newest: links.ids[2]})
+        assert (make_customer(session).id or 0) > newest
 
 
 def test_an_unknown_token_is_404_and_stores_nothing(links: Links) -> None:

@@ -19,6 +19,7 @@ from service.app import create_app, serve_with
 from service.settings import Settings
 from simulator.server import Simulator, SimulatorThread
 from store.engine import reading, table_of, transaction
+from store.imports.merging import merge_customers
 from store.journal import Journal
 from store.models import BehaviourEvent, Click, LineAccount, TrackedLink
 from tests.conftest import StillClock
@@ -105,6 +106,15 @@ def test_a_tap_on_ones_own_link_is_a_persons_and_on_anothers_a_forward(world: Wo
         assert world.hand_in(world.token(mine), world.id_token(user_id)).status_code == 200
     assert world.clicks() == [("person", mine, mine), ("forward", mine, friend), ("forward", mine, mine)]
     assert world.events() == [mine, friend]  # a stranger's tap is nobody's behaviour
+
+
+def test_a_link_sent_before_its_owner_was_found_to_be_a_member_is_still_their_own(world: World) -> None:
+    token = world.token(world.customers[0])
+    with transaction(world.engine) as session:
+        member_id = make_customer(session).id or 0
+        merge_customers(session.connection(), {world.customers[0]: member_id})
+    assert world.hand_in(token, world.id_token(MINE)).status_code == 200
+    assert world.clicks() == [("person", member_id, member_id)]
 
 
 def test_a_user_id_sent_by_the_page_is_never_trusted(world: World) -> None:
