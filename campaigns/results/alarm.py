@@ -28,5 +28,6 @@ def evidence_above(count: int, people: int, limit: float) -> float:
 
 
 def is_above(count: int, people: int, limit: float) -> bool:
-    """Whether the rate is above `limit`, sure enough to stop for it."""
-    return people > 0 and evidence_above(count, people, limit) >= 1 / ALARM
+    """Whether the rate is above `limit`, sure enough to stop for it; never while fewer people are known than `count`,
+    as those of a batch that is being sent are counted later than what they do."""
+    return people > 0 and count <= people and evidence_above(count, people, limit) >= 1 / ALARM

@@ -41,3 +41,9 @@ def test_the_ends_of_the_scale() -> None:
     assert not is_above(0, 1_000_000, LIMIT)
     assert not is_above(10, 1_000_000, LIMIT)
     assert is_above(900_000, 1_000_000, LIMIT)
+
+
+def test_nothing_is_concluded_while_those_who_act_are_not_all_counted() -> None:
+    assert is_above(5, 5, 0.02)
+    assert not is_above(5, 3, 0.02)
+    assert not is_above(5, 0, 0.02)
