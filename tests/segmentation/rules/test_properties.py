@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from segmentation.rules import counting, narrowing
 from segmentation.rules.compile import NOTHING, compile_rules, matching
+from segmentation.rules.explain import why
 from segmentation.rules.preview import MatchCount, count_matching
 from segmentation.rules.reading import conditions, read_rule
 from segmentation.rules.types import AllOf, AnyOf, NotOf, Rule, to_builtins
@@ -64,6 +65,18 @@ def test_counting_fewer_customers_first_gives_the_same_count(tables: plain.Table
         with patch.object(narrowing, "WORTH", worth), facts_with(**tables) as (connection, facts):
             found = count_matching(connection, facts, rule, plain.AS_OF, TAIPEI)
         assert found == MatchCount(holding, len(plain.PEOPLE)), to_builtins(rule)
+
+
+@given(plain.facts(), plain.rules(), st.sampled_from(plain.PEOPLE))
+@settings(max_examples=20, deadline=None)
+def test_why_says_of_every_part_what_the_plain_reading_says(tables: plain.Tables, rule: Rule, who: int) -> None:
+    with facts_with(**tables) as (connection, facts):
+        todo = [why(connection, facts, rule, who, plain.AS_OF, TAIPEI)]
+    assert todo[0].asked == rule
+    while todo:
+        part = todo.pop()
+        assert part.holds is plain.holds(part.asked, who, tables), (who, part.path, to_builtins(rule))
+        todo += part.parts
 
 
 def test_what_customers_alone_refuse_leaves_their_events_unread() -> None:
