@@ -16,6 +16,7 @@ from sqlalchemy import (
     delete,
     exists,
     insert,
+    or_,
     select,
     update,
 )
@@ -31,6 +32,7 @@ from store.models import (
     CustomerTag,
     CustomerWord,
     Delivery,
+    Enrolment,
     FormerCustomer,
     Reply,
     RunMember,
@@ -59,6 +61,7 @@ def merge_customers(connection: Connection, into: Mapping[int, int]) -> None:
     _settle_deliveries(connection, pairs)
     _forget_sums(connection, pairs)
     _settle_tags(connection, pairs)
+    _settle_ways(connection, pairs)
     for table, column in _references():
         for others in _unique_with(table, column):
             connection.execute(_delete_doubles(table, column, others), pairs)
@@ -138,6 +141,21 @@ def _settle_tags(connection: Connection, pairs: list[dict[str, int]]) -> None:
     )
     mine = (tag.c.customer_id == bindparam("old_id"), tag.c.until.is_(None))
     connection.execute(delete(tag).where(*mine, twice.correlate(tag)), pairs)
+
+
+def _settle_ways(connection: Connection, pairs: list[dict[str, int]]) -> None:
+    """Of two ways through one campaign's steps that become one person's, the one entered first goes on."""
+    way = table_of(Enrolment)
+    other = way.alias("other")
+    both: list[Any] = [bindparam("old_id"), bindparam("new_id")]
+    is_earlier = or_(
+        other.c.entered_at < way.c.entered_at, and_(other.c.entered_at == way.c.entered_at, other.c.id < way.c.id)
+    )
+    on_the_way = [one.c.customer_id.in_(both) & one.c.state.in_(("waiting", "taken")) for one in (way, other)]
+    twice = exists().where(other.c.campaign_id == way.c.campaign_id, on_the_way[1], is_earlier).correlate(way)
+    statement = update(way).where(on_the_way[0], twice).values(state="left", reason="already_in")
+    for pair in pairs:
+        connection.execute(statement, pair)
 
 
 def _fill_member(connection: Connection, pairs: list[dict[str, int]]) -> None:

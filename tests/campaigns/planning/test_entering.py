@@ -13,6 +13,7 @@ from segmentation.rules.saved import save_rule
 from segmentation.tags.hand import put_on
 from store.engine import reading, table_of, transaction
 from store.errors import BadInput
+from store.imports.merging import merge_customers
 from store.models import (
     Campaign,
     CampaignRun,
@@ -67,6 +68,25 @@ def test_who_is_on_the_way_does_not_enter_a_second_time(open_shop: Opener) -> No
     step_on(shop, minutes=60)
     step_on(shop, minutes=60)
     assert told(shop) == [(1, "a"), (1, "b")]
+
+
+@pytest.mark.parametrize(("old", "new"), [(1, 2), (2, 1)])
+def test_two_on_the_way_who_turn_out_to_be_one_go_on_as_who_entered_first(
+    open_shop: Opener, old: int, new: int
+) -> None:
+    shop = open_shop(3)
+    campaign = shop.plan(steps=says("a", "b", wait1=10, wait2=60), trigger="nesl:→S1")
+    for number in (1, 2, 3):
+        moved(shop, number, "E", "S1")
+        step_on(shop, minutes=1)
+    with transaction(shop.engine) as session:
+        merge_customers(session.connection(), {shop.ids[old - 1]: shop.ids[new - 1]})
+    for _ in range(4):
+        step_on(shop, minutes=40)
+    told_them = [text for number, text in told(shop) if number != 3]
+    assert told_them == ["a", "b"]
+    ways = [(state, reason) for number, state, reason, _ in on_the_way(shop, campaign) if number == new]
+    assert ways == [("finished", None), ("left", "already_in")]
 
 
 def test_entering_and_leaving_segments_of_several(open_shop: Opener) -> None:
