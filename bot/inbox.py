@@ -22,6 +22,7 @@ from store.changes import note_changes, note_responses
 from store.clock import Clock
 from store.engine import insert_for, is_sqlite, reading, table_of, transaction
 from store.models import BehaviourEvent, Channel, Reply, WebhookBody
+from store.unsent import skip_unsent
 
 LAST_EVENT_WITHIN = timedelta(minutes=1)  # a channel's row isn't written with every batch: other processors would wait
 MAX_EVENTS = 500  # in one transaction, about 30 ms: SQLite's other writers, clicks among them, wait that long
@@ -169,14 +170,15 @@ def _store(session: Session, claimed: Sequence[_Claimed], now: datetime, owing: 
     ids = _insert_events(session, events, known)
     new = {event.key: event for event in reversed(events) if event.key in ids}  # the first of two copies
     record_follows(session, new.values(), known, now)
+    left = [known[e.channel_id, e.line_user_id] for e in new.values() if e.kind == "unfollow" and e.line_user_id]
+    skip_unsent(session, {one.customer_id for one in left}, "blocked", accounts={one.account_id for one in left})
     record_wishes(session, new.values(), known, now)
     _remove_unsent_words(session, new.values())
     _count_presses(session, new.values(), known, owing)
     _owe_replies(session, new, ids, known, now, owing)
     acted = {known[e.channel_id, e.line_user_id].customer_id for e in new.values() if e.line_user_id}
     note_changes(session, acted, now)
-    left = [e for e in new.values() if e.kind == "unfollow" and e.line_user_id]
-    note_responses(session, {known[e.channel_id, e.line_user_id or ""].customer_id for e in left})
+    note_responses(session, {one.customer_id for one in left})
 
 
 def _note_channels(session: Session, claimed: Sequence[_Claimed]) -> None:

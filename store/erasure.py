@@ -11,7 +11,7 @@ became of it, since the same retry key must name the same people again; `forget_
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, exists, or_, select, tuple_, update
+from sqlalchemy import delete, or_, select, update
 from sqlmodel import Session
 
 from store.bodies import changing_bodies
@@ -33,10 +33,10 @@ from store.models import (
     LineAccount,
     Reply,
     RunMember,
-    SendBatch,
     WebhookBody,
 )
 from store.persons import customer_of
+from store.unsent import skip_unsent
 
 FORGOTTEN = (CustomerTag, CustomerWord, CustomerListMember, Enrolment, CustomerHour, CustomerPrediction, RunMember)
 ERASED = "erased:"  # what an address begins with once it is nobody's
@@ -54,7 +54,7 @@ def erase_person(session: Session, customer_id: int, *, actor: str, now: datetim
     _forget_words(session, customer_id)
     for model in FORGOTTEN:
         session.execute(delete(model).where(table_of(model).c.customer_id == customer_id))
-    _skip_unsent(session, customer_id)
+    skip_unsent(session, [customer_id], "refused")
     _forget_addresses(session, [customer_id])
     note_changes(session, [customer_id], now)
     session.add(AuditEntry(at=now, actor=actor, action="erase customer", detail={"customer_id": customer_id}))
@@ -104,31 +104,6 @@ def _forget_bodies(session: Session, user_ids: list[str]) -> None:
         for key, raw in bodies.execute(select(body.c.id, body.c.body).where(body.c.problem.is_not(None))).all():
             if any(user_id.encode() in bytes(raw) for user_id in user_ids):
                 bodies.execute(delete(WebhookBody).where(body.c.id == key))
-
-
-def _skip_unsent(session: Session, customer_id: int) -> None:
-    """Messages that nobody has begun to send: not sent, as after any refusal."""
-    delivery, batch, run = table_of(Delivery), table_of(SendBatch), table_of(CampaignRun)
-    reply = table_of(Reply)
-    riding = exists().where(reply.c.run_id == delivery.c.run_id, reply.c.customer_id == customer_id)  # being sent now
-    theirs = (delivery.c.customer_id == customer_id, delivery.c.state == "chosen", ~riding)
-    untouched = (batch.c.state.in_(("waiting", "due")), batch.c.first_attempt_at.is_(None), run.c.way != "narrowcast")
-    found = session.execute(
-        select(batch.c.run_id, batch.c.batch_number)
-        .join(run, run.c.id == batch.c.run_id)
-        .join(delivery, (delivery.c.run_id == batch.c.run_id) & (delivery.c.batch_number == batch.c.batch_number))
-        .where(*theirs, *untouched, delivery.c.first_attempt_at.is_(None))
-        .order_by(batch.c.run_id, batch.c.batch_number)
-        .with_for_update(of=batch)  # so that no worker takes it in between
-    ).all()
-    keys = [(row.run_id, row.batch_number) for row in found]
-    session.execute(
-        update(delivery)
-        .where(*theirs, tuple_(delivery.c.run_id, delivery.c.batch_number).in_(keys))
-        .values(state="skipped", reason="refused")
-    )
-    of_them = tuple_(batch.c.run_id, batch.c.batch_number).in_(keys)
-    session.execute(update(batch).where(of_them).values(is_tallied=False))
 
 
 def _forget_addresses(session: Session, customer_ids: Any) -> int:
