@@ -74,6 +74,12 @@ def latest_run(session: Session) -> SegmentRun | None:
     return session.scalars(newest).first()
 
 
+def run_of_day(session: Session, as_of: date) -> SegmentRun | None:
+    """The newest finished run for the day, which left the sizes that are kept of it; None without one."""
+    newest = select(SegmentRun).where(run.c.state == "finished", run.c.as_of == as_of)
+    return session.scalars(newest.order_by(run.c.id.desc()).limit(1)).first()
+
+
 def running_run(session: Session, at: datetime) -> SegmentRun | None:
     """The run that is at work, by its lease, `at` (aware UTC); None when there is none."""
     return session.scalars(select(SegmentRun).where(run.c.state == "running", run.c.lease_until >= at)).first()

@@ -74,7 +74,8 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Flow:
-    """The whole drawing. `elsewhere`: how many went between two states that no arrow joins."""
+    """The whole drawing. `elsewhere`: how many went between two states that no arrow joins, of those who were
+    customers on both days."""
 
     states: list[State]
     elsewhere: int
@@ -99,7 +100,7 @@ def nesl_flow(model: str, sizes: Mapping[str, Size], moves: Movement | None) -> 
         State(x, y, name, people[name], people[name] / everybody, _leaving(name, counts))
         for name, (x, y) in PLACES.items()
     ]
-    others = [pair for pair in counts if pair[0] != pair[1] and pair not in ARROWS]
+    others = [pair for pair in counts if None not in pair and pair[0] != pair[1] and pair not in ARROWS]
     return Flow(states, sum(counts[pair] for pair in others))
 
 

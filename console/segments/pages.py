@@ -2,6 +2,7 @@
 moved between two days, what its segments are worth, and their people and value day by day."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -20,7 +21,7 @@ from console.segments.segment_words import TITLES, name_of, segment_named
 from console.segments.size_table import segment_size, table_rows
 from console.segments.sizes import SPANS, Size, Sizes, read_sizes
 from console.words.catalog import translate
-from segmentation.history import SegmentSize, last_computed
+from segmentation.history import Computation, SegmentSize, last_computed, run_of_day
 from segmentation.models import GROUPS, MODELS, RF11_CELLS, Segment, segments_of
 from segmentation.movement import Movement, moved
 from segmentation.predict.horizons import SPEND_365
@@ -38,9 +39,9 @@ LOYALTY_PERCENTS = (25, 50, 75, 90)
 
 def show_segments() -> str:
     with reading(site.engine) as session:
-        computed = last_computed(session, site.clock())
+        sizes = {model: read_sizes(session, model) for model in TITLES}
+        computed = _computed(session, sizes["nesl"])  # which everybody is in
         run = computed.run
-        sizes = {model: read_sizes(session, model) for model in TITLES} if run else {}
         groups = [name for name, _line in GROUP_TAGS.values()]
         tags = read_sizes(session, "tag", names=groups) if run else Sizes([], {})
         return render_template(
@@ -48,7 +49,7 @@ def show_segments() -> str:
             computed=computed,
             computing=computing(session, site.clock()),
             run=run,
-            models=[(model, TITLES[model], table_rows(model, found)) for model, found in sizes.items()],
+            models=[(model, TITLES[model], table_rows(model, found)) for model, found in sizes.items()] if run else [],
             groups=_groups(tags),
             group_tags={group: name for group, (name, _line) in GROUP_TAGS.items()},
             loyalty=_loyalty(run.settings) if run else None,
@@ -63,7 +64,7 @@ def show_model(model: str) -> str:
     span = span_asked(request.args)
     with reading(site.engine) as session:
         sizes = read_sizes(session, model, span)
-        computed = last_computed(session, site.clock())
+        computed = _computed(session, sizes)
         found = _movement(session, model, sizes)
         prediction = latest_prediction_run(session)
         return render_template(
@@ -89,6 +90,13 @@ def show_model(model: str) -> str:
             values=kept_values(prediction, model),
             value_problem=_value_problem(prediction),
         )
+
+
+def _computed(session: Session, sizes: Sizes) -> Computation:
+    """When and by which settings the newest of `sizes` were found. A day of the past may have been computed since."""
+    computed = last_computed(session, site.clock())
+    shown = run_of_day(session, sizes.days[-1]) if sizes.days else None
+    return replace(computed, run=shown or computed.run)
 
 
 def _compared(sizes: Sizes, found: Movement | None) -> dict[str, date]:

@@ -48,28 +48,26 @@ def growing_groups(session: Session, *, now: datetime, days: int) -> list[Group]
 
 
 def _segments(session: Session, days: int) -> list[Group]:
-    newest: date | None = session.scalar(select(func.max(size.c.as_of)))
+    counted = size.c.model.in_(MODELS)  # a day may have sizes of tags alone, when its run broke off after them
+    newest: date | None = session.scalar(select(func.max(size.c.as_of)).where(counted))
     if newest is None:
         return []
     last = newest - timedelta(days=days)
-    older = (size.c.as_of <= last, size.c.as_of.not_in(_otherwise_drawn(session)))
+    older = (counted, size.c.as_of <= last, size.c.as_of.not_in(_otherwise_drawn(session, newest)))
     former: date | None = session.scalar(select(func.max(size.c.as_of)).where(*older))
     if former is None:
         return []
-    rows = select(size).where(size.c.as_of.in_([former, newest]), size.c.model.in_(MODELS))
+    rows = select(size).where(size.c.as_of.in_([former, newest]), counted)
     sizes = {(row.as_of, f"{row.model}={row.segment}"): row.customers for row in session.execute(rows)}
     keys = {key for _, key in sizes}
     return [Group(key, sizes.get((former, key), 0), sizes.get((newest, key), 0)) for key in keys]
 
 
-def _otherwise_drawn(session: Session) -> list[date]:
-    """The days whose newest run was by other settings than the newest of all."""
+def _otherwise_drawn(session: Session, newest: date) -> list[date]:
+    """The days whose newest run was by other settings than that of the day `newest`."""
     rows = select(run.c.as_of, run.c.settings).where(run.c.state == "finished").order_by(run.c.id)
-    chosen: dict[date, Any] = {}
-    newest = None
-    for row in session.execute(rows):
-        newest = chosen[row.as_of] = row.settings.get("chosen")
-    return [day for day, settings in chosen.items() if settings != newest]
+    chosen: dict[date, Any] = {row.as_of: row.settings.get("chosen") for row in session.execute(rows)}
+    return [day for day, settings in chosen.items() if settings != chosen.get(newest)]
 
 
 def _tags(session: Session, now: datetime, then: datetime) -> list[Group]:

@@ -108,6 +108,20 @@ def test_when_a_model_was_last_computed_stands_on_its_page(client: FlaskClient, 
         assert f"最近計算 2026-11-02 13:00 · 資料截至 {LAST} 零時" in " ".join(re.sub(r"<[^>]+>", " ", text).split())
 
 
+def test_the_settings_beside_the_sizes_of_the_newest_day_are_those_that_made_them(
+    client: FlaskClient, engine: Engine, clock: StillClock, shop: dict[str, int]
+) -> None:
+    past = FIRST - timedelta(days=5)
+    clock.advance(hours=1)
+    renew_everyone(Ground(engine, TAIPEI, clock), SegmentSettings(cycle=77, loyalty_months=6), as_of=past)
+    for address in ("/console/segments", "/console/segments/nesl"):
+        text = page(client, address)
+        assert "購買週期 30 天" in text
+        assert "77 天" not in text
+        assert f"資料截至 {LAST} 零時" in text
+        assert f"資料截至 {past}" not in text
+
+
 def test_days_that_were_not_computed_fall_back_to_the_newest_two(client: FlaskClient, shop: dict[str, int]) -> None:
     def shown(query: str) -> str:
         return without_token(page(client, f"/console/segments/rf11{query}"))

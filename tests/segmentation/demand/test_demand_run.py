@@ -157,25 +157,45 @@ def test_without_an_old_enough_day_nothing_is_known_to_grow(engine: Engine, cloc
     assert grown(engine, clock, (TODAY, "nesl", "E", 500), (TODAY - timedelta(days=27), "nesl", "E", 1)) == []
 
 
+def run_on(engine: Engine, clock: StillClock, day: date, cycle: int) -> None:
+    """A whole run for the day by that cycle is over."""
+    times: dict[str, Any] = dict.fromkeys(("started_at", "lease_until", "finished_at"), clock())
+    with transaction(engine) as session:
+        session.add(SegmentRun(as_of=day, state="finished", settings={"chosen": {"cycle": cycle}}, **times))
+
+
 def test_a_segment_whose_lines_were_drawn_anew_did_not_grow(engine: Engine, clock: StillClock) -> None:
     old, older = TODAY - timedelta(days=28), TODAY - timedelta(days=40)
     rows = [(day, "nesl", "N", count) for day, count in ((older, 10), (old, 100), (TODAY, 200))]
 
-    def run_on(day: date, cycle: int) -> None:
-        times: dict[str, Any] = dict.fromkeys(("started_at", "lease_until", "finished_at"), clock())
-        settings = {"chosen": {"cycle": cycle}}
-        with transaction(engine) as session:
-            session.add(SegmentRun(as_of=day, state="finished", settings=settings, **times))
-
     for day in (older, old):
-        run_on(day, 30)
-    run_on(TODAY, 30)
+        run_on(engine, clock, day, 30)
+    run_on(engine, clock, TODAY, 30)
     assert grown(engine, clock, *rows) == [Group("nesl=N", 100, 200)]
-    run_on(TODAY, 60)  # today once more, otherwise
+    run_on(engine, clock, TODAY, 60)  # today once more, otherwise
     assert grown(engine, clock) == []
-    run_on(old, 60)
-    run_on(TODAY, 60)
+    run_on(engine, clock, old, 60)
+    run_on(engine, clock, TODAY, 60)
     assert grown(engine, clock) == [Group("nesl=N", 100, 200)], "that day was computed by them too"
+
+
+def test_a_day_computed_later_for_the_past_says_nothing_of_the_settings_of_the_newest_day(
+    engine: Engine, clock: StillClock
+) -> None:
+    old, older = TODAY - timedelta(days=28), TODAY - timedelta(days=40)
+    for day, cycle in ((old, 30), (TODAY, 30), (older, 60)):  # `retarget segment run --as-of`, by other settings
+        run_on(engine, clock, day, cycle)
+    rows = [(day, "nesl", "N", count) for day, count in ((older, 10), (old, 190), (TODAY, 200))]
+    assert grown(engine, clock, *rows) == []
+
+
+def test_a_day_with_sizes_of_tags_alone_is_no_former_day_of_segments(engine: Engine, clock: StillClock) -> None:
+    old, older = TODAY - timedelta(days=28), TODAY - timedelta(days=29)
+    rows = [(day, "nesl", "N", 200) for day in (older, TODAY)]  # a run broke off after its tags
+    assert grown(engine, clock, *rows, (old, "tag", "VIP", 5), (TODAY + timedelta(days=1), "tag", "VIP", 5)) == []
+    assert grown(engine, clock, (older, "rf11", "lost", 1), (TODAY, "rf11", "lost", 300)) == [
+        Group("rf11=lost", 1, 300)
+    ]
 
 
 def test_a_tag_grows_by_those_who_have_it_now_against_those_who_had_it_then(engine: Engine, clock: StillClock) -> None:

@@ -388,3 +388,14 @@ def test_clicks_and_what_events_are_about(rule: Rule | dict[str, Any], found: se
     ]
     facts: dict[str, Rows] = {"customers": people(1, 2, 3), "events": events, "products": PRODUCTS}
     assert who(rule, date(2026, 2, 1), **facts) == found
+
+
+def test_a_kind_of_event_that_is_named_twice_is_that_kind_alone() -> None:
+    taps: dict[str, Any] = {"type": "events", "kinds": ["click", "click"], "at_least": 1}
+    carts: dict[str, Any] = {"type": "events", "kinds": ["add_to_cart"], "at_least": 1}
+    events = views(INSIDE, kind="click", customer_id=1) + views(INSIDE, kind="add_to_cart", customer_id=2)
+    asked = {"type": "all", "of": [taps, {"type": "not", "of": carts}]}
+    assert who(taps, date(2021, 12, 1), customers=people(1, 2), events=events) == {1}
+    assert who(asked, date(2021, 12, 1), customers=people(1, 2), events=events) == {1}
+    either = {"type": "any", "of": [taps, {**carts, "at_least": 9}]}
+    assert who(either, date(2021, 12, 1), customers=people(1, 2), events=events) == {1}
