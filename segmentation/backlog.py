@@ -1,19 +1,36 @@
 """The log of changed customers, as those read it who compute them anew: what waits, and what is done with."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
+from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, delete, exists, func, or_, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Engine,
+    Select,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+)
 from sqlmodel import Session
 
-from store.engine import let_others_write, reading, table_of, transaction
-from store.models import CustomerChange, SegmentRun
+from store.engine import is_sqlite, let_others_write, reading, table_of, transaction
+from store.models import Customer, CustomerChange, SegmentRun
 
 DELETED_AT_ONCE = 5_000
+MOST_RANGES = 100  # of the log that are looked between, the newest: between older ones rows were only deleted
 LEASE_NAME = "changes"  # whoever computes what waits holds it (leases.py)
 
-log, run = table_of(CustomerChange), table_of(SegmentRun)
+log, run, customer = table_of(CustomerChange), table_of(SegmentRun), table_of(Customer)
 
 
 @dataclass(frozen=True)
@@ -65,3 +82,27 @@ def forget_changes(engine: Engine, ids: Sequence[int], hold: Callable[[Session],
             if hold is not None:
                 hold(session)
             session.execute(delete(log).where(log.c.id.in_(ids[start : start + DELETED_AT_ONCE])))
+
+
+def changed_since(
+    session: Session, seen: Sequence[tuple[int, int]], customer_ids: Sequence[int], *, by_runs_too: bool
+) -> set[int]:
+    """Those of these customers who came into the log since `seen_changes` looked; `by_runs_too`: also by a row that
+    waits for a run, for whoever was computed beside it. Nobody of them is merged away or erased until the transaction
+    ends, and who just was is known to be."""
+    if not is_sqlite(session):
+        held = select(customer.c.id).where(customer.c.id.in_(_listed(session, customer_ids))).order_by(customer.c.id)
+        session.execute(held.with_for_update(read=True, key_share=True))
+    newest = seen[-MOST_RANGES:]
+    gaps = [log.c.id.between(before[1] + 1, after[0] - 1) for before, after in pairwise(newest)]
+    gaps += [log.c.id > seen[-1][1] if seen else true()]
+    gaps += [log.c.id < seen[0][0]] if len(newest) == len(seen) > 0 else []
+    asked = select(log.c.customer_id).where(or_(*gaps), log.c.customer_id.in_(_listed(session, customer_ids)))
+    return set(session.scalars(asked if by_runs_too else asked.where(log.c.after_run_id.is_(None))))
+
+
+def _listed(session: Session, ids: Sequence[int]) -> Select[Any]:
+    """Many ids as a query: as one parameter, however many."""
+    if is_sqlite(session):
+        return select(func.json_each(json.dumps(list(ids))).table_valued("value").c.value)
+    return select(func.unnest(literal(list(ids), ARRAY(BigInteger))))

@@ -11,6 +11,7 @@ once more when that run is over. It never overwrites them (writing.py).
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,7 +19,7 @@ import structlog
 from sqlalchemy import Engine, select
 from sqlmodel import Session
 
-from segmentation.backlog import LEASE_NAME, backlog, forget_changes, log, may_be_done
+from segmentation.backlog import LEASE_NAME, backlog, changed_since, forget_changes, log, may_be_done, seen_changes
 from segmentation.engine import Segmented, compute, kept, open_duckdb
 from segmentation.facts import Facts
 from segmentation.history import draws_anew, latest_run
@@ -137,11 +138,12 @@ def _renew_slice(ground: Ground, held: Held, part: Slice) -> int:
         is_relabelled = draws_anew(session, newest.id or 0, newest.as_of, newest.settings["chosen"])
     relabelled = set(ids) - part.fresh if is_relabelled else set()
     stamp = Stamp(None, tomorrow(ground.clock, ground.zone), ground.clock())
+    seen = seen_changes(engine)
     with open_duckdb(ground.zone) as connection:
         current = read_current(connection, engine, customer_ids=ids)  # before the facts: see results.differences
         names = {"customers", "orders", "events", *_facts_of_tags(engine)}
         facts = read_facts(connection, engine, *names, customer_ids=ids)
-        done = _computed(connection, facts, newest, ground.zone, stamp)
+        done = replace(_computed(connection, facts, newest, ground.zone, stamp), seen=seen)
         rows = differences(connection, done.segments, current, everyone=True, relabelled=relabelled)
         with transaction(engine) as session:
             held.hold(session)
@@ -188,8 +190,14 @@ def _renew_tags(
         cycle_days=None if done.request.look_back_days else done.segmented.cycle_days,
         customer_ids=customer_ids,
         hold=hold,
+        overtaken=partial(_overtaken, done, customer_ids is None),
         tokenize=ground.tokenize,
     )
+
+
+def _overtaken(done: Computed, is_whole: bool, session: Session, customer_ids: list[int]) -> set[int]:
+    """Whose facts changed since `done` read them: they stand in the log, and are computed anew by what is true now."""
+    return changed_since(session, done.seen, customer_ids, by_runs_too=is_whole)
 
 
 def _facts_of_tags(engine: Engine) -> frozenset[str]:

@@ -11,9 +11,9 @@ Meanwhile single customers go on being computed anew after a change (renew.py). 
 out whoever isn't stored any more as it was read, and they are computed once more when it is over.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -83,6 +83,7 @@ class Computed:
     segmented: Segmented
     request: Request
     stamp: Stamp
+    seen: Sequence[tuple[int, int]] = ()  # of the log of changes, before anything was read
 
 
 Hold = Callable[[Session], None]  # makes sure, in a transaction that writes, that nobody has taken the work over
@@ -113,7 +114,7 @@ def run_segments(
         current = read_current(connection, engine)  # before the facts: see results.differences
         request = settings.request(as_of, zone)
         is_past = _is_past(engine, as_of)
-        done = _computed(connection, engine, request, stamp, spark)
+        done = replace(_computed(connection, engine, request, stamp, spark), seen=seen)
         rows = differences(connection, done.segments, current, relabelled=stamp.is_relabelling)
         said = {**settings_of(request, done.segmented), "chosen": settings.as_dict()}
         people = int(connection.to_pyarrow(done.segments.count()).as_py())

@@ -125,26 +125,32 @@ def price_signals(facts: Facts) -> Table:
 
 
 def _articles(facts: Facts) -> Table:
-    """One row per order and SKU: `is_paid`, `is_free`, `is_half`, `is_cut` (what its lines show), `listed` and `paid`
-    (ten-thousandths). A line at price 0 is worth the product's price where that is known."""
-    lines = facts.lines.filter(facts.lines.quantity > 0)
+    """One row per order and SKU of which something was kept: `is_paid`, `is_free`, `is_half`, `is_cut` (what its lines
+    show), `listed` and `paid` (ten-thousandths, of what was kept). A line at price 0 is worth the product's price where
+    that is known; one below 0 is no article but something taken off the order."""
+    lines = facts.lines.filter(facts.lines.unit_price >= 0)
     prices = facts.products.select("sku", price=facts.products.price)
     rows = lines.left_join(prices, "sku").select("order_id", "sku", "quantity", "unit_price", "discount", "price")
     gross = rows.quantity.cast("float64") * rows.unit_price / SCALE
     worth = ibis.ifelse(rows.unit_price > 0, gross, rows.quantity.cast("float64") * rows.price.fill_null(0) / SCALE)
-    rows = rows.mutate(gross=gross, worth=worth, paid=ibis.greatest(gross - rows.discount, 0.0))
+    is_bought = rows.quantity > 0
+    back = ibis.least(gross + rows.discount.abs(), 0.0)  # what was paid is what is given back
+    paid = ibis.ifelse(is_bought, ibis.greatest(gross - rows.discount, 0.0), back)
+    rows = rows.mutate(gross=gross, worth=worth, paid=paid, is_bought=is_bought)
     is_free = rows.paid <= 0
     off = rows.discount / rows.gross.nullif(0)
     is_half = off.between(*_HALF) & (rows.quantity % (2 * SCALE) == 0)
     is_half = is_half.fill_null(False)
-    return rows.group_by(["order_id", "sku"]).aggregate(
-        is_paid=(~is_free).any(),
-        is_free=is_free.any(),
-        is_half=is_half.any(),
-        is_cut=((rows.discount > 0) & ~is_free & ~is_half).any(),
-        listed=ibis.greatest(rows.worth, 0.0).sum(),
+    found = rows.group_by(["order_id", "sku"]).aggregate(
+        is_paid=(rows.is_bought & ~is_free).any(),
+        is_free=(rows.is_bought & is_free).any(),
+        is_half=(rows.is_bought & is_half).any(),
+        is_cut=(rows.is_bought & (rows.discount > 0) & ~is_free & ~is_half).any(),
+        kept=rows.quantity.sum(),
+        listed=rows.worth.sum(),
         paid=rows.paid.sum(),
     )
+    return found.filter(found.kept > 0)
 
 
 def _style_of_code(code: Expression, settings: PreferenceSettings) -> Expression:

@@ -47,24 +47,30 @@ def product_values(products: Table) -> Table:
 
 def bought(lines: Table, valued: Table) -> Table:
     """One signal per order and value. Its portion is the part of the order's money that went to the value (of its
-    lines where nothing was paid), among lines with a value of the dimension. Returned pieces say nothing."""
-    positive = lines.filter(lines.quantity > 0)
-    worth = positive.quantity.cast("float64") * positive.unit_price / SCALE - positive.discount
-    line = positive.select(
+    lines where nothing was paid), among lines with a value of the dimension. Returned pieces say nothing: what came
+    back whole was not bought."""
+    gross = lines.quantity.cast("float64") * lines.unit_price / SCALE
+    each = lines.select(
         "order_id",
         "customer_id",
         "sku",
-        day=positive.ordered_at.date(),
-        pieces=positive.quantity / float(SCALE),
-        worth=ibis.greatest(worth, 0.0),
+        day=lines.ordered_at.date(),
+        pieces=lines.quantity / float(SCALE),
+        worth=ibis.ifelse(lines.quantity > 0, ibis.greatest(gross - lines.discount, 0.0), gross + lines.discount.abs()),
     )
+    kept = each.group_by(["order_id", "customer_id", "sku", "day"]).aggregate(
+        pieces=each.pieces.sum(),
+        worth=ibis.greatest(each.worth.sum(), 0.0),
+        lines=(each.pieces > 0).sum(),
+    )
+    line = kept.filter(kept.pieces > 0)
     about = valued.select("sku", "dimension").distinct()
     order = ["customer_id", "order_id", "day", "dimension"]
     rows = line.inner_join(about, "sku")
-    whole = rows.group_by(order).aggregate(order_worth=rows.worth.sum(), order_lines=rows.count())
+    whole = rows.group_by(order).aggregate(order_worth=rows.worth.sum(), order_lines=rows.lines.sum())
     rows = line.inner_join(valued, "sku")
     part = rows.group_by([*order, "value"]).aggregate(
-        pieces=rows.pieces.sum(), worth=rows.worth.sum(), lines=rows.count(), sku=rows.sku.min()
+        pieces=rows.pieces.sum(), worth=rows.worth.sum(), lines=rows.lines.sum(), sku=rows.sku.min()
     )
     part = part.mutate(values_of_order=part.count().over(group_by=[part.order_id, part.dimension]))
     joined = part.inner_join(whole, order)

@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+import pyarrow.compute as pc  # type: ignore[import-untyped, unused-ignore]
 from sqlalchemy import Engine
 from sqlmodel import Session
 
@@ -22,13 +23,14 @@ from segmentation.tags.current import keep_moment, read_current
 from segmentation.tags.definitions import MeasureTag, line_of
 from segmentation.tags.hand import take_off_ended
 from segmentation.tags.lines import drawn
-from segmentation.tags.live import Live, LiveTag, live_tags
+from segmentation.tags.live import Live, LiveTag, live_tags, still_judged
 from segmentation.tags.measures import MEASURES, measured
 from segmentation.tags.preferred import judge_preferences
 from segmentation.tags.program import Program, Programs, Writing
 from segmentation.tags.ruled import Ground, judge_measures, judge_rules
 from segmentation.tags.sizes import sizes_after, store_outcome
 from segmentation.tags.writing import SCHEMA, write_differences
+from store.asked import SEGMENTS, ask_for
 from store.engine import let_others_write, reading, transaction
 
 CHUNK_ROWS = 6_000  # about 70 ms of writing on SQLite
@@ -37,6 +39,8 @@ _programs = Programs()
 
 Table = Any
 Hold = Callable[[Session], None]
+# Those of these customers whose facts changed since they were read; nobody is erased until the transaction ends.
+Overtaken = Callable[[Session, list[int]], set[int]]
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ def renew_tags(
     cycle_days: int | None,
     customer_ids: Sequence[int] | None = None,
     hold: Hold | None = None,
+    overtaken: Overtaken | None = None,
     tokenize: Tokenize | None = None,
 ) -> TagChanges:
     """Put on and take off every active computed tag, as of the start of `as_of` in `zone` (the session's zone).
@@ -73,6 +78,8 @@ def renew_tags(
     Whole renewals also draw the dynamic lines, make tags of preferences that enough people have, end what people put
     on until a day that has come, and store sizes. Writes in short transactions of its own, in each of which `hold` is
     called first: it may raise to stop. Tags that can't be judged are left as they are, with `Tag.problem` saying why.
+    So are, by what is not yet written, a tag that is archived meanwhile, one that is changed (the worker is asked for
+    everybody once more), and whoever is `overtaken`: they wait for a renewal of their own.
     """
     is_whole = customer_ids is None
 
@@ -92,7 +99,7 @@ def renew_tags(
     ground = Ground(facts, current, found, keep_moment(connection, now), as_of, zone, cycle_days, at_once)
     live = judge_preferences(live, ground, tokenize, now, writing if is_whole else None)
     _judge(live, ground, groups, is_whole=is_whole)
-    changes = _write(connection, engine, writing, now)
+    changes = _write(connection, engine, writing, now, live, overtaken)
     if is_whole:
         sizes = sizes_after(connection, current, found, facts.segments, ground.moment)
         with writing() as session:
@@ -140,15 +147,38 @@ def _drawn(connection: Any, facts: Facts, tag: LiveTag, as_of: date) -> LiveTag:
     return replace(tag, cut=drawn(connection, population, definition))
 
 
-def _write(connection: Any, engine: Engine, writing: Callable[[], Any], now: datetime) -> TagChanges:
+def _write(
+    connection: Any,
+    engine: Engine,
+    writing: Callable[[], Any],
+    now: datetime,
+    live: Live,
+    overtaken: Overtaken | None,
+) -> TagChanges:
     """The kept differences into the database, a short transaction per chunk."""
     # By customer, then tag: next to each other in both indexes, and one order for everybody who writes.
     rows = connection.con.sql("FROM tag_difference ORDER BY customer_id, tag_id")
-    total = (0, 0, 0)
+    total, is_outdated = (0, 0, 0), False
     for number, batch in enumerate(rows.to_arrow_reader(CHUNK_ROWS)):
         if number:
             let_others_write(engine)
         with writing() as session:
-            done = write_differences(session, pa.Table.from_batches([batch]), now)
+            part, has_other = _still_true(session, pa.Table.from_batches([batch]), live, overtaken)
+            done = write_differences(session, part, now)
         total = (total[0] + done[0], total[1] + done[1], total[2] + done[2])
+        is_outdated |= has_other
+    if is_outdated:  # renaming what a rule asks for rewrites the rule, too, and asks for nothing
+        with writing() as session:
+            ask_for(session, SEGMENTS, actor="worker", now=now, anew=True)
     return TagChanges(*total)
+
+
+def _still_true(session: Session, rows: pa.Table, live: Live, overtaken: Overtaken | None) -> tuple[pa.Table, bool]:
+    """The differences of tags that are judged as they were read, on people whose facts are as they were read; and
+    whether a tag is judged otherwise now."""
+    same, has_other = still_judged(session, live, pc.unique(rows["tag_id"]).to_pylist())
+    rows = rows.filter(pc.is_in(rows["tag_id"], value_set=pa.array(sorted(same), pa.int64())))
+    people = pc.unique(rows["customer_id"]).to_pylist()
+    gone = overtaken(session, people) if overtaken is not None and people else ()
+    is_gone = pc.is_in(rows["customer_id"], value_set=pa.array(sorted(gone), pa.int64()))
+    return rows.filter(pc.invert(is_gone)), has_other

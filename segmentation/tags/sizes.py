@@ -4,11 +4,11 @@ from datetime import date, datetime
 from typing import Any
 
 import ibis
-from sqlalchemy import bindparam, delete, insert, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlmodel import Session
 
 from segmentation.tags.current import after
-from segmentation.tags.live import Live
+from segmentation.tags.live import Live, still_judged
 from store.engine import table_of
 from store.models import SegmentSizeOnDay, Tag
 from store.types import from_ten_thousandths
@@ -32,11 +32,14 @@ def sizes_after(connection: Any, now: Table, found: Table, segments: Table, mome
 
 
 def store_outcome(session: Session, live: Live, sizes: list[dict[str, Any]], as_of: date, now: datetime) -> None:
-    """Write, in the session's transaction, each judged tag's line and problem, and every tag's size on the day."""
+    """Write, in the session's transaction, each judged tag's line and problem, and every tag's size on the day. A tag
+    that was changed meanwhile has neither of what it was before; a size goes by the name that its tag has now."""
     cuts = {one.tag_id: one.cut for one in live.tags}
+    same, _ = still_judged(session, live, cuts)
     judged = [
         {"key": tag_id, "new_cut": cuts.get(tag_id), "new_problem": live.problems.get(tag_id), "at": now}
         for tag_id in {**cuts, **live.problems}
+        if tag_id in same or tag_id not in cuts
     ]
     if judged:
         values: dict[str, Any] = {"cut": "new_cut", "problem": "new_problem", "computed_at": "at"}
@@ -45,7 +48,8 @@ def store_outcome(session: Session, live: Live, sizes: list[dict[str, Any]], as_
     session.execute(delete(size).where(size.c.as_of == as_of, size.c.model == TAG_MODEL))
     found = {row["tag_id"]: (row["customers"], from_ten_thousandths(int(row["value"]))) for row in sizes}
     nobody = (0, from_ten_thousandths(0))
-    counted = [(name, *found.get(tag_id, nobody)) for tag_id, name in live.names.items()]
+    called = session.execute(select(tag.c.id, tag.c.name).order_by(tag.c.id).with_for_update(read=True))
+    counted = [(row.name, *found.get(row.id, nobody)) for row in called if row.id in live.names]
     day = {"as_of": as_of, "model": TAG_MODEL}
     if counted:
         given = [{**day, "segment": name, "customers": people, "value": value} for name, people, value in counted]

@@ -40,6 +40,8 @@ _KEEP = "UPDATE customer_tag SET strength = {strength}, falls_off_on = {day}, ev
 def write_differences(session: Session, rows: pa.Table, now: datetime) -> tuple[int, int, int]:
     """Write `rows` (COLUMNS) in the session's transaction as of `now` (aware); customers no longer there are left out.
     Returns how many were put on, taken off and renewed."""
+    if rows.num_rows == 0:
+        return 0, 0, 0
     write = _write_sqlite if is_sqlite(session) else _copy_postgresql
     return write(session, rows, now)
 

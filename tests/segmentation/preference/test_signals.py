@@ -91,6 +91,7 @@ def test_stocking_up_says_a_little_more_than_buying(duck: Any, pieces: float, we
 def test_returned_pieces_say_nothing_and_free_orders_share_by_lines(duck: Any) -> None:
     products = [product("A", ["去屑"]), product("B", ["染護"])]
     lines = [line(1, "A", 100, quantity=-1), line(2, "A", 0), line(2, "B", 0), line(2, "B", 0)]
+    lines += [line(3, "B", 100), line(3, "B", 100, quantity=-1)]
     known = facts(duck, products=products, lines=lines)
     found = by_value(duck, bought(known.lines, product_values(known.products)))
     assert {row["order_id"] for row in found.values()} == {2}
@@ -133,6 +134,8 @@ def test_a_topic_counts_once_a_day(duck: Any) -> None:
         ([line(1, "A", 100), line(1, "B", 0)], {"滿額"}),
         ([line(1, "B", 0)], {None}),
         ([line(1, "A", 100, discount=5), line(1, "B", 0)], {"打折", "滿額"}),
+        ([line(1, "A", 100), line(1, "B", 0), line(1, "B", 0, quantity=-1)], {None}),
+        ([line(1, "A", 100), line(1, "COUPON", -20)], {None}),
         ([], {None}),
     ],
 )
@@ -184,6 +187,9 @@ def test_a_coupons_style_comes_from_the_brands_list_or_from_its_code(
         (140, [line(1, "A", 100, discount=20)], 0.2),
         (100, [line(1, "A", 100), line(1, "A", 0)], 0.5),
         (-5, [line(1, "A", 100)], 1.0),
+        (100, [line(1, "A", 100, quantity=2), line(1, "A", 100, quantity=-1)], 0.0),  # one came back
+        (100, [line(1, "A", 100), line(1, "B", 900), line(1, "B", 900, quantity=-1)], 0.0),
+        (80, [line(1, "A", 100), line(1, "COUPON", -20)], 0.2),
     ],
 )
 def test_the_depth_of_discount_is_what_was_taken_off_the_worth(

@@ -25,7 +25,7 @@ def live_with(**tags: tuple[str, dict[str, Any]]) -> Live:
         if source != "hand"
     ]
     rules = {"fresh": read_rule(FRESH)}
-    return Live(rows, names, {}, rules, PreferenceSettings(), has_preferences=True)
+    return Live(rows, names, {}, rules, (0, None), PreferenceSettings(), has_preferences=True)
 
 
 def known(live: Live, *, has_cycle: bool = True) -> set[str]:
