@@ -20,6 +20,7 @@ from sqlmodel import Session
 
 from segmentation.backlog import LEASE_NAME, Backlog, backlog
 from segmentation.models import MODELS, Segment, segments_of
+from segmentation.nesl import FINER, NESL_OF_NES
 from store.engine import table_of
 from store.models import CustomerSegment, Lease, SegmentChange, SegmentRun
 from store.types import from_ten_thousandths, sum_parts, whole_sum
@@ -101,6 +102,18 @@ def last_computed(session: Session, at: datetime) -> Computation:
         waiting=waiting,
         is_stuck=is_held_up or (running is not None and running.lease_until < at),
     )
+
+
+def in_segment(row: Any, model: str, segment: str, *, by_customer: bool = False) -> ColumnElement[bool]:
+    """SQL: whether a row of customer_segment is in the segment, by the index of its model. `by_customer`: the rows are
+    wanted in the order of their customers, a page at a time.
+
+    NES has no index of its own, its states are found as those of NESL. Those of S lie in three parts of that index,
+    which would have to be sorted; the table has them in order, and most customers are there."""
+    found: ColumnElement[bool] = row.c[model] == segment
+    if model in FINER and not (by_customer and len(NESL_OF_NES[segment]) > 1):
+        found = row.c[FINER[model]].in_(NESL_OF_NES[segment])
+    return found
 
 
 def segment_sizes(session: Session, model: str) -> list[SegmentSize]:

@@ -9,6 +9,10 @@ import ibis
 
 CYCLE_WEIGHT = 3  # of the brand's cycle, in gaps of one's own: with four orders a customer's habit counts half
 
+FINER = {"nes": "nesl", "nes_personal": "nesl_personal"}  # the same in more states
+# A state of NES -> those of NESL that it is.
+NESL_OF_NES = {"never": ("never",), "N": ("N",), "E": ("E",), "S": ("S1", "S2", "L")}
+
 Table = Any
 Expression = Any
 

@@ -5,16 +5,17 @@ over from one whose lease is over. A healthy run must not be taken over while it
 some runs of this brand. Results are then written in short transactions, so that webhooks are never kept
 waiting; each writes some customers' segments together with their history. A crash in between leaves whole customers
 done and whole customers not yet done: the next run compares with what is stored and writes what is missing.
-Before each write a run makes sure that it still owns its row, so one that was taken over can't write any more.
+Before each commit a run makes sure that it still owns its row, so one that was taken over can't write any more.
 
 Meanwhile single customers go on being computed anew after a change (renew.py). A run never overwrites them: it leaves
 out whoever isn't stored any more as it was read, and they are computed once more when it is over.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -36,7 +37,7 @@ from segmentation.spark.engine import compute_database
 from segmentation.writing import RunStamp, Stamp, lock_history, write_changes
 from store.changes import note_changes
 from store.clock import Clock
-from store.engine import let_others_write, reading, table_of, transaction
+from store.engine import is_sqlite, let_others_write, reading, table_of, transaction
 from store.errors import ExpectedError
 from store.models import SegmentChange, SegmentRun, SegmentSizeOnDay
 from store.types import from_ten_thousandths
@@ -46,6 +47,7 @@ LEASE_RUNS = 3  # of the last run's length, where that is more: who reads and co
 MOST_DOUBLINGS = 3  # of the lease, one for each run that came to nothing
 COUNTED = (*MODEL_COLUMNS, CELLS)  # tags are counted by their own renewal
 CHUNK_CUSTOMERS = 2_000  # written in one transaction, which SQLite's other writers wait for
+POSTGRESQL_WRITERS = 2  # at once: each has a process of the server to itself
 CUSTOMERS = "SELECT id AS customer_id FROM customer"
 
 run_table = table_of(SegmentRun)
@@ -121,7 +123,7 @@ def run_segments(
         former = _newest(engine)
         unchanged = rows.num_rows == 0 and former is not None and (former.as_of, former.settings) == (as_of, said)
         changed = 0 if unchanged else _write(engine, stamp, rows, clock)
-        problem = _problem_of(None if is_past else also, done, lambda session: _hold(session, stamp, clock))
+        problem = _problem_of(None if is_past else also, done, lambda session: _hold(session, stamp, clock()))
         if unchanged:
             _forget(engine, stamp.run_id)
         else:
@@ -230,16 +232,19 @@ def _segmented(connection: Any, engine: Engine, request: Request) -> Segmented:
 
 def _write(engine: Engine, stamp: RunStamp, rows: pa.Table, clock: Clock) -> int:
     """Write the differences chunk by chunk; returns how many customers' segments changed."""
-    changed = 0
-    for start in range(0, rows.num_rows, CHUNK_CUSTOMERS):
+
+    def write(start: int) -> int:
         if start:
             let_others_write(engine)
+        at = clock()
         with transaction(engine) as session:
-            _hold(session, stamp, clock)
             written = write_changes(session, stamp, rows.slice(start, CHUNK_CUSTOMERS))
             note_changes(session, written.overtaken, stamp.at, after_run_id=stamp.run_id)
-        changed += written.moved
-    return changed
+            _hold(session, stamp, at)  # last: the run's row is one, and its other writer would wait for it
+        return written.moved
+
+    with ThreadPoolExecutor(1 if is_sqlite(engine) else POSTGRESQL_WRITERS) as writers:
+        return sum(writers.map(write, range(0, rows.num_rows, CHUNK_CUSTOMERS)))
 
 
 def _problem_of(also: Also | None, done: Computed, hold: Hold) -> Exception | None:
@@ -254,10 +259,10 @@ def _problem_of(also: Also | None, done: Computed, hold: Hold) -> Exception | No
     return None
 
 
-def _hold(session: Session, stamp: RunStamp, clock: Clock, **values: Any) -> None:
-    """Lengthen the lease and set `values`. Raises SegmentRunBusy when the run is no longer ours."""
+def _hold(session: Session, stamp: RunStamp, at: datetime, **values: Any) -> None:
+    """Lengthen the lease from `at` on and set `values`. Raises SegmentRunBusy when the run is no longer ours."""
     ours = (run_table.c.id == stamp.run_id) & (run_table.c.state == "running")
-    values = {"lease_until": clock() + stamp.lease, **values}
+    values = {"lease_until": at + stamp.lease, **values}
     if session.execute(update(run_table).where(ours).values(values)).rowcount != 1:  # type: ignore[attr-defined]
         raise SegmentRunBusy("another segment run took over because this one was too slow; its results stand")
 
@@ -272,11 +277,12 @@ def _finish(
         {"as_of": stamp.as_of, "model": m, "segment": s, "customers": n, "value": from_ten_thousandths(v)}
         for m, s, n, v in found
     ]
+    at = clock()
     with transaction(engine) as session:
         lock_history(session)
         newest = session.scalar(select(func.max(change.c.id))) or 0
-        done = {"state": "finished", "finished_at": clock(), "last_change_id": newest}
-        _hold(session, stamp, clock, **done, **counts)
+        done = {"state": "finished", "finished_at": at, "last_change_id": newest}
+        _hold(session, stamp, at, **done, **counts)
         session.execute(delete(size).where(size.c.as_of == stamp.as_of, size.c.model.in_(COUNTED)))
         if rows:
             session.execute(insert(size), rows)

@@ -21,7 +21,9 @@ from segmentation.facts import MODEL_COLUMNS
 from segmentation.results import VALUES
 from store.engine import is_sqlite
 
-WRITE_LOCK = 0x5E6_0001  # PostgreSQL advisory lock: see lock_history
+# PostgreSQL advisory locks: see write_changes and lock_history
+SEGMENTS_LOCK = 0x5E6_0002
+HISTORY_LOCK = 0x5E6_0001
 
 _ROW = ("customer_id", *VALUES)
 _RENEWED = ", ".join(f"{name} = excluded.{name}" for name in (*VALUES, "computed_at"))
@@ -85,15 +87,18 @@ class Written:
 
 def lock_history(session: Session) -> None:
     """Let the history grow in the order of its ids until this transaction ends: who has read up to an id has then seen
-    everything before it, and nobody writes segments at the same time. SQLite has one writer at a time anyway."""
+    everything before it. SQLite has one writer at a time anyway."""
     if not is_sqlite(session):
-        session.execute(select(func.pg_advisory_xact_lock(WRITE_LOCK)))
+        session.execute(select(func.pg_advisory_xact_lock(HISTORY_LOCK)))
 
 
 def write_changes(session: Session, stamp: Stamp, rows: pa.Table) -> Written:
     """Store `rows` (see results.differences) in the session's transaction, and as history those that moved, in their
-    order. Customers no longer there, and those who were overtaken, are left out."""
-    lock_history(session)
+    order. Customers no longer there, and those who were overtaken, are left out. The writers of a whole run, which has
+    each customer once, write side by side; nobody else beside them, nor beside each other."""
+    if not is_sqlite(session):
+        lock = func.pg_advisory_xact_lock_shared if isinstance(stamp, RunStamp) else func.pg_advisory_xact_lock
+        session.execute(select(lock(SEGMENTS_LOCK)))
     rows, overtaken = _untouched(session, rows)
     moved = rows.filter(rows["is_move"])
     if is_sqlite(session):
@@ -144,6 +149,7 @@ def _copy_postgresql(session: Session, stamp: Stamp, rows: pa.Table) -> None:
     moment = f"TIMESTAMPTZ '{stamp.stored_time}+00'"
     staged = f"SELECT {', '.join(_ROW)}, {moment} FROM staged_segment"  # noqa: S608 - our own words
     connection.exec_driver_sql(_UPSERT.format(source=staged))
+    lock_history(session)
     run_id = "NULL::bigint" if stamp.run_id is None else str(int(stamp.run_id))
     of_run = f"{run_id}, DATE '{stamp.as_of}', {moment}"
     moved = f"SELECT {', '.join(_MOVE)}, {of_run} FROM staged_segment WHERE is_move ORDER BY customer_id"  # noqa: S608

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import and_, exists, not_, or_, select, true
 from sqlmodel import Session
 
+from segmentation.history import in_segment
 from segmentation.models import MODELS
 from segmentation.rules.reading import Names, read_rule
 from segmentation.rules.references import References, expanded
@@ -174,7 +175,7 @@ def all_of(target: Target) -> Any:
     if target.kind != "segment":
         return members(target, 0, lambda customer_id: customer_id.is_not(None))
     segment = table_of(CustomerSegment).alias()
-    return select(segment.c.customer_id.label("id")).where(segment.c[target.name] == target.segment)
+    return select(segment.c.customer_id.label("id")).where(in_segment(segment, target.name, target.segment))
 
 
 def members(target: Target, run_id: int, of: Any) -> Any:

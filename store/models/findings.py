@@ -120,10 +120,10 @@ class CustomerSegment(Row, table=True):
     rfm3: str | None = Field(default=None, index=True)
     rfm8: str | None = Field(default=None, index=True)
     nesl: str = Field(index=True)
-    nes: str = Field(index=True)
+    nes: str  # found by nesl's index: see segmentation/history.in_segment
     cycle_days: int | None = None  # the person's own purchase cycle, shrunk to the brand's; null: never a paid order
     nesl_personal: str = Field(default="never", index=True)  # by that cycle, like the next
-    nes_personal: str = Field(default="never", index=True)
+    nes_personal: str = "never"
     loyalty: float | None = None  # (t / n) × s, 0 and more; null: no paid order
     loyalty_percentile: float | None = None  # 0..100 among those with a loyalty, when the population was last computed
     activity: str = Field(default="none", index=True)  # customer state
@@ -138,13 +138,21 @@ class SegmentChange(Row, table=True):
 
     __table_args__ = (
         Index(None, "customer_id", "id"),
-        Index(None, "run_id", "as_of", "id"),
+        Index(
+            "ix_segment_change_between_runs",
+            "as_of",
+            "id",
+            sqlite_where=text("run_id IS NULL"),
+            postgresql_where=text("run_id IS NULL"),
+        ),
         {"sqlite_autoincrement": True},  # campaigns read on from an id: it must never be given again
     )
 
     id: int | None = key()
     customer_id: int = ref("customer.id")
-    run_id: int | None = ref("segment_run.id", nullable=True)  # null: between runs, after new facts
+    # The whole run that found it; null: between runs, after new facts. No foreign key, which would be looked up for
+    # each row of a run and need an index of all of them: no run that has changes is ever removed.
+    run_id: int | None = Field(default=None, sa_type=BigId)
     as_of: date  # the day that it was computed for
     changed_at: datetime = Field(sa_type=UTCDateTime, index=True)
     is_relabelled: bool = False  # lines drawn anew, by other settings or for another day: the person did not move

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, func, select, update
 from console.segments.sizes import Size, read_sizes
 from segmentation.history import (
     history_of,
+    in_segment,
     movements,
     segment_at,
     segment_sizes,
@@ -129,6 +130,27 @@ def test_the_feed_gives_every_movement_once_in_order_whatever_the_step(engine: E
         assert into == [row[0] for row in moved if (row[3], row[4]) == (some_before, some_after)]
         with pytest.raises(NotFound):
             movements(session, "nothing")
+
+
+def test_who_is_in_a_state_of_nes_is_found_by_nesl(engine: Engine, clock: StillClock) -> None:
+    with transaction(engine) as session:
+        make_customer(session)  # never
+        for days in (5, 45, 75, 200):  # E, S1, S2 and L by a cycle of 30
+            customer = make_customer(session)
+            for more in (0, 20):
+                make_order(session, customer, ordered_at=clock() - timedelta(days=days + more))
+        make_order(session, make_customer(session), ordered_at=clock() - timedelta(days=5))  # N
+    run_segments(engine, as_of=clock().date(), zone=TAIPEI, clock=clock, settings=SegmentSettings(cycle=30))
+    row = table_of(CustomerSegment)
+    with reading(engine) as session:
+        for model in ("nes", "nes_personal", "nesl", "rf4"):
+            stored = session.execute(select(row.c.customer_id, row.c[model])).all()
+            for segment in MODELS[model]:
+                wanted = {who for who, state in stored if state == segment.name}
+                for by_customer in (False, True):
+                    named = in_segment(row, model, segment.name, by_customer=by_customer)
+                    assert set(session.scalars(select(row.c.customer_id).where(named))) == wanted, segment.name
+        assert Counter(session.scalars(select(row.c.nes))) == {"never": 1, "N": 1, "E": 1, "S": 3}
 
 
 def test_movements_of_a_span_of_time_take_its_start_and_not_its_end(engine: Engine) -> None:
