@@ -1,12 +1,14 @@
 """Rules read slowly and plainly, one customer at a time: what the compiler is held against. Random rules and facts."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
 
+from segmentation.rules.references import References
 from segmentation.rules.types import (
     Age,
     AllOf,
@@ -23,6 +25,7 @@ from segmentation.rules.types import (
     Orders,
     Products,
     Rule,
+    RuleReference,
     Score,
     Tagged,
     Window,
@@ -33,6 +36,12 @@ AS_OF = date(2028, 3, 2)
 NESL = ("N", "E", "S1")
 AMOUNTS = ("-0.0001", "0", "0.4999", "0.5", "0.9999", "1", "1.5", "2")  # in money; sums that occur
 Tables = dict[str, Rows]
+# Saved rules that random ones mention, one of them by way of another.
+SAVED: dict[str, Rule] = {
+    "沒看過": NotOf(of=Events(kinds=("product_view",), at_least=Decimal(1))),
+    "沒看過又是 vip": AllOf(of=(RuleReference(name="沒看過"), Tagged(name="vip"), RuleReference(name="沒看過"))),
+}
+REFERENCES = References(SAVED)
 
 
 def holds(rule: Rule, one: int, tables: Tables) -> bool:
@@ -44,6 +53,8 @@ def holds(rule: Rule, one: int, tables: Tables) -> bool:
             return any(holds(part, one, tables) for part in rule.of)
         case NotOf():
             return not holds(rule.of, one, tables)
+        case RuleReference():
+            return holds(SAVED[rule.name], one, tables)
         case Orders():
             return _orders(rule, one, tables)
         case Events():
@@ -57,13 +68,18 @@ def holds(rule: Rule, one: int, tables: Tables) -> bool:
         case Tagged():
             return any(_tag_fits(rule, row) for row in _of(tables, "tags", one))
         case Measure():
-            row = next(iter(_of(tables, "segments", one)), {})
+            table = "predictions" if rule.name in ("p_buy", "spend_90") else "segments"
+            row = next(iter(_of(tables, table, one)), {})
             value = row.get(rule.name)
             if rule.name == "recency_days":
                 last = row.get("last_ordered_on")
                 value = None if last is None else (AS_OF - last).days
             elif rule.name == "paid_total":
                 value = Decimal(value or 0) / 10_000
+            elif rule.name == "spend_90":
+                value = None if value is None else Decimal(value) / 10_000
+            elif rule.name == "loyalty":
+                value = value or 0
             return within(value, rule)
     return _about_the_person(rule, next(row for row in tables["customers"] if row["customer_id"] == one))
 
@@ -121,6 +137,7 @@ def _events(rule: Any, kinds: Any, products: Products | None, one: int, tables: 
         if row["kind"] in kinds
         and inside(rule.window, _day(row["occurred_at"]))
         and (rule.topics is None or row["topic"] in rule.topics)
+        and (rule.campaigns is None or row["campaign_id"] in rule.campaigns)
         and _fits(products, row["sku"], tables)
     ]
 
@@ -188,10 +205,7 @@ def _about_the_person(rule: Rule, customer: dict[str, Any]) -> bool:
     today = AS_OF - timedelta(days=1)
     born = customer["birthday"]
     if isinstance(rule, Attribute):
-        value = customer["city"]
-        if rule.exists is not None:
-            return (value is not None) == rule.exists
-        return value is not None and value == rule.is_
+        return _attribute(rule, customer)
     if born is None or born > today:
         return False
     if isinstance(rule, Age):
@@ -199,6 +213,35 @@ def _about_the_person(rule: Rule, customer: dict[str, Any]) -> bool:
     assert isinstance(rule, Birthday)
     ahead = (today + timedelta(days=days) for days in range(rule.within_days + 1))
     return any(_is_birthday(born, day) for day in ahead)
+
+
+def _attribute(rule: Attribute, customer: dict[str, Any]) -> bool:
+    of_ours = rule.name in customer
+    value = customer[rule.name] if of_ours else json.loads(customer["attributes"]).get(rule.name)
+    if rule.exists is not None:
+        return (value is not None) == rule.exists
+    if value is None:
+        return False
+    if isinstance(rule.is_, bool):
+        return bool(value is rule.is_)
+    text = value if isinstance(value, str) else json.dumps(value)
+    if rule.name == "gender":
+        return _woman_or_man(text) in map(_woman_or_man, rule.in_ or (str(rule.is_),))
+    if rule.contains is not None:
+        return rule.contains.lower() in text.lower()
+    text = text.replace("臺", "台") if rule.name == "city" else text
+    if rule.in_ is not None or isinstance(rule.is_, str):
+        return text in [word.replace("臺", "台") for word in rule.in_ or (str(rule.is_),)]
+    try:
+        return within(Decimal(text), rule) and (rule.is_ is None or Decimal(text) == rule.is_)
+    except InvalidOperation:
+        return False
+
+
+def _woman_or_man(text: str) -> str:
+    return {"f": "女", "female": "女", "女性": "女", "m": "男", "male": "男", "男性": "男"}.get(
+        text.lower(), text.lower()
+    )
 
 
 def _is_birthday(born: date, day: date) -> bool:
@@ -251,6 +294,7 @@ def _facts(random: Random) -> Tables:
             "occurred_at": _moment(random),
             "sku": pick((None, *SKUS)),
             "topic": pick((None, "t1", "t2")),
+            "campaign_id": pick((None, 1, 2)),
         }
         for _ in range(50)
     ]
@@ -279,11 +323,36 @@ def _facts(random: Random) -> Tables:
             "last_ordered_on": pick((None, _day_in(random))),
             "r": pick((None, 1, 2, 3)),
             "paid_total": pick((None, 0, 5_000, 10_000)),
+            "loyalty": pick((None, 0.0, 1.0, 1.5)),
         }
         for who in PEOPLE
         if pick((True, True, False))
     ]
-    customers = [{"customer_id": who, "birthday": pick(born), "city": pick((None, "台中市", "x"))} for who in PEOPLE]
+    predictions = [
+        {"customer_id": who, "p_buy": pick((0.0, 0.5, 1.0)), "spend_90": pick((None, 0, 5_000, 10_000))}
+        for who in PEOPLE
+        if pick((True, False))
+    ]
+    own: tuple[dict[str, Any], ...] = (
+        {},
+        {"點數": None},
+        {"點數": 1},
+        {"點數": "1.5"},
+        {"點數": True},
+        {"點數": "x,Y"},
+    )
+    customers = [
+        {
+            "customer_id": who,
+            "birthday": pick(born),
+            "city": pick((None, "台中市", "臺中市", "x")),
+            "gender": pick((None, "F", "女性", "male", "?")),
+            "is_following": pick((None, True, False)),
+            "is_refused": pick((True, False)),
+            "attributes": json.dumps(pick(own)),
+        }
+        for who in PEOPLE
+    ]
     return {
         "customers": customers,
         "products": PRODUCTS,
@@ -294,6 +363,7 @@ def _facts(random: Random) -> Tables:
         "changes": changes,
         "tags": tags,
         "segments": segments,
+        "predictions": predictions,
     }
 
 
@@ -328,8 +398,8 @@ def _windows() -> st.SearchStrategy[Window | None]:
     return st.none() | last | between | st.builds(Window, from_=DAYS) | st.builds(Window, until=DAYS)
 
 
-def _names(*names: str) -> st.SearchStrategy[Any]:
-    return st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True).map(tuple)
+def _names(*names: Any) -> st.SearchStrategy[Any]:
+    return st.lists(st.sampled_from(names), min_size=1, max_size=3).map(tuple)  # the same name twice, too
 
 
 _products = st.sampled_from(
@@ -337,15 +407,27 @@ _products = st.sampled_from(
         Products(skus=("A", "gone")),
         Products(categories=("c1",)),
         Products(categories=("c1", "c2"), labels=("l1",)),
-        Products(labels=("l1",), skus=("C", "B")),
+        Products(labels=("l1", "l1"), skus=("C", "B", "C")),
         Products(name_contains="TONER"),
     ]
 )
 
 
+_ATTRIBUTES = [
+    *(Attribute(name="city", **test) for test in ({"is_": "台中市"}, {"exists": True}, {"exists": False})),
+    *(Attribute(name="city", **test) for test in ({"in_": ("臺中市", "x")}, {"contains": "X"})),
+    *(Attribute(name="gender", **test) for test in ({"is_": "female"}, {"in_": ("M", "?")}, {"exists": False})),
+    *(Attribute(name=name, is_=value) for name in ("is_following", "is_refused") for value in (True, False)),
+    *(Attribute(name="點數", is_=value) for value in (1, 1.5, True, "1", "true")),
+    *(Attribute(name="點數", **test) for test in ({"contains": "y"}, {"exists": True}, {"in_": ("1", "x,Y")})),
+    Attribute(name="點數", at_least=Decimal(1), less_than=Decimal("1.5")),
+]
+
+
 @st.composite
 def _conditions(draw: st.DrawFn) -> Rule:
-    kind = draw(st.sampled_from([Orders, Orders, Events, Events, Clicks, Attribute, Age, Birthday, "state"]))
+    kinds = [Orders, Orders, Events, Events, Clicks, Attribute, Age, Birthday, "state", "state", RuleReference]
+    kind = draw(st.sampled_from(kinds))
     if kind is Orders:
         measure = draw(st.sampled_from(["count", "sum", "average", "quantity", "days", "first", "last"]))
         chosen: dict[str, Any] = {"measure": measure, "window": draw(_windows())}
@@ -361,14 +443,16 @@ def _conditions(draw: st.DrawFn) -> Rule:
         return Orders(**{**chosen, **draw(_limits(*values))})
     if kind in (Events, Clicks):
         asked: dict[str, Any] = {"window": draw(_windows()), "topics": draw(st.none() | _names("t1", "t2"))}
+        asked["campaigns"] = draw(st.none() | _names(1, 2, 3))
         asked |= draw(_limits())
         if kind is Clicks:
             return Clicks(**asked)
-        kinds = draw(_names("product_view", "click", "nothing"))
-        return Events(kinds=kinds, products=draw(st.none() | _products), **asked)
+        named = draw(_names("product_view", "click", "nothing"))
+        return Events(kinds=named, products=draw(st.none() | _products), **asked)
     if kind is Attribute:
-        tests: list[dict[str, Any]] = [{"is_": "台中市"}, {"exists": True}, {"exists": False}]
-        return Attribute(name="city", **draw(st.sampled_from(tests)))
+        return draw(st.sampled_from(_ATTRIBUTES))
+    if kind is RuleReference:
+        return RuleReference(name=draw(st.sampled_from(sorted(SAVED))))
     if kind is Age:
         return Age(**draw(_limits("0", "34", "35", "36")))
     return Birthday(within_days=draw(st.integers(0, 366))) if kind is Birthday else draw(_states())
@@ -384,16 +468,18 @@ def _states(draw: st.DrawFn) -> Rule:
         ago = draw(st.integers(1, 6)) if when == "ago" else None
         return InSegment(model="nesl", in_=draw(segments), on=on, days_ago=ago)
     if kind is Moved:
-        start, end = draw(st.sampled_from([("N", "E"), (None, "E"), ("E", None), ("S1", "N")]))
-        where: dict[str, Any] = {"from_": start and (start,), "to": end and (end,)}
+        sides = [(("N",), ("E",)), (None, ("E", "N")), (("E",), None), (("S1", "N"), ("N", "S1")), (("E", "E"), None)]
+        start, end = draw(st.sampled_from(sides))
+        where: dict[str, Any] = {"from_": start, "to": end}
         return Moved(model="nesl", **where, window=draw(_windows()))
     if kind is Tagged:
         days, strength = draw(st.none() | _limits("1", "3", "5")), draw(st.none() | _limits("0.25", "0.5"))
         limits: dict[str, Any] = {"days": days and Bounds(**days), "strength": strength and Bounds(**strength)}
         return Tagged(name=draw(st.sampled_from(["vip", "new"])), **limits)
-    scores: list[Score] = ["recency_days", "r", "paid_total"]
+    scores: list[Score] = ["recency_days", "r", "paid_total", "spend_90", "p_buy", "loyalty"]
     name = draw(st.sampled_from(scores))
-    return Measure(name=name, **draw(_limits(*AMOUNTS if name == "paid_total" else ("1", "2", "3"))))
+    values = AMOUNTS if name in ("paid_total", "spend_90") else ("1", "2", "3")
+    return Measure(name=name, **draw(_limits(*("0", "0.5", "1", "1.5") if name in ("p_buy", "loyalty") else values)))
 
 
 def rules() -> st.SearchStrategy[Any]:

@@ -7,11 +7,14 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segmentation.facts import Facts
 from segmentation.rules import counting, narrowing
 from segmentation.rules.compile import NOTHING, compile_rules, matching
 from segmentation.rules.explain import why
+from segmentation.rules.listing import Listed, list_matching
 from segmentation.rules.preview import MatchCount, count_matching
 from segmentation.rules.reading import conditions, read_rule
+from segmentation.rules.references import expanded
 from segmentation.rules.types import AllOf, AnyOf, NotOf, Rule, to_builtins
 from tests.segmentation.rules import plain
 from tests.segmentation.rules.people import TAIPEI, at, facts_with
@@ -27,7 +30,7 @@ def test_all_rules_in_one_pass_say_what_the_plain_reading_says(tables: plain.Tab
     both = []
     for fewest in (0, counting.FEWEST):  # counted by place, and grouped
         with patch.object(counting, "FEWEST", fewest), facts_with(**tables) as (connection, facts):
-            table = matching(facts, asked, plain.AS_OF, TAIPEI, with_evidence=True)
+            table = matching(facts, asked, plain.AS_OF, TAIPEI, references=plain.REFERENCES, with_evidence=True)
             both.append(connection.to_pyarrow(table.order_by("customer_id")).to_pylist())
     rows, grouped = both
     assert grouped == rows
@@ -35,7 +38,8 @@ def test_all_rules_in_one_pass_say_what_the_plain_reading_says(tables: plain.Tab
     for row in rows:
         for key, rule in asked.items():
             assert row[key] is plain.holds(rule, row["customer_id"], tables), (row["customer_id"], to_builtins(rule))
-            leaves = {path for path, part in conditions(rule) if not isinstance(part, AllOf | AnyOf | NotOf)}
+            whole = expanded(rule, plain.REFERENCES)
+            leaves = {path for path, part in conditions(whole) if not isinstance(part, AllOf | AnyOf | NotOf)}
             assert json.loads(row[f"{key}_evidence"]).keys() == leaves
 
 
@@ -43,35 +47,44 @@ def test_all_rules_in_one_pass_say_what_the_plain_reading_says(tables: plain.Tab
 @settings(max_examples=15, deadline=None)
 def test_one_pass_says_what_rule_by_rule_and_customer_by_customer_say(tables: plain.Tables, rules: list[Rule]) -> None:
     asked = {f"rule_{place}": rule for place, rule in enumerate(rules)}
+
+    def found(facts: Facts, rules: dict[str, Rule]) -> Any:
+        return matching(facts, rules, plain.AS_OF, TAIPEI, references=plain.REFERENCES)
+
     with facts_with(**tables) as (connection, facts):
-        whole = _rows(connection, matching(facts, asked, plain.AS_OF, TAIPEI))
+        whole = _rows(connection, found(facts, asked))
         for key, rule in asked.items():
-            alone = _rows(connection, matching(facts, {key: rule}, plain.AS_OF, TAIPEI))
+            alone = _rows(connection, found(facts, {key: rule}))
             assert {one: row[key] for one, row in alone.items()} == {one: row[key] for one, row in whole.items()}
     only_one = {
         name: rows if name in ("products", "runs") else [row for row in rows if row["customer_id"] == 1]
         for name, rows in tables.items()
     }
     with facts_with(**only_one) as (connection, facts):
-        assert _rows(connection, matching(facts, asked, plain.AS_OF, TAIPEI)) == {1: whole[1]}
+        assert _rows(connection, found(facts, asked)) == {1: whole[1]}
 
 
 @given(plain.facts(), st.lists(plain.rules(), min_size=1, max_size=4))
 @settings(max_examples=20, deadline=None)
-def test_counting_fewer_customers_first_gives_the_same_count(tables: plain.Tables, parts: list[Rule]) -> None:
+def test_counting_and_listing_fewer_customers_first_gives_the_same_people(
+    tables: plain.Tables, parts: list[Rule]
+) -> None:
     rule = AllOf(of=tuple(parts))
-    holding = sum(plain.holds(rule, who, tables) for who in plain.PEOPLE)
+    holding = [who for who in plain.PEOPLE if plain.holds(rule, who, tables)]
+    asked = (rule, plain.AS_OF, TAIPEI, plain.REFERENCES)
     for worth in (narrowing.WORTH, 1):  # 1: wherever a condition can refuse anybody
         with patch.object(narrowing, "WORTH", worth), facts_with(**tables) as (connection, facts):
-            found = count_matching(connection, facts, rule, plain.AS_OF, TAIPEI)
-        assert found == MatchCount(holding, len(plain.PEOPLE)), to_builtins(rule)
+            found = count_matching(connection, facts, *asked)
+            pages = [list_matching(connection, facts, *asked, after=after, limit=3) for after in (0, 5)]
+        assert found == MatchCount(len(holding), len(plain.PEOPLE)), to_builtins(rule)
+        assert pages == [Listed(len(holding), [who for who in holding if who > after][:3]) for after in (0, 5)]
 
 
 @given(plain.facts(), plain.rules(), st.sampled_from(plain.PEOPLE))
 @settings(max_examples=20, deadline=None)
 def test_why_says_of_every_part_what_the_plain_reading_says(tables: plain.Tables, rule: Rule, who: int) -> None:
     with facts_with(**tables) as (connection, facts):
-        todo = [why(connection, facts, rule, who, plain.AS_OF, TAIPEI)]
+        todo = [why(connection, facts, rule, who, plain.AS_OF, TAIPEI, plain.REFERENCES)]
     assert todo[0].asked == rule
     while todo:
         part = todo.pop()
