@@ -6,7 +6,9 @@ from typing import Literal
 
 from store.errors import BadInput
 
-PlanPart = Literal["audience", "content", "time", "steps", "way", "holdout", "replies", "window", "experiment", "name"]
+PlanPart = Literal[
+    "audience", "content", "time", "steps", "way", "holdout", "replies", "window", "priority", "experiment", "name"
+]
 
 
 @contextmanager

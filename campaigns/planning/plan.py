@@ -26,6 +26,7 @@ from store.models import Campaign, CampaignStep, TrackedLink, Variant
 MAX_REPLY_FIRST_MINUTES = 30 * 24 * 60
 MAX_WAIT_MINUTES = 366 * 24 * 60
 MAX_CONVERSION_DAYS = 90
+MOST_PRIORITY = 1_000_000  # and as far below nothing
 HOLDOUT = Decimal(5)  # percent kept back by default, to measure lift against
 Messages = Sequence[dict[str, Any]]
 
@@ -199,6 +200,9 @@ def _checked(session: Session, plan: Plan) -> list[str]:
     with about("window"):
         if not 1 <= plan.conversion_days <= MAX_CONVERSION_DAYS:
             raise BadInput(f"orders count for 1 to {MAX_CONVERSION_DAYS} days after a tap or a delivery")
+    with about("priority"):
+        if abs(plan.priority) > MOST_PRIORITY:
+            raise BadInput(f"a priority lies between -{MOST_PRIORITY} and {MOST_PRIORITY}, got {plan.priority}")
     with about("name"):
         if not plan.name.strip():
             raise BadInput("a campaign needs a name")

@@ -168,6 +168,7 @@ PLACES: Mapping[str, tuple[str, str | None]] = {
     "holdout": ("policy", "holdout"),
     "replies": ("policy", "reply_first_hours"),
     "window": ("policy", "conversion_days"),
+    "priority": ("policy", "priority"),
     "experiment": ("policy", "choice"),
     "name": ("who", None),
 }

@@ -79,7 +79,7 @@ def plan_of(name: str, values: Mapping[str, Any], *, zone: ZoneInfo, now: dateti
         holdout_percent=holdout,
         theme=values["theme"].strip() or None,
         conversion_days=_days(values.get("conversion_days", "")) or conversion_days,
-        priority=int(_number(values["priority"] or "0", "policy", "優先順序要是整數。", "priority")),
+        priority=_whole(values["priority"] or "0", "優先順序要是整數。", "priority"),
         reply_first_minutes=_reply_first(values["reply_first_hours"]),
         trigger=trigger,
         is_draft=True,
@@ -151,9 +151,17 @@ def _reply_first(hours: str) -> int | None:
 def _days(words: str) -> int | None:
     if not words:
         return None
-    found = _number(words, "policy", "天數要是 1 以上的整數。", "conversion_days")
-    if found != int(found) or found < 1:
-        raise WrongStep("policy", "天數要是 1 以上的整數。", "conversion_days")
+    why = "天數要是 1 以上的整數。"
+    found = _whole(words, why, "conversion_days")
+    if found < 1:
+        raise WrongStep("policy", why, "conversion_days")
+    return found
+
+
+def _whole(text: str, why: str, field: str) -> int:
+    found = _number(text, "policy", why, field)
+    if found != int(found):
+        raise WrongStep("policy", why, field)
     return int(found)
 
 

@@ -1,5 +1,6 @@
 """匯入資料: hand in a file, look at what it holds, let the worker import it, and see each row refused and why."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -144,6 +145,7 @@ def take_refused(import_id: int) -> Any:
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:
     with file:
+        yield BOM_UTF8  # or Excel takes it for another coding
         while piece := file.read(PIECE):
             yield piece
 

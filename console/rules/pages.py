@@ -15,7 +15,7 @@ from campaigns.planning.renaming import rename_rule
 from campaigns.planning.rule_users import forget_rule
 from console.access.roles import Role, needs
 from console.frame.routes import add_routes, get, post
-from console.frame.seen import FIELD, ChangedSince, check_seen, mark
+from console.frame.seen import CHANGED, FIELD, RENAMED, WAS, ChangedSince, check_seen, mark
 from console.frame.site import Site, site
 from console.rules.choices import rule_choices
 from console.rules.cities import other_cities
@@ -30,7 +30,15 @@ from segmentation.rules.explain import Explained, why
 from segmentation.rules.naming import campaign_names
 from segmentation.rules.reading import Names, RuleError, read_rule
 from segmentation.rules.references import References, expanded
-from segmentation.rules.saved import RuleExists, list_rules, load_rules, rule_named, save_rule
+from segmentation.rules.saved import (
+    RuleExists,
+    key_of_rule,
+    list_rules,
+    load_rules,
+    name_of_rule,
+    rule_named,
+    save_rule,
+)
 from segmentation.rules.types import AllOf, AnyOf, NotOf, Rule, to_builtins
 from segmentation.rules.wording import found_words, sentence
 from store.clock import today
@@ -53,7 +61,7 @@ def form(name: str, group: Row, text: str | None, status: int = 200, **more: Any
     with reading(site.engine) as session:
         choices = rule_choices(session, g.language)
     page = "console/rules/edit.html"
-    opened = {"was": request.form.get("was", ""), "seen": request.form.get(FIELD) or mark(None)}
+    opened = {one: request.form.get(one, "") for one in (WAS, "id")} | {FIELD: request.form.get(FIELD) or mark(None)}
     return render_template(page, name=name, group=group, text=text, choices=choices, **{**opened, **more}), status
 
 
@@ -63,10 +71,10 @@ def edit_rule() -> Any:
     if not name:
         return form("", NEW, None)
     with reading(site.engine) as session:
-        plain = to_builtins(rule_named(session, name).rule)
+        plain, rule_key = to_builtins(rule_named(session, name).rule), key_of_rule(session, name)
     found = as_rows(plain)
     text = json.dumps(plain, ensure_ascii=False, indent=2)
-    opened: dict[str, Any] = {"was": name, "seen": mark(plain)}
+    opened: dict[str, Any] = {WAS: name, FIELD: mark(plain), "id": rule_key}
     if found and "json" not in request.args:
         return form(name, found, None, **opened)
     return form(name, NEW, text, **opened)
@@ -84,11 +92,18 @@ def save_rule_form() -> Any:
     if press not in ("save", "copy"):
         return form(name, group, text)
     given = text if text is not None else json.dumps(rule_of(group))
-    was = request.form.get("was", "") if press == "save" else ""
+    was = opened_as = request.form.get(WAS, "") if press == "save" else ""
     try:
         with transaction(site.engine) as session:
             lock_until_end(session.connection(), DEFINITIONS)  # before it is looked at
-            is_renamed = was not in ("", name) and _stored(session, was) is not None
+            was = _called_now(session, was)
+            keeps_name = name == opened_as != ""  # says nothing of the name: a colleague may have
+            if keeps_name:
+                name = was
+            before, is_renamed = _stored(session, was), False
+            if was not in (opened_as, name):
+                raise ChangedSince(CHANGED)
+            is_renamed = was not in ("", name) and before is not None
             if is_renamed:
                 rename_rule(session, was, name)
                 _note(session, "rename rule", rule=was, name=name)
@@ -99,13 +114,20 @@ def save_rule_form() -> Any:
     except ExpectedError as error:
         wrong = place_of(group, error.path) if isinstance(error, RuleError) else ""
         why = translate("無法執行：{why}", g.language, why=told(error, g.language))
-        newer = {FIELD: mark(before)} if isinstance(error, ChangedSince) else {}
+        newer = {FIELD: mark(before), WAS: was} if isinstance(error, ChangedSince) else {}
         return form(name, group, text, 422, why=why, wrong=wrong, **newer)
     if is_renamed:
         flash(translate("規則「{was}」改名為「{name}」，用到它的地方都跟著改了。", g.language, was=was, name=name))
+    elif keeps_name and was != opened_as:
+        flash(translate(RENAMED, g.language, was=opened_as, name=name))
     said = "規則「{name}」已儲存，背景程式會接著照它重算標籤。" if saving.is_followed else "規則「{name}」已儲存。"
     flash(translate(said, g.language, name=name))
     return redirect(url_for("console.list_rules"), 303)
+
+
+def _called_now(session: Session, was: str) -> str:
+    """What the rule that the form was opened on is called by now; `was` where it is gone, or the form is of none."""
+    return (name_of_rule(session, request.form.get("id", "")) or was) if was else was
 
 
 def _stored(session: Session, name: str) -> dict[str, Any] | None:

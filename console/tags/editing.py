@@ -1,6 +1,7 @@
 """A tag made, changed, archived and brought back by people; each is audited. Tags of groups and preferences are the
 product's: they can only be archived."""
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, flash, g, redirect, render_template, request, url_for
@@ -9,7 +10,7 @@ from sqlmodel import Session
 from campaigns.planning.renaming import rename_tag
 from console.access.roles import Role, needs
 from console.frame.routes import add_routes, get, post
-from console.frame.seen import FIELD, ChangedSince, check_seen, mark
+from console.frame.seen import FIELD, RENAMED, WAS, ChangedSince, check_seen, mark
 from console.frame.site import Site, site
 from console.rules.choices import rule_choices
 from console.rules.form import place_of
@@ -52,7 +53,7 @@ def shown(given: TagForm, tag_id: int | None, status: int = 200, **more: Any) ->
         written=WRITTEN,
         measures={one: measure.chinese for one, measure in MEASURES.items()},
         choices=choices,
-        **{"seen": request.form.get(FIELD, ""), **more},
+        **{"seen": request.form.get(FIELD, ""), "was": request.form.get(WAS, given.name), **more},
     ), status
 
 
@@ -105,7 +106,7 @@ def edit_tag(tag_id: int) -> Any:
     with reading(site.engine) as session:
         one = _editable(session, tag_id)
         given, seen = form_of_tag(one.name, one.source, one.kind, one.definition), mark(as_stored(one))
-    return shown(given, tag_id, seen=seen)
+    return shown(given, tag_id, seen=seen, was=given.name)
 
 
 @needs(Role.MARKETER)
@@ -114,6 +115,7 @@ def save_tag(tag_id: int) -> Any:
         one = _editable(session, tag_id)
         name, source = one.name, one.source
     given = read_tag_form(request.form, source, request.form.get("name", name).strip())
+    was = request.form.get(WAS, name)  # what it was called when the form was opened
     if request.form.get("press", "save") != "save":
         return shown(given, tag_id)
     try:
@@ -123,17 +125,23 @@ def save_tag(tag_id: int) -> Any:
             one = change_tag(session, one.name, definition_of(given, one.definition), kind=_kind(given))
             note(session, "change tag", one)
             _ask(session, source)
-            if given.name != one.name:
+            keeps_name = given.name == was  # who left the name alone says nothing of it: a colleague may have
+            if not keeps_name and given.name != one.name:
                 rename_tag(session, one, given.name)
                 note(session, "rename tag", one)
-            check_seen(request.form.get(FIELD, ""), before, as_stored(one))
+            after, called = as_stored(one), one.name
+            opened_on, asked_for = ([was, *held[1:]] if keeps_name else held for held in (before, after))
+            check_seen(request.form.get(FIELD, ""), opened_on, asked_for)
     except NotFound:
         raise
     except ChangedSince as error:
-        return refused(given, tag_id, error, seen=mark(before))
+        newer = replace(given, name=before[0] if keeps_name else given.name)
+        return refused(newer, tag_id, error, seen=mark(before), was=before[0])
     except ExpectedError as error:
         return refused(given, tag_id, error)
-    flash(translate(_SAVED[source], g.language, name=given.name))
+    if keeps_name and called != was:
+        flash(translate(RENAMED, g.language, was=was, name=called))
+    flash(translate(_SAVED[source], g.language, name=called))
     return redirect(url_for("console.show_tag", tag_id=tag_id), 303)
 
 

@@ -7,6 +7,7 @@ from flask import Blueprint, g, render_template, request
 from sqlalchemy import Row, select
 from sqlmodel import Session
 
+from campaigns.planning.tag_users import users_of_tag
 from console.frame.charts import Chart, lines
 from console.frame.paging import after_id
 from console.frame.routes import add_routes, get
@@ -17,6 +18,7 @@ from console.tags.tag_words import Wording
 from console.words.catalog import translate
 from segmentation.predict.checks import TagQuality
 from segmentation.tags.catalogue import BY_BRAND
+from segmentation.tags.history import size_now
 from segmentation.tags.sizes import TAG_MODEL
 from store.engine import reading, table_of
 from store.errors import NotFound
@@ -65,7 +67,8 @@ def show_tag(tag_id: int) -> str:
             ],
             after=after,
             more=people[PEOPLE_SHOWN - 1].customer_id if len(people) > PEOPLE_SHOWN else None,
-            people_now=sizes.newest[one.name].customers if one.name in sizes.newest else None,
+            people_now=_people_now(session, one, sizes),
+            users=users_of_tag(session, one.name),
             counts=_counts(one.name, sizes),
             checks=checks,
             right=_right(checks),
@@ -91,6 +94,13 @@ def _sizes(name: str, sizes: Sizes) -> tuple[int | None, int | None, Any]:
         return None, None, spark([], [])
     change = now.customers - before[name].customers if before and name in before else None
     return now.customers, change, spark(sizes.days, sizes.over_time(name))
+
+
+def _people_now(session: Session, one: Tag, sizes: Sizes) -> int | None:
+    """Counted, through the index, where people put it on at any time; else as it was computed last."""
+    if one.source == "hand":
+        return size_now(session, one.name)
+    return sizes.newest[one.name].customers if one.name in sizes.newest else None
 
 
 def _counts(name: str, sizes: Sizes) -> Chart:

@@ -22,6 +22,7 @@ from store.models import Rule as RuleRow
 from store.models import Tag
 
 MAX_NAME = 100
+MOST_DIGITS = 18  # of a number that a database holds
 
 row, tag = table_of(RuleRow), table_of(Tag)
 
@@ -120,6 +121,28 @@ def rule_named(session: Session, name: str) -> SavedRule:
     if found is None:
         raise NotFound(f"there is no saved rule {name!r}")
     return SavedRule(found.name, _read(found), found.created_at, found.updated_at)
+
+
+def key_of_rule(session: Session, name: str) -> str:
+    """What a saved rule is known by whatever it is called: its number, which may be given again, and when it was made.
+    Raises NotFound."""
+    found = session.execute(select(row.c.id, row.c.created_at).where(row.c.name == name)).first()
+    if found is None:
+        raise NotFound(f"there is no saved rule {name!r}")
+    return _key(found)
+
+
+def name_of_rule(session: Session, key: str) -> str | None:
+    """What the saved rule of that key is called now; None when it is gone."""
+    number = key.partition("@")[0]
+    if not number.isdecimal() or len(number) > MOST_DIGITS:
+        return None
+    found = session.execute(select(row.c.name, row.c.id, row.c.created_at).where(row.c.id == int(number))).first()
+    return found.name if found is not None and _key(found) == key else None
+
+
+def _key(found: Any) -> str:
+    return f"{found.id}@{found.created_at.isoformat()}"
 
 
 def delete_rule(session: Session, name: str) -> None:

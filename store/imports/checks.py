@@ -17,6 +17,9 @@ from store.imports.report import REFUSALS_KEPT, ImportReport
 
 MAX_ID = 100  # characters
 MAX_WORDS = 500
+# What a formula of a spreadsheet that went wrong leaves in its cell, in a workbook and in a CSV of it.
+SHEET_ERRORS = "'#N/A', '#REF!', '#VALUE!', '#NAME?', '#DIV/0!', '#NULL!', '#NUM!'"
+ROUNDED = r"[0-9](\.[0-9]+)?[eE]\+[0-9]{2,}"  # how spreadsheets write long ids that they took for numbers
 MONEY_RANGE = "'900000000000000'"  # what Decimal4 surely holds
 FLOAT_PATTERN = r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?"  # as programs print binary floats
 FLOAT_NOISE = "1e-6"  # what such a number may be off by: 22.200000000000003 is 22.2, and 0.00001 stays refused
@@ -61,11 +64,15 @@ CREATE MACRO day(x) AS CASE WHEN regexp_matches(x, '{DAY_PATTERN}') THEN try_cas
 CREATE MACRO yes_or_no(x) AS
     CASE WHEN lower(x) IN ('1', 'true', 'yes', 'y', 't', '是', '有') THEN true
          WHEN lower(x) IN ('0', 'false', 'no', 'n', 'f', '否', '無') THEN false END;
+CREATE MACRO is_sheet_error(x) AS x IN ({SHEET_ERRORS});
 CREATE MACRO id_problem(x, name) AS
     CASE WHEN x IS NULL THEN name || ' is empty'
-         WHEN length(x) > {MAX_ID} THEN name || ' is longer than {MAX_ID} characters' END;
+         WHEN length(x) > {MAX_ID} THEN name || ' is longer than {MAX_ID} characters'
+         WHEN is_sheet_error(x) THEN name || ' holds an error of Excel, such as #N/A'
+         WHEN regexp_full_match(x, '{ROUNDED}') THEN name || ' was rounded by Excel: format the column as text' END;
 CREATE MACRO words_problem(x, name) AS
-    CASE WHEN length(x) > {MAX_WORDS} THEN name || ' is longer than {MAX_WORDS} characters' END;
+    CASE WHEN length(x) > {MAX_WORDS} THEN name || ' is longer than {MAX_WORDS} characters'
+         WHEN is_sheet_error(x) THEN name || ' holds an error of Excel, such as #N/A' END;
 CREATE MACRO trimmed_words(x) AS list_transform(string_split(x, ';'), lambda w: trim(w));
 CREATE MACRO words(x) AS
     list_filter(trimmed_words(x), lambda w, place: w <> '' AND list_position(trimmed_words(x), w) = place);

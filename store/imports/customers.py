@@ -20,7 +20,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
-from sqlalchemy import Connection, Engine, bindparam, insert, select, update
+from sqlalchemy import Connection, Engine, Row, bindparam, insert, select, update
 
 from store.changes import note_changes
 from store.clock import Clock, today
@@ -41,6 +41,8 @@ LAYOUT = Layout(required=("customer_id",), optional=OPTIONAL, keeps_others=True)
 OTHER_ACCOUNT = "this customer already has another LINE account on the channel"
 UNSEEN_TAG = "a tag holds a full-width space or a sign that can't be seen"
 MAX_ATTRIBUTES = 20_000  # characters of one customer's attributes
+NAMES_AT_ONCE = 1_000  # parameters of one statement: databases have a limit
+ERROR_IN_EXTRA = r"""regexp_matches(extra, '": ?"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NULL!|NUM!)"')"""
 
 customer, account = table_of(Customer), table_of(LineAccount)
 tag, customer_tag = table_of(Tag), table_of(CustomerTag)
@@ -113,10 +115,13 @@ def _check(duck: duckdb.DuckDBPyConnection, last_birthday: date) -> None:
                         THEN 'birthday is not a day such as 1990-01-31, from 1900 up to today'
                         WHEN list_max(list_transform(words(raw.tags), lambda w: length(w))) > 100
                         THEN 'a tag is longer than 100 characters'
+                        WHEN len(list_filter(words(raw.tags), lambda w: is_sheet_error(w))) > 0
+                        THEN 'a tag is an error of Excel, such as #N/A'
                         {unclear}
                         WHEN yes_or_no(raw.refuses_marketing) AND yes_or_no(raw.agrees_marketing)
                         THEN 'nobody both refuses marketing and agrees to it'
-                        WHEN length(extra) > {MAX_ATTRIBUTES} THEN 'the other columns are too long together' END
+                        WHEN length(extra) > {MAX_ATTRIBUTES} THEN 'the other columns are too long together'
+                        WHEN {ERROR_IN_EXTRA} THEN 'another column holds an error of Excel, such as #N/A' END
                ) AS problem
         FROM raw""")  # noqa: S608
     duck.execute("""
@@ -237,22 +242,30 @@ def _look_up(connection: Connection, given: list[Given], channel_id: int | None)
 def _unseen_tags(connection: Connection, given: list[Given]) -> dict[int, str]:
     """Rows with a new tag that looks like another, as nobody could make one otherwise."""
     names = {name for one in given for name in one.tags if not name.isprintable()}
-    if names:
-        names -= set(connection.execute(select(tag.c.name).where(tag.c.name.in_(names))).scalars())
+    names -= _tags_called(connection, names).keys()
     return {one.row: UNSEEN_TAG for one in given if names.intersection(one.tags)}
 
 
 def _computed_tags(connection: Connection, given: list[Given]) -> dict[int, str]:
     """Rows with a tag that a computation puts on and takes off: it would undo the import at its next turn."""
-    names = {name for one in given for name in one.tags}
-    computed = select(tag.c.name, tag.c.source).where(tag.c.name.in_(names), tag.c.source != "hand")
-    by = {row.name: row.source for row in connection.execute(computed)} if names else {}
+    found = _tags_called(connection, {name for one in given for name in one.tags})
+    by = {name: row.source for name, row in found.items() if row.source != "hand"}
     return {
         one.row: f"the tag {name!r} is put on by a computation ({by[name]}) and can't be imported"
         for one in given
         for name in one.tags
         if name in by
     }
+
+
+def _tags_called(connection: Connection, names: set[str]) -> dict[str, Row[Any]]:
+    """name -> (id, name, source, is_active) of the tags of these names that there are."""
+    listed, found = sorted(names), {}
+    for start in range(0, len(listed), NAMES_AT_ONCE):
+        some = tag.c.name.in_(listed[start : start + NAMES_AT_ONCE])
+        rows = connection.execute(select(tag.c.id, tag.c.name, tag.c.source, tag.c.is_active).where(some))
+        found.update({row.name: row for row in rows})
+    return found
 
 
 def _overlaps(connection: Connection, given: list[Given]) -> dict[int, str]:
@@ -331,18 +344,16 @@ def _bind_accounts(connection: Connection, good: list[Given], channel_id: int | 
 def _put_tags(connection: Connection, good: list[Given], now: datetime, actor: str) -> set[str]:
     """Put on the tags that are not on, but no archived one; the member ids of those who got one. Whoever else puts the
     same on meanwhile (by hand, by a tap) wins or waits."""
-    names = sorted({name for one in good for name in one.tags})
+    names = {name for one in good for name in one.tags}
     if not names:
         return set()
-    known = set(connection.execute(select(tag.c.name).where(tag.c.name.in_(names))).scalars())
-    if unknown := [{"name": name, "created_at": now} for name in names if name not in known]:
+    known = _tags_called(connection, names)
+    if unknown := [{"name": name, "created_at": now} for name in sorted(names - known.keys())]:
         insert_rows(connection, tag, unknown)
-    asked = select(tag.c.name, tag.c.id).where(tag.c.name.in_(names), tag.c.is_active)
-    tag_ids = {row.name: row.id for row in connection.execute(asked)}
+        known = _tags_called(connection, names)
+    tag_ids = {name: row.id for name, row in known.items() if row.is_active}
     on = select(customer_tag.c.tag_id, customer_tag.c.customer_id).where(
-        customer_tag.c.until.is_(None),
-        customer_tag.c.tag_id.in_(tag_ids.values()),
-        customer_tag.c.customer_id.in_([one.customer_id for one in good if one.tags]),
+        customer_tag.c.until.is_(None), customer_tag.c.customer_id.in_([one.customer_id for one in good if one.tags])
     )
     current = {tuple(row) for row in connection.execute(on)}
     wanted = [(one, tag_ids[name]) for one in good for name in one.tags if name in tag_ids]

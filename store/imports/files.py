@@ -102,6 +102,12 @@ def _refuse_unstorable(duck: duckdb.DuckDBPyConnection, layout: Layout) -> None:
     duck.execute("DELETE FROM raw WHERE row IN (FROM unstorable)")
 
 
+def drop_blank_end(header: list[str]) -> None:
+    """Take the columns without a name off the end of a header: spreadsheets have some that hold nothing."""
+    while header and not header[-1].strip():
+        header.pop()
+
+
 def _name_columns(path: Path, header: Iterable[str], layout: Layout) -> dict[str, str]:
     """Column name in the file -> known name in small letters, or itself. Raises BadInput for one given twice."""
     names: dict[str, str] = {}
@@ -147,28 +153,47 @@ def _load_csv(duck: duckdb.DuckDBPyConnection, path: Path, layout: Layout, progr
             delimiter = max(DELIMITERS, key=first.count)
             reader = csv.reader(file, delimiter=delimiter, strict=True)
             header = next(reader, [])
-            if not any(header):
+            width = len(header)
+            drop_blank_end(header)
+            if not header:
                 raise BadInput(f"{path.name} has no header row")
             names = _name_columns(path, header, layout)
             loaded = Loaded(set(names.values()) & set(layout.known), [n for n in names.values() if n])
             loaded.others = [n for n in loaded.others if n not in layout.known]
-            for rows, refused in _csv_batches(path, reader, len(header)):
+            for rows, refused in _csv_batches(path, reader, width, len(header)):
                 loaded.rows += len(rows) + len(refused)
                 add_refused(duck, refused)
                 if rows:
                     _add(duck, layout, _csv_table(rows, list(names.values()), layout))
                 progress(min(size, raw_file.tell()), size)
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path.name} is not UTF-8 text: save it as “CSV UTF-8”") from error
+        raise BadInput(not_text(path)) from error
     except csv.Error as error:
         raise BadInput(f"{path.name} can't be read as CSV: {error}") from error
     return loaded
 
 
+def not_text(path: Path) -> str:
+    """What to say of a file that is no UTF-8 text (Excel's plain “CSV” is Big5 in Taiwan, its “Unicode text” UTF-16),
+    with the first line that isn't."""
+    with path.open("rb") as file:
+        wrong = next((number for number, line in enumerate(file, 1) if not _is_text(line)), 1)
+    return f"{path.name} is not UTF-8 text: line {wrong} is another encoding; save it as “CSV UTF-8”"
+
+
+def _is_text(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _csv_batches(
-    path: Path, reader: Iterator[list[str]], width: int
+    path: Path, reader: Iterator[list[str]], width: int, named: int
 ) -> Iterator[tuple[list[tuple[Any, ...]], list[tuple[int, str]]]]:
-    """Batches of ((row number, cells…) tuples, refused rows). Raises BadInput when a quotation is never closed."""
+    """Batches of ((row number, cells…) tuples, refused rows) of a table of `width` columns, the first of which are
+    `named`; rows without anything in them are left out. Raises BadInput when a quotation is never closed."""
     rows: list[tuple[Any, ...]] = []
     refused: list[tuple[int, str]] = []
     number = 1
@@ -184,10 +209,12 @@ def _csv_batches(
                 raise BadInput(f"{path.name}, row {number}: a quotation mark is opened and never closed") from error
             refused.append((number, "the quotation marks of this row don't match"))
             continue
-        if len(cells) == width:
-            rows.append((number, *cells))
-        elif cells:
-            refused.append((number, f"{len(cells)} cells where the header has {width}"))
+        if not any(map(str.strip, cells)):  # also of nothing but commas: Excel writes rows that were emptied so
+            continue
+        if len(cells) == width and not any(cells[named:]):
+            rows.append((number, *cells[:named]))
+        else:
+            refused.append((number, f"{len(cells)} cells where the header has {named}"))
         if len(rows) + len(refused) >= BATCH_ROWS:
             yield rows, refused
             rows, refused = [], []
@@ -224,9 +251,8 @@ def _load_sheet(duck: duckdb.DuckDBPyConnection, path: Path, layout: Layout, pro
     size = path.stat().st_size
     with sheet_rows(path) as rows:
         header = next(rows, [])
-        while header and not header[-1].strip():  # columns that were only ever formatted
-            header.pop()
-        if not any(header):
+        drop_blank_end(header)  # columns that were only ever formatted
+        if not header:
             raise BadInput(f"{path.name} has no header row")
         names = _name_columns(path, header, layout)
         loaded = Loaded(set(names.values()) & set(layout.known), [n for n in names.values() if n])
@@ -238,7 +264,7 @@ def _load_sheet(duck: duckdb.DuckDBPyConnection, path: Path, layout: Layout, pro
             for number, cells in batch:
                 if any(cells[len(header) :]):
                     refused.append((number, f"{len(cells)} cells where the header has {len(header)}"))
-                elif any(cells):
+                elif any(map(str.strip, cells)):
                     good.append((number, *cells[: len(header)], *[""] * (len(header) - len(cells))))
             loaded.rows += len(good) + len(refused)
             add_refused(duck, refused)
@@ -263,8 +289,12 @@ def _load_json_lines(duck: duckdb.DuckDBPyConnection, path: Path, layout: Layout
         for number, line in enumerate(chain(file, [b""]), 1):
             if line.strip():
                 try:
-                    record = decoder.decode(line)
-                    records.append((number, {_small(name, layout): value for name, value in record.items()}))
+                    given = decoder.decode(line)
+                    record = {_small(name, layout): value for name, value in given.items()}
+                    if len(record) == len(given):
+                        records.append((number, record))
+                    else:
+                        refused.append((number, "two names in this line are the same column"))
                 except ValueError:  # msgspec's own error and UnicodeDecodeError are both ValueErrors
                     refused.append((number, "not one JSON object in UTF-8"))
             if line == b"" or len(records) + len(refused) >= BATCH_ROWS:

@@ -13,7 +13,7 @@ import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
 
 from store.errors import BadInput
-from store.imports.files import DELIMITERS, ENDINGS, Layout
+from store.imports.files import DELIMITERS, ENDINGS, Layout, drop_blank_end, not_text
 from store.imports.spreadsheet import sheet_rows
 
 ROWS_SHOWN = 5
@@ -69,9 +69,10 @@ def _peek_csv(path: Path) -> tuple[list[str], list[list[str]]]:
             raw.seek(0)
             reader = csv.reader(file, delimiter=max(DELIMITERS, key=first.count), strict=True)
             header = next(reader, [])
-            rows = [row for row in islice(reader, ROWS_SHOWN) if row]
+            drop_blank_end(header)
+            rows = [row[: len(header)] for row in islice(reader, ROWS_SHOWN) if any(map(str.strip, row))]
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path.name} is not UTF-8 text: save it as “CSV UTF-8”") from error
+        raise BadInput(not_text(path)) from error
     except csv.Error as error:
         raise BadInput(f"{path.name} can't be read as CSV: {error}") from error
     return header, rows
@@ -80,8 +81,7 @@ def _peek_csv(path: Path) -> tuple[list[str], list[list[str]]]:
 def _peek_sheet(path: Path) -> tuple[list[str], list[list[str]]]:
     with sheet_rows(path) as rows:
         header = next(rows, [])
-        while header and not header[-1].strip():
-            header.pop()
+        drop_blank_end(header)
         return header, [row[: len(header)] for row in islice(rows, ROWS_SHOWN) if any(row)]
 
 

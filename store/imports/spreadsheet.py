@@ -4,6 +4,7 @@ Cells become what a CSV would hold: days and times in ISO form, whole numbers wi
 Excel last saw.
 """
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time
@@ -25,19 +26,29 @@ def sheet_rows(path: Path) -> Iterator[Iterator[list[str]]]:
         InvalidFileException,
     )
 
-    try:
-        with ZipFile(path) as packed:
-            if sum(part.file_size for part in packed.infolist()) > MOST_UNPACKED:
-                raise BadInput(f"{path.name} unpacks to more than a workbook can hold")
-        book = load_workbook(path, read_only=True, data_only=True)
-    except (BadZipFile, InvalidFileException, KeyError, ValueError) as error:
-        raise BadInput(f"{path.name} is not an Excel workbook (.xlsx) that can be read") from error
-    try:
-        if not book.worksheets:
-            raise BadInput(f"{path.name} has no sheet of cells")
-        yield ([_text(value) for value in row] for row in book.worksheets[0].iter_rows(values_only=True))
-    finally:
-        book.close()
+    damaged = (BadZipFile, InvalidFileException, KeyError, ValueError, SyntaxError, EOFError, zlib.error)
+    with path.open("rb") as file:  # a workbook that can't be loaded leaves it open
+        try:
+            with ZipFile(file) as packed:
+                if sum(part.file_size for part in packed.infolist()) > MOST_UNPACKED:
+                    raise BadInput(f"{path.name} unpacks to more than a workbook can hold")
+            book = load_workbook(file, read_only=True, data_only=True)
+        except damaged as error:
+            raise BadInput(f"{path.name} is not an Excel workbook (.xlsx) that can be read") from error
+
+        def texts() -> Iterator[list[str]]:
+            try:
+                for row in book.worksheets[0].iter_rows(values_only=True):
+                    yield [_text(value) for value in row]
+            except damaged as error:
+                raise BadInput(f"{path.name} is damaged: its first sheet can't be read to the end") from error
+
+        try:
+            if not book.worksheets:
+                raise BadInput(f"{path.name} has no sheet of cells")
+            yield texts()
+        finally:
+            book.close()
 
 
 def _text(value: Any) -> str:

@@ -81,7 +81,7 @@ def send(client: FlaskClient, address: str, form_of: str = "/console/account", *
 
 def opened(client: FlaskClient, address: str) -> dict[str, str]:
     """What a form of the page at `address` carries of what it was opened on."""
-    return dict(re.findall(r'name="(was|seen)" value="([^"]*)"', client.get(address).get_data(as_text=True)))
+    return dict(re.findall(r'name="(was|id|seen)" value="([^"]*)"', client.get(address).get_data(as_text=True)))
 
 
 def page(client: FlaskClient, address: str) -> str:

@@ -118,6 +118,20 @@ def test_what_is_no_service_message_holds_out_the_usual_part_unless_told(
         assert newest.holdout_percent == kept
 
 
+@pytest.mark.parametrize("given", ["1.5", "99999999999", "-99999999999999999999"])
+def test_a_priority_that_no_campaign_can_have_is_told_of_at_its_field(
+    client: FlaskClient, engine: Engine, people: None, given: str
+) -> None:
+    draft = begin(client)
+    write(client, draft)
+    step(client, draft, "policy", way="auto", holdout="", priority=given, reply_first_hours="")
+    answer = client.get(f"{draft}/check", follow_redirects=True)
+    assert answer.status_code in (200, 422)
+    text = answer.get_data(as_text=True)
+    assert "優先順序要" in text
+    assert count(engine, Campaign) == 0
+
+
 def test_the_check_says_why_a_way_of_sending_is_none(client: FlaskClient, engine: Engine, people: None) -> None:
     never, own = "這個活動沒有設定先等免費回覆", "每個人收到一樣的內容，而您的內容有個人欄位"
     draft = begin(client)

@@ -500,3 +500,42 @@ def test_a_form_that_was_just_opened_is_told_what_to_do_not_what_is_wrong(client
         said = send(client, "/console/rules/said", **rows).get_data(as_text=True)
         assert "填好一個條件" in said, rows
         assert "還不能使用" not in said
+
+
+def test_a_rule_that_a_colleague_renames_meanwhile_is_saved_under_its_new_name(
+    client: FlaskClient, engine: Engine, people: None
+) -> None:
+    address, changed = "/console/rules/edit", {**ROWS, "r0-value": "臺北"}
+    assert send(client, address, name="在地人", **opened(client, address), **ROWS).status_code == 303
+    mine = theirs = opened(client, f"{address}?name=在地人")
+    assert send(client, address, name="附近的人", **theirs, **ROWS).status_code == 303
+    done = send(client, address, name="在地人", **mine, **changed)
+    assert done.status_code == 303
+    assert "有人把「在地人」改名為「附近的人」了" in page(client, done.location)
+    with reading(engine) as session:
+        assert load_rules(session).keys() == {"附近的人"}
+        assert to_builtins(rule_named(session, "附近的人").rule)["of"][0]["is"] == "臺北"
+
+
+def test_a_rule_that_two_rename_is_told_of_to_the_second(client: FlaskClient, engine: Engine, people: None) -> None:
+    address = "/console/rules/edit"
+    assert send(client, address, name="在地人", **opened(client, address), **ROWS).status_code == 303
+    mine = theirs = opened(client, f"{address}?name=在地人")
+    assert send(client, address, name="附近的人", **theirs, **ROWS).status_code == 303
+    refused = send(client, address, name="臺中人", **mine, **ROWS)
+    assert (refused.status_code, "有人改過它" in refused.text) == (422, True)
+    again = dict(re.findall(r'name="(was|id|seen)" value="([^"]*)"', refused.text))
+    assert again["was"] == "附近的人"
+    assert send(client, address, name="臺中人", **again, **ROWS).status_code == 303
+    with reading(engine) as session:
+        assert load_rules(session).keys() == {"臺中人"}
+
+
+@pytest.mark.parametrize("key", ["", "1", "9" * 5000, "²@x", "1@2026-01-01"])
+def test_a_form_that_names_no_rule_by_its_key_goes_by_the_name(
+    client: FlaskClient, engine: Engine, people: None, key: str
+) -> None:
+    address = "/console/rules/edit"
+    assert send(client, address, name="在地人", **opened(client, address), **ROWS).status_code == 303
+    mine = {**opened(client, f"{address}?name=在地人"), "id": key}
+    assert send(client, address, name="在地人", **mine, **{**ROWS, "r0-value": "臺北"}).status_code == 303

@@ -14,12 +14,14 @@ from console.tags.rule_words import Asked
 from console.words.catalog import english
 from console.words.names import DIMENSIONS, EVIDENCE, TAG_WORDS
 from segmentation.rules.reading import read_rule
+from segmentation.rules.saved import save_rule
 from segmentation.rules.wording import sentence
 from segmentation.tags.catalogue import create_tag
 from segmentation.tags.hand import put_on, take_off
 from segmentation.tags.measures import MEASURES
 from store.engine import reading, table_of, transaction
 from store.models import (
+    CampaignDraft,
     SegmentRun,
     Tag,
     TagCheck,
@@ -28,7 +30,7 @@ from tests.conftest import StillClock
 from tests.console.conftest import page
 from tests.console.insights import FIRST, LAST, RULE, cells, compute, holders
 from tests.console.insights import shop as shop
-from tests.factories import make_customer
+from tests.factories import make_campaign, make_channel, make_customer
 
 
 def test_tags_are_listed_with_people_and_the_weeks_change(
@@ -261,3 +263,48 @@ def test_every_word_of_tags_and_evidence_has_english() -> None:
         assert set(words.values()) <= set(english())
     assert {measure.chinese for measure in MEASURES.values()} <= set(english())
     assert set(MEASURES) <= set(EVIDENCE)
+
+
+def test_a_tag_of_people_counts_at_once(client: FlaskClient, engine: Engine, clock: StillClock) -> None:
+    with transaction(engine) as session:
+        number = create_tag(session, "講座", now=clock()).id
+        people = [make_customer(session).id or 0 for _ in range(3)]
+
+    def counted() -> str:
+        return str(re.findall(r"<dt>人數</dt><dd>([^<]*)<", page(client, f"/console/tags/{number}"))[0])
+
+    assert counted() == "0"
+    with transaction(engine) as session:
+        put_on(session, "講座", people, actor="me", now=clock(), today=clock().date())
+    assert counted() == "3"
+    with transaction(engine) as session:
+        take_off(session, "講座", people[:1], actor="me", now=clock())
+    assert counted() == "2"
+
+
+def test_a_tag_says_what_uses_it(client: FlaskClient, engine: Engine, clock: StillClock) -> None:
+    tagged = {"type": "tag", "name": "講座"}
+    with transaction(engine) as session:
+        number = create_tag(session, "講座", now=clock()).id
+        other = create_tag(session, "講座 2", now=clock()).id
+        asks = create_tag(session, "來過", source="rule", definition={"when": tagged}, now=clock()).id
+        save_rule(session, "聽眾", tagged, clock(), actor="me")
+        channel = make_channel(session)
+        to_them = make_campaign(session, channel, name="五月", state="scheduled", audience={"any_of": ["tag:講座"]})
+        on_tag = make_campaign(session, channel, name="歡迎", state="sending", trigger={"on": "tag", "name": "講座"})
+        make_campaign(session, channel, name="過去", state="done", audience={"any_of": ["tag:講座"]})
+        values = {"any_of": ["tag:講座"], "theme": "tag:講座 2"}
+        given: dict[str, Any] = {"created_at": clock(), "updated_at": clock(), "updated_by": "me"}
+        session.add(CampaignDraft(name="六月", values=values, campaign_id=None, **given))
+        campaigns = [to_them.id, on_tag.id]
+    text = page(client, f"/console/tags/{number}")
+    listed = text[text.index("哪裡用到它") : text.index("誰有這個標籤")]
+    assert re.findall(r'href="([^"]+)">([^<]+)</a>', unquote(listed)) == [
+        ("/console/rules/edit?name=聽眾", "聽眾"),
+        (f"/console/tags/{asks}", "來過"),
+        (f"/console/campaigns/{campaigns[0]}", "五月"),
+        (f"/console/campaigns/{campaigns[1]}", "歡迎"),
+        ("/console/campaigns/drafts/1/who", "六月"),
+    ]
+    assert "What uses it" in page(client, f"/console/tags/{number}?lang=en")
+    assert "What uses it" not in page(client, f"/console/tags/{other}?lang=en")

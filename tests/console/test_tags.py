@@ -308,3 +308,21 @@ def test_a_nul_in_a_form_is_refused_with_a_sentence(client: FlaskClient) -> None
     written = send(client, "/console/rules/edit", name="a", press="save", json='{"type": "tag", "name": "\\u0000"}')
     assert written.status_code in (400, 422)
     assert "（NUL）" in written.get_data(as_text=True)
+
+
+def test_a_tag_that_a_colleague_renames_meanwhile_keeps_its_new_name(client: FlaskClient, engine: Engine) -> None:
+    send(client, "/console/tags/new", source="hand", name="講座", press="save")
+    tag_id = named(engine, "講座").id
+    address, fields = f"/console/tags/{tag_id}/edit", {"source": "hand", "press": "save"}
+    mine = theirs = opened(client, address)
+    assert send(client, address, name="春季講座", kind="fact", **fields, **theirs).status_code == 303
+    done = send(client, address, name="講座", kind="model", **fields, **mine)
+    assert done.status_code == 303
+    assert "有人把「講座」改名為「春季講座」了" in page(client, done.location)
+    assert named(engine, "春季講座").kind == "model"
+    late = send(client, address, name="夏季講座", kind="model", **fields, **mine)
+    assert (late.status_code, "有人改過它" in late.text) == (422, True)
+    again = dict(re.findall(r'name="(was|seen)" value="([^"]*)"', late.text))
+    assert again["was"] == "春季講座"
+    assert send(client, address, name="夏季講座", kind="model", **fields, **again).status_code == 303
+    assert named(engine, "夏季講座").id == tag_id

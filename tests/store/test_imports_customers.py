@@ -155,7 +155,7 @@ def test_ids_from_line_are_opaque(engine: Engine, importer: Importer) -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (",,,", "customer_id is empty"),
+        (",王,,", "customer_id is empty"),
         ("c" * 101 + ",,,", "customer_id is longer than 100 characters"),
         (f"1,{'u' * 101},,", "line_user_id is longer than 100 characters"),
         ("1,,1899-12-31,", "birthday is not a day such as 1990-01-31, from 1900 up to today"),
@@ -365,3 +365,64 @@ def test_a_new_customer_is_dated_by_the_clock(engine: Engine, importer: Importer
     importer("customer_id\n1\n")
     with reading(engine) as session:
         assert one(session, "1").created_at == datetime(2026, 11, 2, 4, 0, tzinfo=UTC)
+
+
+def test_more_tags_than_a_statement_takes_are_put_on(engine: Engine, importer: Importer) -> None:
+    rows = [f"m{n}," + ";".join(f"t{n}-{k}" for k in range(100)) for n in range(340)]
+    report = importer("\n".join(["customer_id,tags", *rows]))
+    assert (report.added, report.refused_count) == (340, 0)
+    with reading(engine) as session:
+        assert session.scalar(text("SELECT count(*) FROM customer_tag")) == 34_000
+
+
+SHEET_ROWS = [
+    ("#N/A,,,", "customer_id holds an error of Excel, such as #N/A"),
+    ("A,#REF!,,", "name holds an error of Excel, such as #N/A"),
+    ("A,,VIP;#VALUE!,", "a tag is an error of Excel, such as #N/A"),
+    ("A,,,#DIV/0!", "another column holds an error of Excel, such as #N/A"),
+    ("1.23457E+14,,,", "customer_id was rounded by Excel: format the column as text"),
+]
+
+
+@pytest.mark.parametrize(("row", "reason"), SHEET_ROWS)
+def test_what_a_spreadsheet_spoilt_is_refused(engine: Engine, importer: Importer, row: str, reason: str) -> None:
+    report = importer(f"customer_id,name,tags,店別,,\n{row},,\n,,,,,\n00004,E+1 王,VIP,N/A,,\n , ,,,,\n")
+    assert report.refused == [(2, reason)]
+    assert (report.read, report.added) == (2, 1)
+    with reading(engine) as session:
+        assert one(session, "00004").attributes == {"店別": "N/A"}
+        assert [found.name for found in session.exec(select(Tag))] == ["VIP"]
+
+
+def test_cells_beside_the_named_columns_are_refused(importer: Importer) -> None:
+    assert importer("customer_id,name,,\nA,王,,\nB,李,,x\n").refused == [(3, "4 cells where the header has 2")]
+
+
+def test_two_names_of_one_column_in_a_line_are_refused(importer: Importer) -> None:
+    lines = '{"customer_id": "A", "Tags": "a", "tags": "b"}\n{"customer_id": "B", "tags": "b"}\n'
+    report = importer(lines, "customers.jsonl")
+    assert report.refused == [(1, "two names in this line are the same column")]
+    assert report.added == 1
+
+
+@pytest.mark.parametrize(
+    ("coding", "line"), [("big5", 3), ("utf-16", 1), ("utf-8", 3)], ids=["big5", "utf-16", "cut off"]
+)
+def test_another_encoding_is_told_with_its_line_and_nothing_is_imported(
+    engine: Engine, tmp_path: Path, clock: StillClock, coding: str, line: int
+) -> None:
+    path = tmp_path / "customers.csv"
+    content = "customer_id,name\r\nA,Amy\r\nB,王小明".encode(coding)
+    path.write_bytes(content[:-1] if coding == "utf-8" else content)
+    with pytest.raises(BadInput, match=f"is not UTF-8 text: line {line} is another encoding"):
+        import_customers(engine, path, channel_id=None, zone=TAIPEI, clock=clock)
+    assert everything(engine) == [[], [], [], []]
+
+
+def test_line_breaks_in_quotes_and_of_every_kind_are_read(engine: Engine, importer: Importer, tmp_path: Path) -> None:
+    report = importer('customer_id,name,note\r\nA,王,"one\ntwo"\n\n"B",李,"a ""b"""\r\nC,x\r\n00004,陳,"=1+1"\n')
+    assert report.refused == [(5, "2 cells where the header has 3")]
+    with reading(engine) as session:
+        assert one(session, "A").attributes == {"note": "one\ntwo"}
+        assert one(session, "B").attributes == {"note": 'a "b"'}
+        assert one(session, "00004").attributes == {"note": "=1+1"}

@@ -7,6 +7,7 @@ from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
@@ -302,3 +303,30 @@ def test_an_upload_in_the_middle_of_time_is_not_forgotten(
     import_id = keep(ORDERS)
     ask(engine, import_id, clock)
     assert forget_files(engine, tmp_path, clock() + timedelta(days=30)) == 0
+
+
+def test_a_damaged_workbook_is_told_of_before_and_in_its_import(
+    engine: Engine, tmp_path: Path, clock: StillClock, keep: Keep
+) -> None:
+    book = Workbook()
+    for number in range(9_000):  # far more than is read to open it
+        book.active.append([f"A{number}", f"{number * 7919 % 10_007}", "2026-01-05", str(number * 31)])
+    book.active["A1"], book.active["B1"], book.active["C1"], book.active["D1"] = (
+        "order_id",
+        "customer_id",
+        "ordered_at",
+        "amount",
+    )
+    book.save(tmp_path / "made.xlsx")
+    whole = (tmp_path / "made.xlsx").read_bytes()
+    with ZipFile(tmp_path / "made.xlsx") as packed:
+        sheet = packed.getinfo("xl/worksheets/sheet1.xml")
+    middle = sheet.header_offset + 30 + len(sheet.filename) + sheet.compress_size // 2
+    damaged = whole[:middle] + bytes(40) + whole[middle + 40 :]
+    import_id = keep(damaged, "orders.xlsx")
+    ask(engine, import_id, clock)
+    import_waiting(engine, tmp_path, zone=TAIPEI, clock=clock)
+    failed = row(engine, import_id)
+    assert failed.state == "failed"
+    assert failed.problem == "orders.xlsx is damaged: its first sheet can't be read to the end"
+    assert counted(engine, Customer) == 0
