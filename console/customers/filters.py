@@ -86,9 +86,9 @@ def page_of(session: Session, chosen: Filter, after: int, limit: int) -> Select[
     page too."""
     one = None if chosen.rule is None else _single(chosen.rule)
     if isinstance(one, InSegment):  # in the order of the index of that model's segments
-        mine = in_segment(segments, one.model, one.in_[0], by_customer=True)
-        shown = _shown(segments.c.customer_id, after, limit).where(mine)
-        return shown.select_from(segments.join(customer, customer.c.id == segments.c.customer_id))
+        is_theirs = in_segment(segments, one.model, one.in_[0], by_customer=True)
+        mine = _shown(segments.c.customer_id, after, limit).where(is_theirs)
+        return mine.select_from(segments.join(customer, customer.c.id == segments.c.customer_id))
     if isinstance(one, Tagged):
         named = select(tag.c.id).where(tag.c.name == one.name).scalar_subquery()
         mine = _shown(held.c.customer_id, after, limit).where(held.c.tag_id == named, held.c.until.is_(None))
