@@ -121,7 +121,8 @@ def run_segments(
         said = {**settings_of(request, done.segmented), "chosen": settings.as_dict()}
         people = int(connection.to_pyarrow(done.segments.count()).as_py())
         former = _newest(engine)
-        unchanged = rows.num_rows == 0 and former is not None and (former.as_of, former.settings) == (as_of, said)
+        held = None if former is None else (former.as_of, former.settings, former.customer_count)
+        unchanged = rows.num_rows == 0 and held == (as_of, said, people)
         changed = 0 if unchanged else _write(engine, stamp, rows, clock)
         problem = _problem_of(None if is_past else also, done, lambda session: _hold(session, stamp, clock()))
         if unchanged:

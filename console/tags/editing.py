@@ -122,7 +122,8 @@ def save_tag(tag_id: int) -> Any:
         with transaction(site.engine) as session:
             lock_until_end(session.connection(), DEFINITIONS)  # before it is looked at
             before = as_stored(one := _editable(session, tag_id))
-            one = change_tag(session, one.name, definition_of(given, one.definition), kind=_kind(given))
+            made = definition_of(given, one.definition)
+            one = change_tag(session, one.name, made, now=site.clock(), kind=_kind(given))
             note(session, "change tag", one)
             _ask(session, source)
             keeps_name = given.name == was  # who left the name alone says nothing of it: a colleague may have

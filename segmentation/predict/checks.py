@@ -85,9 +85,9 @@ class TagQuality:
 
 def check_tags(engine: Engine, *, today: date, zone: ZoneInfo, clock: Clock, cycle_days: int) -> list[TagCheck]:
     """Check every active predictive tag whose last check is a week old, as of the day one horizon before `today`;
-    returns the checks made and stored. Left out are tags that nobody ever had by that day, and those that say nothing
-    that can be checked. `cycle_days` counts where no prediction run was made by that day. Writes in one short
-    transaction."""
+    returns the checks made and stored. Left out are tags that nobody ever had by that day, those that said something
+    else then, and those that say nothing that can be checked. `cycle_days` counts where no prediction run was made by
+    that day. Writes in one short transaction."""
     with reading(engine) as session:
         due = _due(session, today, zone, cycle_days)
         tagged = {(one.tag_id, one.as_of): _tagged(session, one, zone) for one, _ in due}
@@ -178,22 +178,21 @@ def _due(session: Session, today: date, zone: ZoneInfo, cycle_days: int) -> list
         select(tag_check.c.tag_id, func.max(tag_check.c.as_of).label("as_of")).group_by(tag_check.c.tag_id).subquery()
     )
     predictive = (
-        select(tag.c.id, tag.c.source, tag.c.definition, newest.c.as_of)
+        select(tag.c.id, tag.c.source, tag.c.definition, tag.c.defined_at, newest.c.as_of)
         .outerjoin(newest, newest.c.tag_id == tag.c.id)
         .where(tag.c.kind == "predictive", tag.c.is_active)
         .order_by(tag.c.id)
     )
     found = []
-    for tag_id, source, definition, last in session.execute(predictive):
+    for tag_id, source, definition, defined_at, last in session.execute(predictive):
         claim = claim_of(source, definition)
         if claim is None:
             continue
         as_of = _day_to_judge(session, claim, today, cycle_days)
-        if last is not None and as_of - last < CHECK_EVERY:
+        start = start_of_day(as_of, zone)
+        if (last is not None and as_of - last < CHECK_EVERY) or (defined_at is not None and defined_at > start):
             continue
-        ever = select(customer_tag.c.id).where(
-            customer_tag.c.tag_id == tag_id, customer_tag.c.since <= start_of_day(as_of, zone)
-        )
+        ever = select(customer_tag.c.id).where(customer_tag.c.tag_id == tag_id, customer_tag.c.since <= start)
         if session.scalar(ever.limit(1)) is not None:
             found.append((_Due(tag_id, as_of, today), claim))
     return found

@@ -86,7 +86,9 @@ def _check_rule(session: Session, name: str, definition: RuleTag) -> None:
     layers(rules)
 
 
-def change_tag(session: Session, name: str, definition: Mapping[str, Any], *, kind: Kind | None = None) -> Tag:
+def change_tag(
+    session: Session, name: str, definition: Mapping[str, Any], *, now: datetime, kind: Kind | None = None
+) -> Tag:
     """Put `definition` in place of the tag's own; whom it means follows when everybody is computed. The source
     stays, and so does the name (campaigns/planning/renaming.py changes that). Where a line is drawn over the same
     measure it holds until it is drawn anew. `kind` of None: by the definition.
@@ -104,6 +106,8 @@ def change_tag(session: Session, name: str, definition: Mapping[str, Any], *, ki
     made = written(read)
     if line_of(read) == "static" or made.get("measure") != found.definition.get("measure"):
         found.cut = None
+    if made != found.definition:
+        found.defined_at = now
     found.definition, found.line, found.kind = made, line_of(read), kind or kind_of(read)
     found.problem = None
     session.add(found)

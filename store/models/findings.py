@@ -31,6 +31,7 @@ class Tag(Row, table=True):
     line: str = "static"  # how the line is drawn: static (absolute) | dynamic (relative to today's population)
     source: str = "hand"  # who puts it on: hand (people, imports, links) | group | rule | measure | preference
     definition: dict[str, Any] = json_of(dict)  # what the source needs; empty for hand
+    defined_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # when it last became another; null: never
     cut: float | None = None  # dynamic: where the line lay when it was last drawn; null: never yet, or static
     is_active: bool = True  # otherwise nothing is put on or taken off any more
     created_at: datetime = Field(sa_type=UTCDateTime)

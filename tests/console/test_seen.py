@@ -73,7 +73,7 @@ def test_a_new_rule_under_a_name_that_is_just_being_taken(client: FlaskClient, c
 
 def test_a_tag_that_is_just_being_changed(client: FlaskClient, engine: Engine, clock: StillClock, save: Save) -> None:
     def theirs(session: Session) -> None:
-        change_tag(session, "在地", {"when": city("臺北")})
+        change_tag(session, "在地", {"when": city("臺北")}, now=clock())
 
     with transaction(engine) as session:
         made = create_tag(session, "在地", source="rule", definition={"when": city("臺中")}, now=clock())

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, func, select
 
 from segmentation.predict.checks import Happened, TagQuality, came_true, check_tags, checks_of, claim_of
+from segmentation.tags.catalogue import change_tag
 from store.engine import reading, table_of, transaction
 from store.models import CustomerTag, PredictionRun, Tag, TagCheck
 from tests.conftest import StillClock
@@ -113,6 +114,18 @@ def test_a_check_is_made_once_a_week_and_only_of_tags_that_somebody_had_by_the_d
             TODAY - timedelta(days=23),
             TODAY - timedelta(days=30),
         ]
+
+
+def test_those_who_had_a_tag_are_not_judged_by_what_it_says_since(engine: Engine, clock: StillClock) -> None:
+    tag_id = make_tag(engine)
+    make_person(engine, (midnight(60), "10"), tag_id=tag_id, on=midnight(40))
+    with transaction(engine) as session:
+        change_tag(session, "會買", BUYS, now=midnight(10))  # saved again as it is
+    assert len(checked(engine, clock, today=TODAY)) == 1
+    with transaction(engine) as session:
+        change_tag(session, "會買", {"measure": "p_buy", "at_most": "0.1"}, now=midnight(20))
+    assert checked(engine, clock, today=TODAY + timedelta(days=9)) == []
+    assert len(checked(engine, clock, today=TODAY + timedelta(days=10))) == 1  # its first day begins with it
 
 
 def test_the_cycle_is_that_of_the_predictions_of_the_time(engine: Engine, clock: StillClock) -> None:

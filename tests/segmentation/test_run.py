@@ -16,7 +16,15 @@ from segmentation.run import LEASE, SegmentRunBusy, SegmentRunResult, run_segmen
 from segmentation.settings import SegmentSettings, settings_from
 from store.engine import open_engine, reading, table_of, transaction
 from store.errors import NotFound
-from store.models import Customer, CustomerSegment, CustomerWord, SalesOrder, SegmentChange, SegmentRun
+from store.models import (
+    Customer,
+    CustomerSegment,
+    CustomerWord,
+    SalesOrder,
+    SegmentChange,
+    SegmentRun,
+    SegmentSizeOnDay,
+)
 from tests.conftest import StillClock
 from tests.factories import make_customer, make_order
 
@@ -267,6 +275,20 @@ def test_a_run_that_fails_in_the_middle_is_completed_by_the_next(
     with reading(engine) as session:
         assert segment_at(session, "nesl", AS_OF) == dict.fromkeys(ids, "N")
     assert count(engine, SegmentChange) == 7
+
+
+def test_a_second_run_counts_who_joined_where_nothing_else_changed(engine: Engine, clock: StillClock) -> None:
+    add_customers(engine, [(3, "10")], [])
+    run(engine, clock)
+    (joined,) = add_customers(engine, [])
+    with transaction(engine) as session:  # as a computation after the change leaves it
+        session.add(CustomerSegment(customer_id=joined, nesl="never", nes="never", computed_at=clock()))
+    size = table_of(SegmentSizeOnDay)
+    never = select(size.c.customers).where(size.c.model == "nesl", size.c.segment == "never")
+    assert run(engine, clock).unchanged is False
+    with reading(engine) as session:
+        assert session.scalars(never).all() == [2]
+    assert run(engine, clock).unchanged is True
 
 
 def test_who_reads_on_misses_nobody_while_two_writers_write(

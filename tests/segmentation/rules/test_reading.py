@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from segmentation.rules.reading import MAX_CONDITIONS, MAX_DEPTH, Names, RuleError, read_rule
-from segmentation.rules.references import MAX_EXPANDED, References, expanded
+from segmentation.rules.references import MAX_EXPANDED, MAX_EXPANDED_DEPTH, References, expanded
 from segmentation.rules.schema import rule_schema
 from segmentation.rules.types import Age, AllOf, AnyOf, NotOf, Rule, RuleReference, Tagged, mark_of, to_builtins
 from segmentation.rules.wording import found_words, sentence
@@ -136,10 +136,23 @@ def test_a_circle_is_named() -> None:
 
 def test_rules_that_double_at_every_step_are_refused_without_being_written_out() -> None:
     rules: dict[str, Rule] = {"r0": read_rule(AGE)}
-    for step in range(1, 60):
+    for step in range(1, 26):
         rules[f"r{step}"] = AllOf(of=(refer(f"r{step - 1}"), refer(f"r{step - 1}")))
     with pytest.raises(RuleError, match=f"more than {MAX_EXPANDED} conditions"):
-        expanded(refer("r59"), References(rules))
+        expanded(refer("r25"), References(rules))
+
+
+def test_saved_rules_that_lie_too_deep_in_each_other_are_refused() -> None:
+    """Also a chain that is longer than Python's stack, and a rule whose depth was found on another way to it."""
+    rules: dict[str, Rule] = {"r1": read_rule(AGE)}
+    for step in range(2, 5_000):
+        rules[f"r{step}"] = refer(f"r{step - 1}")
+    references, why = References(rules), f"nested more than {MAX_EXPANDED_DEPTH} deep"
+    deepest = refer(f"r{MAX_EXPANDED_DEPTH - 1}")  # itself the first level, the age the last
+    assert expanded(deepest, references) == rules["r1"]
+    for deeper in (NotOf(of=deepest), refer("r4999"), AllOf(of=(refer("r2"), NotOf(of=deepest)))):
+        with pytest.raises(RuleError, match=why):
+            expanded(deeper, references)
 
 
 # --- the schema ------------------------------------------------------------------------------------------------------

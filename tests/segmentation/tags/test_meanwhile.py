@@ -64,7 +64,8 @@ def test_a_tag_that_is_archived_meanwhile_is_put_on_nobody(engine: Engine, rich:
 
 
 def test_a_tag_that_is_changed_meanwhile_waits_for_its_own_renewal(engine: Engine, rich: int) -> None:
-    renew(engine, hold=meddling(lambda s: change_tag(s, "大戶", {"measure": "recency_days", "top_percent": 50})))
+    days = {"measure": "recency_days", "top_percent": 50}
+    renew(engine, hold=meddling(lambda session: change_tag(session, "大戶", days, now=on(0))))
     assert tags_on(engine, rich).keys() == {"在地"}
     with reading(engine) as session:
         assert tag_named(session, "大戶").cut is None  # a line over what was paid is none over days
