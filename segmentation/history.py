@@ -176,23 +176,19 @@ def movements(
     after_id: int = 0,
     from_: str | None = None,
     to: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
     limit: int = 1_000,
 ) -> list[Movement]:
     """Those who moved in `model`, in the order in which it was written, at most `limit` (up to MOST_MOVEMENTS).
 
     Reading on from the last `id` seen gives every movement exactly once: ids are committed in their order. `from_` and
     `to` are segments, None for any; a new customer's first result is a movement from None. Lines drawn anew are none.
-    `since` (inclusive) and `until` bound the time of the computation. Raises NotFound for an unknown model.
+    Raises NotFound for an unknown model.
     """
     names = {segment.name for segment in segments_of(model)}
     assert {from_, to} - {None} <= names, (from_, to)
     old, new = change.c[f"old_{model}"], change.c[model]
     wanted: list[ColumnElement[bool]] = [change.c.id > after_id, old.is_distinct_from(new), ~change.c.is_relabelled]
     wanted += [column == name for column, name in ((old, from_), (new, to)) if name is not None]
-    wanted += [] if since is None else [change.c.changed_at >= since]
-    wanted += [] if until is None else [change.c.changed_at < until]
     columns = (change.c.id, change.c.customer_id, old, new, change.c.as_of, change.c.changed_at)
     found = select(*columns).where(*wanted).order_by(change.c.id).limit(min(limit, MOST_MOVEMENTS))
     return [Movement(*row) for row in session.execute(found)]

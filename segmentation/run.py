@@ -46,7 +46,7 @@ LEASE = timedelta(minutes=5)
 LEASE_RUNS = 3  # of the last run's length, where that is more: who reads and computes gives no sign of life
 MOST_DOUBLINGS = 3  # of the lease, one for each run that came to nothing
 COUNTED = (*MODEL_COLUMNS, CELLS)  # tags are counted by their own renewal
-CHUNK_CUSTOMERS = 2_000  # written in one transaction, which SQLite's other writers wait for
+CHUNK_CUSTOMERS = 2_500  # written in one transaction, which SQLite's other writers wait for
 POSTGRESQL_WRITERS = 2  # at once: each has a process of the server to itself
 CUSTOMERS = "SELECT id AS customer_id FROM customer"
 

@@ -153,17 +153,6 @@ def test_who_is_in_a_state_of_nes_is_found_by_nesl(engine: Engine, clock: StillC
         assert Counter(session.scalars(select(row.c.nes))) == {"never": 1, "N": 1, "E": 1, "S": 3}
 
 
-def test_movements_of_a_span_of_time_take_its_start_and_not_its_end(engine: Engine) -> None:
-    write_random_history(engine, 3)
-    with reading(engine) as session:
-        times = list(session.scalars(select(table_of(SegmentChange).c.changed_at)))
-        since, until = sorted(times)[3], sorted(times)[-2]
-        found = {m.changed_at for m in movements(session, "nesl", since=since, until=until)}
-    assert found
-    assert since <= min(found)
-    assert max(found) < until
-
-
 def test_a_customers_history_names_each_model_and_only_its_moves(engine: Engine, clock: StillClock) -> None:
     ground = Ground(engine, TAIPEI, WalkingClock(clock.now))
     with transaction(engine) as session:
