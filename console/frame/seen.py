@@ -9,7 +9,7 @@ from store.errors import ExpectedError
 
 FIELD = "seen"
 WAS = "was"  # the field of the name that it had then
-CHANGED = "somebody changed this since the page was opened; save again to put yours in its place"
+CHANGED_SINCE = "somebody changed this since the page was opened; save again to put yours in its place"
 RENAMED = "有人把「{was}」改名為「{name}」了，您的修改存在新的名稱底下。"
 
 
@@ -29,4 +29,4 @@ def check_seen(seen: str, held: Any, wanted: Any) -> None:
     """Raises ChangedSince where what is stored, `held`, is neither what the form was opened on nor what it asks for: a
     form that is sent twice asks for what the first of them stored."""
     if mark(held) not in (seen, mark(wanted)):
-        raise ChangedSince(CHANGED)
+        raise ChangedSince(CHANGED_SINCE)

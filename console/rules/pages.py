@@ -15,7 +15,7 @@ from campaigns.planning.renaming import rename_rule
 from campaigns.planning.rule_users import forget_rule
 from console.access.roles import Role, needs
 from console.frame.routes import add_routes, get, post
-from console.frame.seen import CHANGED, FIELD, RENAMED, WAS, ChangedSince, check_seen, mark
+from console.frame.seen import CHANGED_SINCE, FIELD, RENAMED, WAS, ChangedSince, check_seen, mark
 from console.frame.site import Site, site
 from console.rules.choices import rule_choices
 from console.rules.cities import other_cities
@@ -102,7 +102,7 @@ def save_rule_form() -> Any:
                 name = was
             before, is_renamed = _stored(session, was), False
             if was not in (opened_as, name):
-                raise ChangedSince(CHANGED)
+                raise ChangedSince(CHANGED_SINCE)
             is_renamed = was not in ("", name) and before is not None
             if is_renamed:
                 rename_rule(session, was, name)
