@@ -88,7 +88,7 @@ def lines(
     option = {
         "tooltip": {"trigger": "axis"},
         "legend": {"show": len(series) > 1, "type": "scroll", "bottom": 0},
-        "grid": {"left": 8, "right": 44, "top": 34, "bottom": below, "containLabel": True},
+        "grid": {"left": 16, "right": 44, "top": 34, "bottom": below, "containLabel": True},
         "xAxis": {"type": "category", "data": list(steps), "boundaryGap": False, **_named_below(step)},
         "yAxis": heights,
         "series": drawn,
