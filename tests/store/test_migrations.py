@@ -222,6 +222,30 @@ def test_changes_by_other_settings_are_told_apart(empty_engine: Engine) -> None:
     assert [c.is_relabelled for c in changes] == [True, False, True, True, True, False, False]
 
 
+def test_no_id_of_a_change_is_given_again_after_its_table_was_made_anew(empty_engine: Engine) -> None:
+    """Campaigns have read up to it: whoever moved next under the same id would be passed over."""
+    upgrade(empty_engine, "0037")
+    said = {
+        "nesl": "N",
+        "nes": "N",
+        "nesl_personal": "N",
+        "nes_personal": "N",
+        "activity": "new",
+        "is_relabelled": False,
+    }
+    said |= {"as_of": "2026-10-05", "changed_at": AT}
+    with empty_engine.begin() as connection:
+        put(connection, "customer", id=1, attributes="{}", created_at=AT)
+        for _ in range(3):
+            put(connection, "segment_change", customer_id=1, **said)
+        gone = connection.execute(text("SELECT max(id) FROM segment_change")).scalar_one()
+        connection.execute(text("DELETE FROM segment_change WHERE id = :gone"), {"gone": gone})
+    upgrade(empty_engine)
+    with empty_engine.begin() as connection:
+        put(connection, "segment_change", customer_id=1, **said)
+        assert connection.execute(text("SELECT max(id) FROM segment_change")).scalar_one() == gone + 1
+
+
 def test_narrowcasts_of_before_are_those_of_the_plain_versions(empty_engine: Engine) -> None:
     upgrade(empty_engine, "0001")
     with empty_engine.begin() as connection:
