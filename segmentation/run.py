@@ -2,9 +2,10 @@
 
 The run's row is made first and holds a lease: a unique index lets only one run be `running`, and a later run takes
 over from one whose lease is over. A healthy run must not be taken over while it computes, so the lease is as long as
-some runs of this brand. Results are then written in short transactions, so that webhooks are never kept
-waiting; each writes some customers' segments together with their history. A crash in between leaves whole customers
-done and whole customers not yet done: the next run compares with what is stored and writes what is missing.
+some runs of this brand. Results are then written in short transactions, so that webhooks are never kept waiting, two
+side by side on PostgreSQL; each writes some customers' segments together with their history. A crash in between leaves
+whole customers done and whole customers not yet done: the next run compares with what is stored and writes what is
+missing.
 Before each commit a run makes sure that it still owns its row, so one that was taken over can't write any more.
 
 Meanwhile single customers go on being computed anew after a change (renew.py). A run never overwrites them: it leaves

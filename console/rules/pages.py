@@ -100,7 +100,7 @@ def save_rule_form() -> Any:
             keeps_name = name == opened_as != ""  # says nothing of the name: a colleague may have
             if keeps_name:
                 name = was
-            before, is_renamed = _stored(session, was), False
+            before = _stored(session, was)
             if was not in (opened_as, name):
                 raise ChangedSince(CHANGED_SINCE)
             is_renamed = was not in ("", name) and before is not None

@@ -91,7 +91,8 @@ def change_tag(
 ) -> Tag:
     """Put `definition` in place of the tag's own; whom it means follows when everybody is computed. The source
     stays, and so does the name (campaigns/planning/renaming.py changes that). Where a line is drawn over the same
-    measure it holds until it is drawn anew. `kind` of None: by the definition.
+    measure it holds until it is drawn anew. `now` (aware) is when it is defined so, if it was otherwise. `kind` of
+    None: by the definition.
 
     Raises NotFound; InvalidTag for a definition that can't be used, and for tags that the product makes itself;
     RuleError as `create_tag`.

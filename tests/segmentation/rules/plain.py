@@ -269,8 +269,38 @@ def facts() -> st.SearchStrategy[Tables]:
 
 
 def _facts(random: Random) -> Tables:
+    tables = (_people(random), _shopping(random), _standing(random), _history(random))
+    return {"products": PRODUCTS, **{name: rows for made in tables for name, rows in made.items()}}
+
+
+def _people(random: Random) -> Tables:
     pick = random.choice
     born = (None, date(1992, 2, 29), date(1993, 3, 1), date(1993, 3, 2), date(2028, 3, 1), date(2028, 3, 2))
+    own: tuple[dict[str, Any], ...] = (
+        {},
+        {"點數": None},
+        {"點數": 1},
+        {"點數": "1.5"},
+        {"點數": True},
+        {"點數": "x,Y"},
+    )
+    customers = [
+        {
+            "customer_id": who,
+            "birthday": pick(born),
+            "city": pick((None, "台中市", "臺中市", "x")),
+            "gender": pick((None, "F", "女性", "male", "?")),
+            "is_following": pick((None, True, False)),
+            "is_refused": pick((True, False)),
+            "attributes": json.dumps(pick(own)),
+        }
+        for who in PEOPLE
+    ]
+    return {"customers": customers}
+
+
+def _shopping(random: Random) -> Tables:
+    pick = random.choice
     bought = [
         {"customer_id": pick(PEOPLE), "ordered_at": _moment(random), "amount": pick((-1, 0, 5_000, 10_000))}
         for _ in range(20)
@@ -298,18 +328,12 @@ def _facts(random: Random) -> Tables:
         }
         for _ in range(50)
     ]
-    changes = [
-        {
-            "id": number,
-            "customer_id": pick(PEOPLE),
-            "as_of": _day_in(random),
-            "old_nesl": pick((None, *NESL)),
-            "nesl": pick(NESL),
-            "is_relabelled": pick((False, False, True)),
-        }
-        for number in range(20)
-    ]
-    runs = [{"as_of": _day_in(random), "last_change_id": random.randrange(20)} for _ in range(pick((0, 1, 4)))]
+    return {"orders": orders, "lines": lines, "events": events}
+
+
+def _standing(random: Random) -> Tables:
+    """What people are now and are expected to do."""
+    pick = random.choice
     tags = [
         {"customer_id": who, "tag": tag, "since": _moment(random), "strength": pick((0.25, 0.5))}
         for who in PEOPLE
@@ -333,38 +357,24 @@ def _facts(random: Random) -> Tables:
         for who in PEOPLE
         if pick((True, False))
     ]
-    own: tuple[dict[str, Any], ...] = (
-        {},
-        {"點數": None},
-        {"點數": 1},
-        {"點數": "1.5"},
-        {"點數": True},
-        {"點數": "x,Y"},
-    )
-    customers = [
+    return {"tags": tags, "segments": segments, "predictions": predictions}
+
+
+def _history(random: Random) -> Tables:
+    pick = random.choice
+    changes = [
         {
-            "customer_id": who,
-            "birthday": pick(born),
-            "city": pick((None, "台中市", "臺中市", "x")),
-            "gender": pick((None, "F", "女性", "male", "?")),
-            "is_following": pick((None, True, False)),
-            "is_refused": pick((True, False)),
-            "attributes": json.dumps(pick(own)),
+            "id": number,
+            "customer_id": pick(PEOPLE),
+            "as_of": _day_in(random),
+            "old_nesl": pick((None, *NESL)),
+            "nesl": pick(NESL),
+            "is_relabelled": pick((False, False, True)),
         }
-        for who in PEOPLE
+        for number in range(20)
     ]
-    return {
-        "customers": customers,
-        "products": PRODUCTS,
-        "orders": orders,
-        "lines": lines,
-        "events": events,
-        "runs": runs,
-        "changes": changes,
-        "tags": tags,
-        "segments": segments,
-        "predictions": predictions,
-    }
+    runs = [{"as_of": _day_in(random), "last_change_id": random.randrange(20)} for _ in range(pick((0, 1, 4)))]
+    return {"changes": changes, "runs": runs}
 
 
 def _day_in(random: Random) -> date:
