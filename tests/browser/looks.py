@@ -81,10 +81,11 @@ SENTENCES = """() => {
 DEFINED = """() => [...document.querySelectorAll('main a[href*="/guide/"]')]
   .filter(one => !one.hash).map(one => one.pathname.split("/").at(-1))"""
 
-SETTLED = """() => new Promise(done => requestAnimationFrame(() => {  // colours that change slowly have changed
-  const ending = document.getAnimations().filter(one => isFinite(one.effect.getComputedTiming().endTime));
-  Promise.allSettled(ending.map(one => one.finished)).then(() => done(true));
-}))"""
+# What follows a new size is laid out with the next frame. Chromium without a screen may draw none: a second then.
+DRAWN = """() => new Promise(done => {
+  requestAnimationFrame(() => setTimeout(done));
+  setTimeout(done, 1000);
+})"""
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,10 @@ def wait_for_parts(tab: Page) -> None:
 
 
 def take(tab: Page, look: Look) -> None:
-    """Let the open page be looked at so."""
-    tab.emulate_media(color_scheme=look.scheme)
+    """Let the open page be looked at so. Nothing moves, so that colours are at once what they will be."""
+    tab.emulate_media(color_scheme=look.scheme, reduced_motion="reduce")
     tab.set_viewport_size({"width": look.width, "height": 900})
-    tab.evaluate(SETTLED)
+    tab.evaluate(DRAWN)
 
 
 def wrong_in(tab: Page, looks: tuple[Look, ...] = LOOKS) -> list[str]:
