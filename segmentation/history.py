@@ -9,13 +9,13 @@ for the segment of an earlier day look customer by customer and are right there 
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, RowMapping, Select, Subquery, func, select
+from sqlalchemy import ColumnElement, Row, RowMapping, Select, Subquery, exists, func, select
 from sqlmodel import Session
 
 from segmentation.backlog import LEASE_NAME, Backlog, backlog
@@ -197,14 +197,33 @@ def movements(
 def draws_anew(session: Session, run_id: int, as_of: date, chosen: Mapping[str, Any]) -> bool:
     """Whether the run (for the day `as_of`, by the settings `chosen`) puts people elsewhere who did nothing: the first
     there is, one by other settings than the run before it, one for an earlier day, and the one that comes back from
-    there."""
+    there; also where the run before it broke off after it had written."""
     before = (run.c.state == "finished", run.c.id < run_id)
-    former = session.execute(select(run.c.as_of, run.c.settings).where(*before).order_by(run.c.id.desc()).limit(1))
     newest: date | None = session.scalar(select(func.max(run.c.as_of)).where(*before))
-    row = former.first()
+    row = session.execute(select(run).where(*before).order_by(run.c.id.desc()).limit(1)).first()
     if row is None or newest is None or not row.as_of == newest <= as_of:
         return True
-    return bool(row.settings.get("chosen") != chosen)
+    broken = [one for one in _unfinished(session, row) if one.id < run_id]
+    return any(one.as_of < newest or one.settings.get("chosen") != chosen for one in (row, *broken))
+
+
+def put_elsewhere(session: Session, newest: SegmentRun, customer_ids: Sequence[int]) -> set[int]:
+    """Those of these customers who stand where a run after the `newest` finished one put them, by lines drawn anew: it
+    is at work, or broke off. Measured by what the newest one found they come back, which is no move."""
+    drawn = [
+        one.started_at
+        for one in _unfinished(session, newest)
+        if draws_anew(session, one.id, one.as_of, one.settings.get("chosen", {}))
+    ]
+    theirs = select(now.c.customer_id).where(now.c.customer_id.in_(customer_ids), now.c.computed_at.in_(drawn))
+    return set(session.scalars(theirs)) if drawn else set()
+
+
+def _unfinished(session: Session, finished: Any) -> Sequence[Row[Any]]:
+    """The runs after a `finished` one that have written something and not come to an end."""
+    wrote = exists().where(change.c.id > finished.last_change_id, change.c.run_id == run.c.id)
+    others = select(run).where(run.c.id > finished.id, run.c.state != "finished", wrote).order_by(run.c.id)
+    return session.execute(others).all()
 
 
 def history_of(session: Session, customer_id: int) -> dict[str, list[Movement]]:

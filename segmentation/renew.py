@@ -22,7 +22,7 @@ from sqlmodel import Session
 from segmentation.backlog import LEASE_NAME, backlog, changed_since, forget_changes, log, may_be_done, seen_changes
 from segmentation.engine import Segmented, compute, kept, open_duckdb
 from segmentation.facts import Facts
-from segmentation.history import draws_anew, latest_run
+from segmentation.history import draws_anew, latest_run, put_elsewhere
 from segmentation.leases import Held, leased
 from segmentation.measures import all_acts
 from segmentation.population import Population
@@ -34,7 +34,7 @@ from segmentation.settings import SegmentSettings, settings_from
 from segmentation.tags.assign import renew_tags
 from segmentation.tags.catalogue import create_group_tags
 from segmentation.tags.needs import needed_facts
-from segmentation.writing import Stamp, write_changes
+from segmentation.writing import Stamp, lock_segments, write_changes
 from store.changes import note_changes
 from store.clock import Clock, tomorrow
 from store.engine import reading, transaction
@@ -143,10 +143,13 @@ def _renew_slice(ground: Ground, held: Held, part: Slice) -> int:
         current = read_current(connection, engine, customer_ids=ids)  # before the facts: see results.differences
         names = {"customers", "orders", "events", *_facts_of_tags(engine)}
         facts = read_facts(connection, engine, *names, customer_ids=ids)
+        with reading(engine) as session:  # after `current`: whom a run writes from here on is overtaken
+            relabelled |= put_elsewhere(session, newest, ids)
         done = replace(_computed(connection, facts, newest, ground.zone, stamp), seen=seen)
         rows = differences(connection, done.segments, current, everyone=True, relabelled=relabelled)
         with transaction(engine) as session:
             held.hold(session)
+            lock_segments(session, alone=True)  # first: until we have written, no run begins or ends
             if _newest_id(session) != newest.id:
                 return 0  # a whole run has found another population meanwhile: once more, by that
             written = write_changes(session, stamp, rows)

@@ -35,7 +35,7 @@ from segmentation.reading import read_acts, read_current, read_into, read_orders
 from segmentation.results import CELLS, differences, sizes, targets
 from segmentation.settings import SegmentSettings
 from segmentation.spark.engine import compute_database
-from segmentation.writing import RunStamp, Stamp, lock_history, write_changes
+from segmentation.writing import RunStamp, Stamp, lock_history, lock_segments, write_changes
 from store.changes import note_changes
 from store.clock import Clock
 from store.engine import is_sqlite, let_others_write, reading, table_of, transaction
@@ -177,9 +177,10 @@ def _claimed(engine: Engine, as_of: date, settings: SegmentSettings, clock: Cloc
     """The stamp of a new run that is ours alone. Left by an error, the run is marked failed, so that the next may start
     at once; left by a dying process, its lease runs out."""
     now = clock()
-    row = {"as_of": as_of, "state": "running", "settings": {}, "started_at": now}
+    row = {"as_of": as_of, "state": "running", "settings": {"chosen": settings.as_dict()}, "started_at": now}
     try:
         with transaction(engine) as session:
+            lock_segments(session, alone=False)
             stale = (run_table.c.state == "running") & (run_table.c.lease_until < now)
             session.execute(update(run_table).where(stale).values(state="failed"))
             lease = _lease(session)
@@ -281,6 +282,7 @@ def _finish(
     ]
     at = clock()
     with transaction(engine) as session:
+        lock_segments(session, alone=False)
         lock_history(session)
         newest = session.scalar(select(func.max(change.c.id))) or 0
         done = {"state": "finished", "finished_at": at, "last_change_id": newest}

@@ -21,7 +21,7 @@ from segmentation.facts import MODEL_COLUMNS
 from segmentation.results import VALUES
 from store.engine import is_sqlite
 
-# PostgreSQL advisory locks: see write_changes and lock_history
+# PostgreSQL advisory locks: see lock_segments and lock_history
 SEGMENTS_LOCK = 0x5E6_0002
 HISTORY_LOCK = 0x5E6_0001
 
@@ -85,6 +85,14 @@ class Written:
     overtaken: Sequence[int]
 
 
+def lock_segments(session: Session, *, alone: bool) -> None:
+    """Until this transaction ends: `alone` is who computes single customers; a whole run begins, writes and ends beside
+    itself only, so that in between nobody takes one population for another. SQLite has one writer at a time anyway."""
+    if not is_sqlite(session):
+        lock = func.pg_advisory_xact_lock if alone else func.pg_advisory_xact_lock_shared
+        session.execute(select(lock(SEGMENTS_LOCK)))
+
+
 def lock_history(session: Session) -> None:
     """Let the history grow in the order of its ids until this transaction ends: who has read up to an id has then seen
     everything before it. SQLite has one writer at a time anyway."""
@@ -96,9 +104,7 @@ def write_changes(session: Session, stamp: Stamp, rows: pa.Table) -> Written:
     """Store `rows` (see results.differences) in the session's transaction, and as history those that moved, in their
     order. Customers no longer there, and those who were overtaken, are left out. The writers of a whole run, which has
     each customer once, write side by side; nobody else beside them, nor beside each other."""
-    if not is_sqlite(session):
-        lock = func.pg_advisory_xact_lock_shared if isinstance(stamp, RunStamp) else func.pg_advisory_xact_lock
-        session.execute(select(lock(SEGMENTS_LOCK)))
+    lock_segments(session, alone=not isinstance(stamp, RunStamp))
     rows, overtaken = _untouched(session, rows)
     moved = rows.filter(rows["is_move"])
     if is_sqlite(session):

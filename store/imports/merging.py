@@ -55,6 +55,9 @@ def merge_customers(connection: Connection, into: Mapping[int, int]) -> None:
     if not into:
         return
     lock_until_end(connection, DELIVERIES)
+    # Before any row of theirs: who computes them holds them first, too, and one waits for the other from the beginning.
+    gone = select(customer.c.id).where(customer.c.id.in_(into)).order_by(customer.c.id)
+    connection.execute(gone.with_for_update())
     pairs = [{"old_id": old, "new_id": new} for old, new in into.items()]
     for table in REBUILT:
         connection.execute(delete(table).where(table.c.customer_id == bindparam("old_id")), pairs)
