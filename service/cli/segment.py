@@ -180,7 +180,7 @@ def history(
     customer: CustomerId,
     as_json: AsJson = False,
 ) -> None:
-    """Which segments a customer was in, and since when."""
+    """Which segments a customer was in, and since the end of which day, as `moves` counts days."""
     settings = settings_for_command()
     with opened_database(settings) as engine, reading(engine) as session:
         if session.get(Customer, customer) is None:
@@ -191,7 +191,10 @@ def history(
         return
     for name, rows in found.items():
         words = {segment.name: segment.chinese for segment in segments_of(name)}
-        steps = [f"{move.as_of} {words.get(move.after or '', '—')} {move.after or ''}" for move in rows]
+        # results are as of the day after what counts, see `moves`
+        steps = [
+            f"{move.as_of - timedelta(days=1)} {words.get(move.after or '', '—')} {move.after or ''}" for move in rows
+        ]
         typer.echo(f"{name}: {' → '.join(steps) or '—'}")
 
 

@@ -22,6 +22,8 @@ from store.errors import BadInput, NotFound
 from tests.factories import make_customer, make_order
 from tests.service.conftest import Retarget
 
+TAIPEI = ZoneInfo("Asia/Taipei")
+
 
 @pytest.fixture
 def retarget(command_line: Callable[[typer.Typer], Retarget]) -> Retarget:
@@ -85,7 +87,10 @@ def test_moves_are_a_matrix_a_feed_and_a_customers_history(engine: Engine, retar
     assert [(move["customer_id"], move["before"], move["after"]) for move in feed] == [(who, "N", "S1")]
     assert retarget("movements", "--model", "nesl", "--after-id", str(feed[-1]["id"]), "--json") == []
     assert [move["after"] for move in retarget("history", str(who), "--json")["nesl"]] == ["N", "S1"]
-    assert "新客 N → " in retarget("history", str(who))
+    told, on = retarget("history", str(who)), [today - timedelta(days=21), datetime.now(TAIPEI).date()]
+    assert f"nesl: {on[0]} 新客 N → {on[1]} 瞌睡客 S1\n" in told
+    last = ("moves", "--model", "nesl", "--from", str(on[1] - timedelta(days=1)), "--to", str(on[1]), "--json")
+    assert retarget(*last)["transitions"] == matrix["transitions"], "the day that `history` names"
     for words, said in (
         (("moves", "--model", "nothing"), "no model"),
         (("moves", "--model", "nesl", "--from", "2026-02-30"), "--from"),
