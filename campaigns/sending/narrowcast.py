@@ -5,8 +5,9 @@ writes down what came of it. A step may be done twice, by two workers or after a
 the audience, the same ones, and the request carries the stored retry key. Only people who were chosen when the
 audience was frozen are uploaded. LINE tells counts, never people: when it says succeeded, the run's batches are
 accepted, and the deliveries follow them as they do with a multicast. Nothing can be called back once LINE has accepted
-it, nor anybody taken out of the audience: a refusal counts until the upload. Sources: "Managing Audience", "Send
-narrowcast message".
+it, nor anybody taken out of the audience: a refusal counts until the upload. Where the run rested since (paused, or
+quiet hours), which may be days, an audience with somebody who refused meanwhile is made anew. Not at each refusal: a
+large audience takes minutes, and would never be ready. Sources: "Managing Audience", "Send narrowcast message".
 """
 
 import random
@@ -53,6 +54,7 @@ from store.models import (
 log = structlog.get_logger()
 
 PROGRESS_KEPT = timedelta(days=14)  # so long LINE tells what became of a narrowcast
+RESTED = timedelta(minutes=10)  # a step that comes so much later than it was due: the run was not being sent
 BETWEEN_UPLOADS = timedelta(seconds=1)  # 60 a minute and channel
 FIRST_WAIT_SECONDS = 2.0
 LONGEST_WAIT_SECONDS = 60.0
@@ -138,10 +140,26 @@ def _step(ground: Ground, taken: Taken) -> None:
         elif taken.run_state in ENDED:
             state = "cancelled" if taken.doubt_since is None else "unknown"
             _finish(ground, taken, state, "cancelled" if state == "cancelled" else "cancelled in doubt")
+        elif _has_rested(ground, taken) and _has_refused(ground, row):
+            _leave_out(ground, taken, door)
         else:
             _STEPS[row.state](ground, taken, door)
     except ExpectedError as error:
         _put_off(ground, taken, error)
+
+
+def _has_rested(ground: Ground, taken: Taken) -> bool:
+    """Whether the audience may be of days ago, and LINE has no request for it."""
+    row = taken.row
+    is_late = row.due_at is not None and ground.clock() - row.due_at > RESTED
+    return is_late and row.audience_group_id is not None and taken.doubt_since is None
+
+
+def _leave_out(ground: Ground, taken: Taken, door: NarrowcastDoor) -> None:
+    """Somebody in the audience has refused: it goes, or it would be found by its name, and is made without them."""
+    assert taken.row.audience_group_id is not None
+    door.delete_audience(taken.row.audience_group_id)
+    _start_again(ground, taken, "somebody in the audience has refused meanwhile")
 
 
 def _make_audience(ground: Ground, taken: Taken, door: NarrowcastDoor) -> None:
@@ -298,6 +316,16 @@ def _obey_refusals(session: Session, row: Narrowcast) -> None:
         session.execute(update(delivery).where(*this).values(state="skipped", reason="refused"))
 
 
+def _has_refused(ground: Ground, row: Narrowcast) -> bool:
+    """Whether anybody uploaded has refused since."""
+    delivery, customer = table_of(Delivery), table_of(Customer)
+    uploaded = (*_chosen(row), delivery.c.customer_id <= row.uploaded_up_to)
+    refusing = select(delivery.c.customer_id).join(customer, customer.c.id == delivery.c.customer_id)
+    refusing = refusing.where(*uploaded, customer.c.marketing_refused_at.is_not(None)).limit(1)
+    with reading(ground.engine) as session:
+        return session.execute(refusing).first() is not None
+
+
 def _take_back_tally(session: Session, run_id: int, customer_id: int) -> None:
     """The sums of this person's batch no longer hold (see campaigns/results/tally.py)."""
     batch, delivery = table_of(SendBatch), table_of(Delivery)
@@ -341,8 +369,9 @@ def _wait(ground: Ground, taken: Taken, **values: Any) -> None:
 
 
 def _start_again(ground: Ground, taken: Taken, problem: str) -> None:
-    """LINE has lost the audience or part of it: nothing was sent yet, so it is made anew."""
-    _wait(ground, taken, state="planned", audience_group_id=None, uploaded_up_to=0, problem=problem)
+    """The audience is not as it has to be, and nothing was sent yet: it is made anew."""
+    begins = {"state": "planned", "audience_group_id": None, "uploaded_up_to": 0, "first_attempt_at": None}
+    _wait(ground, taken, **begins, problem=problem)
 
 
 def _put_off(ground: Ground, taken: Taken, error: ExpectedError) -> None:

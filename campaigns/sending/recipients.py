@@ -21,6 +21,7 @@ from store.engine import is_sqlite, table_of
 from store.models import Customer, Delivery, Enrolment, LineAccount, SendBatch
 
 EVERYBODY = 2**62  # beyond every customer's id
+REFUSED_IN_DOUBT = "refused in doubt"
 _customer, _account = table_of(Customer), table_of(LineAccount)
 READER = (  # what `fields_of` reads of a customer and their account
     *(_customer.c.name, _customer.c.gender, _customer.c.city, _customer.c.language),
@@ -42,7 +43,8 @@ class Recipient(NamedTuple):
 
 def pushes_of(session: Session, claimed: Claimed) -> list[Recipient]:
     """Who in a claimed batch is still to be pushed to, by customer id, with their fields. For whom an earlier worker
-    may have called, the doubt is noted on the person; a refusal since the freeze is obeyed for all others."""
+    may have called, the doubt is noted on the person; a refusal since the freeze is obeyed for all others here, and for
+    those in doubt by `still_willing`."""
     delivery, customer, account = table_of(Delivery), table_of(Customer), table_of(LineAccount)
     batch = table_of(SendBatch)
     mine = chosen_in([claimed])
@@ -91,18 +93,20 @@ def pushes_of(session: Session, claimed: Claimed) -> list[Recipient]:
 
 def still_willing(session: Session, claimed: Claimed, people: Sequence[Recipient]) -> list[Recipient]:
     """Those of a claimed batch's `people` who have not refused since they were read, which may be minutes ago where the
-    rate is slow or LINE is; who has is skipped. One in doubt stays: LINE may have sent it already."""
+    rate is slow or LINE is; who has is skipped, or unknown where LINE may have sent it already: asking again could send
+    it now. Left out as well is who has become one person with another customer: the batch has them under that name."""
     if not people:
         return []
     its = {"its_run_id": claimed.run_id, "its_number": claimed.batch_number}
     these = {"first": people[0].customer_id, "last": people[-1].customer_id}  # they come by customer id
-    refusing = set(session.scalars(_REFUSING, its | these))
-    gone = {one.customer_id for one in people if one.customer_id in refusing and one.doubt_since is None}
-    _skip(session, [claimed], dict.fromkeys(gone, "refused"))
-    return [person for person in people if person.customer_id not in gone]
+    willing = set(session.scalars(_WILLING, its | these))
+    gone = [one for one in people if one.customer_id not in willing]
+    _skip(session, [claimed], {one.customer_id: "refused" for one in gone if one.doubt_since is None})
+    _give_up(session, claimed, [one.customer_id for one in gone if one.doubt_since is not None])
+    return [person for person in people if person.customer_id in willing]
 
 
-def _refusing() -> Any:
+def _willing() -> Any:
     """By batch and bounds: as ids, the people would be hundreds of parameters."""
     delivery, customer = table_of(Delivery), table_of(Customer)
     return (
@@ -112,12 +116,20 @@ def _refusing() -> Any:
             delivery.c.run_id == bindparam("its_run_id"),
             delivery.c.batch_number == bindparam("its_number"),
             delivery.c.customer_id.between(bindparam("first"), bindparam("last")),
-            customer.c.marketing_refused_at.is_not(None),
+            customer.c.marketing_refused_at.is_(None),
         )
     )
 
 
-_REFUSING = _refusing()
+_WILLING = _willing()
+
+
+def _give_up(session: Session, claimed: Claimed, ids: Sequence[int]) -> None:
+    """Of people in doubt who refuse by now it stays unknown whether LINE has it."""
+    if ids:
+        mine = (*chosen_in([claimed]), table_of(Delivery).c.customer_id.in_(ids))
+        session.execute(update(Delivery).where(*mine).values(state="unknown", reason=REFUSED_IN_DOUBT))
+        take_tally_back(session, [claimed])
 
 
 def multicasts_of(session: Session, batches: Sequence[Claimed]) -> list[list[str]]:

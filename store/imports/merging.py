@@ -15,6 +15,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    func,
     insert,
     or_,
     select,
@@ -39,6 +40,7 @@ from store.models import (
     RunResponse,
     RunTally,
     SegmentChange,
+    SendBatch,
 )
 from store.searchable import make_searchable
 
@@ -62,6 +64,7 @@ def merge_customers(connection: Connection, into: Mapping[int, int]) -> None:
     for table in REBUILT:
         connection.execute(delete(table).where(table.c.customer_id == bindparam("old_id")), pairs)
     _settle_deliveries(connection, pairs)
+    _note_doubt(connection, list(into))
     _forget_sums(connection, pairs)
     _settle_tags(connection, pairs)
     _settle_ways(connection, pairs)
@@ -118,6 +121,29 @@ def _settle_deliveries(connection: Connection, pairs: list[dict[str, int]]) -> N
         ).all()
         for row in gone:
             connection.execute(_one_skipped_less(row.run_id, row.segment or "none", row.reason or ""))
+
+
+def _note_doubt(connection: Connection, ids: list[int]) -> None:
+    """A worker that has a batch of pushes in hand knows its people by the ids they had: it may be calling LINE for one
+    of them, and what comes of it finds nobody. So the call counts as begun, on the delivery itself: it is repeated with
+    the same key, and never once the key may have died."""
+    delivery, batch, run = table_of(Delivery), table_of(SendBatch), table_of(CampaignRun)
+    its_batch = and_(batch.c.run_id == delivery.c.run_id, batch.c.batch_number == delivery.c.batch_number)
+    theirs = (delivery.c.customer_id.in_(ids), delivery.c.state == "chosen")
+    waiting = select(batch.c.run_id, batch.c.batch_number).join(delivery, its_batch).where(*theirs)
+    waiting = waiting.where(batch.c.state.in_(("waiting", "due"))).order_by(batch.c.run_id, batch.c.batch_number)
+    # Locked, so that no worker takes one before they have their new name; one that is taken already is not waited for.
+    unbegun = {(row.run_id, row.batch_number) for row in connection.execute(waiting.with_for_update(of=batch))}
+    since = func.coalesce(batch.c.first_attempt_at, batch.c.lease_until)
+    taken = select(delivery.c.run_id, delivery.c.customer_id, batch.c.batch_number, since.label("since"))
+    taken = taken.join(batch, its_batch).join(run, run.c.id == delivery.c.run_id)
+    rows = connection.execute(
+        taken.where(*theirs, run.c.way == "push", delivery.c.first_attempt_at.is_(None), ~delivery.c.by_reply)
+    )
+    for row in rows.all():  # few: of a batch that is being sent at this moment
+        if (row.run_id, row.batch_number) not in unbegun:
+            this = (delivery.c.run_id == row.run_id, delivery.c.customer_id == row.customer_id)
+            connection.execute(update(delivery).where(*this).values(first_attempt_at=row.since))
 
 
 def _one_skipped_less(run_id: int, segment: str, reason: str) -> Any:
