@@ -19,7 +19,16 @@ import structlog
 from sqlalchemy import Engine, select
 from sqlmodel import Session
 
-from segmentation.backlog import LEASE_NAME, backlog, changed_since, forget_changes, log, may_be_done, seen_changes
+from segmentation.backlog import (
+    LEASE_NAME,
+    backlog,
+    changed_since,
+    customer,
+    forget_changes,
+    log,
+    may_be_done,
+    seen_changes,
+)
 from segmentation.engine import Segmented, compute, kept, open_duckdb
 from segmentation.facts import Facts
 from segmentation.history import draws_anew, latest_run, put_elsewhere
@@ -154,7 +163,8 @@ def _renew_slice(ground: Ground, held: Held, part: Slice) -> int:
                 return 0  # a whole run has found another population meanwhile: once more, by that
             written = write_changes(session, stamp, rows)
             if (run_id := _running_id(session, stamp.at)) is not None:
-                note_changes(session, ids, stamp.at, after_run_id=run_id)
+                still = select(customer.c.id).where(customer.c.id.in_(ids))  # some were merged away meanwhile
+                note_changes(session, still, stamp.at, after_run_id=run_id)
         if "changes" in names:  # a rule may ask for the very move that was just written
             facts = read_changes_again(connection, engine, facts, ids)
         _renew_tags(ground, connection, replace(facts, segments=done.segments), done, held.hold, ids)

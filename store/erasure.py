@@ -45,8 +45,8 @@ RUNS_OVER = ("sent", "cancelled", "failed")  # nobody is sent to any more
 
 def erase_person(session: Session, customer_id: int, *, actor: str, now: datetime) -> None:
     """Take out who they are and what they said, and let nothing more be sent to them. Raises NotFound."""
+    lock_until_end(session.connection(), DELIVERIES)  # no delivery is made from the address as it was, nobody merged
     one = customer_of(session, customer_id)
-    lock_until_end(session.connection(), DELIVERIES)  # no delivery is made from the address as it was
     session.refresh(one, with_for_update=True)  # nor is a tag written by what was read before
     one.member_id = one.name = one.gender = one.birthday = one.city = one.language = None
     one.attributes, one.marketing_refused_at, one.marketing_agreed_at = {}, one.marketing_refused_at or now, None

@@ -9,12 +9,16 @@ import pytest
 from sqlalchemy import Engine, event, text
 
 from segmentation.history import history_of, movements
+from segmentation.reading import read_facts
 from segmentation.renew import Ground, renew_changed, renew_everyone
 from segmentation.run import Also, run_segments
 from segmentation.settings import SegmentSettings
 from segmentation.writing import write_changes
+from store.changes import note_changes
 from store.clock import tomorrow
-from store.engine import open_engine, reading
+from store.engine import open_engine, reading, transaction
+from store.erasure import erase_person
+from store.errors import NotFound
 from store.imports.merging import merge_customers
 from store.models import CustomerChange
 from tests.conftest import StillClock
@@ -154,3 +158,47 @@ def test_whom_a_run_that_broke_off_had_put_elsewhere_did_not_move(ground: Ground
     renew_changed(ground, SETTINGS)
     with reading(ground.engine) as session:
         assert [(move.customer_id, move.after) for move in movements(session, "nesl")] == [(two, "E")]
+
+
+def test_who_is_merged_away_while_a_renewal_beside_a_run_reads_is_left_out(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, gone = add_people(ground, [40], [40])
+    renew_everyone(ground, SETTINGS)
+
+    def read_late(*given: Any, **named: Any) -> Any:
+        with ground.engine.begin() as connection:
+            merge_customers(connection, {gone: one})
+            note_changes(connection, [one], ground.clock())
+        monkeypatch.undo()
+        return read_facts(*given, **named)
+
+    def renews(*_: object) -> None:
+        add_order(ground, gone)
+        monkeypatch.setattr("segmentation.renew.read_facts", read_late)
+        renew_changed(ground, SETTINGS)
+
+    run_by(ground, OTHERS, renews)
+    renew_changed(ground, OTHERS)
+    assert {who: row.frequency for who, row in stored(ground.engine).items()} == {one: 3}
+    assert count(ground.engine, CustomerChange) == 0
+
+
+def test_who_is_merged_away_while_an_erasure_waits_is_not_there(
+    new_database_url: Callable[[str], str], clock: StillClock
+) -> None:
+    engine = open_engine(new_database_url("postgresql"))
+    gone, kept = add_people(Ground(engine, TAIPEI, clock), [], [])
+
+    def erases() -> None:
+        with transaction(engine) as session:
+            erase_person(session, gone, actor="me", now=clock())
+
+    erasure = Beside(erases)
+    with engine.begin() as connection:
+        merge_customers(connection, {gone: kept})
+        erasure.start()
+        assert somebody_waits(engine)
+    with pytest.raises(NotFound, match=f"no customer {gone}"):
+        erasure.join()
+    engine.dispose()
