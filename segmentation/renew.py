@@ -40,7 +40,7 @@ from segmentation.reading import PASSIVE_KINDS, read_changes_again, read_current
 from segmentation.results import differences, targets
 from segmentation.run import Computed, Hold, SegmentRunResult, run_segments, run_table
 from segmentation.settings import SegmentSettings, settings_from
-from segmentation.tags.assign import renew_tags
+from segmentation.tags.assign import are_prepared, renew_tags
 from segmentation.tags.catalogue import create_group_tags
 from segmentation.tags.needs import needed_facts
 from segmentation.writing import Stamp, lock_segments, write_changes
@@ -118,6 +118,25 @@ def renew_changed(ground: Ground, settings: SegmentSettings) -> int:
     return renewed
 
 
+def prepare(ground: Ground) -> None:
+    """Work out how single customers' tags are judged now (tags/program.py), on nobody, unless that is known already. It
+    takes seconds, which else the first customer waits who changes on a day, or after tags were changed or a worker was
+    started. Writes nothing."""
+    stamp = Stamp(None, tomorrow(ground.clock, ground.zone), ground.clock())
+    with reading(ground.engine) as session:
+        newest = latest_run(session)
+        if newest is None or not newest.settings.get("population"):
+            return
+        has_cycle = newest.settings["look_back_days"] is None
+        cycle_days = Population.from_dict(newest.settings["population"]).cycle_days if has_cycle else None
+        if are_prepared(session, stamp.as_of, ground.zone, cycle_days):
+            return
+    with open_duckdb(ground.zone) as connection:
+        facts = read_facts(connection, ground.engine, *_facts_of_renewal(ground.engine), customer_ids=())
+        done = _computed(connection, facts, newest, ground.zone, stamp)
+        _renew_tags(ground, connection, replace(facts, segments=done.segments), done, None, ())
+
+
 def _waiting(ground: Ground) -> int:
     """How many customers wait; 0 as long as there is no population to measure them by."""
     with reading(ground.engine) as session:
@@ -150,7 +169,7 @@ def _renew_slice(ground: Ground, held: Held, part: Slice) -> int:
     seen = seen_changes(engine)
     with open_duckdb(ground.zone) as connection:
         current = read_current(connection, engine, customer_ids=ids)  # before the facts: see results.differences
-        names = {"customers", "orders", "events", *_facts_of_tags(engine)}
+        names = _facts_of_renewal(engine)
         facts = read_facts(connection, engine, *names, customer_ids=ids)
         with reading(engine) as session:  # after `current`: whom a run writes from here on is overtaken
             relabelled |= put_elsewhere(session, newest, ids)
@@ -188,7 +207,12 @@ def _computed(connection: Any, facts: Facts, newest: SegmentRun, zone: ZoneInfo,
 
 
 def _renew_tags(
-    ground: Ground, connection: Any, facts: Facts, done: Computed, hold: Hold, customer_ids: Sequence[int] | None = None
+    ground: Ground,
+    connection: Any,
+    facts: Facts,
+    done: Computed,
+    hold: Hold | None,
+    customer_ids: Sequence[int] | None = None,
 ) -> None:
     by_cycles = done.segmented.by_cycles
     renew_tags(
@@ -211,6 +235,11 @@ def _renew_tags(
 def _overtaken(done: Computed, is_whole: bool, session: Session, customer_ids: list[int]) -> set[int]:
     """Whose facts changed since `done` read them: they stand in the log, and are computed anew by what is true now."""
     return changed_since(session, done.seen, customer_ids, by_runs_too=is_whole)
+
+
+def _facts_of_renewal(engine: Engine) -> frozenset[str]:
+    """What single customers' segments and tags follow from."""
+    return _facts_of_tags(engine) | {"customers", "orders", "events"}
 
 
 def _facts_of_tags(engine: Engine) -> frozenset[str]:

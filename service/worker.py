@@ -48,7 +48,7 @@ from segmentation.movement import ask_for_newest_moves, find_asked_moves
 from segmentation.predict.checks import check_tags
 from segmentation.predict.latest import latest_prediction_run
 from segmentation.predict.run import run_predictions
-from segmentation.renew import renew_changed, renew_everyone
+from segmentation.renew import prepare, renew_changed, renew_everyone
 from segmentation.settings import changed_at, read_settings
 from segmentation.snapshot import take_snapshot
 from segmentation.tags.needs import needed_facts
@@ -205,8 +205,13 @@ def compute_everyone(engine: Engine, settings: Settings, clock: Clock) -> None:
 
 
 def renew_after_changes(engine: Engine, settings: Settings, clock: Clock) -> int:
-    """Put right the segments and tags of whoever's facts changed; returns how many customers."""
-    return renew_changed(renewal_ground(engine, settings, clock), segment_settings(engine, settings))
+    """Put right the segments and tags of whoever's facts changed; returns how many customers. While there are none, get
+    ready for them."""
+    ground = renewal_ground(engine, settings, clock)
+    renewed = renew_changed(ground, segment_settings(engine, settings))
+    if not renewed:
+        prepare(ground)
+    return renewed
 
 
 def renew_predictions(engine: Engine, settings: Settings, clock: Clock) -> None:

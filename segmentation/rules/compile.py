@@ -84,6 +84,13 @@ class Compiled:
         found = [value_columns(measure, name, rows, self.as_of) for measure, name in self.columns.items()]
         return rows.select("customer_id", **{name: value for columns in found for name, value in columns.items()})
 
+    def asked_by(self, measured: Table, rule: Rule) -> Table:
+        """`customer_id` and those columns of `measured` that `rule`, a whole one or a part, looks at: expressions over
+        few columns are put together in a fraction of the time."""
+        leaves = [part for _, part in conditions(rule) if not isinstance(part, AllOf | AnyOf | NotOf)]
+        asked = {self.columns[measure_of(leaf)] for leaf in leaves}
+        return measured.select("customer_id", *(name for name in measured.columns if name.partition("_")[0] in asked))
+
     def holds(self, measured: Table, key: str) -> Expression:
         """Whether the rule `key` holds for a row of `measured`: true or false, never null."""
         return self.holds_part(measured, self.rules[key])

@@ -131,11 +131,22 @@ def _judge(live: Live, ground: Ground, groups: Table, *, is_whole: bool) -> None
         return
     connection = ground.writing.connection
     given = [*vars(ground.facts).values(), groups, ground.now, ground.found, ground.moment]
+    asked = _asked(live, ground.as_of, ground.zone, ground.cycle_days)
+    key = (asked, tuple(connection.compile(table) for table in given))
+    live.problems.update(_programs.run(connection, key, write).problems)
+
+
+def _asked(live: Live, as_of: date, zone: ZoneInfo, cycle_days: int | None) -> Any:
+    """All that the statements for a few customers follow from, but the tables' own names."""
     tags = tuple((tag.tag_id, tag.name, tag.source, repr(tag.definition), tag.cut) for tag in live.tags)
     rules = repr(sorted(live.rules.items(), key=lambda item: item[0]))
-    days = (ground.as_of, ground.zone.key, ground.cycle_days)
-    key = (days, tags, rules, tuple(live.names.items()), tuple(connection.compile(table) for table in given))
-    live.problems.update(_programs.run(connection, key, write).problems)
+    return (as_of, zone.key, cycle_days), tags, rules, tuple(live.names.items())
+
+
+def are_prepared(session: Session, as_of: date, zone: ZoneInfo, cycle_days: int | None) -> bool:
+    """Whether this process knows the statements by which `renew_tags` would judge a few customers now."""
+    asked = _asked(live_tags(session), as_of, zone, cycle_days)
+    return any(key[0] == asked for key in _programs.made_for())
 
 
 def _drawn(connection: Any, facts: Facts, tag: LiveTag, as_of: date) -> LiveTag:

@@ -152,7 +152,7 @@ def intervals_of(leaf: Rule, future: Future) -> Table:
 
 def _lasting(leaf: Rule, future: Future) -> Table:
     """What holds now holds for ever."""
-    rows = future.measured.semi_join(future.holders, "customer_id")
+    rows = future.compiled.asked_by(future.measured, leaf).semi_join(future.holders, "customer_id")
     return _always(rows.filter(future.compiled.holds_part(rows, leaf)), future)
 
 
@@ -164,11 +164,12 @@ def _of_facts(leaf: Orders | Events | Clicks, future: Future) -> Table:
     table = "events" if not isinstance(leaf, Orders) else "lines" if needs_lines(leaf) else "orders"
     name = future.compiled.columns[measure_of(leaf)]
     count = f"{name}_of"
-    rows = future.daily[table].semi_join(future.holders, "customer_id")
     is_time = isinstance(leaf, Orders) and leaf.measure in ("first", "last")
     is_average = isinstance(leaf, Orders) and leaf.measure == "average"
+    rows = future.daily[table].select("customer_id", "day", name, *([count] * is_average))
+    rows = rows.semi_join(future.holders, "customer_id")
     found = rows[name].notnull() if is_time or is_average else rows[name].fill_null(0) != 0
-    rows = rows.filter(found).select("customer_id", "day", name, *([count] * is_average))
+    rows = rows.filter(found)
     before = rows.day.lag().over(ibis.window(group_by=rows.customer_id, order_by=rows.day))
     rows = rows.mutate(before=before)
     window = leaf.window.last_days if leaf.window is not None else None

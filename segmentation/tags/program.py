@@ -52,6 +52,11 @@ class Programs:
         self._kept: OrderedDict[Any, Program] = OrderedDict()
         self._lock = Lock()
 
+    def made_for(self) -> list[Any]:
+        """What there are programs for."""
+        with self._lock:
+            return list(self._kept)
+
     def run(self, connection: Any, key: Any, write: Callable[[Writing], None]) -> Program:
         """Carry out the program of `key`, or `write` one; whoever fails leaves none behind."""
         with self._lock:

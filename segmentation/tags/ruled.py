@@ -11,7 +11,7 @@ import ibis
 
 from segmentation.facts import Facts
 from segmentation.rules.compile import Compiled, compile_rules
-from segmentation.rules.types import mark_of
+from segmentation.rules.types import AllOf, mark_of
 from segmentation.tags.current import after
 from segmentation.tags.definitions import BY_PEOPLE, GroupTag, MeasureTag, RuleTag
 from segmentation.tags.ends import known_ends
@@ -117,8 +117,8 @@ def _verdict(tag: LiveTag, compiled: Compiled, measured: Table, as_of: date) -> 
         named = ibis.null("string") if name is None else ibis.literal(name)
         return told(as_of, {"rule": named, "mark": mark, "found": on})
 
-    rows = measured.mutate(tag_id=ibis.literal(tag.tag_id, "int64"))
-    return Verdict(tag.source, rows, is_on, evidence)
+    rows = compiled.asked_by(measured, AllOf(of=(compiled.rules[puts], compiled.rules[keeps])))
+    return Verdict(tag.source, rows.mutate(tag_id=ibis.literal(tag.tag_id, "int64")), is_on, evidence)
 
 
 def _foreseen(verdicts: dict[LiveTag, Verdict], future: Future, ground: Ground) -> dict[LiveTag, Table]:

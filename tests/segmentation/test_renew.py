@@ -19,7 +19,7 @@ from segmentation.backlog import LEASE_NAME, backlog, forget_seen, seen_changes
 from segmentation.engine import DEFAULT_CYCLE_DAYS
 from segmentation.history import history_of, last_computed, latest_run
 from segmentation.leases import LeaseLost, leased, lengthened
-from segmentation.renew import LEASE, Ground, renew_changed, renew_everyone
+from segmentation.renew import LEASE, Ground, prepare, renew_changed, renew_everyone
 from segmentation.results import differences
 from segmentation.settings import SegmentSettings
 from segmentation.tags.catalogue import create_tag
@@ -123,36 +123,72 @@ def test_after_an_order_only_its_customer_is_computed_and_as_a_whole_run_would(g
     assert moved.as_of == (ground.clock().astimezone(TAIPEI) + timedelta(days=1)).date()
 
 
-def test_what_tags_ask_of_a_few_is_worked_out_once_a_day(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[object] = []
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What programs were written for, one after the other."""
+    keys: list[object] = []
 
     class Counted(Programs):
         def run(self, connection: Any, key: Any, write: Callable[[Writing], None]) -> Program:
             def noted(writing: Writing) -> None:
-                written.append(key)
+                keys.append(key)
                 write(writing)
 
             return super().run(connection, key, noted)
 
-    def view(who: int) -> None:
-        now = ground.clock()
-        seen: dict[str, Any] = {"kind": "product_view", "source": "site", "occurred_at": now, "received_at": now}
-        with transaction(ground.engine) as session:
-            session.add(BehaviourEvent(event_key=f"of {who}", customer_id=who, payload={}, **seen))
-            note_changes(session, [who], now)
-
     monkeypatch.setattr("segmentation.tags.assign._programs", Counted())
-    ids = add_people(ground, [5, 40], [200], [300])
-    views = {"type": "events", "kinds": ["product_view"], "at_least": 1}
+    return keys
+
+
+def view(ground: Ground, who: int) -> None:
+    now = ground.clock()
+    seen: dict[str, Any] = {"kind": "product_view", "source": "site", "occurred_at": now, "received_at": now}
     with transaction(ground.engine) as session:
-        create_tag(session, "看過", source="rule", definition={"when": views}, now=ground.clock())
+        session.add(BehaviourEvent(event_key=f"of {who}", customer_id=who, payload={}, **seen))
+        note_changes(session, [who], now)
+
+
+def add_tag(ground: Ground, name: str, kind: str) -> None:
+    """A tag of who did such a thing in the last month."""
+    when = {"type": "events", "kinds": [kind], "at_least": 1, "window": {"last_days": 30}}
+    with transaction(ground.engine) as session:
+        create_tag(session, name, source="rule", definition={"when": when}, now=ground.clock())
+
+
+def test_what_tags_ask_of_a_few_is_worked_out_once_a_day(ground: Ground, written: list[object]) -> None:
+    ids = add_people(ground, [5, 40], [200], [300])
+    add_tag(ground, "看過", "product_view")
     renew_everyone(ground, SETTINGS)
     for place, who in enumerate(ids):
-        view(who)
+        view(ground, who)
         assert renew_changed(ground, SETTINGS) == 1
         with reading(ground.engine) as session:
             assert members_at(session, "看過") == ids[: place + 1]
     assert len(written) == 1
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, SegmentSettings(look_back_days=90, cycle="auto")], ids=["all", "90"])
+def test_it_is_worked_out_before_the_first_one_changes(
+    ground: Ground, written: list[object], settings: SegmentSettings
+) -> None:
+    ids = add_people(ground, [5, 40], [20], [30])
+    prepare(ground)
+    assert written == []  # nobody was ever computed
+    add_tag(ground, "看過", "product_view")
+    renew_everyone(ground, settings)
+    before, changes = stored(ground.engine), count(ground.engine, SegmentChange)
+    prepare(ground)
+    prepare(ground)
+    assert len(written) == 1
+    assert (stored(ground.engine), count(ground.engine, SegmentChange)) == (before, changes)
+    view(ground, ids[0])
+    assert renew_changed(ground, settings) == 1
+    with reading(ground.engine) as session:
+        assert members_at(session, "看過") == ids[:1]
+    assert len(written) == 1
+    add_tag(ground, "點過", "click")
+    prepare(ground)
+    assert len(written) == 2
 
 
 def test_whoever_is_computed_alone_comes_out_as_among_everybody(ground: Ground) -> None:
