@@ -157,3 +157,5 @@ def _print(report: ImportReport, noun: str) -> None:
         typer.echo(f"  refused {count:,}: {reason}" + (f" (first in row {example})" if example else ""))
     if report.ignored_columns:
         typer.echo(f"  columns not used: {', '.join(report.ignored_columns)}")
+    if report.archived_tags:
+        typer.echo(f"  archived tags, put on nobody: {', '.join(report.archived_tags)}")

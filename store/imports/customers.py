@@ -187,7 +187,7 @@ def _write_chunk(
     _insert(connection, new, now)
     changed |= _update(connection, [one for one in good if one.stored])
     changed |= _bind_accounts(connection, good, channel_id)
-    changed |= _put_tags(connection, good, now, actor)
+    changed |= _put_tags(connection, good, now, actor, report)
     changed |= _obey_refusals(connection, good, now, actor)
     changed |= _record_agreements(connection, good, now, actor)
     renewed = changed | {one.member_id for one in new}
@@ -341,9 +341,9 @@ def _bind_accounts(connection: Connection, good: list[Given], channel_id: int | 
     return {one.member_id for one in missing}
 
 
-def _put_tags(connection: Connection, good: list[Given], now: datetime, actor: str) -> set[str]:
-    """Put on the tags that are not on, but no archived one; the member ids of those who got one. Whoever else puts the
-    same on meanwhile (by hand, by a tap) wins or waits."""
+def _put_tags(connection: Connection, good: list[Given], now: datetime, actor: str, report: ImportReport) -> set[str]:
+    """Put on the tags that are not on, but no archived one, which `report` tells; the member ids of those who got one.
+    Whoever else puts the same on meanwhile (by hand, by a tap) wins or waits."""
     names = {name for one in good for name in one.tags}
     if not names:
         return set()
@@ -352,6 +352,7 @@ def _put_tags(connection: Connection, good: list[Given], now: datetime, actor: s
         insert_rows(connection, tag, unknown)
         known = _tags_called(connection, names)
     tag_ids = {name: row.id for name, row in known.items() if row.is_active}
+    report.archived_tags = sorted({*report.archived_tags, *(known.keys() - tag_ids.keys())})
     on = select(customer_tag.c.tag_id, customer_tag.c.customer_id).where(
         customer_tag.c.until.is_(None), customer_tag.c.customer_id.in_([one.customer_id for one in good if one.tags])
     )

@@ -17,7 +17,7 @@ from console.pages import create_console
 from store.engine import reading, table_of, transaction
 from store.imports.kinds import LAYOUTS
 from store.imports.uploads import import_waiting
-from store.models import AuditEntry, FileImport, SalesOrder
+from store.models import AuditEntry, FileImport, SalesOrder, Tag
 from tests.conftest import StillClock
 from tests.console.auditing import watch
 from tests.console.conftest import TAIPEI, page, send, sign_in, token_of
@@ -92,6 +92,19 @@ def test_from_the_file_to_the_rows_that_were_refused(
     assert actions[-4:] == ["upload file to import", "ask for import", "import orders", "export refused rows"]
     listed = page(client, "/console/import?lang=en")
     assert "Done" in listed
+
+
+def test_the_tags_that_nobody_got_are_named(
+    web: Callable[..., FlaskClient], engine: Engine, clock: StillClock, folder: Path
+) -> None:
+    client = web()
+    with transaction(engine) as session:
+        session.add_all(Tag(name=name, created_at=clock.now, is_active=False) for name in ("舊客", "來過門市"))
+    address = hand_in(client, "customer_id,tags\n1,舊客;新\n2,來過門市\n", kind="customers").headers["Location"]
+    send(client, f"{address}/begin", address)
+    import_waiting(engine, folder, zone=TAIPEI, clock=clock)
+    assert "已封存的標籤，沒有貼上：來過門市、舊客</p>" in page(client, address)
+    assert "Archived tags, put on nobody: 來過門市, 舊客</p>" in page(client, f"{address}?lang=en")
 
 
 def test_the_same_file_leads_to_the_same_page(web: Callable[..., FlaskClient], engine: Engine) -> None:

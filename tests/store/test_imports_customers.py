@@ -183,6 +183,15 @@ def test_a_tag_that_is_there_under_an_unseen_name_is_put_on(engine: Engine, impo
         assert session.exec(select(Tag.name).join(CustomerTag)).all() == ["黃金　會員"]
 
 
+def test_archived_tags_are_told_and_put_on_nobody(engine: Engine, importer: Importer) -> None:
+    with transaction(engine) as session:
+        session.add_all(Tag(name=name, created_at=LONG_AGO, is_active=name == "新") for name in ("舊", "新", "更舊"))
+    report = importer("customer_id,tags\n1,舊;新\n2,更舊\n3,舊\n")
+    assert (report.added, report.to_json()["archived_tags"]) == (3, ["更舊", "舊"])
+    with reading(engine) as session:
+        assert session.exec(select(Tag.name).join(CustomerTag)).all() == ["新"]
+
+
 def test_a_tag_that_somebody_puts_on_meanwhile_is_on_once(
     new_database_url: Callable[[str], str], tmp_path: Path, clock: StillClock
 ) -> None:
