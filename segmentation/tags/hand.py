@@ -133,11 +133,13 @@ def _by_people(session: Session, name: str) -> Tag:
 
 
 def _known(session: Session, customer_ids: Iterable[int]) -> list[int]:
+    """The ids, each once, of customers who stay there until the transaction ends. Raises BadInput."""
     ids = sorted(set(customer_ids))
     there: set[int] = set()
     for start in range(0, len(ids), _IDS_AT_ONCE):
         some = customer.c.id.in_(ids[start : start + _IDS_AT_ONCE])
-        there |= set(session.execute(select(customer.c.id).where(some)).scalars())
+        held = select(customer.c.id).where(some).order_by(customer.c.id).with_for_update(read=True, key_share=True)
+        there |= set(session.scalars(held))
     if missing := [str(one) for one in ids if one not in there]:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise BadInput(f"there is no customer {', '.join(missing[:5])}{more}; nothing was changed")

@@ -3,22 +3,26 @@
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event, text
+from sqlmodel import Session
 
 from segmentation.history import history_of, movements
 from segmentation.reading import read_facts
 from segmentation.renew import Ground, renew_changed, renew_everyone
 from segmentation.run import Also, run_segments
 from segmentation.settings import SegmentSettings
+from segmentation.tags.catalogue import create_tag
+from segmentation.tags.hand import put_on
 from segmentation.writing import write_changes
 from store.changes import note_changes
 from store.clock import tomorrow
 from store.engine import open_engine, reading, transaction
 from store.erasure import erase_person
-from store.errors import NotFound
+from store.errors import BadInput, NotFound
 from store.imports.merging import merge_customers
 from store.models import CustomerChange
 from tests.conftest import StillClock
@@ -184,21 +188,32 @@ def test_who_is_merged_away_while_a_renewal_beside_a_run_reads_is_left_out(
     assert count(ground.engine, CustomerChange) == 0
 
 
-def test_who_is_merged_away_while_an_erasure_waits_is_not_there(
-    new_database_url: Callable[[str], str], clock: StillClock
+def erases(session: Session, customer_id: int, now: datetime) -> None:
+    erase_person(session, customer_id, actor="me", now=now)
+
+
+def tags_by_hand(session: Session, customer_id: int, now: datetime) -> None:
+    put_on(session, "貴賓", [customer_id], actor="me", now=now, today=now.date())
+
+
+@pytest.mark.parametrize("change", [erases, tags_by_hand])
+def test_who_is_merged_away_while_somebody_waits_to_change_them_is_not_there(
+    new_database_url: Callable[[str], str], clock: StillClock, change: Callable[[Session, int, datetime], None]
 ) -> None:
     engine = open_engine(new_database_url("postgresql"))
     gone, kept = add_people(Ground(engine, TAIPEI, clock), [], [])
+    with transaction(engine) as session:
+        create_tag(session, "貴賓", now=clock.now)
 
-    def erases() -> None:
+    def changes() -> None:
         with transaction(engine) as session:
-            erase_person(session, gone, actor="me", now=clock())
+            change(session, gone, clock.now)
 
-    erasure = Beside(erases)
+    beside = Beside(changes)
     with engine.begin() as connection:
         merge_customers(connection, {gone: kept})
-        erasure.start()
+        beside.start()
         assert somebody_waits(engine)
-    with pytest.raises(NotFound, match=f"no customer {gone}"):
-        erasure.join()
+    with pytest.raises((NotFound, BadInput), match=f"no customer {gone}"):
+        beside.join()
     engine.dispose()
