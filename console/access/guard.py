@@ -89,7 +89,8 @@ def _to_the_door(site: Site, allow_first_owner: bool) -> Any:
         with reading(site.engine) as opened:
             if not has_users(opened):
                 return redirect(url_for("console.make_first_owner"), 302)
-    if request.headers.get("HX-Request"):  # a part of a page: the whole page must go to the door
-        return "", 401, {"HX-Redirect": url_for("console.sign_in")}
+    if request.headers.get("HX-Request"):  # a part of a page: the whole page must go to the door, and come back
+        _, console, place = request.headers.get("HX-Current-URL", "").partition("/console/")
+        return "", 401, {"HX-Redirect": url_for("console.sign_in", next=console + place or None)}
     wanted = request.full_path.rstrip("?") if request.method in SAFE else None
     return redirect(url_for("console.sign_in", next=wanted), 302)

@@ -447,8 +447,12 @@ def test_cookies_keep_to_the_console_and_to_https_where_there_is_some(
 
 
 def test_a_part_whose_session_ended_sends_the_whole_page_to_the_door(stranger: FlaskClient) -> None:
-    answer = stranger.get("/console/customers", headers={"HX-Request": "true"})
-    assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/console/login")
+    page = "http://localhost/console/customers?q=a&page=2"
+    answer = stranger.get("/console/today/waiting", headers={"HX-Request": "true", "HX-Current-URL": page})
+    door = "/console/login?next=/console/customers?q%3Da%26page%3D2"  # where they were
+    assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, door)
+    nowhere = stranger.get("/console/customers", headers={"HX-Request": "true"})
+    assert (nowhere.status_code, nowhere.headers["HX-Redirect"]) == (401, "/console/login")
 
 
 @pytest.mark.parametrize(
