@@ -21,7 +21,7 @@ demo: $(VENV)/.runtime  ## the whole loop with a simulated LINE, no account need
 test: $(VENV)/.dev  ## all tests, on SQLite and on a PostgreSQL that the tests start; the console in a Chromium as well
 	$(BIN)/python -m tests.browser.chromium
 	$(BIN)/python -m pytest -n 4 --dist worksteal
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest tests/browser -n 2 --dist worksteal
 
 screenshots: $(VENV)/.dev  ## every page of the console as pictures in screenshots/
 	$(BIN)/python -m pytest tests/browser/screenshots.py
