@@ -1,6 +1,7 @@
 """One customer: segments, tags with why, predictions, and the line of all that happened."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, g, render_template, request
@@ -15,6 +16,7 @@ from console.frame.site import Site, site
 from console.segments.segment_words import TITLES, segment_named
 from console.tags.evidence import Told as Fact
 from console.tags.tag_words import Wording
+from segmentation.history import latest_run
 from segmentation.predict.ltv import ltv_of
 from store.engine import reading, table_of, transaction
 from store.errors import NotFound
@@ -42,7 +44,7 @@ def show_customer(customer_id: int) -> str:
         if shows_words:
             detail = {"customer_id": customer_id}
             session.add(AuditEntry(at=site.clock(), actor=g.user.email, action="read chat", detail=detail))
-        wording = Wording(session, g.language)
+        wording, segments = Wording(session, g.language), session.get(CustomerSegment, customer_id)
         line = moments(session, customer_id, kind=kind, after=after, limit=PAGE_ROWS + 1)
         orders = {moment.place.id for moment in line if moment.kind == "order"}
         looked_at = {moment.row.sku for moment in line if moment.kind == "event" and moment.row.sku}
@@ -51,7 +53,8 @@ def show_customer(customer_id: int) -> str:
             customer=one,
             accounts=session.scalars(select(LineAccount).where(account.c.customer_id == customer_id)).all(),
             tags=_tags(session, wording, customer_id),
-            segments=session.get(CustomerSegment, customer_id),
+            segments=segments,
+            computed_at=segments and _computed_at(session, segments),
             titles=TITLES,
             prediction=session.get(CustomerPrediction, customer_id),
             value=ltv_of(session, customer_id),
@@ -67,6 +70,13 @@ def show_customer(customer_id: int) -> str:
             may_read_words=g.user.role.may(WORDS_ARE_FOR),
             shows_words=shows_words,
         )
+
+
+def _computed_at(session: Session, segments: CustomerSegment) -> datetime:
+    """When it was last found that these are the customer's segments: a whole run leaves a row as it is of whom nothing
+    has changed."""
+    run = latest_run(session)
+    return max(segments.computed_at, run.finished_at) if run and run.finished_at else segments.computed_at
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from console.segments.sizes import Sizes, read_sizes
 from segmentation.demand.growing import Group
 from segmentation.demand.run import Demand, keep_demand
 from segmentation.demand.shortage import COLUMNS, measured
-from segmentation.history import history_of, transitions
+from segmentation.history import history_of, latest_run, transitions
 from segmentation.models import GROUPS, MODELS
 from segmentation.movement import find_asked_moves, moved
 from segmentation.renew import Ground, renew_everyone
@@ -32,6 +32,7 @@ from store.engine import reading, table_of, transaction
 from store.models import (
     Customer,
     CustomerPrediction,
+    CustomerSegment,
     Lease,
     PredictionRun,
     SegmentMovement,
@@ -106,6 +107,21 @@ def test_when_a_model_was_last_computed_stands_on_its_page(client: FlaskClient, 
     for model in MODELS:
         text = page(client, f"/console/segments/{model}")
         assert f"最近計算 2026-11-02 13:00 · 資料截至 {LAST} 零時" in " ".join(re.sub(r"<[^>]+>", " ", text).split())
+
+
+def test_a_customers_page_says_when_the_segments_were_last_found_to_be_so(
+    client: FlaskClient, engine: Engine, shop: dict[str, int]
+) -> None:
+    row = table_of(CustomerSegment)
+    with reading(engine) as session:
+        run = latest_run(session)
+        assert run is not None
+        as_before = session.scalars(select(row.c.customer_id).where(row.c.computed_at < run.started_at)).all()
+    assert as_before  # whose rows the second run left as they were
+    text = " ".join(re.sub(r"<[^>]+>", " ", page(client, f"/console/customers/{as_before[0]}")).split())
+    assert "最近計算 2026-11-02 13:00" in text
+    assert "第一次劃分" in text
+    assert "重新劃分" not in text
 
 
 def test_the_settings_beside_the_sizes_of_the_newest_day_are_those_that_made_them(
