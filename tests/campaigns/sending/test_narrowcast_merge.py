@@ -1,0 +1,91 @@
+"""People found to be members while the audience of their narrowcast is uploaded: over HTTP, on both databases."""
+
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy import delete
+
+from bot.line.audiences import NarrowcastDoor
+from campaigns.sending import narrowcast as narrowcasts
+from campaigns.sending import narrowcast_claims
+from campaigns.sending.narrowcast import step_narrowcasts
+from store.engine import table_of, transaction
+from store.imports.merging import merge_customers
+from store.models import LineAccount
+from tests.campaigns.conftest import Shop
+from tests.campaigns.sending.test_narrowcast import OpenShop, ground, planned, rows, work
+
+MEMBER, FOLLOWER = 1, 9  # by number: a member is imported long before, and so has a lower id
+
+
+@pytest.fixture
+def shop(open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """Nine people of whom three are uploaded at once; the member's account is not known yet."""
+    monkeypatch.setattr(narrowcast_claims, "UPLOAD_SIZE", 3)
+    monkeypatch.setattr(narrowcasts, "UPLOAD_SIZE", 3)
+    shop = open_shop(9)
+    account = table_of(LineAccount)
+    with transaction(shop.engine) as session:
+        session.execute(delete(account).where(account.c.customer_id == shop.ids[MEMBER - 1]))
+    return shop
+
+
+def merge(shop: Shop, follower: int = FOLLOWER, member: int = MEMBER) -> None:
+    with transaction(shop.engine) as session:
+        merge_customers(session.connection(), {shop.ids[follower - 1]: shop.ids[member - 1]})
+
+
+def all_got_it(shop: Shop, campaign_id: int) -> bool:
+    (row,) = rows(shop)
+    assert (row.state, row.counts["target"]) == ("succeeded", 8)
+    return shop.everyone_once(range(2, 10)) and shop.results(campaign_id).deliveries["accepted"] == 8
+
+
+def test_whoever_gets_a_lower_id_between_two_uploads_is_not_passed_over(shop: Shop) -> None:
+    campaign_id = planned(shop)
+    shop.tick()
+    step_narrowcasts(ground(shop))
+    assert rows(shop)[0].uploaded_up_to == shop.ids[3]
+    merge(shop)
+    work(shop, 120)
+    assert all_got_it(shop, campaign_id)
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_nor_is_who_gets_it_while_line_is_called(shop: Shop, monkeypatch: pytest.MonkeyPatch, call: int) -> None:
+    add, sizes = NarrowcastDoor.add_to_audience, list[int]()
+
+    def merging(door: NarrowcastDoor, audience_id: int, line_user_ids: Sequence[str]) -> None:
+        sizes.append(len(line_user_ids))
+        if len(sizes) == call:  # of the first and the second call the follower is none; the last has them in hand
+            merge(shop)
+        add(door, audience_id, line_user_ids)
+
+    monkeypatch.setattr(NarrowcastDoor, "add_to_audience", merging)
+    campaign_id = planned(shop)
+    shop.tick()
+    work(shop, 120)
+    assert len(sizes) >= call
+    assert all_got_it(shop, campaign_id)
+
+
+def test_whoever_moves_within_what_is_still_to_come_is_not_passed_over_either(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The upload under way ends beyond the lower id that it didn't know of."""
+    account = table_of(LineAccount)
+    with transaction(shop.engine) as session:
+        session.execute(delete(account).where(account.c.customer_id == shop.ids[2]))
+    add, calls = NarrowcastDoor.add_to_audience, list[int]()
+
+    def merging(door: NarrowcastDoor, audience_id: int, line_user_ids: Sequence[str]) -> None:
+        calls.append(audience_id)
+        if len(calls) == 1:  # 2, 4 and 5 are in hand
+            merge(shop, member=3)
+        add(door, audience_id, line_user_ids)
+
+    monkeypatch.setattr(NarrowcastDoor, "add_to_audience", merging)
+    planned(shop)
+    shop.tick()
+    work(shop, 120)
+    assert shop.everyone_once([2, *range(4, 10)])
