@@ -178,29 +178,30 @@ def _upload(ground: Ground, taken: Taken, door: NarrowcastDoor) -> None:
     row, now = taken.row, ground.clock()
     assert row.audience_group_id is not None
     with transaction(ground.engine) as session:
-        _obey_refusals(session, row)
-        people = session.execute(_people(row).limit(row.upload_size)).all()
-    if not people:
+        following = session.execute(_people(row).limit(row.upload_size)).all()
+        _skip_refusing(session, row, [one.customer_id for one in following if one.refused_at is not None])
+    if not following:
         _note_uploaded(ground, taken)
         return
-    last = people[-1].customer_id
+    people = [one for one in following if one.refused_at is None]
     try:
-        door.add_to_audience(row.audience_group_id, [person.line_user_id for person in people])
+        if people:
+            door.add_to_audience(row.audience_group_id, [one.line_user_id for one in people])
     except ExpectedError as error:
         if not any(words in str(error) for words in BAD_ID):
             raise
         if len(people) > 1:  # halved until the one is found; the others are uploaded
-            _move_on(ground, taken, upload_size=(len(people) + 1) // 2)
+            _move_on(ground, taken, upload_size=(len(following) + 1) // 2)
             return
-        delivery = table_of(Delivery)
-        nobody = (delivery.c.run_id == row.run_id, delivery.c.customer_id == last, delivery.c.state == "chosen")
+        (nobody,) = people
+        this = (*_chosen(row), table_of(Delivery).c.customer_id == nobody.customer_id)
         with transaction(ground.engine) as session:
-            _take_back_tally(session, row.run_id, last)
-            session.execute(update(delivery).where(*nobody).values(state="failed", reason="LINE doesn't know this id"))
+            _take_back_tally(session, row.run_id, nobody.customer_id)
+            session.execute(update(Delivery).where(*this).values(state="failed", reason="LINE doesn't know this id"))
     _move_on(
         ground,
         taken,
-        uploaded_up_to=last,
+        uploaded_up_to=following[-1].customer_id,
         upload_size=min(UPLOAD_SIZE, row.upload_size * 2),
         due_at=now + BETWEEN_UPLOADS,
     )
@@ -294,23 +295,17 @@ def _chosen(row: Narrowcast) -> tuple[Any, ...]:
 
 
 def _people(row: Narrowcast) -> Any:
-    """Who is still to be uploaded, by customer id."""
-    delivery = table_of(Delivery)
-    left = (*_chosen(row), delivery.c.customer_id > row.uploaded_up_to)
-    return select(delivery.c.customer_id, delivery.c.line_user_id).where(*left).order_by(delivery.c.customer_id)
-
-
-def _obey_refusals(session: Session, row: Narrowcast) -> None:
-    """Whoever has refused since the freeze and is about to be uploaded is skipped."""
+    """Who is still to be uploaded, by customer id, and since when they have refused, if they do."""
     delivery, customer = table_of(Delivery), table_of(Customer)
-    next_people = _people(row).limit(row.upload_size).subquery()
-    refusing = session.scalars(
-        select(next_people.c.customer_id)
-        .join(customer, customer.c.id == next_people.c.customer_id)
-        .where(customer.c.marketing_refused_at.is_not(None))
-        .order_by(next_people.c.customer_id)
-    ).all()
-    for customer_id in refusing:  # few: those of the minutes since the freeze
+    columns = (delivery.c.customer_id, delivery.c.line_user_id, customer.c.marketing_refused_at.label("refused_at"))
+    people = select(*columns).join(customer, customer.c.id == delivery.c.customer_id)
+    return people.where(*_chosen(row), delivery.c.customer_id > row.uploaded_up_to).order_by(delivery.c.customer_id)
+
+
+def _skip_refusing(session: Session, row: Narrowcast, customer_ids: Sequence[int]) -> None:
+    """Whoever has refused since the freeze and would be uploaded next is skipped."""
+    delivery = table_of(Delivery)
+    for customer_id in customer_ids:  # few: those of the minutes since the freeze
         _take_back_tally(session, row.run_id, customer_id)
         this = (delivery.c.run_id == row.run_id, delivery.c.customer_id == customer_id, delivery.c.state == "chosen")
         session.execute(update(delivery).where(*this).values(state="skipped", reason="refused"))

@@ -1,4 +1,5 @@
-"""People found to be members while the audience of their narrowcast is uploaded: over HTTP, on both databases."""
+"""People who refuse, or are found to be members, while the audience of their narrowcast is being uploaded in parts: over
+HTTP, on both databases."""
 
 from collections.abc import Sequence
 
@@ -14,6 +15,7 @@ from store.imports.merging import merge_customers
 from store.models import LineAccount
 from tests.campaigns.conftest import Shop
 from tests.campaigns.sending.test_narrowcast import OpenShop, ground, planned, rows, work
+from tests.campaigns.sending.test_refusals import refuse
 
 MEMBER, FOLLOWER = 1, 9  # by number: a member is imported long before, and so has a lower id
 
@@ -89,3 +91,14 @@ def test_whoever_moves_within_what_is_still_to_come_is_not_passed_over_either(
     shop.tick()
     work(shop, 120)
     assert shop.everyone_once([2, *range(4, 10)])
+
+
+@pytest.mark.parametrize("refusing", [[3, 5], [2, 3, 4], [2, 3, 4, 5, 6, 7, 8], [4, 5, 9]])
+def test_who_refuses_before_their_upload_is_not_uploaded_however_many_do(shop: Shop, refusing: list[int]) -> None:
+    campaign_id = planned(shop)
+    shop.tick()
+    for number in refusing:
+        refuse(shop, shop.ids[number - 1])
+    work(shop, 120)
+    assert shop.everyone_once([number for number in range(2, 10) if number not in refusing])
+    assert shop.results(campaign_id).skipped["refused"] == len(refusing)
