@@ -1,5 +1,5 @@
-"""People who refuse, or are found to be members, while the audience of their narrowcast is being uploaded in parts: over
-HTTP, on both databases."""
+"""People who refuse, or turn out to be members, while their narrowcast's audience is uploaded in parts: over HTTP, on
+both databases."""
 
 from collections.abc import Sequence
 
