@@ -6,8 +6,9 @@ the audience, the same ones, and the request carries the stored retry key. Only 
 audience was frozen are uploaded. LINE tells counts, never people: when it says succeeded, the run's batches are
 accepted, and the deliveries follow them as they do with a multicast. Nothing can be called back once LINE has accepted
 it, nor anybody taken out of the audience: a refusal counts until the upload. Where the run rested since (paused, or
-quiet hours), which may be days, an audience with somebody who refused meanwhile is made anew. Not at each refusal: a
-large audience takes minutes, and would never be ready. Sources: "Managing Audience", "Send narrowcast message".
+quiet hours), which may be days, an audience with somebody who refused meanwhile is made anew; so it is where LINE may
+have been told of them by a step that nobody noted. Not at each refusal: a large audience takes minutes, and would never
+be ready. Sources: "Managing Audience", "Send narrowcast message".
 """
 
 import random
@@ -179,7 +180,17 @@ def _upload(ground: Ground, taken: Taken, door: NarrowcastDoor) -> None:
     assert row.audience_group_id is not None
     with transaction(ground.engine) as session:
         following = session.execute(_people(row).limit(row.upload_size)).all()
-        _skip_refusing(session, row, [one.customer_id for one in following if one.refused_at is not None])
+        refusing = [one.customer_id for one in following if one.refused_at is not None]
+        is_free = all(customer_id > row.held_up_to for customer_id in refusing)
+        if is_free and following:
+            _skip_refusing(session, row, refusing)
+            held = max(row.held_up_to, following[-1].customer_id)
+            noted = session.execute(update(Narrowcast).where(*taken.mine).values(held_up_to=held))
+            if not noted.rowcount:  # type: ignore[attr-defined]
+                return  # another worker has it, or somebody has got a lower id: this step is none
+    if not is_free:  # LINE may have been told of them already, by a step that counted for nothing
+        _leave_out(ground, taken, door)
+        return
     if not following:
         _note_uploaded(ground, taken)
         return
@@ -312,9 +323,9 @@ def _skip_refusing(session: Session, row: Narrowcast, customer_ids: Sequence[int
 
 
 def _has_refused(ground: Ground, row: Narrowcast) -> bool:
-    """Whether anybody uploaded has refused since."""
+    """Whether anybody who may have been uploaded has refused since."""
     delivery, customer = table_of(Delivery), table_of(Customer)
-    uploaded = (*_chosen(row), delivery.c.customer_id <= row.uploaded_up_to)
+    uploaded = (*_chosen(row), delivery.c.customer_id <= row.held_up_to)
     refusing = select(delivery.c.customer_id).join(customer, customer.c.id == delivery.c.customer_id)
     refusing = refusing.where(*uploaded, customer.c.marketing_refused_at.is_not(None)).limit(1)
     with reading(ground.engine) as session:
@@ -365,8 +376,8 @@ def _wait(ground: Ground, taken: Taken, **values: Any) -> None:
 
 def _start_again(ground: Ground, taken: Taken, problem: str) -> None:
     """The audience is not as it has to be, and nothing was sent yet: it is made anew."""
-    begins = {"state": "planned", "audience_group_id": None, "uploaded_up_to": 0, "first_attempt_at": None}
-    _wait(ground, taken, **begins, problem=problem)
+    begins = {"state": "planned", "audience_group_id": None, "uploaded_up_to": 0, "held_up_to": 0}
+    _wait(ground, taken, **begins, first_attempt_at=None, problem=problem)
 
 
 def _put_off(ground: Ground, taken: Taken, error: ExpectedError) -> None:

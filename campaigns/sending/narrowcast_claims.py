@@ -69,6 +69,7 @@ def plan_narrowcasts(session: Session, *, now: datetime) -> None:
             "due_at": now,
             "attempts": 0,
             "uploaded_up_to": 0,
+            "held_up_to": 0,
             "upload_size": UPLOAD_SIZE,
             "retry_key": str(uuid.uuid4()),
             "counts": {},

@@ -66,7 +66,7 @@ def merge_customers(connection: Connection, into: Mapping[int, int]) -> None:
     for table in REBUILT:
         connection.execute(delete(table).where(table.c.customer_id == bindparam("old_id")), pairs)
     _settle_deliveries(connection, pairs)
-    _upload_from_there(connection, pairs)
+    _mind_uploads(connection, pairs)
     _note_doubt(connection, list(into))
     _forget_sums(connection, pairs)
     _settle_tags(connection, pairs)
@@ -126,10 +126,11 @@ def _settle_deliveries(connection: Connection, pairs: list[dict[str, int]]) -> N
             connection.execute(_one_skipped_less(row.run_id, row.segment or "none", row.reason or ""))
 
 
-def _upload_from_there(connection: Connection, pairs: list[dict[str, int]]) -> None:
+def _mind_uploads(connection: Connection, pairs: list[dict[str, int]]) -> None:
     """The audience of a narrowcast is uploaded in the order of ids: of whoever gets a lower one it must not be thought
-    that they stand in it. So it goes on from there, as adding people twice is once; and as the place always changes, a
-    step that a worker has in hand, who doesn't know the new id, counts for nothing."""
+    that they stand in it, nor of whoever gets a higher one that they can't. So it goes on from before the lower id, as
+    adding people twice is once; and as the place always changes, a step that a worker has in hand, who doesn't know the
+    new id, counts for nothing."""
     narrowcast, delivery, batch = table_of(Narrowcast), table_of(Delivery), table_of(SendBatch)
     theirs = exists().where(
         delivery.c.run_id == narrowcast.c.run_id,
@@ -140,12 +141,15 @@ def _upload_from_there(connection: Connection, pairs: list[dict[str, int]]) -> N
         batch.c.variant_id == narrowcast.c.variant_id,
         func.coalesce(batch.c.language, "") == narrowcast.c.language,
     )
-    place = narrowcast.c.uploaded_up_to
-    place = case((place < bindparam("new_id"), place), else_=bindparam("new_id")) - 1
-    lower = [pair for pair in pairs if pair["new_id"] < pair["old_id"]]
-    if lower:
+    place, held = narrowcast.c.uploaded_up_to, narrowcast.c.held_up_to
+    if lower := [pair for pair in pairs if pair["new_id"] < pair["old_id"]]:
+        before = case((place < bindparam("new_id"), place), else_=bindparam("new_id")) - 1
         going_on = update(narrowcast).where(narrowcast.c.state == "uploading", theirs)
-        connection.execute(going_on.values(uploaded_up_to=place), lower)
+        connection.execute(going_on.values(uploaded_up_to=before), lower)
+    if higher := [pair for pair in pairs if pair["new_id"] > pair["old_id"]]:
+        has_them = (held >= bindparam("old_id"), held < bindparam("new_id"))
+        standing = update(narrowcast).where(narrowcast.c.state.in_(("uploading", "uploaded", "sending")), theirs)
+        connection.execute(standing.where(*has_them).values(held_up_to=bindparam("new_id")), higher)
 
 
 def _note_doubt(connection: Connection, ids: list[int]) -> None:

@@ -258,6 +258,7 @@ class Narrowcast(Row, table=True):
     attempts: int = 0  # of this step, for the back-off
     audience_group_id: int | None = Field(default=None, sa_type=BigId)  # LINE's; null until made, and once deleted
     uploaded_up_to: int = Field(default=0, sa_type=BigId)  # customers up to this id are in LINE's audience
+    held_up_to: int = Field(default=0, sa_type=BigId, sa_column_kwargs={"server_default": "0"})  # these may be
     upload_size: int  # people of the next upload: fewer while an id that LINE doesn't know is looked for
     retry_key: str  # made before the first attempt
     first_attempt_at: datetime | None = Field(default=None, sa_type=UTCDateTime)  # set once LINE may have it

@@ -263,6 +263,7 @@ def test_narrowcasts_of_before_are_those_of_the_plain_versions(empty_engine: Eng
     with transaction(empty_engine) as session:
         kept = session.scalars(select(Narrowcast)).one()
         assert (kept.language, kept.state, kept.request_id, kept.uploaded_up_to) == ("", "sending", "r", 2)
+        assert kept.held_up_to == 2
         assert session.scalars(select(UnitStatistic)).one().language == ""
         session.add(Narrowcast(**one, language="en", upload_size=1, retry_key="k2"))  # one beside it
     with pytest.raises(IntegrityError), transaction(empty_engine) as session:

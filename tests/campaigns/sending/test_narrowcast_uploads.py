@@ -16,6 +16,7 @@ from store.models import LineAccount
 from tests.campaigns.conftest import Shop
 from tests.campaigns.sending.test_narrowcast import OpenShop, ground, planned, rows, work
 from tests.campaigns.sending.test_refusals import refuse
+from tests.factories import make_customer
 
 MEMBER, FOLLOWER = 1, 9  # by number: a member is imported long before, and so has a lower id
 
@@ -102,3 +103,49 @@ def test_who_refuses_before_their_upload_is_not_uploaded_however_many_do(shop: S
     work(shop, 120)
     assert shop.everyone_once([number for number in range(2, 10) if number not in refusing])
     assert shop.results(campaign_id).skipped["refused"] == len(refusing)
+
+
+def refused_and_not_sent_to(shop: Shop, campaign_id: int, number: int) -> bool:
+    """The audience is made anew without them: what is said of them is so."""
+    work(shop, 300)
+    everyone_else = shop.everyone_once([other for other in range(2, 10) if other != number])
+    return everyone_else and shop.results(campaign_id).skipped["refused"] == 1
+
+
+def test_who_refuses_after_an_upload_that_nobody_noted_does_not_stand_in_the_audience(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = NarrowcastDoor.add_to_audience
+
+    def dying(door: NarrowcastDoor, audience_id: int, line_user_ids: Sequence[str]) -> None:
+        add(door, audience_id, line_user_ids)
+        raise KeyboardInterrupt
+
+    campaign_id = planned(shop)
+    shop.tick()
+    with monkeypatch.context() as patched:
+        patched.setattr(NarrowcastDoor, "add_to_audience", dying)
+        with pytest.raises(KeyboardInterrupt):
+            step_narrowcasts(ground(shop))
+    refuse(shop, shop.ids[2])
+    assert refused_and_not_sent_to(shop, campaign_id, 3)
+
+
+def test_nor_does_who_refuses_when_it_goes_on_from_a_lower_id(shop: Shop) -> None:
+    campaign_id = planned(shop)
+    shop.tick()
+    step_narrowcasts(ground(shop))  # 2, 3 and 4
+    merge(shop)
+    refuse(shop, shop.ids[2])
+    assert refused_and_not_sent_to(shop, campaign_id, 3)
+
+
+def test_nor_does_who_gets_a_higher_id_after_their_upload(shop: Shop) -> None:
+    campaign_id = planned(shop)
+    shop.tick()
+    step_narrowcasts(ground(shop))
+    with transaction(shop.engine) as session:
+        member_id = make_customer(session, member_id="a newer member").id or 0
+        merge_customers(session.connection(), {shop.ids[2]: member_id})
+    refuse(shop, member_id)
+    assert refused_and_not_sent_to(shop, campaign_id, 3)
